@@ -1,0 +1,152 @@
+"""Decisions: permit or deny, why, under which obligations, and what committing one changes."""
+
+from enum import StrEnum
+from typing import NoReturn, TypeAlias
+
+import msgspec
+
+from remit.model.identity import ApprovalId, DecisionId, EntityRef
+from remit.model.labels import Label
+from remit.model.request import Tier
+from remit.model.task import Session, TaskState
+
+
+class Reason(StrEnum):
+    """Why a decision is as it is; every code stands in docs/reasons.md with what to do about it."""
+
+    PERMITTED = "permitted"
+    NO_PERMIT = "no-permit"
+    FORBIDDEN = "forbidden"
+    APPROVAL_REQUIRED = "approval-required"
+    POLICY_ERROR = "policy-error"
+    NO_BUNDLE = "no-bundle"
+    BUNDLE_STALE = "bundle-stale"
+    UNKNOWN_ACTION = "unknown-action"
+    UNKNOWN_TIER = "unknown-tier"
+    UNKNOWN_OBLIGATION = "unknown-obligation"
+    AGENT_UNKNOWN = "agent-unknown"
+    AGENT_INACTIVE = "agent-inactive"
+    TASK_REQUIRED = "task-required"
+    TASK_UNKNOWN = "task-unknown"
+    TASK_CLOSED = "task-closed"
+    TASK_EXPIRED = "task-expired"
+    TASK_OF_ANOTHER = "task-of-another"
+    SESSION_UNKNOWN = "session-unknown"
+    DELEGATION_BROKEN = "delegation-broken"
+    OUTSIDE_SCOPE = "outside-scope"
+    BUDGET_EXHAUSTED = "budget-exhausted"
+    DEFINITION_CHANGED = "definition-changed"
+    MALFORMED_REQUEST = "malformed-request"
+    MALFORMED_ARGUMENTS = "malformed-arguments"
+    UNREPRESENTABLE_ARGUMENT = "unrepresentable-argument"
+    CLOCK_BACKWARDS = "clock-backwards"
+    STORE_UNAVAILABLE = "store-unavailable"
+    CONFLICT = "conflict"
+    OBLIGATION_FAILED = "obligation-failed"
+    PERMIT_EXPIRED = "permit-expired"
+    INTERNAL_ERROR = "internal-error"
+
+
+class ApproverRule(StrEnum):
+    """Who must approve what a policy calls requestable: one person, or two eyes more than the requester's (never the agent,
+    the requester, or the agent's owner alone)."""
+
+    ONE = "one"
+    FOUR_EYES = "four-eyes"
+
+
+class Obligation(msgspec.Struct, frozen=True):
+    """What the enforcement point must do for a permit to stand; one it does not understand turns the permit into a denial.
+
+    `type` and `argument` come from a policy's `@obligation("type:argument")`; `policy` says which policy asked.
+    """
+
+    type: str
+    argument: str = ""
+    policy: str = ""
+
+
+class Steering(msgspec.Struct, frozen=True):
+    """Where the value of one authority-bearing argument came from: `origin` is `intent`, `directory`, `trusted`, `untrusted`
+    or `nowhere`, `source` the tool output it was found in, if any."""
+
+    argument: str
+    value: str
+    origin: str
+    source: str = ""
+
+
+class Basis(msgspec.Struct, frozen=True):
+    """What a decision rests on: the policies that decided, errors, and what they could read, as canonical JSON text.
+
+    `slice_size` counts the policies whose scope matched; `read` is the projected context the engine saw.
+    """
+
+    policies: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+    slice_size: int = 0
+    read: bytes = b"{}"
+    entities: tuple[EntityRef, ...] = ()
+    steering: tuple[Steering, ...] = ()
+    bundle: str = ""
+
+
+EMPTY_BASIS = Basis()
+
+
+class Permit(msgspec.Struct, frozen=True, tag="permit"):
+    """The action may happen once, before `until` (µs), if every obligation is fulfilled.
+
+    `enforced` is false for what shadow mode let pass although policy denied; then `reason` says what would have been.
+    """
+
+    id: DecisionId
+    tier: Tier
+    until: int
+    obligations: tuple[Obligation, ...] = ()
+    reason: Reason = Reason.PERMITTED
+    message: str = ""
+    basis: Basis = EMPTY_BASIS
+    approval: ApprovalId | None = None
+    enforced: bool = True
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError("a decision is no truth value: match on Permit and Deny")
+
+
+class Deny(msgspec.Struct, frozen=True, tag="deny"):
+    """The action must not happen; `message` says why in words an agent can act on.
+
+    `requestable` says who could approve this exact action, if anybody; `approval` is the access request that was opened for it, and
+    `obligations` are those the approved action would carry.
+    """
+
+    id: DecisionId
+    reason: Reason
+    message: str
+    tier: Tier | None = None
+    requestable: ApproverRule | None = None
+    approval: ApprovalId | None = None
+    obligations: tuple[Obligation, ...] = ()
+    basis: Basis = EMPTY_BASIS
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError("a decision is no truth value: match on Permit and Deny")
+
+
+Decision: TypeAlias = Permit | Deny
+
+
+class Effects(msgspec.Struct, frozen=True):
+    """What committing a decision changes: the session and the tasks of the chain as they will be, and an approval's use.
+
+    `worst` is the label that a permitted call adds until its outcome is reported.
+    """
+
+    session: Session | None = None
+    tasks: tuple[TaskState, ...] = ()
+    approval_used: ApprovalId | None = None
+    worst: Label | None = None
+
+
+NO_EFFECTS = Effects()

@@ -1,0 +1,70 @@
+"""Who acts and what things are called: ids, entity references, agents and operators."""
+
+import os
+from enum import StrEnum
+from typing import NewType
+
+import msgspec
+
+AgentId = NewType("AgentId", str)
+TaskId = NewType("TaskId", str)
+SessionId = NewType("SessionId", str)
+DecisionId = NewType("DecisionId", str)
+ApprovalId = NewType("ApprovalId", str)
+BundleDigest = NewType("BundleDigest", str)
+
+
+def new_id(prefix: str, now: int) -> str:
+    """A sortable unique id: `prefix_`, the 48-bit millisecond of `now` (µs) and 80 random bits, in 32 hex digits."""
+    return f"{prefix}_{now // 1000 & 0xFFFFFFFFFFFF:012x}{os.urandom(10).hex()}"
+
+
+class EntityRef(msgspec.Struct, frozen=True, order=True):
+    """A typed name, as Cedar and AuthZEN know it: `Agent::"support-bot"`."""
+
+    type: str
+    id: str
+
+    def __str__(self) -> str:
+        escaped = self.id.replace("\\", "\\\\").replace('"', '\\"')
+        return f'{self.type}::"{escaped}"'
+
+
+class AgentStatus(StrEnum):
+    """Where a non-human identity stands in its life; only `active` may act."""
+
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    RETIRED = "retired"
+
+
+class Agent(msgspec.Struct, frozen=True):
+    """A non-human identity that acts: it has an owner, a purpose and a status.
+
+    `version` grows by one with each change; `groups` are `Group` ids that policies can name.
+    """
+
+    id: AgentId
+    owner: str
+    purpose: str
+    groups: tuple[str, ...] = ()
+    status: AgentStatus = AgentStatus.ACTIVE
+    version: int = 1
+
+    @property
+    def ref(self) -> EntityRef:
+        """The agent as a Cedar principal."""
+        return EntityRef("Agent", self.id)
+
+
+class Operator(msgspec.Struct, frozen=True):
+    """A human (or service) whose identity was verified outside of the agent, and how."""
+
+    id: str
+    verified_by: str
+    """How the identity was proven, e.g. `os` (the user of this process) or an issuer."""
+
+    @property
+    def ref(self) -> EntityRef:
+        """The operator as a Cedar entity."""
+        return EntityRef("User", self.id)

@@ -1,0 +1,108 @@
+"""The task (an agent's remit: declared intent, on whose behalf, until when, with which budgets) and its session."""
+
+from enum import StrEnum
+from typing import NewType
+
+import msgspec
+
+from remit.model.identity import AgentId, DecisionId, SessionId, TaskId
+from remit.model.labels import PUBLIC_TRUSTED, Confidentiality, Label
+
+Amount = NewType("Amount", int)
+"""A sum in ten-thousandths, the precision of Cedar's `decimal`."""
+
+
+class Scope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a task declares it will touch; `None` leaves a dimension to policy.
+
+    `tools` are tool names or `group:NAME`; `resources` are patterns over resource ids (`*` any text, a trailing `/` a
+    folder); `destinations` are exact values or `@domain`; `confidentiality` is the highest class it may touch.
+    """
+
+    tools: tuple[str, ...] | None = None
+    resources: tuple[str, ...] | None = None
+    destinations: tuple[str, ...] | None = None
+    confidentiality: Confidentiality | None = None
+
+
+class Budgets(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Upper bounds on what a task may use up in all, its sub-tasks included.
+
+    `calls` counts permits; `tools` counts permits per tool; `amounts` sums a numeric argument, keyed `tool.argument`.
+    """
+
+    calls: int | None = None
+    tools: dict[str, int] = {}
+    amounts: dict[str, Amount] = {}
+
+
+class TaskStatus(StrEnum):
+    """Whether a task still carries authority."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+class Task(msgspec.Struct, frozen=True):
+    """The remit as it was opened, and whether it still stands.
+
+    `purpose` is trusted intent only if `purpose_trusted`: text an agent wrote carries its labels instead. `parent` is the task
+    it was delegated from. Times are µs since the epoch.
+    """
+
+    id: TaskId
+    agent: AgentId
+    purpose: str
+    opener: str
+    on_behalf_of: str
+    opened: int
+    expires: int
+    type: str = ""
+    parent: TaskId | None = None
+    scope: Scope = Scope()
+    budgets: Budgets = Budgets()
+    status: TaskStatus = TaskStatus.OPEN
+    purpose_trusted: bool = True
+    purpose_label: Label = PUBLIC_TRUSTED
+
+
+class Spent(msgspec.Struct, frozen=True):
+    """What a task has used of its budgets; `version` is compared and set at each commit."""
+
+    calls: int = 0
+    tools: dict[str, int] = {}
+    amounts: dict[str, Amount] = {}
+    version: int = 0
+
+
+class TaskState(msgspec.Struct, frozen=True):
+    """A task and what it has spent."""
+
+    task: Task
+    spent: Spent = Spent()
+
+
+class Session(msgspec.Struct, frozen=True):
+    """One run of an agent within a task: its label, the worst case of calls still under way, and counters.
+
+    `version` is compared and set at each commit; `seen` is the latest time this session acted at (µs), so that a clock that went
+    backwards shows; `calls` counts permits per resource, `denials` all denials.
+    """
+
+    id: SessionId
+    task: TaskId | None
+    agent: AgentId
+    label: Label = PUBLIC_TRUSTED
+    pending: dict[DecisionId, Label] = {}
+    calls: dict[str, int] = {}
+    denials: int = 0
+    seen: int = 0
+    version: int = 0
+
+    @property
+    def reached(self) -> Label:
+        """The label with every pending call at its worst."""
+        label = self.label
+        for worst in self.pending.values():
+            label = label.join(worst)
+        return label

@@ -1,0 +1,155 @@
+"""Argument values: read strictly, frozen, and given one canonical form that digests are taken of."""
+
+import hashlib
+import json
+import math
+from typing import Any, TypeAlias
+
+import msgspec
+
+from remit.model.errors import RemitError, malformed
+
+JsonValue: TypeAlias = "None | bool | int | float | str | list[JsonValue] | dict[str, JsonValue]"
+
+MAX_DEPTH = 64
+"""Deeper arguments are refused: neither a policy nor a person can review them."""
+MAX_BYTES = 1 << 20
+"""Arguments whose canonical form is longer are refused: pass a reference to the data instead."""
+FLOAT_KEY = "__float"
+"""The canonical form writes a float as `{"__float": "1.5"}`; no argument may use a name that starts with `__`."""
+
+_encode = msgspec.json.Encoder(order="deterministic").encode
+
+
+class Arguments(msgspec.Struct, frozen=True):
+    """The arguments of one call: a private copy of the values and their canonical bytes.
+
+    `canonical` is JSON with sorted names, no white space and floats as tagged text, so that equal bytes mean
+    equal values of equal types (1, 1.0, "1" and true all differ).
+    """
+
+    values: dict[str, Any]
+    canonical: bytes
+
+    def digest(self) -> str:
+        """SHA-256 of the canonical form, in hex."""
+        return hashlib.sha256(self.canonical).hexdigest()
+
+
+NO_ARGUMENTS = Arguments({}, b"{}")
+
+
+def freeze(values: dict[str, Any], limit: int = MAX_BYTES) -> Arguments:
+    """Copy `values` deeply and take their canonical form.
+
+    Raises `RemitError` (malformed) for anything that is not JSON, for names that start with `__` (Cedar reads `__entity`
+    and `__extn` as more than data), NaN and infinities, lone surrogates, more than 64 levels, and more than
+    `limit` bytes of canonical form.
+    """
+    # INVARIANT (arguments are data): nothing an agent sends may become an entity or an extension value.
+    copy, floats = _copy_object(values, 1)
+    try:
+        canonical = _encode(_tag_floats(copy) if floats else copy)
+    except (UnicodeEncodeError, ValueError, OverflowError) as error:
+        raise malformed(f"arguments cannot be written as JSON ({error}): send valid Unicode text") from None
+    if len(canonical) > limit:
+        raise malformed(f"arguments take {len(canonical)} bytes, more than the limit of {limit}: pass a reference instead")
+    return Arguments(copy, canonical)
+
+
+def _copy_object(values: dict[str, Any], depth: int) -> tuple[dict[str, Any], bool]:
+    if depth > MAX_DEPTH:
+        raise malformed(f"arguments are nested deeper than {MAX_DEPTH} levels: flatten them")
+    copy: dict[str, Any] = {}
+    floats = False
+    for name, value in values.items():
+        if type(name) is not str:
+            raise malformed(f"argument names must be text, not `{type(name).__name__}`")
+        if name[:2] == "__":
+            raise malformed(f"argument name `{name}` is reserved (it starts with `__`): rename it")
+        kind = type(value)
+        if kind is str or kind is int or kind is bool or value is None:
+            copy[name] = value
+        else:
+            copy[name], inner = _copy_other(value, depth)
+            floats = floats or inner
+    return copy, floats
+
+
+def _copy_other(value: Any, depth: int) -> tuple[Any, bool]:
+    kind = type(value)
+    if kind is dict:
+        return _copy_object(value, depth + 1)
+    if kind is list or kind is tuple:
+        if depth >= MAX_DEPTH:
+            raise malformed(f"arguments are nested deeper than {MAX_DEPTH} levels: flatten them")
+        items, floats = [], False
+        for item in value:
+            if type(item) in (str, int, bool) or item is None:
+                items.append(item)
+            else:
+                copied, inner = _copy_other(item, depth + 1)
+                items.append(copied)
+                floats = floats or inner
+        return items, floats
+    if kind is float:
+        if not math.isfinite(value):
+            raise malformed(f"argument value `{value}` is not a number that JSON has: send a finite one")
+        return value, True
+    raise malformed(f"argument value of type `{kind.__name__}` is not JSON: send text, numbers, lists or objects")
+
+
+def _tag_floats(value: Any) -> Any:
+    if type(value) is float:
+        return {FLOAT_KEY: repr(value)}
+    if type(value) is dict:
+        return {name: _tag_floats(item) for name, item in value.items()}
+    if type(value) is list:
+        return [_tag_floats(item) for item in value]
+    return value
+
+
+def thaw(canonical: bytes) -> dict[str, Any]:
+    """The values of a canonical form, as fresh objects that a tool may change without touching what was decided."""
+    values: dict[str, Any] = msgspec.json.decode(canonical)
+    return {name: _untag(value) for name, value in values.items()}
+
+
+def _untag(value: Any) -> Any:
+    if type(value) is dict:
+        if FLOAT_KEY in value:
+            return float(value[FLOAT_KEY])
+        return {name: _untag(item) for name, item in value.items()}
+    if type(value) is list:
+        return [_untag(item) for item in value]
+    return value
+
+
+def read_json(text: bytes | str) -> Any:
+    """Read JSON strictly: duplicate names, NaN, infinities, lone surrogates and invalid UTF-8 are refused (RFC 8259, I-JSON).
+
+    Raises `RemitError` (malformed) saying which.
+    """
+    try:
+        value = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+        _encode(value)
+    except RemitError:
+        raise
+    except RecursionError:
+        raise malformed(f"JSON is nested deeper than {MAX_DEPTH} levels: flatten it") from None
+    except (ValueError, OverflowError) as error:
+        raise malformed(f"JSON cannot be read: {error}") from None
+    return value
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    read: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in read:
+            raise malformed(f"JSON has the name `{name}` twice in one object: keep one")
+        read[name] = value
+    return read
+
+
+def _no_constant(name: str) -> Any:
+    raise malformed(f"JSON has `{name}`, which is not a number: send a finite one")
