@@ -1,0 +1,172 @@
+"""What must hold before any policy is asked: identity, task, clock, scope and budgets. Each check is one rule."""
+
+from fnmatch import fnmatchcase
+
+from remit.model.decision import Reason
+from remit.model.identity import AgentStatus
+from remit.model.labels import Confidentiality
+from remit.model.request import AGENT_DELEGATE, TOOL_CALL
+from remit.model.task import Scope, TaskState, TaskStatus
+from remit.model.tool import UNANNOTATED, ToolEffect
+from remit.pdp.compiled import CompiledBundle, CompiledTool
+from remit.pdp.effects import NotAnAmount, exceeded, spend
+from remit.pdp.inputs import Inputs
+from remit.pdp.provenance import known_destination, leaves, normalise
+
+CLOCK_TOLERANCE = 1_000_000
+"""A clock may be set back by a second (µs), as time services do; more denies."""
+
+
+class Refusal(Exception):
+    """A check that failed: the reason code, and what the caller can do."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+def check_agent(inputs: Inputs) -> None:
+    """The subject is a registered agent that may act."""
+    name = inputs.request.subject.id
+    if inputs.agent is None or inputs.request.subject.type != "Agent" or inputs.agent.id != name:
+        raise Refusal(Reason.AGENT_UNKNOWN, f"agent `{name}` is not registered: run `remit agent register {name} --owner …`")
+    if inputs.agent.status is not AgentStatus.ACTIVE:
+        raise Refusal(Reason.AGENT_INACTIVE, f"agent `{name}` is {inputs.agent.status.value}: its owner can resume it")
+
+
+def check_action(inputs: Inputs, bundle: CompiledBundle) -> None:
+    """The action is one that the bundle knows."""
+    if inputs.request.action not in bundle.actions:
+        raise Refusal(
+            Reason.UNKNOWN_ACTION, f"action `{inputs.request.action}` is not defined: add it to the bundle's schema"
+        )
+
+
+def check_clock(inputs: Inputs) -> None:
+    """Time has not gone backwards since this session or its task last moved."""
+    latest = max([inputs.session.seen if inputs.session else 0, *(state.task.opened for state in inputs.chain)])
+    if inputs.now + CLOCK_TOLERANCE < latest:
+        behind = (latest - inputs.now) / 1_000_000
+        raise Refusal(Reason.CLOCK_BACKWARDS, f"the clock is {behind:.1f} s behind the last decision: set it right")
+
+
+def check_task(inputs: Inputs, bundle: CompiledBundle) -> None:
+    """There is a task, it and all it was delegated from still stand, and it is this agent's."""
+    request = inputs.request
+    if not inputs.chain and request.task is None:
+        if bundle.needs_task(request.action, request.resource):
+            raise Refusal(Reason.TASK_REQUIRED, "this needs a task: open one with `remit.task(…)` or `remit task open`")
+        return
+    if not inputs.chain:
+        raise Refusal(Reason.TASK_UNKNOWN, f"task `{request.task}` does not exist in this store")
+    # INVARIANT (delegation only narrows): a link that cannot be verified denies.
+    if not inputs.complete:
+        raise Refusal(Reason.DELEGATION_BROKEN, "a task this one was delegated from cannot be found")
+    if inputs.chain[0].task.agent != request.subject.id:
+        raise Refusal(Reason.TASK_OF_ANOTHER, f"task `{request.task}` was given to another agent")
+    if inputs.session is None or inputs.session.task != request.task or inputs.session.agent != request.subject.id:
+        raise Refusal(Reason.SESSION_UNKNOWN, "the session does not belong to this task: enter the task again")
+    for state in inputs.chain:
+        if state.task.status is not TaskStatus.OPEN:
+            raise Refusal(Reason.TASK_CLOSED, f"task `{state.task.id}` is closed: ask for a new one")
+        if inputs.now >= state.task.expires:
+            raise Refusal(Reason.TASK_EXPIRED, f"task `{state.task.id}` has expired: ask for a new one")
+
+
+def check_arguments(inputs: Inputs, tool: CompiledTool | None) -> None:
+    """The tool is the one that was reviewed, and is called with arguments it has."""
+    request = inputs.request
+    if tool is None:
+        return
+    if tool.tool.definition and request.definition and tool.tool.definition != request.definition:
+        raise Refusal(
+            Reason.DEFINITION_CHANGED, f"the definition of `{request.resource.id}` is not the one that was reviewed"
+        )
+    unknown = tool.types.unknown(request.arguments.values)
+    if unknown is not None:
+        known = ", ".join(f"`{name}`" for name in tool.types.root.fields) or "none"
+        raise Refusal(
+            Reason.MALFORMED_ARGUMENTS, f"`{request.resource.id}` has no argument `{unknown}`: its arguments are {known}"
+        )
+
+
+def check_scope(inputs: Inputs, bundle: CompiledBundle, tool: CompiledTool | None) -> None:
+    """The action lies within what the task, and every task above it, declared."""
+    # INVARIANT (delegation only narrows): the intersection along the whole chain.
+    for state in inputs.chain:
+        problem = _outside(inputs, bundle, tool, state.task.scope)
+        if problem:
+            raise Refusal(Reason.OUTSIDE_SCOPE, f"{problem}, which task `{state.task.id}` did not declare")
+
+
+def _outside(inputs: Inputs, bundle: CompiledBundle, tool: CompiledTool | None, scope: Scope) -> str | None:
+    request = inputs.request
+    if request.action == TOOL_CALL:
+        if scope.tools is not None and not _declares(scope.tools, request.resource.id, tool):
+            return f"tool `{request.resource.id}` is outside of the task's tools"
+        outside = _undeclared_destination(inputs, tool, scope)
+        if outside is not None:
+            return f"destination `{outside}` is outside of the task's destinations"
+        sensitivity = tool.tool.annotations.sensitivity if tool else None
+    else:
+        if scope.resources is not None and not any(_covers(p, request.resource.id) for p in scope.resources):
+            return f"resource `{request.resource.id}` is outside of the task's resources"
+        classed = bundle.class_of(request.resource)
+        sensitivity = classed.sensitivity if classed else None
+    if scope.confidentiality is not None:
+        level = sensitivity or Confidentiality.INTERNAL
+        if level.rank > scope.confidentiality.rank:
+            return f"{level.value} data is above the task's {scope.confidentiality.value}"
+    return None
+
+
+def _declares(tools: tuple[str, ...], name: str, tool: CompiledTool | None) -> bool:
+    groups = tool.tool.groups if tool else ()
+    return name in tools or any(f"group:{group}" in tools for group in groups)
+
+
+def _covers(pattern: str, resource: str) -> bool:
+    if pattern.endswith("/"):
+        return resource.startswith(pattern) or resource == pattern[:-1]
+    return fnmatchcase(resource, pattern)
+
+
+def _undeclared_destination(inputs: Inputs, tool: CompiledTool | None, scope: Scope) -> str | None:
+    annotations = tool.tool.annotations if tool else UNANNOTATED
+    if scope.destinations is None or annotations.effect is ToolEffect.READ:
+        return None
+    values = inputs.request.arguments.values
+    names = annotations.destinations if annotations.complete else tuple(values)
+    for name in names:
+        for part in leaves(values.get(name)):
+            wanted = normalise(part)
+            if wanted and not known_destination(wanted, scope.destinations):
+                return part
+    return None
+
+
+def check_budgets(inputs: Inputs) -> tuple[TaskState, ...]:
+    """Every budget of the chain holds once this call is counted; the chain as it then is.
+
+    A sub-task's spending is its parents' spending too.
+    """
+    after = []
+    for state in inputs.chain:
+        try:
+            spent = spend(state.spent, inputs.request, state.task.budgets.amounts)
+        except NotAnAmount:
+            raise Refusal(
+                Reason.MALFORMED_ARGUMENTS, "an argument that a budget adds up is not a number from zero to 10^15"
+            ) from None
+        problem = exceeded(state, spent)
+        if problem:
+            raise Refusal(Reason.BUDGET_EXHAUSTED, f"task `{state.task.id}`: {problem}")
+        after.append(TaskState(state.task, spent))
+    return tuple(after)
+
+
+def check_delegation(inputs: Inputs) -> None:
+    """An agent delegates only within a task of its own."""
+    if inputs.request.action == AGENT_DELEGATE and not inputs.chain:
+        raise Refusal(Reason.TASK_REQUIRED, "delegation needs a task to narrow: open one first")

@@ -1,0 +1,99 @@
+"""A bundle made ready to decide with: indexed policies, typed tools, task types, and what it says of resources."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from typing import Any
+
+import msgspec
+
+from remit.model.identity import BundleDigest, EntityRef
+from remit.model.labels import Confidentiality
+from remit.model.request import Tier
+from remit.model.task import Budgets, Scope
+from remit.model.tool import Reach, Tool
+from remit.pdp.arguments import ArgumentTypes
+from remit.pdp.memo import Memo
+from remit.pdp.slices import PolicyIndex
+
+
+class Mode(StrEnum):
+    """Whether denials bind (`enforce`) or are only decided and logged (`shadow`)."""
+
+    ENFORCE = "enforce"
+    SHADOW = "shadow"
+
+
+class TaskType(msgspec.Struct, frozen=True):
+    """An administrator's template of a task's scope: the least privilege for one kind of work.
+
+    `seconds` is the longest a task of this type may live; `agent_may_open` lets the agent itself open one.
+    """
+
+    name: str
+    description: str = ""
+    scope: Scope = Scope()
+    budgets: Budgets = Budgets()
+    seconds: int = 3600
+    agent_may_open: bool = False
+
+
+class ResourceClass(msgspec.Struct, frozen=True):
+    """What is known of the resources of one type whose id matches a pattern (`*` any text); the first match counts."""
+
+    type: str
+    pattern: str
+    sensitivity: Confidentiality | None = None
+    reach: Reach | None = None
+    trusted: bool = False
+    tier: Tier | None = None
+
+
+class EntityDocument(msgspec.Struct, frozen=True):
+    """One Cedar entity: its attributes in Cedar's JSON form and its direct parents."""
+
+    ref: EntityRef
+    attributes: dict[str, Any] = {}
+    parents: tuple[EntityRef, ...] = ()
+
+
+class CompiledTool(msgspec.Struct, frozen=True):
+    """A tool of the catalogue with its arguments' types."""
+
+    tool: Tool
+    types: ArgumentTypes
+
+
+class CompiledBundle(msgspec.Struct, frozen=True):
+    """Everything a decision needs of a published bundle; immutable, shared by all threads.
+
+    `task_free` are `action` or `action resource-id` patterns that pass without a task. `directory` are the principals a deployment
+    knows: exact destinations, or `@domain`. `obligations` are the types its policies may ask for. `request_attributed` are the
+    entity types whose properties may come with the request. `loci` remembers what `pdp.locus` found; it changes no answer.
+    """
+
+    digest: BundleDigest
+    name: str
+    mode: Mode
+    index: PolicyIndex
+    actions: frozenset[str]
+    tools: Mapping[str, CompiledTool] = {}
+    task_types: Mapping[str, TaskType] = {}
+    classes: tuple[ResourceClass, ...] = ()
+    entities: Mapping[EntityRef, EntityDocument] = {}
+    task_free: tuple[str, ...] = ()
+    directory: tuple[str, ...] = ()
+    request_attributed: frozenset[str] = frozenset()
+    loci: Memo[Any, Any] = msgspec.field(default_factory=lambda: Memo(4096))
+
+    def needs_task(self, action: str, resource: EntityRef) -> bool:
+        """Whether this action is refused without a task."""
+        named = f"{action} {resource.id}"
+        return not any(fnmatchcase(action if " " not in free else named, free) for free in self.task_free)
+
+    def class_of(self, resource: EntityRef) -> ResourceClass | None:
+        """The first class whose pattern fits, or None."""
+        for known in self.classes:
+            if known.type == resource.type and fnmatchcase(resource.id, known.pattern):
+                return known
+        return None

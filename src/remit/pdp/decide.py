@@ -1,0 +1,238 @@
+"""The decision: from everything that is known to a permit or a denial, and what committing it changes. Pure."""
+
+import msgspec
+from msgspec.structs import replace
+
+from remit.model.decision import (
+    EMPTY_BASIS,
+    ApproverRule,
+    Basis,
+    Deny,
+    Effects,
+    Obligation,
+    Permit,
+    Reason,
+)
+from remit.model.errors import RemitError
+from remit.model.identity import EntityRef
+from remit.model.labels import PUBLIC_TRUSTED
+from remit.model.request import Tier
+from remit.model.task import TaskState
+from remit.model.tool import Tool
+from remit.pdp import checks
+from remit.pdp.arguments import Unrepresentable
+from remit.pdp.cedar import EngineAnswer
+from remit.pdp.checks import Refusal
+from remit.pdp.compiled import CompiledBundle, Mode
+from remit.pdp.context import Facts, context_bytes, steering_of
+from remit.pdp.effects import session_after_deny, session_after_permit
+from remit.pdp.entities import check_resource
+from remit.pdp.inputs import PERMIT_MICROSECONDS, Decided, Grant, Inputs
+from remit.pdp.locus import Locus, evaluate, locus_of
+from remit.pdp.obligations import UnknownObligation, approver_rule, obligations_of
+
+SHADOWED = frozenset(
+    {
+        Reason.NO_PERMIT,
+        Reason.FORBIDDEN,
+        Reason.APPROVAL_REQUIRED,
+        Reason.OUTSIDE_SCOPE,
+        Reason.BUDGET_EXHAUSTED,
+        Reason.POLICY_ERROR,
+        Reason.UNREPRESENTABLE_ARGUMENT,
+    }
+)
+"""The denials that shadow mode lets pass: those a bundle or a task's author can mend. Faults and identities still deny."""
+
+
+def decide(inputs: Inputs) -> Decided:
+    """Decide one request: checks, tier, policies, obligations, and whether an approval could lift a denial.
+
+    Never raises for what a caller can send; a fault of the code itself is the caller's to turn into a denial.
+    """
+    try:
+        return _decide(inputs)
+    except Refusal as refusal:
+        return _shadowed(inputs, Deny(inputs.decision, refusal.reason, refusal.message, basis=_bare(inputs.bundle)))
+
+
+def _decide(inputs: Inputs) -> Decided:
+    bundle = inputs.bundle
+    if bundle is None:
+        raise Refusal(Reason.NO_BUNDLE, "no policy is published: run `remit policy publish`")
+    _check_request(inputs)
+    checks.check_agent(inputs)
+    checks.check_action(inputs, bundle)
+    checks.check_clock(inputs)
+    checks.check_task(inputs, bundle)
+    checks.check_delegation(inputs)
+    assert inputs.agent is not None
+    locus = locus_of(bundle, inputs.agent, inputs.request)
+    checks.check_arguments(inputs, locus.tool)
+    checks.check_scope(inputs, bundle, locus.tool)
+    spent = checks.check_budgets(inputs)
+    return _by_policy(inputs, bundle, locus, spent)
+
+
+def _check_request(inputs: Inputs) -> None:
+    if inputs.request.malformed:
+        raise Refusal(Reason.MALFORMED_ARGUMENTS, inputs.request.malformed)
+    try:
+        check_resource(inputs.request.resource)
+    except RemitError as error:
+        raise Refusal(Reason.MALFORMED_REQUEST, error.message) from None
+
+
+def _by_policy(inputs: Inputs, bundle: CompiledBundle, locus: Locus, spent: tuple[TaskState, ...]) -> Decided:
+    reached = inputs.session.reached if inputs.session else PUBLIC_TRUSTED
+    tier = locus.tier(reached)
+    facts = Facts(
+        bundle, inputs.request, tier, inputs.now, inputs.chain, inputs.session, reached, inputs.observed, locus.tool
+    )
+    tree = locus.slice.reads.context
+    if tree.whole or "flow" in tree.children:
+        facts = replace(facts, steering=steering_of(facts))
+    try:
+        read = context_bytes(tree, facts)
+    except Unrepresentable as problem:
+        raise Refusal(
+            Reason.UNREPRESENTABLE_ARGUMENT, f"{problem}, and a policy reads it: pass it as text or with fewer digits"
+        ) from None
+    answer = evaluate(bundle, locus, read)
+    if answer.allowed and not answer.errors:
+        return _permitted(inputs, locus, facts, spent, answer, read)
+    return _not_permitted(inputs, locus, facts, spent, answer, read)
+
+
+def _permitted(
+    inputs: Inputs, locus: Locus, facts: Facts, spent: tuple[TaskState, ...], answer: EngineAnswer, read: bytes
+) -> Decided:
+    basis = _basis(locus, facts, answer, read)
+    try:
+        obligations = obligations_of(answer.reasons, locus.slice.annotations)
+    except UnknownObligation as problem:
+        message = f"a policy asks for obligation {problem}, which nothing here understands"
+        return _shadowed(inputs, Deny(inputs.decision, Reason.UNKNOWN_OBLIGATION, message, facts.tier, basis=basis))
+    granted = inputs.grant.id if inputs.grant and facts.approver is not None else None
+    permit = Permit(
+        inputs.decision, facts.tier, inputs.now + PERMIT_MICROSECONDS, obligations, basis=basis, approval=granted
+    )
+    return Decided(permit, _permit_effects(inputs, spent, locus, permit))
+
+
+def _permit_effects(inputs: Inputs, spent: tuple[TaskState, ...], locus: Locus | None, permit: Permit) -> Effects:
+    if inputs.session is None:
+        return Effects(approval_used=permit.approval)
+    worst = (locus.tool.tool if locus and locus.tool else Tool(inputs.request.resource.id)).output_label
+    session = session_after_permit(inputs.session, permit.id, inputs.request, worst, inputs.now)
+    return Effects(session, spent, permit.approval, worst)
+
+
+def _not_permitted(
+    inputs: Inputs, locus: Locus, facts: Facts, spent: tuple[TaskState, ...], answer: EngineAnswer, read: bytes
+) -> Decided:
+    basis = _basis(locus, facts, answer, read)
+    # INVARIANT (fail closed): Cedar skips a policy that errors, even a forbid; so any reported error denies.
+    if answer.errors:
+        message = f"a policy could not be evaluated ({answer.errors[0]}): its author must mend it"
+        return _shadowed(inputs, Deny(inputs.decision, Reason.POLICY_ERROR, message, facts.tier, basis=basis))
+    if not answer.reasons:
+        message = f"no policy permits {_act(inputs)}"
+        return _shadowed(inputs, Deny(inputs.decision, Reason.NO_PERMIT, message, facts.tier, basis=basis))
+    lift = _lift(inputs, locus, facts, answer)
+    if lift is None:
+        message = f"policy forbids {_act(inputs)}: {_why(locus, answer)}"
+        return _shadowed(inputs, Deny(inputs.decision, Reason.FORBIDDEN, message, facts.tier, basis=basis))
+    if inputs.grant is not None and _covered(inputs.grant, facts, lift):
+        granted = replace(facts, approver=inputs.grant.approver)
+        return _permitted(inputs, locus, granted, spent, lift.answer, lift.read)
+    message = f"this needs an approval: {_why(locus, answer)}"
+    deny = Deny(
+        inputs.decision, Reason.APPROVAL_REQUIRED, message, facts.tier, lift.rule, obligations=lift.obligations, basis=basis
+    )
+    return _shadowed(inputs, deny)
+
+
+class _Lift(msgspec.Struct, frozen=True):
+    """What policies say of a denied request once an approval is there: who must give it, and what would then hold."""
+
+    rule: ApproverRule
+    answer: EngineAnswer
+    read: bytes
+    obligations: tuple[Obligation, ...]
+
+
+def _lift(inputs: Inputs, locus: Locus, facts: Facts, answer: EngineAnswer) -> _Lift | None:
+    """Whether an approval would lift this denial: asked of the policies themselves, by evaluating them as if it were there."""
+    rule = approver_rule(answer.reasons, locus.slice.annotations)
+    if rule is None:
+        return None
+    approver = inputs.grant.approver if inputs.grant else ""
+    read = context_bytes(locus.slice.reads.context, replace(facts, approver=approver))
+    lifted = evaluate(facts.bundle, locus, read)
+    if not lifted.allowed or lifted.errors:
+        return None
+    try:
+        obligations = obligations_of(lifted.reasons, locus.slice.annotations)
+    except UnknownObligation:
+        return None
+    return _Lift(ApproverRule.FOUR_EYES if facts.tier is Tier.CRITICAL else rule, lifted, read, obligations)
+
+
+def _covered(grant: Grant, facts: Facts, lift: _Lift) -> bool:
+    # INVARIANT (an approval is for one exact action): it covers the flows, labels and obligations its approver was shown.
+    return (
+        facts.reached.within(grant.label)
+        and facts.steering == grant.steering
+        and lift.obligations == grant.obligations
+        and (grant.rule is ApproverRule.FOUR_EYES or lift.rule is ApproverRule.ONE)
+    )
+
+
+def _shadowed(inputs: Inputs, deny: Deny) -> Decided:
+    """A denial and its effects; in shadow mode a denial by policy is turned into a permit that says what it would have been."""
+    session = inputs.session
+    if inputs.bundle is not None and inputs.bundle.mode is Mode.SHADOW and deny.reason in SHADOWED:
+        permit = Permit(
+            deny.id,
+            deny.tier or Tier.HIGH,
+            inputs.now + PERMIT_MICROSECONDS,
+            reason=deny.reason,
+            message=f"shadow mode, not enforced: {deny.message}",
+            basis=deny.basis,
+            enforced=False,
+        )
+        return Decided(permit, _permit_effects(inputs, (), None, permit))
+    if session is None or deny.reason in (Reason.CLOCK_BACKWARDS, Reason.SESSION_UNKNOWN, Reason.TASK_OF_ANOTHER):
+        return Decided(deny, Effects())
+    return Decided(deny, Effects(session_after_deny(session, inputs.now)))
+
+
+def _basis(locus: Locus, facts: Facts, answer: EngineAnswer, read: bytes) -> Basis:
+    return Basis(
+        answer.reasons,
+        answer.errors,
+        len(locus.slice.ids),
+        read,
+        tuple(document.ref for document in locus.documents),
+        facts.steering,
+        facts.bundle.digest,
+    )
+
+
+def _bare(bundle: CompiledBundle | None) -> Basis:
+    return Basis(bundle=bundle.digest) if bundle else EMPTY_BASIS
+
+
+def _act(inputs: Inputs) -> str:
+    resource: EntityRef = inputs.request.resource
+    return f"`{inputs.request.action}` on `{resource.id}`"
+
+
+def _why(locus: Locus, answer: EngineAnswer) -> str:
+    """The descriptions of the policies that decided, or their names."""
+    words = []
+    for policy in answer.reasons:
+        described = locus.slice.annotations.get(policy, {}).get("description")
+        words.append(f"{described} (policy `{policy}`)" if described else f"policy `{policy}`")
+    return "; ".join(words)

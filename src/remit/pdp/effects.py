@@ -1,0 +1,95 @@
+"""What a decision and an outcome change in session and budgets: pure steps from one state to the next."""
+
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from msgspec.structs import replace
+
+from remit.model.identity import DecisionId
+from remit.model.labels import Label
+from remit.model.request import TOOL_CALL, EvaluationRequest
+from remit.model.task import Amount, Session, Spent, TaskState
+
+
+class NotAnAmount(Exception):
+    """A budgeted argument that is not a number that can be added up."""
+
+
+def amount_of(value: Any) -> Amount:
+    """A numeric argument in ten-thousandths, rounded up. Raises `NotAnAmount` for text that is no number, and below zero."""
+    try:
+        number = Decimal(str(value)) if not isinstance(value, bool) else Decimal("NaN")
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if not number.is_finite() or number < 0 or number > 10**15:
+        raise NotAnAmount
+    scaled = number * 10000
+    return Amount(int(scaled) + (scaled != int(scaled)))
+
+
+def counted_as(request: EvaluationRequest) -> str:
+    """The name that counters and budgets know a call by: the tool's, or the action's where the resource is no tool."""
+    return request.resource.id if request.action == TOOL_CALL else request.action
+
+
+def spend(spent: Spent, request: EvaluationRequest, watched: Mapping[str, Amount]) -> Spent:
+    """What has been spent once this request is permitted; only arguments that a budget watches are added up.
+
+    Raises `NotAnAmount` if a watched argument is there and cannot be added up.
+    """
+    name = counted_as(request)
+    tools = {**spent.tools, name: spent.tools.get(name, 0) + 1}
+    amounts = spent.amounts
+    for key in watched:
+        tool, _, argument = key.rpartition(".")
+        if tool == name and request.arguments.values.get(argument) is not None:
+            sum_ = amounts.get(key, 0) + amount_of(request.arguments.values[argument])
+            amounts = {**amounts, key: Amount(sum_)}
+    return Spent(spent.calls + 1, tools, amounts, spent.version + 1)
+
+
+def exceeded(state: TaskState, after: Spent) -> str | None:
+    """The first budget that `after` would overrun, in words, or None."""
+    budgets = state.task.budgets
+    if budgets.calls is not None and after.calls > budgets.calls:
+        return f"its {budgets.calls} calls are used up"
+    for tool, limit in budgets.tools.items():
+        if after.tools.get(tool, 0) > limit:
+            return f"its {limit} calls of `{tool}` are used up"
+    for key, bound in budgets.amounts.items():
+        if after.amounts.get(key, 0) > bound:
+            used = state.spent.amounts.get(key, 0)
+            return f"`{key}` would exceed its budget of {bound / 10000:g} ({used / 10000:g} spent)"
+    return None
+
+
+def session_after_permit(session: Session, decision: DecisionId, request: EvaluationRequest, worst: Label, now: int) -> Session:
+    """The session once the call is permitted: counted, and carrying the worst the call can touch until its outcome says less."""
+    # INVARIANT (labels come from what was touched): the worst case joins at permit, a report can only make it precise.
+    name = counted_as(request)
+    calls = {**session.calls, name: session.calls.get(name, 0) + 1}
+    pending = session.pending if worst.within(session.label) else {**session.pending, decision: worst}
+    return Session(
+        session.id, session.task, session.agent, session.label, pending, calls, session.denials, now, session.version + 1
+    )
+
+
+def session_after_deny(session: Session, now: int) -> Session:
+    """The session once the call is denied: counted apart, for denied attempts are not use."""
+    return replace(session, denials=session.denials + 1, seen=now, version=session.version + 1)
+
+
+def session_after_outcome(session: Session, decision: DecisionId, touched: Label | None, now: int) -> Session:
+    """The session once the outcome is known: what the call really touched joins, its worst case goes.
+
+    `touched` is None where the door could not see the result: then the worst case stands.
+    """
+    worst = session.pending.get(decision)
+    label = session.label
+    if touched is not None:
+        label = label.join(touched)
+    elif worst is not None:
+        label = label.join(worst)
+    pending = {key: value for key, value in session.pending.items() if key != decision}
+    return replace(session, label=label, pending=pending, seen=max(now, session.seen), version=session.version + 1)

@@ -1,0 +1,54 @@
+"""What one decision is made from: everything `decide` may know, loaded beforehand."""
+
+import msgspec
+
+from remit.model.decision import ApproverRule, Decision, Effects, Obligation, Steering
+from remit.model.identity import Agent, ApprovalId, DecisionId
+from remit.model.labels import Label
+from remit.model.request import EvaluationRequest
+from remit.model.task import Session, TaskState
+from remit.pdp.compiled import CompiledBundle
+from remit.pdp.provenance import NOTHING_OBSERVED, Observed
+
+PERMIT_MICROSECONDS = 10_000_000
+"""How long a permit stands before it must be asked for again."""
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """An approval that was given for exactly this action and is still unused, with what its approver was shown.
+
+    It covers the action under those obligations, from those origins, in a session that has touched no more than `label`.
+    """
+
+    id: ApprovalId
+    approver: str
+    rule: ApproverRule
+    label: Label
+    steering: tuple[Steering, ...]
+    obligations: tuple[Obligation, ...]
+
+
+class Inputs(msgspec.Struct, frozen=True):
+    """One evaluation request and the state it meets.
+
+    `chain` is the task and those it was delegated from, leaf first, empty without a task; `complete` is false if a link could not be
+    loaded. `decision` is the id the decision will carry; `now` is µs since the epoch.
+    """
+
+    bundle: CompiledBundle | None
+    request: EvaluationRequest
+    agent: Agent | None
+    now: int
+    decision: DecisionId
+    chain: tuple[TaskState, ...] = ()
+    complete: bool = True
+    session: Session | None = None
+    grant: Grant | None = None
+    observed: Observed = NOTHING_OBSERVED
+
+
+class Decided(msgspec.Struct, frozen=True):
+    """A decision and what committing it changes."""
+
+    decision: Decision
+    effects: Effects

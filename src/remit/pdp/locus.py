@@ -1,0 +1,106 @@
+"""The place a request falls on: the policies that can match there, the entities they can reach, what is known of the tool."""
+
+import msgspec
+
+from remit.model.identity import Agent, EntityRef
+from remit.model.labels import PUBLIC_TRUSTED, Confidentiality, Label
+from remit.model.request import TOOL_CALL, EvaluationRequest, Tier
+from remit.pdp import cedar
+from remit.pdp.cedar import EngineAnswer
+from remit.pdp.compiled import CompiledBundle, CompiledTool, EntityDocument
+from remit.pdp.entities import (
+    ancestors,
+    principal_document,
+    reachable,
+    referenced,
+    resource_document,
+)
+from remit.pdp.memo import Memo
+from remit.pdp.slices import Slice
+from remit.pdp.tier import tier_of
+
+MEMO_LIMIT = 8192
+_RESTRICTED = Label(Confidentiality.RESTRICTED)
+
+
+class Locus(msgspec.Struct, frozen=True):
+    """Everything about a request that stays the same for one agent, action, resource and bundle.
+
+    `answers` remembers what the engine said, by exactly the bytes it was sent; `tiers` are those of a session that has touched
+    restricted data and of one that has not.
+    """
+
+    slice: Slice
+    documents: tuple[EntityDocument, ...]
+    tool: CompiledTool | None
+    tiers: tuple[Tier, Tier]
+    uids: cedar.RequestUids
+    entities: cedar.Entities
+    answers: Memo[bytes, EngineAnswer]
+
+    def tier(self, label: Label) -> Tier:
+        """The tier of the request for a session with this label."""
+        return self.tiers[label.confidentiality is Confidentiality.RESTRICTED]
+
+
+def locus_of(bundle: CompiledBundle, agent: Agent, request: EvaluationRequest) -> Locus:
+    """Find the locus of a request, remembered per bundle."""
+    key = (agent.id, agent.version, request.action, request.resource)
+    found: Locus | None = bundle.loci.find(key)
+    return found or bundle.loci.keep(key, _find(bundle, agent, request))
+
+
+def _find(bundle: CompiledBundle, agent: Agent, request: EvaluationRequest) -> Locus:
+    principal = principal_document(agent)
+    resource = resource_document(bundle, request)
+    slice_ = bundle.index.slice_for(
+        principal.ref,
+        frozenset(ancestors(bundle, principal.parents)),
+        request.action,
+        resource.ref,
+        frozenset(ancestors(bundle, resource.parents)),
+    )
+    documents = (principal, resource)
+    tiers = [tier_of(bundle, request.action, request.resource, label) for label in (PUBLIC_TRUSTED, _RESTRICTED)]
+    return Locus(
+        slice_,
+        documents,
+        bundle.tools.get(request.resource.id) if request.action == TOOL_CALL else None,
+        (tiers[0], tiers[1]),
+        cedar.request_uids(principal.ref, request.action, resource.ref),
+        entities_handle(bundle, slice_, documents, ()),
+        Memo(MEMO_LIMIT),
+    )
+
+
+def entities_handle(
+    bundle: CompiledBundle, slice_: Slice, documents: tuple[EntityDocument, ...], named: tuple[EntityRef, ...]
+) -> cedar.Entities:
+    """The engine's handle on what these policies can reach, each entity cut to the attributes they can read."""
+    reads = slice_.reads
+    closed = reachable(bundle, documents, (*reads.entities, *named))
+    return cedar.entities_handle(
+        [
+            {
+                "uid": {"type": document.ref.type, "id": document.ref.id},
+                "attrs": {
+                    name: value for name, value in document.attributes.items() if reads.any_attribute or name in reads.attributes
+                },
+                "parents": [{"type": parent.type, "id": parent.id} for parent in document.parents],
+            }
+            for document in closed
+        ]
+    )
+
+
+def evaluate(bundle: CompiledBundle, locus: Locus, context: bytes) -> EngineAnswer:
+    """What the policies of this locus say of one context, asked of the engine once for equal bytes."""
+    answer = locus.answers.find(context)
+    if answer is not None:
+        return answer
+    entities = locus.entities
+    if b"__entity" in context:
+        named = tuple(referenced(msgspec.json.decode(context)))
+        entities = entities_handle(bundle, locus.slice, locus.documents, named)
+    answer = cedar.evaluate(locus.slice.policies, locus.uids, context, entities)
+    return locus.answers.keep(context, answer)

@@ -1,0 +1,43 @@
+"""Obligations and approver rules, as policy annotations ask for them."""
+
+from collections.abc import Iterable, Mapping
+
+from remit.model.decision import ApproverRule, Obligation
+from remit.model.obligations import KNOWN_OBLIGATIONS
+
+OBLIGATION = "obligation"
+REQUESTABLE = "requestable"
+
+
+class UnknownObligation(Exception):
+    """An annotation that asks for something no enforcement point understands."""
+
+
+def obligations_of(policies: Iterable[str], annotations: Mapping[str, Mapping[str, str]]) -> tuple[Obligation, ...]:
+    """What the permits that decided ask of the enforcement point; each `@obligation` may hold several, separated by `;`.
+
+    Raises `UnknownObligation` naming the type and the policy.
+    """
+    # INVARIANT (fail closed): an obligation that is not understood turns the permit into a denial.
+    asked: dict[Obligation, None] = {}
+    for policy in policies:
+        for text in annotations.get(policy, {}).get(OBLIGATION, "").split(";"):
+            if not text.strip():
+                continue
+            kind, _, argument = text.strip().partition(":")
+            if kind not in KNOWN_OBLIGATIONS:
+                raise UnknownObligation(f"`{kind}` (asked by policy `{policy}`)")
+            asked[Obligation(kind, argument.strip(), policy)] = None
+    return tuple(asked)
+
+
+def approver_rule(policies: Iterable[str], annotations: Mapping[str, Mapping[str, str]]) -> ApproverRule | None:
+    """Who could lift a denial: the strictest rule of the forbids that decided, or None if any of them cannot be lifted."""
+    strictest: ApproverRule | None = None
+    for policy in policies:
+        asked = annotations.get(policy, {}).get(REQUESTABLE)
+        if asked not in (ApproverRule.ONE, ApproverRule.FOUR_EYES):
+            return None
+        if strictest is not ApproverRule.FOUR_EYES:
+            strictest = ApproverRule(asked)
+    return strictest

@@ -1,0 +1,87 @@
+"""How deep an action is inspected: from its annotations, raised by what the data is, never lowered."""
+
+from remit.model.identity import EntityRef
+from remit.model.labels import Confidentiality, Label
+from remit.model.request import (
+    AGENT_DELEGATE,
+    FILE_DELETE,
+    FILE_READ,
+    FILE_WRITE,
+    MODEL_INVOKE,
+    NET_REQUEST,
+    TOOL_CALL,
+    Tier,
+)
+from remit.model.tool import Annotations, Reach, ToolEffect
+from remit.pdp.compiled import CompiledBundle
+
+_OF_ACTION = {
+    FILE_READ: (ToolEffect.READ, Reach.INTERNAL),
+    FILE_WRITE: (ToolEffect.WRITE, Reach.WORKSPACE),
+    FILE_DELETE: (ToolEffect.DELETE, Reach.WORKSPACE),
+    NET_REQUEST: (ToolEffect.SEND, Reach.EXTERNAL),
+    MODEL_INVOKE: (ToolEffect.READ, Reach.INTERNAL),
+    AGENT_DELEGATE: (ToolEffect.WRITE, Reach.INTERNAL),
+}
+"""What an action without a catalogue entry does, at least."""
+
+
+def tier_of_annotations(annotations: Annotations) -> Tier:
+    """The tier that follows from effect, reach and sensitivity (DESIGN §6); incomplete annotations are high."""
+    if annotations.effect is None or annotations.reach is None:
+        return _highest(Tier.HIGH, annotations.tier)
+    tier = _tier_of(annotations.effect, annotations.reach, annotations.sensitivity or Confidentiality.INTERNAL)
+    return _highest(tier, annotations.tier)
+
+
+def _tier_of(effect: ToolEffect, reach: Reach, sensitivity: Confidentiality) -> Tier:
+    match effect:
+        case ToolEffect.EXECUTE | ToolEffect.GRANT:
+            return Tier.CRITICAL
+        case ToolEffect.DELETE:
+            return Tier.HIGH if reach is Reach.WORKSPACE else Tier.CRITICAL
+        case ToolEffect.SEND | ToolEffect.SPEND:
+            return Tier.CRITICAL if reach is Reach.PRODUCTION else Tier.HIGH
+        case ToolEffect.WRITE if reach is Reach.PRODUCTION:
+            return Tier.CRITICAL
+        case ToolEffect.WRITE:
+            return Tier.MODERATE if reach is Reach.WORKSPACE else Tier.HIGH
+        case ToolEffect.READ if sensitivity is Confidentiality.RESTRICTED:
+            return Tier.HIGH
+        case ToolEffect.READ:
+            return Tier.LOW if sensitivity is Confidentiality.PUBLIC else Tier.MODERATE
+
+
+def tier_of(bundle: CompiledBundle, action: str, resource: EntityRef, label: Label) -> Tier:
+    """The tier of an action now: what the catalogue and the resource's class say, raised by what the session has touched.
+
+    An unannotated tool and an action nobody described are high. A session that holds restricted data raises everything that
+    is not a plain read by one step.
+    """
+    if action == TOOL_CALL:
+        known = bundle.tools.get(resource.id)
+        annotations = known.tool.annotations if known else Annotations()
+        tier = tier_of_annotations(annotations)
+        reads = annotations.effect is ToolEffect.READ
+    else:
+        effect, reach = _OF_ACTION.get(action, (None, None))
+        classed = bundle.class_of(resource)
+        sensitivity = classed.sensitivity if classed else None
+        reach = classed.reach if classed and classed.reach else reach
+        tier = tier_of_annotations(Annotations(effect, reach, sensitivity, classed.tier if classed else None))
+        reads = effect is ToolEffect.READ
+    if label.confidentiality is Confidentiality.RESTRICTED and not reads:
+        tier = _RAISED[tier]
+    return tier
+
+
+def _highest(one: Tier, other: Tier | None) -> Tier:
+    return other if other is not None and other.rank > one.rank else one
+
+
+_RAISED = {
+    Tier.LOW: Tier.MODERATE,
+    Tier.MODERATE: Tier.HIGH,
+    Tier.HIGH: Tier.CRITICAL,
+    Tier.CRITICAL: Tier.CRITICAL,
+}
