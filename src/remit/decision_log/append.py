@@ -1,0 +1,183 @@
+"""The one writer of a process: commits are grouped, the leader's fsync covers all that wait, a failed one poisons the writer."""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Generator, Sequence
+from typing import Any, Generic, TypeVar
+
+from remit.decision_log.encoding import leaf_hash, seal_line
+from remit.decision_log.entry import NO_ENTRY
+from remit.decision_log.store import CommitFailed, GroupStore, Line, Record
+from remit.model.errors import unavailable
+
+W = TypeVar("W")
+MAX_GROUP = 512
+
+
+class Conflict(Exception):
+    """What the commit was decided from has changed meanwhile: load it again and decide again."""
+
+
+class Ticket(Generic[W]):
+    """One commit under way: bodies to append, writes to apply with them, and the answer once both are durable.
+
+    `revision` is that of the administrative state (bundle, agents, tasks, approvals) it was decided on.
+    """
+
+    __slots__ = ("_appender", "_error", "_waiter", "bodies", "done", "revision", "time", "writes")
+
+    def __init__(self, bodies: Sequence[Record], writes: Sequence[W], revision: int, time: int) -> None:
+        self.bodies = bodies
+        self.writes = writes
+        self.revision = revision
+        self.time = time
+        self.done = False
+        self._error: Exception | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._appender: Appender[W] | None = None
+
+    def result(self) -> None:
+        """Block until durable. Raises `Conflict`, or `RemitError` (unavailable) if nothing was written."""
+        assert self._appender is not None
+        while not self.done:
+            self._appender.flush()
+        if self._error is not None:
+            raise self._error
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        """Await durability; raises as `result` does."""
+        assert self._appender is not None
+        if not self.done:
+            self._waiter = asyncio.get_running_loop().create_future()
+            self._appender.wake()
+            if not self.done:
+                yield from self._waiter
+        if self._error is not None:
+            raise self._error
+
+    def settle(self, error: Exception | None) -> asyncio.Future[None] | None:
+        """Set the answer; returns the future that somebody awaits, if so."""
+        self._error = error
+        self.done = True
+        return self._waiter
+
+
+class Appender(Generic[W]):
+    """Chains, groups and commits. Any thread that waits may lead: it commits everything queued so far in one transaction.
+
+    `writer` names this process's chain, `opening` is its first entry, written with the first commit; a fork must open an appender of
+    its own.
+    """
+
+    def __init__(self, store: GroupStore[W], writer: str, opening: Record) -> None:
+        self._store = store
+        self._opening = opening
+        self._queue: deque[Ticket[W]] = deque()
+        self._leading = threading.Lock()
+        self._wanted = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._poison: str | None = None
+        self._closed = False
+        self.writer = writer
+        self._seq = 0
+        self._prev = NO_ENTRY
+        self._latest = 0
+
+    def submit(self, ticket: Ticket[W]) -> Ticket[W]:
+        """Queue a commit; commits of one appender are applied in the order they were submitted."""
+        ticket._appender = self
+        if self._poison is not None:
+            ticket.settle(unavailable(self._poison))
+        else:
+            self._queue.append(ticket)
+        return ticket
+
+    def flush(self) -> None:
+        """Commit the group that is queued, after waiting for the leader that is committing now."""
+        with self._leading:
+            if self._queue:
+                self._commit_group()
+
+    def wake(self) -> None:
+        """Let the background thread lead, for callers that must not block."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._serve, name="remit-appender", daemon=True)
+            self._thread.start()
+        self._wanted.set()
+
+    def _serve(self) -> None:
+        while True:
+            self._wanted.wait()
+            self._wanted.clear()
+            while self._queue:
+                self.flush()
+            if self._closed:
+                return
+
+    def close(self) -> None:
+        """Commit what is queued and stop the background thread."""
+        while self._queue:
+            self.flush()
+        self._closed = True
+        self._poison = self._poison or "the log was closed: open the store again"
+        self._wanted.set()
+        if self._thread is not None:
+            self._thread.join(timeout=10)
+
+    def _commit_group(self) -> None:
+        group: list[Ticket[W]] = []
+        while self._queue and len(group) < MAX_GROUP:
+            group.append(self._queue.popleft())
+        try:
+            self._settle(group, self._write(group))
+        except CommitFailed as failure:
+            # INVARIANT (durable before permit): after a failed fsync nobody knows what is on disk, so this writer is done.
+            if failure.poisons:
+                self._poison = f"the log could not be made durable ({failure}): restart after mending the disk"
+            error = unavailable(f"nothing was permitted, the log could not be written ({failure})")
+            self._settle(group, [error] * len(group))
+        except BaseException as error:
+            self._poison = f"the log's writer failed ({type(error).__name__}): restart"
+            self._settle(group, [unavailable(self._poison)] * len(group))
+            raise
+
+    def _write(self, group: list[Ticket[W]]) -> list[Exception | None]:
+        if self._poison is not None:
+            return [unavailable(self._poison)] * len(group)
+        with self._store.transaction() as transaction:
+            fits = transaction.apply([(ticket.writes, ticket.revision) for ticket in group])
+            lines: list[Line] = []
+            seq, prev, latest = self._seq, self._prev, self._latest
+            for ticket, fit in zip(group, fits, strict=True):
+                if not fit:
+                    continue
+                latest = max(latest, ticket.time)
+                for body in ticket.bodies if seq else (self._opening, *ticket.bodies):
+                    line = seal_line(body.body, self.writer, seq, latest, prev)
+                    leaf = leaf_hash(line)
+                    lines.append(Line(self.writer, seq, leaf, line, body.kind, body.decision, body.task))
+                    seq, prev = seq + 1, leaf.hex()
+            transaction.append(lines)
+        # Only a transaction that ended without an error moves the head of the chain.
+        self._seq, self._prev, self._latest = seq, prev, latest
+        return [None if fit else Conflict() for fit in fits]
+
+    @staticmethod
+    def _settle(group: list[Ticket[W]], answers: Sequence[Exception | None]) -> None:
+        waiting: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
+        for ticket, answer in zip(group, answers, strict=True):
+            future = ticket.settle(answer)
+            if future is not None:
+                waiting.setdefault(future.get_loop(), []).append(future)
+        for loop, futures in waiting.items():
+            try:
+                loop.call_soon_threadsafe(_resolve, futures)
+            except RuntimeError:
+                continue  # that loop was closed while its task waited: nobody is there to answer
+
+
+def _resolve(futures: list[asyncio.Future[None]]) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_result(None)

@@ -1,0 +1,183 @@
+"""What the log records: one frozen type for each kind of entry, every field of which is hashed."""
+
+from typing import Any, TypeAlias
+
+import msgspec
+
+VERSION = 1
+NO_ENTRY = "0" * 64
+"""The `prev` of the first entry of a writer."""
+
+
+class Body(msgspec.Struct, frozen=True, tag_field="kind"):
+    """What an entry says, without its place in the log."""
+
+
+class WriterOpened(Body, frozen=True, tag="writer.opened"):
+    """A process began a chain of its own: which Remit, and the id of the process on its machine."""
+
+    version: str
+    process: int
+
+
+class BundlePublished(Body, frozen=True, tag="bundle.published"):
+    """A bundle became the active one; `previous` is what it replaced, `rollback` says that it had been active before."""
+
+    digest: str
+    name: str
+    mode: str
+    previous: str
+    operator: str
+    rollback: bool
+
+
+class AgentChanged(Body, frozen=True, tag="agent.changed"):
+    """An agent was registered or changed; the whole agent as it now is."""
+
+    agent: str
+    version: int
+    owner: str
+    purpose: str
+    groups: tuple[str, ...]
+    status: str
+    operator: str
+
+
+class TaskOpened(Body, frozen=True, tag="task.opened"):
+    """A task was opened. `sealed` holds its purpose; `commitment` is SHA-256 of the key it is sealed with."""
+
+    task: str
+    agent: str
+    opener: str
+    verified_by: str
+    on_behalf_of: str
+    type: str
+    parent: str | None
+    expires: int
+    scope: dict[str, Any]
+    budgets: dict[str, Any]
+    purpose_trusted: bool
+    commitment: str
+    sealed: str
+
+
+class TaskClosed(Body, frozen=True, tag="task.closed"):
+    """A task ended; nothing more is permitted under it."""
+
+    task: str
+    operator: str
+
+
+class SessionOpened(Body, frozen=True, tag="session.opened"):
+    """An agent began a run within a task."""
+
+    session: str
+    task: str
+    agent: str
+
+
+class DecisionMade(Body, frozen=True, tag="decision"):
+    """One decision. Plain fields say who, what and why; `sealed` holds the arguments, what policies read of them, and the message.
+
+    `arguments` is an HMAC-SHA256 of the canonical arguments under the task's key; `action_digest` is what an approval binds to, keyed
+    likewise. `label` and `sources` are the session's after the decision.
+    """
+
+    id: str
+    at: int
+    effect: str
+    enforced: bool
+    reason: str
+    tier: str
+    subject: str
+    subject_version: int
+    action: str
+    resource_type: str
+    resource: str
+    task: str | None
+    chain: tuple[str, ...]
+    session: str | None
+    session_version: int
+    upstream: str
+    definition: str
+    bundle: str
+    policies: tuple[str, ...]
+    slice_size: int
+    obligations: tuple[str, ...]
+    requestable: str
+    approval: str | None
+    label: str
+    sources: tuple[str, ...]
+    arguments: str
+    sealed: str
+
+
+class OutcomeSeen(Body, frozen=True, tag="outcome"):
+    """What became of a permit. `content` is an HMAC of what came back, under the task's key; `error` is sealed."""
+
+    decision: str
+    status: str
+    session: str | None
+    task: str | None
+    label: str
+    sources: tuple[str, ...]
+    content: str
+    size: int
+    sealed: str
+
+
+class ApprovalRequested(Body, frozen=True, tag="approval.requested"):
+    """A requestable denial opened an access request for one exact action."""
+
+    id: str
+    decision: str
+    task: str | None
+    rule: str
+    digest: str
+    expires: int
+
+
+class ApprovalResolved(Body, frozen=True, tag="approval"):
+    """A human (or the clock) answered an access request. `why` is sealed under the task's key."""
+
+    id: str
+    decision: str
+    task: str | None
+    state: str
+    operator: str
+    verified_by: str
+    sealed: str
+
+
+class KeyDestroyed(Body, frozen=True, tag="key.destroyed"):
+    """The key of a task was destroyed: its sealed fields can never be read again, and replay has a stated gap."""
+
+    task: str
+    operator: str
+
+
+EntryBody: TypeAlias = (
+    WriterOpened
+    | BundlePublished
+    | AgentChanged
+    | TaskOpened
+    | TaskClosed
+    | SessionOpened
+    | DecisionMade
+    | OutcomeSeen
+    | ApprovalRequested
+    | ApprovalResolved
+    | KeyDestroyed
+)
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """An entry at its place: `index` in the whole log, its envelope, and what it says."""
+
+    index: int
+    writer: str
+    seq: int
+    time: int
+    prev: str
+    body: EntryBody
+    line: bytes

@@ -1,0 +1,86 @@
+"""What the log needs of a store: one transaction that takes entries and the state they go with, and reading back."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import NamedTuple, Protocol, TypeVar
+
+from remit.decision_log.entry import Entry
+
+W_contra = TypeVar("W_contra", contravariant=True)
+
+
+class CommitFailed(Exception):
+    """The store did not commit; `poisons` says that what is on disk is unknown."""
+
+    def __init__(self, message: str, poisons: bool) -> None:
+        super().__init__(message)
+        self.poisons = poisons
+
+
+class Record(NamedTuple):
+    """One body to append, encoded, and what it can be found by."""
+
+    body: bytes
+    kind: str
+    decision: str | None = None
+    task: str | None = None
+
+
+class Line(NamedTuple):
+    """One sealed entry on its way into the store."""
+
+    writer: str
+    seq: int
+    leaf: bytes
+    line: bytes
+    kind: str
+    decision: str | None
+    task: str | None
+
+
+class GroupTransaction(Protocol[W_contra]):
+    """An open transaction; it commits durably when its context ends without an error."""
+
+    def apply(self, changes: Sequence[tuple[Sequence[W_contra], int]]) -> list[bool]:
+        """Apply each change whose expected versions and revision still hold; say which were applied."""
+        ...
+
+    def append(self, lines: Sequence[Line]) -> None:
+        """Append entries at the end of the log."""
+        ...
+
+
+class GroupStore(Protocol[W_contra]):
+    """Where groups are committed."""
+
+    def transaction(self) -> AbstractContextManager[GroupTransaction[W_contra]]:
+        """Begin. Raises `CommitFailed` where the store is locked, gone, full or its fsync fails."""
+        ...
+
+
+class LogReader(Protocol):
+    """Reading the log back."""
+
+    def size(self) -> int:
+        """How many entries the log has."""
+        ...
+
+    def lines(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        """The stored lines from `start` to before `stop`, in order."""
+        ...
+
+    def leaves(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        """The leaf hashes from `start` to before `stop`, in order."""
+        ...
+
+    def by_decision(self, decision: str) -> list[Entry]:
+        """The entries about one decision, in order."""
+        ...
+
+    def by_task(self, task: str) -> list[Entry]:
+        """The entries under one task, in order."""
+        ...
+
+    def by_kind(self, kind: str, limit: int) -> list[Entry]:
+        """The newest entries of one kind, newest first."""
+        ...
