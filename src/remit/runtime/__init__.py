@@ -1,0 +1,1 @@
+"""May this happen now? Load, decide, commit; tasks, sessions, approvals and outcomes."""

@@ -1,0 +1,75 @@
+"""Administrative acts that change what decisions rest on: agents, the active bundle, the erasure of a task's personal data."""
+
+from collections.abc import Callable
+
+from remit.decision_log.encoding import encode_body
+from remit.decision_log.entry import AgentChanged, BundlePublished, KeyDestroyed
+from remit.decision_log.store import Record
+from remit.model.errors import not_found, refused
+from remit.model.identity import Agent, AgentId, Operator, TaskId
+from remit.model.task import TaskStatus
+from remit.runtime.pending import Driven, Steps
+from remit.runtime.runtime import Change, Runtime, administer
+from remit.runtime.store import ActivateBundle, DestroyKey, PutAgent
+
+
+def change_agent(
+    runtime: Runtime, agent: str, change: Callable[[Agent | None], Agent], operator: Operator
+) -> Driven[Agent]:
+    """Commit what `change` makes of an agent (None if it is not registered). Raises what `change` raises, and conflict."""
+    return Driven(lambda: _change_agent(runtime, AgentId(agent), change, operator))
+
+
+def _change_agent(
+    runtime: Runtime, agent: AgentId, change: Callable[[Agent | None], Agent], operator: Operator
+) -> Steps[Agent]:
+    changed: list[Agent] = []
+
+    def prepare() -> Change:
+        after = change(runtime.view.store.agent(agent))
+        changed[:] = [after]
+        body = AgentChanged(
+            after.id, after.version, after.owner, after.purpose, after.groups, after.status.value, operator.id
+        )
+        return [Record(encode_body(body), "agent.changed")], [PutAgent(after)]
+
+    yield from administer(runtime, prepare)
+    return changed[0]
+
+
+def activate_bundle(
+    runtime: Runtime, published: BundlePublished, document: bytes
+) -> Driven[None]:
+    """Make a bundle the active one, if what it was published over still is. Raises `RemitError` (conflict)."""
+    return Driven(lambda: _activate(runtime, published, document))
+
+
+def _activate(runtime: Runtime, published: BundlePublished, document: bytes) -> Steps[None]:
+    def prepare() -> Change:
+        write = ActivateBundle(
+            published.digest, published.previous, document, runtime.clock(), published.operator
+        )
+        return [Record(encode_body(published), "bundle.published")], [write]
+
+    yield from administer(runtime, prepare)
+
+
+def erase(runtime: Runtime, task: TaskId, operator: Operator) -> Driven[None]:
+    """Destroy the data key of a closed task: what its entries sealed, and what its sessions saw, can never be read again.
+
+    Raises `RemitError`: not-found, refused while the task is open.
+    """
+    return Driven(lambda: _erase(runtime, task, operator))
+
+
+def _erase(runtime: Runtime, task: TaskId, operator: Operator) -> Steps[None]:
+    def prepare() -> Change:
+        chain, _ = runtime.view.chain(task)
+        if not chain:
+            raise not_found(f"there is no task `{task}` in this store")
+        if chain[0].task.status is TaskStatus.OPEN:
+            raise refused(f"task `{task}` is open: close it before its data is erased")
+        record = Record(encode_body(KeyDestroyed(task, operator.id)), "key.destroyed", None, task)
+        return [record], [DestroyKey(task)]
+
+    yield from administer(runtime, prepare)

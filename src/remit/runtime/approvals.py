@@ -1,0 +1,196 @@
+"""Approvals: an access request for one exact action, answered by a human, used once."""
+
+import hashlib
+
+import msgspec
+from msgspec.structs import replace
+
+from remit.decision_log.encoding import encode_body
+from remit.decision_log.entry import ApprovalRequested, ApprovalResolved
+from remit.decision_log.sealing import SealKey
+from remit.decision_log.store import Record
+from remit.model.authorizer import ApprovalState
+from remit.model.clock import MINUTE
+from remit.model.decision import ApproverRule, Deny, Obligation, Steering
+from remit.model.errors import conflict, not_found, refused
+from remit.model.identity import AgentId, ApprovalId, Operator, new_id
+from remit.model.labels import PUBLIC_TRUSTED, Label
+from remit.pdp.inputs import Grant, Inputs
+from remit.runtime.pending import Driven, Steps
+from remit.runtime.runtime import Runtime, administer
+from remit.runtime.store import Approval, PutApproval
+
+REQUEST_LIFE = 30 * MINUTE
+"""An access request that nobody answered for so long has expired; an approval must be used within the same time."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """What the approver is shown, and so what an approval covers."""
+
+    agent: str
+    purpose: str
+    on_behalf_of: str
+    action: str
+    resource: str
+    arguments: msgspec.Raw
+    why: str
+    tier: str
+    label: Label
+    steering: tuple[Steering, ...]
+    obligations: tuple[Obligation, ...]
+    before: dict[str, int]
+
+
+_decode_shown = msgspec.json.Decoder(Shown).decode
+
+
+def action_digest(key: SealKey, inputs: Inputs) -> str:
+    """Binds the exact action: version, subject, delegation chain, task, action, resource, definitions, upstream, typed arguments.
+
+    Keyed by the task's data key, so that it says nothing once that is destroyed. Obligations, labels and flows are compared by the
+    decision itself, with those the approver was shown.
+    """
+    request = inputs.request
+    tool = inputs.bundle.tools.get(request.resource.id) if inputs.bundle else None
+    reviewed = hashlib.sha256(_encode(tool.tool)).hexdigest() if tool else ""
+    bound = (
+        1,
+        request.subject,
+        [state.task.id for state in inputs.chain],
+        request.task,
+        request.action,
+        request.resource,
+        request.definition,
+        reviewed,
+        request.upstream,
+        msgspec.Raw(request.arguments.canonical),
+    )
+    return key.digest(_encode(bound))
+
+
+def open_request(inputs: Inputs, deny: Deny, key: SealKey, digest: str) -> Approval:
+    """The access request that a requestable denial opens."""
+    request = inputs.request
+    shown = _shown(inputs, deny)
+    approval_id = ApprovalId(new_id("apr", inputs.now))
+    return Approval(
+        id=approval_id,
+        decision=deny.id,
+        digest=digest,
+        task=request.task,
+        session=request.session,
+        agent=AgentId(request.subject.id),
+        tool=request.resource.id,
+        rule=deny.requestable or ApproverRule.FOUR_EYES,
+        opened=inputs.now,
+        expires=inputs.now + REQUEST_LIFE,
+        shown=key.seal_raw(_encode(shown), approval_id),
+    )
+
+
+def _shown(inputs: Inputs, deny: Deny) -> Shown:
+    request = inputs.request
+    task = inputs.chain[0].task if inputs.chain else None
+    return Shown(
+        agent=request.subject.id,
+        purpose=task.purpose if task else "",
+        on_behalf_of=task.on_behalf_of if task else "",
+        action=request.action,
+        resource=request.resource.id,
+        arguments=msgspec.Raw(request.arguments.canonical),
+        why=deny.message,
+        tier=deny.tier.value if deny.tier else "",
+        label=inputs.session.reached if inputs.session else PUBLIC_TRUSTED,
+        steering=deny.basis.steering,
+        obligations=deny.obligations,
+        before=inputs.session.calls if inputs.session else {},
+    )
+
+
+def requested_record(approval: Approval) -> Record:
+    """The entry of an access request."""
+    body = ApprovalRequested(
+        approval.id, approval.decision, approval.task, approval.rule.value, approval.digest, approval.expires
+    )
+    return Record(encode_body(body), "approval.requested", approval.decision, approval.task)
+
+
+def still_asks(approval: Approval, deny: Deny, key: SealKey, inputs: Inputs) -> bool:
+    """Whether a pending access request shows its approver what holds now; if not, a new one is opened."""
+    if approval.state is not ApprovalState.PENDING or inputs.now >= approval.expires:
+        return False
+    shown = _decode_shown(key.open(approval.shown, approval.id))
+    now = _shown(inputs, deny)
+    return approval.rule == deny.requestable and now.label.within(shown.label) and now.steering == shown.steering
+
+
+def shown_to_approver(approval: Approval, key: SealKey | None) -> Shown | None:
+    """What there is to see before answering; None once the task's key was destroyed."""
+    return None if key is None else _decode_shown(key.open(approval.shown, approval.id))
+
+
+def grant_of(approval: Approval, key: SealKey, now: int) -> Grant | None:
+    """The approval as a decision may use it: given, unexpired, unused."""
+    if approval.state is not ApprovalState.APPROVED or now >= approval.expires:
+        return None
+    shown = _decode_shown(key.open(approval.shown, approval.id))
+    return Grant(approval.id, approval.resolver, approval.rule, shown.label, shown.steering, shown.obligations)
+
+
+def used(approval: Approval) -> PutApproval:
+    """The approval after its one use."""
+    return PutApproval(replace(approval, state=ApprovalState.USED, version=approval.version + 1))
+
+
+def resolve(runtime: Runtime, approval: ApprovalId, operator: Operator, grant: bool, why: str = "") -> Driven[Approval]:
+    """Approve or deny an access request.
+
+    Raises `RemitError`: not-found, conflict (already answered, expired), refused (this person may not answer it).
+    """
+    return Driven(lambda: _resolve(runtime, approval, operator, grant, why))
+
+
+def _resolve(runtime: Runtime, wanted: ApprovalId, operator: Operator, grant: bool, why: str) -> Steps[Approval]:
+    now = runtime.clock()
+    approval = runtime.view.store.approval(wanted)
+    if approval is None:
+        raise not_found(f"there is no access request `{wanted}`: see `remit approval list`")
+    if approval.state is not ApprovalState.PENDING:
+        raise conflict(f"access request `{wanted}` is already {approval.state.value}")
+    if now >= approval.expires:
+        raise conflict(f"access request `{wanted}` has expired: the agent must ask again")
+    if grant:
+        _may_approve(runtime, approval, operator)
+    state = ApprovalState.APPROVED if grant else ApprovalState.DENIED
+    answered = replace(approval, state=state, resolver=operator.id, version=approval.version + 1)
+    with runtime.view.lock:
+        key = runtime.view.key(approval.task)
+    if key is None:
+        raise refused(f"access request `{wanted}` cannot be shown any more: its task was erased")
+    sealed = key.seal(why.encode(), wanted) if why else ""
+    body = ApprovalResolved(wanted, approval.decision, approval.task, state.value, operator.id, operator.verified_by, sealed)
+    record = Record(encode_body(body), "approval", approval.decision, approval.task)
+    yield from administer(runtime, lambda: ([record], [PutApproval(answered)]))
+    return answered
+
+
+def _may_approve(runtime: Runtime, approval: Approval, operator: Operator) -> None:
+    # INVARIANT (an approval is for one exact action): four eyes are never the requester's, nor the agent's owner's alone.
+    with runtime.view.lock:
+        runtime.view.refresh()
+        chain, complete = runtime.view.chain(approval.task)
+        agent = runtime.view.agent(approval.agent)
+    if not complete:
+        raise refused("a task in the delegation chain cannot be found: nothing can be approved under it")
+    if operator.id == approval.agent:
+        raise refused("an agent cannot approve its own action")
+    if approval.rule is ApproverRule.FOUR_EYES:
+        involved = {state.task.opener for state in chain} | {state.task.on_behalf_of for state in chain}
+        if agent is not None:
+            involved.add(agent.owner)
+        if operator.id in involved:
+            raise refused(
+                f"this needs four eyes: `{operator.id}` opened the task, is whom it is for, or owns the agent; ask somebody else"
+            )

@@ -1,0 +1,167 @@
+"""May this action happen now? Load what the request needs, decide, and commit decision and effects as one."""
+
+import msgspec
+from msgspec.structs import replace
+
+from remit.decision_log.append import Conflict, Ticket
+from remit.decision_log.sealing import SealKey
+from remit.model.decision import NO_EFFECTS, Decision, Deny, Permit, Reason
+from remit.model.errors import ErrorKind, RemitError
+from remit.model.identity import AgentId, DecisionId, new_id
+from remit.model.labels import PUBLIC_TRUSTED
+from remit.model.request import EvaluationRequest
+from remit.pdp.decide import decide
+from remit.pdp.inputs import Decided, Inputs
+from remit.runtime import approvals
+from remit.runtime.pending import Driven, Steps
+from remit.runtime.records import decision_record
+from remit.runtime.runtime import ATTEMPTS, Runtime
+from remit.runtime.store import (
+    Approval,
+    InsertPermit,
+    OpenPermit,
+    PutApproval,
+    PutSession,
+    PutSpent,
+    Write,
+)
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """The inputs of one decision, the revision they were read at, and the task's data key."""
+
+    inputs: Inputs
+    revision: int
+    key: SealKey
+
+
+class Considered(msgspec.Struct, frozen=True):
+    """A decision with the approval it uses, or the access request it opens."""
+
+    decided: Decided
+    used: Approval | None = None
+    opened: Approval | None = None
+
+
+def evaluate(runtime: Runtime, request: EvaluationRequest) -> Driven[Decision]:
+    """Decide durably. The answer is a `Deny` for whatever goes wrong; it never raises for a fault of the store."""
+    return Driven(lambda: _evaluate(runtime, request))
+
+
+def _evaluate(runtime: Runtime, request: EvaluationRequest) -> Steps[Decision]:
+    now = runtime.clock()
+    decision_id = DecisionId(new_id("dec", now))
+    for _ in range(ATTEMPTS):
+        try:
+            with runtime.view.lock:
+                loaded = load(runtime, request, decision_id, now)
+                considered = consider(runtime, loaded)
+                ticket = commit(runtime, loaded, considered)
+            yield ticket
+        except Conflict:
+            _forget(runtime, request, decision_id)
+        except RemitError as error:
+            _forget(runtime, request, decision_id)
+            return _fault(decision_id, error)
+        else:
+            return _given(runtime, considered.decided.decision)
+    return Deny(decision_id, Reason.CONFLICT, f"the session kept changing in other processes ({ATTEMPTS} times): try again")
+
+
+def load(runtime: Runtime, request: EvaluationRequest, decision: DecisionId, now: int) -> Loaded:
+    """Everything this request can touch: bundle, agent, task chain, session, and what it saw."""
+    view = runtime.view
+    revision = view.refresh()
+    chain, complete = view.chain(request.task)
+    session = view.session(request.session)
+    inputs = Inputs(view.bundle, request, view.agent(AgentId(request.subject.id)), now, decision, chain, complete, session)
+    if session is not None:
+        inputs = replace(inputs, observed=view.observed(session.id, session.task))
+    key = view.key(request.task) or view.key(None)
+    if key is None:
+        raise RemitError(ErrorKind.CORRUPT, "the store has lost its data key: restore a backup")
+    return Loaded(inputs, revision, key)
+
+
+def consider(runtime: Runtime, loaded: Loaded) -> Considered:
+    """Decide. Where an approval is required, decide again with the one given for this exact action, or ask for it."""
+    decided = _decide(loaded.inputs)
+    decision = decided.decision
+    if not isinstance(decision, Deny) or decision.requestable is None:
+        return Considered(decided)
+    digest = approvals.action_digest(loaded.key, loaded.inputs)
+    known = runtime.view.store.approval_for(digest)
+    grant = approvals.grant_of(known, loaded.key, loaded.inputs.now) if known else None
+    if known is not None and grant is not None:
+        again = _decide(replace(loaded.inputs, grant=grant))
+        if isinstance(again.decision, Permit):
+            return Considered(again, used=known if again.effects.approval_used else None)
+    if known is not None and approvals.still_asks(known, decision, loaded.key, loaded.inputs):
+        return Considered(replace(decided, decision=replace(decision, approval=known.id)))
+    opened = approvals.open_request(loaded.inputs, decision, loaded.key, digest)
+    return Considered(replace(decided, decision=replace(decision, approval=opened.id)), opened=opened)
+
+
+def _decide(inputs: Inputs) -> Decided:
+    try:
+        return decide(inputs)
+    except Exception as error:  # INVARIANT (fail closed): a fault of our own must deny, and say that it is one
+        message = f"deciding failed ({type(error).__name__}: {error}): please report this as a defect"
+        return Decided(Deny(inputs.decision, Reason.INTERNAL_ERROR, message), NO_EFFECTS)
+
+
+def commit(runtime: Runtime, loaded: Loaded, considered: Considered) -> Ticket[Write]:
+    """Submit the entry with every effect of the decision, and move the view on to what they lead to."""
+    # INVARIANT (one commit): entry, session, budgets, approval and permit stand or fall together.
+    inputs, effects, decision = loaded.inputs, considered.decided.effects, considered.decided.decision
+    writes: list[Write] = [PutSpent(state.task.id, state.spent) for state in effects.tasks]
+    if effects.session is not None:
+        writes.append(PutSession(effects.session))
+    if isinstance(decision, Permit):
+        permit = _open_permit(runtime, inputs, considered)
+        writes.append(InsertPermit(permit))
+        runtime.view.permits[decision.id] = permit
+    if considered.used is not None:
+        writes.append(approvals.used(considered.used))
+    records = [decision_record(inputs, decision, effects.session or inputs.session, loaded.key)]
+    if considered.opened is not None:
+        writes.append(PutApproval(considered.opened))
+        records.append(approvals.requested_record(considered.opened))
+    runtime.view.move(effects.session, effects.tasks)
+    return runtime.appender.submit(Ticket(records, writes, loaded.revision, inputs.now))
+
+
+def _open_permit(runtime: Runtime, inputs: Inputs, considered: Considered) -> OpenPermit:
+    request, decision = inputs.request, considered.decided.decision
+    assert isinstance(decision, Permit)
+    worst = considered.decided.effects.worst or PUBLIC_TRUSTED
+    return OpenPermit(
+        decision.id, runtime.appender.writer, request.session, request.task, request.resource.id, decision.until, worst
+    )
+
+
+def _given(runtime: Runtime, decision: Decision) -> Decision:
+    if isinstance(decision, Permit):
+        runtime.view.live[decision.id] = decision.until
+    return decision
+
+
+def _forget(runtime: Runtime, request: EvaluationRequest, decision: DecisionId) -> None:
+    """Drop what a decision that was not committed had moved."""
+    with runtime.view.lock:
+        runtime.view.permits.pop(decision, None)
+        tasks = [task.id for task in runtime.view.loaded_chain(request.task)]
+        runtime.view.forget(request.session, tasks)
+
+
+def _fault(decision: DecisionId, error: RemitError) -> Deny:
+    # INVARIANT (fail closed): a store that cannot be read or written permits nothing.
+    reason = Reason.INTERNAL_ERROR if error.kind is ErrorKind.CORRUPT else Reason.STORE_UNAVAILABLE
+    return Deny(decision, reason, error.message)
+
+
+def may_act(runtime: Runtime, decision: DecisionId) -> bool:
+    """Whether a permit still stands, asked just before the act; true at most once for each permit."""
+    # INVARIANT (what was decided is what runs): a permit is used once, within seconds.
+    until = runtime.view.live.pop(decision, None)
+    return until is not None and runtime.clock() < until

@@ -1,0 +1,73 @@
+"""Scopes and budgets only become narrower: from a task type to a task, from a task to what it delegates."""
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+from remit.model.errors import malformed, refused
+from remit.model.labels import Confidentiality
+from remit.model.task import Amount, Budgets, Scope
+
+
+def narrow_scope(asked: Scope, above: Sequence[Scope]) -> Scope:
+    """The scope a task gets: what is asked for, within everything above it; what is not asked for comes from there.
+
+    Raises `RemitError` (refused) naming what would be wider than the scope above it.
+    """
+    # INVARIANT (delegation only narrows): a scope that would widen is refused, not silently cut.
+    scope = asked
+    for bound in above:
+        scope = Scope(
+            _narrow(scope.tools, bound.tools, "tool", exact=True),
+            _narrow(scope.resources, bound.resources, "resource", exact=False),
+            _narrow(scope.destinations, bound.destinations, "destination", exact=False),
+            _lowest(scope.confidentiality, bound.confidentiality),
+        )
+    return scope
+
+
+def _narrow(
+    asked: tuple[str, ...] | None, bound: tuple[str, ...] | None, what: str, exact: bool
+) -> tuple[str, ...] | None:
+    if bound is None:
+        return asked
+    if asked is None:
+        return bound
+    for item in asked:
+        if item not in bound and (exact or not any(_within(item, pattern) for pattern in bound)):
+            allowed = ", ".join(f"`{known}`" for known in bound) or "none"
+            raise refused(f"{what} `{item}` is wider than the scope above, which has {allowed}")
+    return asked
+
+
+def _within(item: str, pattern: str) -> bool:
+    if pattern.endswith("/"):
+        return item.startswith(pattern)
+    if pattern.startswith("@"):
+        return item.lower().endswith(pattern.lower())
+    # A pattern within a pattern: wildcards of the item must be covered literally by the prefix of the bound.
+    return fnmatchcase(item.replace("*", "\x00"), pattern)
+
+
+def _lowest(one: Confidentiality | None, other: Confidentiality | None) -> Confidentiality | None:
+    if one is None or other is None:
+        return one or other
+    if one.rank > other.rank:
+        raise refused(f"{one.value} data is above the scope above, which ends at {other.value}")
+    return one
+
+
+def narrow_budgets(asked: Budgets, above: Sequence[Budgets]) -> Budgets:
+    """The budgets a task gets: the smallest of each that is asked for or set above.
+
+    Raises `RemitError` (malformed) for a budget below zero. What is spent counts all along the chain, so a sub-task cannot gain.
+    """
+    calls, tools, amounts = asked.calls, dict(asked.tools), dict(asked.amounts)
+    if any(value < 0 for value in (calls or 0, *tools.values(), *amounts.values())):
+        raise malformed("a budget cannot be below zero")
+    for bound in above:
+        calls = bound.calls if calls is None else calls if bound.calls is None else min(calls, bound.calls)
+        for tool, limit in bound.tools.items():
+            tools[tool] = min(limit, tools.get(tool, limit))
+        for key, amount in bound.amounts.items():
+            amounts[key] = Amount(min(amount, amounts.get(key, amount)))
+    return Budgets(calls, tools, amounts)

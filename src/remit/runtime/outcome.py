@@ -1,0 +1,92 @@
+"""What became of a permitted action: its outcome is recorded once, and what it touched joins the session."""
+
+from remit.decision_log.append import Conflict, Ticket
+from remit.model.authorizer import Outcome, OutcomeStatus
+from remit.model.errors import conflict, unavailable
+from remit.model.identity import DecisionId
+from remit.model.labels import PUBLIC_TRUSTED, Label
+from remit.model.task import Session
+from remit.pdp.effects import session_after_outcome
+from remit.runtime.pending import Driven, Steps
+from remit.runtime.records import outcome_record
+from remit.runtime.runtime import ATTEMPTS, Runtime
+from remit.runtime.store import DeletePermit, InsertObservation, OpenPermit, PutSession, Write
+from remit.runtime.view import MAX_OUTPUT
+
+
+def report(runtime: Runtime, outcome: Outcome) -> Driven[None]:
+    """Record an outcome.
+
+    Raises `RemitError`: conflict if there is no open permit of that id (unknown, or reported before), unavailable if the store
+    cannot be written; then the session keeps the worst the call can have touched.
+    """
+    return Driven(lambda: _report(runtime, outcome))
+
+
+def _report(runtime: Runtime, outcome: Outcome) -> Steps[None]:
+    runtime.view.live.pop(outcome.decision, None)
+    for _ in range(ATTEMPTS):
+        with runtime.view.lock:
+            permit = runtime.view.permits.get(outcome.decision) or runtime.view.store.permit(outcome.decision)
+            if permit is None:
+                raise conflict(f"decision `{outcome.decision}` has no open permit: it was reported before, or never permitted")
+            ticket = _submit(runtime, outcome, permit)
+        try:
+            yield ticket
+        except Conflict:
+            _forget(runtime, permit)
+            continue
+        except Exception:
+            _forget(runtime, permit)
+            raise
+        runtime.view.permits.pop(outcome.decision, None)
+        return
+    raise unavailable("the outcome could not be recorded, the session kept changing in other processes: report it again")
+
+
+def _submit(runtime: Runtime, outcome: Outcome, permit: OpenPermit) -> Ticket[Write]:
+    view, now = runtime.view, runtime.clock()
+    revision = view.refresh()
+    key = view.key(permit.task) or view.key(None)
+    if key is None:
+        raise unavailable("the store has lost its data key: restore a backup")
+    before = view.session(permit.session)
+    writes: list[Write] = [DeletePermit(permit.decision)]
+    after: Session | None = None
+    if before is not None:
+        after = session_after_outcome(before, permit.decision, touched(outcome, permit.worst), now)
+        writes.append(PutSession(after))
+        if outcome.content:
+            text = outcome.content[:MAX_OUTPUT]
+            sealed = key.seal_raw(text.encode("utf-8", "replace"), permit.decision)
+            writes.append(InsertObservation(before.id, permit.decision, permit.tool, permit.worst.untrusted, sealed))
+            view.observe(before.id, permit.task, permit.tool, permit.worst.untrusted, text)
+    record = outcome_record(outcome, permit.task, after, key)
+    view.move(after, ())
+    return runtime.appender.submit(Ticket([record], writes, revision, now))
+
+
+def touched(outcome: Outcome, worst: Label) -> Label | None:
+    """What the call really touched: nothing where nothing came back or nothing was done, its worst where something did."""
+    if outcome.status is OutcomeStatus.NOT_PERFORMED:
+        return PUBLIC_TRUSTED
+    if outcome.status is OutcomeStatus.UNKNOWN or outcome.content is None:
+        return None
+    return worst if outcome.content else PUBLIC_TRUSTED
+
+
+def _forget(runtime: Runtime, permit: OpenPermit) -> None:
+    with runtime.view.lock:
+        runtime.view.permits.pop(permit.decision, None)
+        runtime.view.forget(permit.session, ())
+
+
+def recover(runtime: Runtime, writers: list[str]) -> int:
+    """Close the permits of writers that are gone: their outcome is unknown. Returns how many there were."""
+    found = 0
+    for writer in writers:
+        for permit in runtime.view.store.permits_of(writer):
+            unknown = Outcome(DecisionId(permit.decision), permit.session, OutcomeStatus.UNKNOWN)
+            report(runtime, unknown).result()
+            found += 1
+    return found

@@ -1,0 +1,51 @@
+"""One piece of logic, both colours: steps that wait for commits, driven by a blocking or by an awaiting caller."""
+
+from collections.abc import Callable, Generator
+from typing import Any, Generic, TypeVar
+
+from remit.decision_log.append import Ticket
+
+T = TypeVar("T")
+Steps = Generator[Ticket[Any], None, T]
+"""Yields each commit it must wait for; what waiting raises is raised at the yield."""
+
+
+class Driven(Generic[T]):
+    """A `Pending` answer over steps; nothing happens before somebody waits."""
+
+    __slots__ = ("_start",)
+
+    def __init__(self, start: Callable[[], Steps[T]]) -> None:
+        self._start = start
+
+    def result(self) -> T:
+        """Run the steps, blocking at each commit."""
+        steps = self._start()
+        try:
+            ticket = next(steps)
+            while True:
+                try:
+                    ticket.result()
+                except Exception as error:  # whatever waiting raised belongs to the step that waits
+                    ticket = steps.throw(error)
+                else:
+                    ticket = steps.send(None)
+        except StopIteration as finished:
+            answer: T = finished.value
+            return answer
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        """Run the steps, giving way at each commit."""
+        steps = self._start()
+        try:
+            ticket = next(steps)
+            while True:
+                try:
+                    yield from ticket.__await__()
+                except Exception as error:  # whatever waiting raised belongs to the step that waits
+                    ticket = steps.throw(error)
+                else:
+                    ticket = steps.send(None)
+        except StopIteration as finished:
+            answer: T = finished.value
+            return answer

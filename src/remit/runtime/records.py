@@ -1,0 +1,93 @@
+"""Decisions and outcomes as log entries: what is plain, and what is sealed under the task's key."""
+
+import msgspec
+
+from remit.decision_log.encoding import encode_body
+from remit.decision_log.entry import DecisionMade, OutcomeSeen
+from remit.decision_log.sealing import SealKey
+from remit.decision_log.store import Record
+from remit.model.authorizer import Outcome
+from remit.model.decision import Decision, Permit, Steering
+from remit.model.identity import DecisionId, TaskId
+from remit.model.labels import PUBLIC_TRUSTED
+from remit.model.task import Session
+from remit.pdp.inputs import Inputs
+
+_encode = msgspec.json.Encoder().encode
+
+
+class SealedDecision(msgspec.Struct, frozen=True):
+    """What a decision entry keeps sealed: arguments in canonical form, what policies could read, and what was said."""
+
+    arguments: msgspec.Raw
+    read: msgspec.Raw
+    message: str
+    errors: tuple[str, ...] = ()
+    steering: tuple[Steering, ...] = ()
+
+
+_decode_sealed = msgspec.json.Decoder(SealedDecision).decode
+
+
+def decision_record(inputs: Inputs, decision: Decision, session: Session | None, key: SealKey) -> Record:
+    """The entry of a decision. `session` is the state it leads to."""
+    request, basis = inputs.request, decision.basis
+    permit = isinstance(decision, Permit)
+    canonical = request.arguments.canonical
+    sealed = SealedDecision(
+        msgspec.Raw(canonical), msgspec.Raw(basis.read), decision.message, basis.errors, basis.steering
+    )
+    label = session.reached if session is not None else PUBLIC_TRUSTED
+    body = DecisionMade(
+        id=decision.id,
+        at=inputs.now,
+        effect="permit" if permit else "deny",
+        enforced=decision.enforced if isinstance(decision, Permit) else True,
+        reason=decision.reason.value,
+        tier=decision.tier.value if decision.tier else "",
+        subject=f"{request.subject.type}::{request.subject.id}",
+        subject_version=inputs.agent.version if inputs.agent else 0,
+        action=request.action,
+        resource_type=request.resource.type,
+        resource=request.resource.id,
+        task=request.task,
+        chain=tuple([state.task.id for state in inputs.chain]),
+        session=request.session,
+        session_version=session.version if session else 0,
+        upstream=request.upstream,
+        definition=request.definition,
+        bundle=basis.bundle,
+        policies=basis.policies,
+        slice_size=basis.slice_size,
+        obligations=tuple([f"{o.type}:{o.argument}" for o in decision.obligations]),
+        requestable="" if isinstance(decision, Permit) or decision.requestable is None else decision.requestable.value,
+        approval=decision.approval,
+        label=label.confidentiality.value,
+        sources=label.sources,
+        arguments=key.digest(canonical),
+        sealed=key.seal(_encode(sealed), decision.id),
+    )
+    return Record(encode_body(body), "decision", decision.id, request.task)
+
+
+def open_sealed(entry: DecisionMade, key: SealKey | None) -> SealedDecision | None:
+    """The sealed part of a decision entry, or None once its key was destroyed."""
+    return None if key is None else _decode_sealed(key.open(entry.sealed, entry.id))
+
+
+def outcome_record(outcome: Outcome, task: TaskId | None, session: Session | None, key: SealKey) -> Record:
+    """The entry of an outcome; the content itself is not in it, only its keyed digest and its size."""
+    label = session.reached if session is not None else PUBLIC_TRUSTED
+    content = outcome.content.encode("utf-8", "surrogatepass") if outcome.content else b""
+    body = OutcomeSeen(
+        decision=outcome.decision,
+        status=outcome.status.value,
+        session=outcome.session,
+        task=task,
+        label=label.confidentiality.value,
+        sources=label.sources,
+        content=key.digest(content) if content else "",
+        size=len(content),
+        sealed=key.seal(outcome.error.encode("utf-8", "replace"), outcome.decision) if outcome.error else "",
+    )
+    return Record(encode_body(body), "outcome", DecisionId(outcome.decision), task)

@@ -1,0 +1,46 @@
+"""What every act of this package works with, and how administrative acts are committed."""
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from remit.decision_log.append import Appender, Conflict, Ticket
+from remit.decision_log.store import Record
+from remit.model.clock import Clock
+from remit.model.errors import conflict
+from remit.runtime.pending import Steps
+from remit.runtime.store import Write
+from remit.runtime.view import View
+
+ATTEMPTS = 24
+"""So often is something decided again because its state moved in another process; then it is refused."""
+
+
+class Runtime(msgspec.Struct, frozen=True):
+    """One process's view of the store, its writer and its clock."""
+
+    view: View
+    appender: Appender[Write]
+    clock: Clock
+
+
+Change = tuple[Sequence[Record], Sequence[Write]]
+
+
+def administer(runtime: Runtime, prepare: Callable[[], Change]) -> Steps[None]:
+    """Commit an administrative change, prepared anew if something else changed meanwhile.
+
+    Raises `RemitError` (conflict) when what it would change is no longer as it was, and whatever `prepare` raises.
+    """
+    for attempt in range(ATTEMPTS):
+        with runtime.view.lock:
+            revision = runtime.view.refresh()
+            records, writes = prepare()
+            ticket = runtime.appender.submit(Ticket(records, writes, revision, runtime.clock()))
+        try:
+            yield ticket
+            return
+        except Conflict:
+            if attempt and runtime.view.store.revision == revision:
+                break  # nothing administrative moved, so what it would change is not as it expects
+    raise conflict("it was changed by somebody else meanwhile: look again")

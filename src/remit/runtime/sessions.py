@@ -1,0 +1,51 @@
+"""Sessions: one run of an agent within a task, opened by the door and never by the agent's own word."""
+
+from remit.decision_log.encoding import encode_body
+from remit.decision_log.entry import SessionOpened
+from remit.decision_log.store import Record
+from remit.model.errors import not_found, refused
+from remit.model.identity import SessionId, TaskId, new_id
+from remit.model.labels import PUBLIC_TRUSTED
+from remit.model.task import Session, TaskStatus
+from remit.runtime.pending import Driven, Steps
+from remit.runtime.runtime import Change, Runtime, administer
+from remit.runtime.store import InsertSession
+
+
+def open_session(runtime: Runtime, task: TaskId) -> Driven[Session]:
+    """Begin a run of the task's agent. Raises `RemitError`: not-found, refused if the task is closed or expired.
+
+    What an agent wrote as the task's purpose is touched from the beginning.
+    """
+    return Driven(lambda: _open(runtime, task))
+
+
+def _open(runtime: Runtime, task_id: TaskId) -> Steps[Session]:
+    now = runtime.clock()
+    with runtime.view.lock:
+        runtime.view.refresh()
+        chain, complete = runtime.view.chain(task_id)
+    if not chain or not complete:
+        raise not_found(f"there is no task `{task_id}` in this store, or one it was delegated from is missing")
+    for state in chain:
+        if state.task.status is not TaskStatus.OPEN or now >= state.task.expires:
+            raise refused(f"task `{state.task.id}` is closed or has expired: open a new one")
+    task = chain[0].task
+    label = PUBLIC_TRUSTED if task.purpose_trusted else task.purpose_label
+    session = Session(SessionId(new_id("ses", now)), task.id, task.agent, label, seen=now, version=1)
+    record = Record(encode_body(SessionOpened(session.id, task.id, task.agent)), "session.opened", None, task.id)
+
+    def prepare() -> Change:
+        return [record], [InsertSession(session)]
+
+    yield from administer(runtime, prepare)
+    return session
+
+
+def resume(runtime: Runtime, session: SessionId) -> Session:
+    """A session as it stands, with everything it has touched. Raises `RemitError` (not-found)."""
+    with runtime.view.lock:
+        found = runtime.view.session(session)
+    if found is None:
+        raise not_found(f"there is no session `{session}` in this store")
+    return found

@@ -1,0 +1,218 @@
+"""What runtime authorization needs of a store: the changes it commits, and reading state back."""
+
+from typing import Protocol, TypeAlias
+
+import msgspec
+
+from remit.model.authorizer import ApprovalState
+from remit.model.decision import ApproverRule
+from remit.model.identity import Agent, AgentId, ApprovalId, DecisionId, SessionId, TaskId
+from remit.model.labels import Label
+from remit.model.task import Session, Spent, Task, TaskState
+
+
+class Approval(msgspec.Struct, frozen=True):
+    """An access request for one exact action, and what became of it.
+
+    `digest` binds everything that would run (invariant 3); `shown` is sealed: what the approver saw, labels and flows included.
+    `resolver` answered it; `version` is compared and set.
+    """
+
+    id: ApprovalId
+    decision: DecisionId
+    digest: str
+    task: TaskId | None
+    session: SessionId | None
+    agent: AgentId
+    tool: str
+    rule: ApproverRule
+    opened: int
+    expires: int
+    shown: bytes
+    state: ApprovalState = ApprovalState.PENDING
+    resolver: str = ""
+    version: int = 1
+
+
+class OpenPermit(msgspec.Struct, frozen=True):
+    """A permit whose outcome has not been reported; `worst` is the label its call can have added."""
+
+    decision: DecisionId
+    writer: str
+    session: SessionId | None
+    task: TaskId | None
+    tool: str
+    until: int
+    worst: Label
+
+
+class InsertTask(msgspec.Struct, frozen=True):
+    """A new task with the secret of its data key."""
+
+    task: Task
+    secret: bytes
+
+
+class CloseTask(msgspec.Struct, frozen=True):
+    """The task carries no authority from now on."""
+
+    task: TaskId
+
+
+class InsertSession(msgspec.Struct, frozen=True):
+    """A new session."""
+
+    session: Session
+
+
+class PutSession(msgspec.Struct, frozen=True):
+    """A session's new state; the stored version must be one less."""
+
+    session: Session
+
+
+class PutSpent(msgspec.Struct, frozen=True):
+    """What a task has spent; the stored version must be one less."""
+
+    task: TaskId
+    spent: Spent
+
+
+class PutAgent(msgspec.Struct, frozen=True):
+    """An agent's new state; the stored version must be one less (none for version 1)."""
+
+    agent: Agent
+
+
+class InsertPermit(msgspec.Struct, frozen=True):
+    """A permit was given."""
+
+    permit: OpenPermit
+
+
+class DeletePermit(msgspec.Struct, frozen=True):
+    """A permit's outcome is known; it must still be open."""
+
+    decision: DecisionId
+
+
+class PutApproval(msgspec.Struct, frozen=True):
+    """An approval's new state; the stored version must be one less (none for version 1)."""
+
+    approval: Approval
+
+
+class InsertObservation(msgspec.Struct, frozen=True):
+    """What a session saw come back from a tool, sealed under the task's key."""
+
+    session: SessionId
+    decision: DecisionId
+    source: str
+    untrusted: bool
+    sealed: bytes
+
+
+class ActivateBundle(msgspec.Struct, frozen=True):
+    """A bundle becomes the active one if `previous` still is."""
+
+    digest: str
+    previous: str
+    document: bytes
+    time: int
+    operator: str
+
+
+class DestroyKey(msgspec.Struct, frozen=True):
+    """The data key of a task is overwritten."""
+
+    task: TaskId
+
+
+Write: TypeAlias = (
+    InsertTask
+    | CloseTask
+    | InsertSession
+    | PutSession
+    | PutSpent
+    | PutAgent
+    | InsertPermit
+    | DeletePermit
+    | PutApproval
+    | InsertObservation
+    | ActivateBundle
+    | DestroyKey
+)
+
+
+class Observation(msgspec.Struct, frozen=True):
+    """A stored observation, still sealed."""
+
+    decision: DecisionId
+    source: str
+    untrusted: bool
+    sealed: bytes
+
+
+class RuntimeStore(Protocol):
+    """Reading state back; every call raises `RemitError` (unavailable) if the store cannot answer."""
+
+    @property
+    def revision(self) -> int:
+        """Administrative changes as last seen by this process."""
+        ...
+
+    def task(self, task: TaskId) -> TaskState | None:
+        """A task and what it has spent."""
+        ...
+
+    def tasks(self, limit: int) -> list[TaskState]:
+        """The newest tasks."""
+        ...
+
+    def secret(self, task: TaskId) -> bytes | None:
+        """The secret of a task's data key; None once it is destroyed."""
+        ...
+
+    def session(self, session: SessionId) -> Session | None:
+        """A session's latest state."""
+        ...
+
+    def agent(self, agent: AgentId) -> Agent | None:
+        """An agent's latest state."""
+        ...
+
+    def agents(self) -> list[Agent]:
+        """All agents, by name."""
+        ...
+
+    def active_bundle(self) -> tuple[str, bytes] | None:
+        """Digest and document of the active bundle."""
+        ...
+
+    def observations(self, session: SessionId) -> list[Observation]:
+        """What a session has seen, oldest first."""
+        ...
+
+    def approval(self, approval: ApprovalId) -> Approval | None:
+        """One access request."""
+        ...
+
+    def approvals(self, state: ApprovalState | None, limit: int) -> list[Approval]:
+        """The newest access requests, of one state or all."""
+        ...
+
+    def approval_for(self, digest: str) -> Approval | None:
+        """The newest access request for this exact action that is pending or approved."""
+        ...
+
+    def permit(self, decision: DecisionId) -> OpenPermit | None:
+        """A permit whose outcome is not known."""
+        ...
+
+    def permits_of(self, writer: str) -> list[OpenPermit]:
+        """The open permits of one writer."""
+        ...
+
+    def writers(self) -> list[str]:
+        """The writers that have open permits."""
+        ...

@@ -1,0 +1,209 @@
+"""Tasks: opened by somebody who is not the agent, narrowed when delegated, closed for good."""
+
+import msgspec
+
+from remit.decision_log.encoding import encode_body
+from remit.decision_log.entry import TaskClosed, TaskOpened
+from remit.decision_log.sealing import SealKey
+from remit.decision_log.store import Record
+from remit.inventory.agents import checked_name
+from remit.model.clock import SECOND
+from remit.model.errors import malformed, not_found, refused
+from remit.model.identity import Agent, AgentId, AgentStatus, Operator, SessionId, TaskId, new_id
+from remit.model.labels import PUBLIC_TRUSTED, Label
+from remit.model.task import Budgets, Scope, Task, TaskState, TaskStatus
+from remit.pdp.compiled import TaskType
+from remit.runtime.narrowing import narrow_budgets, narrow_scope
+from remit.runtime.pending import Driven, Steps
+from remit.runtime.runtime import Change, Runtime, administer
+from remit.runtime.store import CloseTask, InsertTask
+
+MAX_PURPOSE = 4000
+DEFAULT_SECONDS = 3600
+
+
+class Opening(msgspec.Struct, frozen=True):
+    """What is asked for: who shall do what for whom, and within which bounds.
+
+    `seconds` is how long the task may live (the type's bound, else an hour, if left out). `parent` makes it a sub-task.
+    """
+
+    agent: str
+    purpose: str
+    on_behalf_of: str = ""
+    type: str = ""
+    scope: Scope = Scope()
+    budgets: Budgets = Budgets()
+    seconds: int | None = None
+    parent: TaskId | None = None
+
+
+class AgentOpener(msgspec.Struct, frozen=True):
+    """An agent that opens a task itself: a sub-task of its own, or one whose type lets it. `session` is where it writes from."""
+
+    agent: AgentId
+    session: SessionId | None = None
+
+
+Opener = Operator | AgentOpener
+
+
+def open_task(runtime: Runtime, opening: Opening, opener: Opener) -> Driven[Task]:
+    """Open a task.
+
+    Raises `RemitError`: malformed (no purpose, unknown type, a bound that is none), not-found (agent, parent), refused (the agent may
+    not open it, or it would be wider than what it comes from).
+    """
+    return Driven(lambda: _open(runtime, opening, opener))
+
+
+def _open(runtime: Runtime, opening: Opening, opener: Opener) -> Steps[Task]:
+    task_id = TaskId(new_id("tsk", runtime.clock()))
+    key = SealKey.generate()
+    opened: list[Task] = []
+
+    def prepare() -> Change:
+        task = _prepare(runtime, opening, opener, task_id)
+        opened[:] = [task]
+        return [_opened_record(task, opener, key)], [InsertTask(task, key.secret)]
+
+    yield from administer(runtime, prepare)
+    return opened[0]
+
+
+def _prepare(runtime: Runtime, opening: Opening, opener: Opener, task_id: TaskId) -> Task:
+    now = runtime.clock()
+    agent = _agent(runtime, opening.agent)
+    kind = _type(runtime, opening.type)
+    parents = _parents(runtime, opening.parent, now)
+    purpose = opening.purpose.strip()
+    if not purpose or len(purpose) > MAX_PURPOSE or not _printable(purpose):
+        raise malformed(f"a task needs a purpose in words, up to {MAX_PURPOSE} printable characters")
+    # INVARIANT (authority enters from outside the agent): only the opener's own words are trusted intent.
+    _may_open(opener, opening, kind, parents)
+    label = _label_of(runtime, opener)
+    scope = narrow_scope(opening.scope, [kind.scope if kind else Scope(), *(p.task.scope for p in parents)])
+    budgets = narrow_budgets(opening.budgets, [kind.budgets if kind else Budgets(), *(p.task.budgets for p in parents)])
+    on_behalf_of = parents[0].task.on_behalf_of if parents else opening.on_behalf_of or _name(opener)
+    return Task(
+        id=task_id,
+        agent=agent.id,
+        purpose=purpose,
+        opener=_name(opener),
+        on_behalf_of=checked_name(on_behalf_of, "person"),
+        opened=now,
+        expires=_expiry(now, opening, kind, parents),
+        type=opening.type,
+        parent=opening.parent,
+        scope=scope,
+        budgets=budgets,
+        purpose_trusted=isinstance(opener, Operator),
+        purpose_label=label,
+    )
+
+
+def _agent(runtime: Runtime, name: str) -> Agent:
+    agent = runtime.view.agent(AgentId(name))
+    if agent is None:
+        raise not_found(f"agent `{name}` is not registered: run `remit agent register {name} --owner … --purpose …`")
+    if agent.status is not AgentStatus.ACTIVE:
+        raise refused(f"agent `{name}` is {agent.status.value}: it cannot be given a task")
+    return agent
+
+
+def _type(runtime: Runtime, name: str) -> TaskType | None:
+    if not name:
+        return None
+    bundle = runtime.view.bundle
+    kind = bundle.task_types.get(name) if bundle else None
+    if kind is None:
+        known = ", ".join(f"`{known}`" for known in (bundle.task_types if bundle else ())) or "none"
+        raise malformed(f"task type `{name}` is not in the published bundle: it has {known}")
+    return kind
+
+
+def _parents(runtime: Runtime, parent: TaskId | None, now: int) -> tuple[TaskState, ...]:
+    if parent is None:
+        return ()
+    chain, complete = runtime.view.chain(parent)
+    if not chain or not complete:
+        raise not_found(f"task `{parent}`, or one it was delegated from, does not exist in this store")
+    for state in chain:
+        if state.task.status is not TaskStatus.OPEN or now >= state.task.expires:
+            raise refused(f"task `{state.task.id}` is closed or has expired: nothing can be delegated from it")
+    return chain
+
+
+def _may_open(opener: Opener, opening: Opening, kind: TaskType | None, parents: tuple[TaskState, ...]) -> None:
+    if isinstance(opener, Operator):
+        if opener.id == opening.agent:
+            raise refused("an agent cannot open a task for itself as a person")
+        return
+    if parents and parents[0].task.agent == opener.agent:
+        return
+    if not parents and kind is not None and kind.agent_may_open and opener.agent == opening.agent:
+        return
+    raise refused(
+        f"agent `{opener.agent}` may not open this task: somebody else opens it, or its type says `agent_may_open`"
+    )
+
+
+def _label_of(runtime: Runtime, opener: Opener) -> Label:
+    if isinstance(opener, Operator):
+        return PUBLIC_TRUSTED
+    session = runtime.view.session(opener.session)
+    # An agent whose session is not known may have read anything.
+    return session.reached if session else Label(sources=(f"agent:{opener.agent}",))
+
+
+def _expiry(now: int, opening: Opening, kind: TaskType | None, parents: tuple[TaskState, ...]) -> int:
+    bound = kind.seconds if kind else None
+    seconds = opening.seconds if opening.seconds is not None else bound or DEFAULT_SECONDS
+    if seconds <= 0:
+        raise malformed(f"a task must live for some seconds, not {seconds}")
+    if bound is not None and seconds > bound:
+        raise refused(f"a task of type `{opening.type}` lives {bound} s at most, not {seconds}")
+    return min([now + seconds * SECOND, *(state.task.expires for state in parents)])
+
+
+def _name(opener: Opener) -> str:
+    return opener.id if isinstance(opener, Operator) else opener.agent
+
+
+def _printable(text: str) -> bool:
+    return all(c.isprintable() or c in "\n\t" for c in text)
+
+
+def _opened_record(task: Task, opener: Opener, key: SealKey) -> Record:
+    body = TaskOpened(
+        task=task.id,
+        agent=task.agent,
+        opener=task.opener,
+        verified_by=opener.verified_by if isinstance(opener, Operator) else "agent",
+        on_behalf_of=task.on_behalf_of,
+        type=task.type,
+        parent=task.parent,
+        expires=task.expires,
+        scope=msgspec.to_builtins(task.scope),
+        budgets=msgspec.to_builtins(task.budgets),
+        purpose_trusted=task.purpose_trusted,
+        commitment=key.commitment,
+        sealed=key.seal(task.purpose.encode(), task.id),
+    )
+    return Record(encode_body(body), "task.opened", None, task.id)
+
+
+def close_task(runtime: Runtime, task: TaskId, operator: str) -> Driven[None]:
+    """End a task, and with it all authority it carried. Raises `RemitError`: not-found, conflict if it is closed already."""
+    return Driven(lambda: _close(runtime, task, operator))
+
+
+def _close(runtime: Runtime, task: TaskId, operator: str) -> Steps[None]:
+    def prepare() -> Change:
+        chain, _ = runtime.view.chain(task)
+        if not chain:
+            raise not_found(f"there is no task `{task}` in this store")
+        record = Record(encode_body(TaskClosed(task, operator)), "task.closed", None, task)
+        return [record], [CloseTask(task)]
+
+    yield from administer(runtime, prepare)

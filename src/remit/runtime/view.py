@@ -1,0 +1,179 @@
+"""This process's working view of tasks, sessions and agents: read once, moved by each decision, checked again at commit."""
+
+import threading
+from collections.abc import Callable, Iterable
+
+from remit.decision_log.sealing import SealKey
+from remit.model.identity import Agent, AgentId, DecisionId, SessionId, TaskId
+from remit.model.task import Session, Spent, Task, TaskState
+from remit.pdp.compiled import CompiledBundle
+from remit.pdp.provenance import Observed, Seen, normalise
+from remit.runtime.store import OpenPermit, RuntimeStore
+
+MAX_OUTPUT = 1 << 20
+"""So many characters of one output are kept for provenance; of what was longer, any value may have been part."""
+MAX_OBSERVED = 16 << 20
+"""So many characters in all are kept for one session."""
+TASK_FREE = TaskId("task-free")
+"""Names the data key of what belongs to no task."""
+_LIMIT = 20_000
+_MAX_CHAIN = 32
+
+Compile = Callable[[bytes], CompiledBundle]
+
+
+class View:
+    """Caches over a store. Whoever reads or moves it holds `lock`.
+
+    What was read under one `revision` is dropped when the store has seen another; a commit decided on the old one conflicts.
+    """
+
+    def __init__(self, store: RuntimeStore, compile_bundle: Compile) -> None:
+        self.lock = threading.RLock()
+        self.store = store
+        self.revision = -1
+        self.live: dict[DecisionId, int] = {}
+        """Until when (µs) each permit that was given and not yet used may be used."""
+        self.permits: dict[DecisionId, OpenPermit] = {}
+        """The permits of this process whose outcome is not reported."""
+        self._compile = compile_bundle
+        self._bundle: CompiledBundle | None = None
+        self._agents: dict[AgentId, Agent] = {}
+        self._tasks: dict[TaskId, Task] = {}
+        self._spent: dict[TaskId, Spent] = {}
+        self._sessions: dict[SessionId, Session] = {}
+        self._observed: dict[SessionId, Observed] = {}
+        self._keys: dict[TaskId, SealKey] = {}
+
+    def refresh(self) -> int:
+        """Drop what administrative changes may have touched; the revision that everything read from now on has at least."""
+        revision = self.store.revision
+        if revision != self.revision:
+            self._agents.clear()
+            self._tasks.clear()
+            self._keys.clear()
+            self._bundle = self._load_bundle()
+            self.revision = revision
+        if len(self._sessions) > _LIMIT or len(self._spent) > _LIMIT:
+            self.forget_all()
+        return revision
+
+    def _load_bundle(self) -> CompiledBundle | None:
+        active = self.store.active_bundle()
+        if active is None:
+            return None
+        digest, document = active
+        if self._bundle is not None and self._bundle.digest == digest:
+            return self._bundle
+        return self._compile(document)
+
+    @property
+    def bundle(self) -> CompiledBundle | None:
+        """The active bundle, compiled."""
+        return self._bundle
+
+    def agent(self, agent: AgentId) -> Agent | None:
+        """An agent, if registered."""
+        known = self._agents.get(agent) or self.store.agent(agent)
+        if known is not None:
+            self._agents[agent] = known
+        return known
+
+    def chain(self, task: TaskId | None) -> tuple[tuple[TaskState, ...], bool]:
+        """A task and those it was delegated from, leaf first, and whether every link was found."""
+        links: list[TaskState] = []
+        wanted = task
+        while wanted is not None:
+            link = self._task(wanted)
+            if link is None or len(links) >= _MAX_CHAIN:
+                return tuple(links), False
+            links.append(link)
+            wanted = link.task.parent
+        return tuple(links), True
+
+    def loaded_chain(self, task: TaskId | None) -> list[Task]:
+        """The links of a chain that are in the view, without reading any."""
+        links: list[Task] = []
+        while task is not None and (link := self._tasks.get(task)) is not None and len(links) < _MAX_CHAIN:
+            links.append(link)
+            task = link.parent
+        return links
+
+    def _task(self, task: TaskId) -> TaskState | None:
+        noun, spent = self._tasks.get(task), self._spent.get(task)
+        if noun is None or spent is None:
+            stored = self.store.task(task)
+            if stored is None:
+                return None
+            noun = self._tasks[task] = stored.task
+            spent = self._spent.setdefault(task, stored.spent)
+        return TaskState(noun, spent)
+
+    def session(self, session: SessionId | None) -> Session | None:
+        """A session's state with every decision of this process in it, committed or on its way."""
+        if session is None:
+            return None
+        known = self._sessions.get(session) or self.store.session(session)
+        if known is not None:
+            self._sessions[session] = known
+        return known
+
+    def key(self, task: TaskId | None) -> SealKey | None:
+        """The data key of a task (without a task, the store's); None for an unknown task, or once it was destroyed."""
+        task = task or TASK_FREE
+        known = self._keys.get(task)
+        if known is None:
+            secret = self.store.secret(task)
+            if secret is None:
+                return None
+            known = self._keys[task] = SealKey(secret)
+        return known
+
+    def observed(self, session: SessionId, task: TaskId | None) -> Observed:
+        """What a session has seen come back, oldest first."""
+        known = self._observed.get(session)
+        if known is None:
+            known = self._observed[session] = self._read_observed(session, task)
+        return known
+
+    def _read_observed(self, session: SessionId, task: TaskId | None) -> Observed:
+        key = self.key(task)
+        observed = Observed()
+        for stored in self.store.observations(session):
+            text = key.open(stored.sealed, stored.decision).decode() if key else ""
+            observed = _with(observed, stored.source, stored.untrusted, text, lost=key is None)
+        return observed
+
+    def observe(self, session: SessionId, task: TaskId | None, source: str, untrusted: bool, text: str) -> None:
+        """Add what a tool returned to what the session has seen."""
+        self._observed[session] = _with(self.observed(session, task), source, untrusted, text, lost=False)
+
+    def move(self, session: Session | None, tasks: Iterable[TaskState]) -> None:
+        """Take over the states that a decision leads to, before they are durable: what follows is decided on them."""
+        if session is not None:
+            self._sessions[session.id] = session
+        for state in tasks:
+            self._spent[state.task.id] = state.spent
+
+    def forget(self, session: SessionId | None, tasks: Iterable[TaskId]) -> None:
+        """Drop states whose commit did not succeed; they are read again."""
+        if session is not None:
+            self._sessions.pop(session, None)
+            self._observed.pop(session, None)
+        for task in tasks:
+            self._spent.pop(task, None)
+
+    def forget_all(self) -> None:
+        """Drop every session and spending; what is on its way and was decided on them conflicts and is decided again."""
+        self._sessions.clear()
+        self._observed.clear()
+        self._spent.clear()
+
+
+def _with(observed: Observed, source: str, untrusted: bool, text: str, lost: bool) -> Observed:
+    held = sum(len(seen.text) for seen in observed.outputs)
+    # INVARIANT (fail closed): of what could not be kept, any value may have been part.
+    overflow = observed.overflow or (untrusted and (lost or len(text) >= MAX_OUTPUT or held + len(text) > MAX_OBSERVED))
+    if lost or held + len(text) > MAX_OBSERVED:
+        return Observed(observed.outputs, overflow)
+    return Observed((*observed.outputs, Seen(source, untrusted, normalise(text[:MAX_OUTPUT]))), overflow)

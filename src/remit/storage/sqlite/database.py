@@ -1,0 +1,142 @@
+"""One SQLite file: opened safely, migrated, and refused where it would lie about durability."""
+
+import os
+import sqlite3
+import stat
+from pathlib import Path
+
+from remit.model.errors import RemitError, corrupt, unavailable
+
+MIGRATIONS = (
+    """
+    CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+    INSERT INTO meta VALUES ('revision', 0);
+    CREATE TABLE entries (
+        idx INTEGER PRIMARY KEY, writer TEXT NOT NULL, seq INTEGER NOT NULL, kind TEXT NOT NULL,
+        decision TEXT, task TEXT, leaf BLOB NOT NULL, line BLOB NOT NULL
+    );
+    CREATE INDEX entries_decision ON entries (decision) WHERE decision IS NOT NULL;
+    CREATE INDEX entries_task ON entries (task, idx) WHERE task IS NOT NULL;
+    CREATE TABLE tasks (
+        id TEXT PRIMARY KEY, status TEXT NOT NULL, opened INTEGER NOT NULL, task BLOB NOT NULL,
+        spent_version INTEGER NOT NULL DEFAULT 0, spent BLOB NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE data_keys (task TEXT PRIMARY KEY, secret BLOB) WITHOUT ROWID;
+    INSERT INTO data_keys VALUES ('task-free', randomblob(32));
+    CREATE TABLE sessions (id TEXT PRIMARY KEY, version INTEGER NOT NULL, state BLOB NOT NULL) WITHOUT ROWID;
+    CREATE TABLE agents (id TEXT PRIMARY KEY, version INTEGER NOT NULL, state BLOB NOT NULL) WITHOUT ROWID;
+    CREATE TABLE permits (decision TEXT PRIMARY KEY, writer TEXT NOT NULL, permit BLOB NOT NULL) WITHOUT ROWID;
+    CREATE TABLE approvals (
+        id TEXT PRIMARY KEY, version INTEGER NOT NULL, state TEXT NOT NULL, digest TEXT NOT NULL, approval BLOB NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX approvals_digest ON approvals (digest, state);
+    CREATE TABLE observations (
+        n INTEGER PRIMARY KEY, session TEXT NOT NULL, decision TEXT NOT NULL, source TEXT NOT NULL,
+        untrusted INTEGER NOT NULL, sealed BLOB NOT NULL
+    );
+    CREATE INDEX observations_session ON observations (session, n);
+    CREATE TABLE bundles (digest TEXT PRIMARY KEY, document BLOB NOT NULL) WITHOUT ROWID;
+    CREATE TABLE activations (
+        n INTEGER PRIMARY KEY, digest TEXT NOT NULL, previous TEXT NOT NULL, time INTEGER NOT NULL, operator TEXT NOT NULL
+    );
+    """,
+)
+"""Each step brings the schema one version on; `PRAGMA user_version` counts the steps done."""
+
+
+class Database:
+    """The file of one embedded store and the two connections a process has to it: one that writes, one that reads.
+
+    The folder and the file are readable by their owner alone: they hold the agents' arguments.
+    """
+
+    def __init__(self, path: Path, lock_seconds: float = 5.0) -> None:
+        self.path = path
+        self._lock_seconds = lock_seconds
+        try:
+            self._prepare_file()
+            self.writer = self._connect()
+            self._migrate()
+            self.reader = self._connect()
+            self.reader.execute("PRAGMA query_only = ON")
+        except sqlite3.Error as error:
+            raise explain(error, path) from None
+        except OSError as error:
+            raise unavailable(f"store `{path}` cannot be opened ({error.strerror}): check the folder's permissions") from None
+        self._files = [path, Path(f"{path}-wal")]
+        self._identity = [self._inode(file) for file in self._files]
+
+    def _prepare_file(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        except FileExistsError:
+            mode = self.path.stat().st_mode
+            if mode & (stat.S_IRWXO | stat.S_IWGRP):
+                raise unavailable(f"store `{self.path}` can be changed or read by others: run `chmod 600 {self.path}`") from None
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.path, timeout=self._lock_seconds, isolation_level=None, check_same_thread=False, cached_statements=256
+        )
+        mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        # INVARIANT (durable before permit): every commit waits for its fsync.
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA secure_delete = ON")
+        level = connection.execute("PRAGMA synchronous").fetchone()[0]
+        if mode != "wal" or level != 2:
+            connection.close()
+            raise unavailable(f"store `{self.path}` is on a file system without WAL and FULL sync: use a local disk")
+        return connection
+
+    def _migrate(self) -> None:
+        version = self.writer.execute("PRAGMA user_version").fetchone()[0]
+        if version > len(MIGRATIONS):
+            raise corrupt(f"store `{self.path}` was written by a newer Remit (schema {version}): upgrade Remit")
+        if version == len(MIGRATIONS):
+            return
+        self.writer.execute("BEGIN IMMEDIATE")
+        try:
+            version = self.writer.execute("PRAGMA user_version").fetchone()[0]
+            for step, statements in enumerate(MIGRATIONS[version:], start=version + 1):
+                for statement in statements.split(";"):
+                    if statement.strip():
+                        self.writer.execute(statement)
+                self.writer.execute(f"PRAGMA user_version = {step}")
+            self.writer.execute("COMMIT")
+        except BaseException:
+            self.writer.execute("ROLLBACK")
+            raise
+
+    @staticmethod
+    def _inode(file: Path) -> tuple[int, int]:
+        found = os.stat(file)
+        return found.st_dev, found.st_ino
+
+    def check_present(self) -> None:
+        """Raise `RemitError` (unavailable) if the files were deleted or replaced: what is written there would be lost."""
+        try:
+            present = [self._inode(file) for file in self._files]
+        except OSError:
+            present = []
+        if present != self._identity:
+            raise unavailable(f"store `{self.path}` was deleted or replaced while in use: restart and restore it")
+
+    def close(self) -> None:
+        """Close both connections."""
+        self.reader.close()
+        self.writer.close()
+
+
+def explain(error: sqlite3.Error, path: Path) -> RemitError:
+    """A store error in words that say what to do."""
+    text = str(error)
+    if isinstance(error, sqlite3.DatabaseError) and ("not a database" in text or "malformed" in text):
+        return corrupt(f"store `{path}` is not a Remit store or is damaged ({text}): restore a backup")
+    if "locked" in text or "busy" in text:
+        return unavailable(f"store `{path}` is locked by another process ({text}): try again")
+    if "readonly" in text:
+        return unavailable(f"store `{path}` is read-only: make it writable")
+    if "full" in text:
+        return unavailable(f"the disk under store `{path}` is full: free some space")
+    return unavailable(f"store `{path}` failed ({text})")

@@ -1,0 +1,265 @@
+"""Committing a group: changes whose versions still hold, and their entries, in one durable transaction."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+
+from remit.decision_log.store import CommitFailed, Line
+from remit.model.errors import RemitError
+from remit.model.task import Spent, Task
+from remit.runtime.store import (
+    ActivateBundle,
+    CloseTask,
+    DeletePermit,
+    DestroyKey,
+    InsertObservation,
+    InsertPermit,
+    InsertSession,
+    InsertTask,
+    PutAgent,
+    PutApproval,
+    PutSession,
+    PutSpent,
+    Write,
+)
+from remit.storage.sqlite.database import Database, explain
+
+encode = msgspec.msgpack.Encoder().encode
+
+ERASED = "(erased)"
+_NOTHING_SPENT = encode(Spent())
+_SESSION, _SPENT = "session", "spent"
+_KNOWN_LIMIT = 50_000
+_SELECT_VERSION = {
+    _SESSION: "SELECT version FROM sessions WHERE id = ?",
+    _SPENT: "SELECT spent_version FROM tasks WHERE id = ?",
+}
+
+
+class Groups:
+    """The writing side of a store. One thread at a time, the appender's leader, uses it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._connection = database.writer
+        self.revision = self._read_revision()
+        self._next = self._count()
+        self._data_version = self._external()
+        self._versions: dict[tuple[str, str], int] = {}
+
+    def _read_revision(self) -> int:
+        found: int = self._connection.execute("SELECT value FROM meta WHERE name = 'revision'").fetchone()[0]
+        return found
+
+    def _count(self) -> int:
+        found: int | None = self._connection.execute("SELECT max(idx) FROM entries").fetchone()[0]
+        return 0 if found is None else found + 1
+
+    def _external(self) -> int:
+        found: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
+        return found
+
+    @contextmanager
+    def transaction(self) -> Iterator["_Transaction"]:
+        """One group. Raises `CommitFailed`; a failure while committing poisons, one before it does not."""
+        committing = False
+        try:
+            self._database.check_present()
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._catch_up()
+            group = _Transaction(self)
+            yield group
+            group.finish()
+            self._database.check_present()
+            committing = True
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._abandon()
+            failure = explain(error, self._database.path)
+            # INVARIANT (durable before permit): a COMMIT that failed in the disk may or may not be on it.
+            raise CommitFailed(failure.message, poisons=committing and not _clean(error)) from error
+        except RemitError as error:
+            self._abandon()
+            raise CommitFailed(error.message, poisons=True) from error
+        except BaseException:
+            self._abandon()
+            raise
+
+    def _catch_up(self) -> None:
+        """Forget what another process may have changed since the last commit."""
+        external = self._external()
+        if external != self._data_version or len(self._versions) > _KNOWN_LIMIT:
+            self._data_version = external
+            self._versions.clear()
+            self.revision = self._read_revision()
+            self._next = self._count()
+
+    def _abandon(self) -> None:
+        self._versions.clear()
+        self._data_version = -1
+        try:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+        except sqlite3.Error:
+            pass  # the transaction is already gone with the disk's error
+
+    def version(self, kind: str, key: str) -> int | None:
+        """The stored version of a session or of a task's spending, None if there is none."""
+        known = self._versions.get((kind, key))
+        if known is None:
+            row = self._connection.execute(_SELECT_VERSION[kind], (key,)).fetchone()
+            if row is None:
+                return None
+            known = self._versions[kind, key] = row[0]
+        return known
+
+
+def _clean(error: sqlite3.Error) -> bool:
+    """Errors of COMMIT after which SQLite guarantees that nothing was written."""
+    return getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL)
+
+
+class _Transaction:
+    def __init__(self, groups: Groups) -> None:
+        self._groups = groups
+        self._run = groups._connection.execute
+        self._many = groups._connection.executemany
+        self._staged: dict[tuple[str, str], Any] = {}
+        self._permits: dict[str, tuple[str, str, bytes]] = {}
+
+    def apply(self, changes: Sequence[tuple[Sequence[Write], int]]) -> list[bool]:
+        """Apply, in order, each change decided on the present revision whose versions all fit."""
+        return [self._fits(writes, revision) and self._stage(writes) for writes, revision in changes]
+
+    def _fits(self, writes: Sequence[Write], revision: int) -> bool:
+        # INVARIANT (one commit): compare and set, so that what was decided on stale state is decided again.
+        if revision != self._groups.revision:
+            return False
+        return all(self._fits_one(write) for write in writes)
+
+    def _fits_one(self, write: Write) -> bool:
+        match write:
+            case PutSession(session):
+                return self._groups.version(_SESSION, session.id) == session.version - 1
+            case PutSpent(task, spent):
+                return self._groups.version(_SPENT, task) == spent.version - 1
+            case DeletePermit(decision):
+                return decision in self._permits or bool(self._one("SELECT 1 FROM permits WHERE decision = ?", decision))
+            case PutAgent(agent):
+                stored = self._one("SELECT version FROM agents WHERE id = ?", agent.id)
+                return bool((stored or 0) == agent.version - 1)
+            case PutApproval(approval):
+                stored = self._one("SELECT version FROM approvals WHERE id = ?", approval.id)
+                return bool((stored or 0) == approval.version - 1)
+            case ActivateBundle():
+                active = self._one("SELECT digest FROM activations ORDER BY n DESC LIMIT 1")
+                return bool((active or "") == write.previous)
+            case CloseTask(task):
+                return bool(self._one("SELECT 1 FROM tasks WHERE id = ? AND status = 'open'", task))
+            case DestroyKey(task):
+                return bool(self._one("SELECT 1 FROM data_keys WHERE task = ? AND secret IS NOT NULL", task))
+            case InsertTask() | InsertSession() | InsertPermit() | InsertObservation():
+                return True
+
+    def _one(self, query: str, *parameters: str) -> Any:
+        row = self._run(query, parameters).fetchone()
+        return None if row is None else row[0]
+
+    def _stage(self, writes: Sequence[Write]) -> bool:
+        for write in writes:
+            self._write(write)
+        return True
+
+    def _write(self, write: Write) -> None:
+        match write:
+            case PutSession(session):
+                self._staged[_SESSION, session.id] = session
+                self._groups._versions[_SESSION, session.id] = session.version
+            case PutSpent(task, spent):
+                self._staged[_SPENT, task] = spent
+                self._groups._versions[_SPENT, task] = spent.version
+            case InsertPermit(permit):
+                self._permits[permit.decision] = (permit.decision, permit.writer, encode(permit))
+            case DeletePermit(decision):
+                if self._permits.pop(decision, None) is None:
+                    self._run("DELETE FROM permits WHERE decision = ?", (decision,))
+            case InsertObservation(session, decision, source, untrusted, sealed):
+                columns = "INSERT INTO observations (session, decision, source, untrusted, sealed) VALUES (?, ?, ?, ?, ?)"
+                self._run(columns, (session, decision, source, untrusted, sealed))
+            case InsertSession(session):
+                self._run("INSERT INTO sessions VALUES (?, ?, ?)", (session.id, session.version, encode(session)))
+            case PutApproval(approval):
+                state = (approval.id, approval.version, approval.state.value, approval.digest, encode(approval))
+                self._run("INSERT OR REPLACE INTO approvals VALUES (?, ?, ?, ?, ?)", state)
+            case _:
+                self._administer(write)
+
+    def _administer(self, write: Write) -> None:
+        match write:
+            case InsertTask(task, secret):
+                row = (task.id, task.status.value, task.opened, encode(task), _NOTHING_SPENT)
+                self._run("INSERT INTO tasks (id, status, opened, task, spent) VALUES (?, ?, ?, ?, ?)", row)
+                self._run("INSERT INTO data_keys VALUES (?, ?)", (task.id, secret))
+                return
+            case CloseTask(task_id):
+                self._run("UPDATE tasks SET status = 'closed' WHERE id = ?", (task_id,))
+            case PutAgent(agent):
+                self._run("INSERT OR REPLACE INTO agents VALUES (?, ?, ?)", (agent.id, agent.version, encode(agent)))
+            case ActivateBundle(digest, previous, document, time, operator):
+                self._run("INSERT OR IGNORE INTO bundles VALUES (?, ?)", (digest, document))
+                columns = "INSERT INTO activations (digest, previous, time, operator) VALUES (?, ?, ?, ?)"
+                self._run(columns, (digest, previous, time, operator))
+            case DestroyKey(task_id):
+                self._forget_purpose(task_id)
+                self._run("UPDATE data_keys SET secret = zeroblob(length(secret)) WHERE task = ?", (task_id,))
+                self._run("UPDATE data_keys SET secret = NULL WHERE task = ?", (task_id,))
+                self._run(
+                    "DELETE FROM observations WHERE session IN (SELECT value FROM json_each(?))", (self._sessions_of(task_id),)
+                )
+            case _:
+                raise TypeError(f"no such write: {type(write).__name__}")
+        self._bump()
+
+    def _forget_purpose(self, task: str) -> None:
+        stored = self._one("SELECT task FROM tasks WHERE id = ?", task)
+        erased = msgspec.structs.replace(msgspec.msgpack.decode(stored, type=Task), purpose=ERASED)
+        self._run("UPDATE tasks SET task = ? WHERE id = ?", (encode(erased), task))
+
+    def _sessions_of(self, task: str) -> str:
+        rows = self._run(
+            "SELECT json_group_array(json_extract(line, '$.session')) FROM entries WHERE task = ? AND kind = 'session.opened'",
+            (task,),
+        ).fetchone()
+        found: str = rows[0]
+        return found
+
+    def _bump(self) -> None:
+        """Count an administrative change: whatever was decided before it and is not yet committed is decided again."""
+        self._groups.revision += 1
+        self._run("UPDATE meta SET value = ? WHERE name = 'revision'", (self._groups.revision,))
+
+    def append(self, lines: Sequence[Line]) -> None:
+        """Append entries at the end of the log."""
+        start = self._groups._next
+        self._many(
+            "INSERT INTO entries (idx, writer, seq, kind, decision, task, leaf, line) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (start + n, line.writer, line.seq, line.kind, line.decision, line.task, line.leaf, line.line)
+                for n, line in enumerate(lines)
+            ],
+        )
+        self._groups._next = start + len(lines)
+
+    def finish(self) -> None:
+        """Write what was staged: of states that moved several times in one group only the last."""
+        sessions = [(s.version, encode(s), key) for (kind, key), s in self._staged.items() if kind == _SESSION]
+        if sessions:
+            self._many("UPDATE sessions SET version = ?, state = ? WHERE id = ?", sessions)
+        spendings = [(s.version, encode(s), key) for (kind, key), s in self._staged.items() if kind == _SPENT]
+        if spendings:
+            self._many("UPDATE tasks SET spent_version = ?, spent = ? WHERE id = ?", spendings)
+        if self._permits:
+            self._many("INSERT INTO permits VALUES (?, ?, ?)", list(self._permits.values()))
