@@ -1,0 +1,1 @@
+"""The embedded mode: configuration, and the wiring of every part on one machine."""

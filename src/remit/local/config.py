@@ -1,0 +1,66 @@
+"""Configuration: one TOML file in the store's folder, and `REMIT_*` variables over it. Few settings, no secrets."""
+
+import getpass
+import os
+import tomllib
+from pathlib import Path
+
+import msgspec
+
+from remit.model.errors import malformed
+from remit.model.identity import Operator
+
+HOME_VARIABLE = "REMIT_HOME"
+DEFAULT_HOME = ".remit"
+FILE = "config.toml"
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What can be set, each also as `REMIT_` and its name in capitals.
+
+    `lock_seconds`: how long to wait for another process's commit. `agent`: the agent of code that has entered no task. `origin`: the
+    log's name in its checkpoints.
+    """
+
+    lock_seconds: float = 5.0
+    agent: str = ""
+    origin: str = "remit.local/log"
+
+
+def home_folder() -> Path:
+    """The folder of the embedded store."""
+    return Path(os.environ.get(HOME_VARIABLE) or DEFAULT_HOME).absolute()
+
+
+def read_settings(home: Path) -> Settings:
+    """Settings of a store. Raises `RemitError` (malformed) naming the file or variable at fault."""
+    values: dict[str, object] = {}
+    file = home / FILE
+    if file.exists():
+        try:
+            values.update(tomllib.loads(file.read_text("utf-8")))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise malformed(f"`{file}` is no TOML ({error}): mend it, or remove it for the defaults") from None
+    for field in Settings.__struct_fields__:
+        value = os.environ.get(f"REMIT_{field.upper()}")
+        if value is not None:
+            values[field] = value
+    try:
+        return msgspec.convert(values, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        known = ", ".join(f"`{field}`" for field in Settings.__struct_fields__)
+        raise malformed(f"settings of `{file}` or a `REMIT_*` variable cannot be read ({error}): known are {known}") from None
+
+
+def this_operator() -> Operator:
+    """The person at this process, as the operating system knows them."""
+    return Operator(getpass.getuser() if os.name != "posix" else _user_name(), "os")
+
+
+def _user_name() -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid-{os.getuid()}"

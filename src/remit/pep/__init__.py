@@ -1,0 +1,1 @@
+"""Enforcement points: they ask, fulfil, act and report, and know only the vocabulary."""

@@ -1,0 +1,117 @@
+"""The one enforcement sequence of every door: ask, fulfil, act, report."""
+
+from collections.abc import Callable, Generator
+from typing import Any, NoReturn, TypeAlias
+
+import msgspec
+
+from remit.model.authorizer import ApprovalState, Authorizer, Outcome, OutcomeStatus, Pending
+from remit.model.decision import Decision, Deny, Permit, Reason
+from remit.model.errors import RemitError
+from remit.model.request import EvaluationRequest
+from remit.pep.obligations import Duties, ObligationFailed, duties_of
+
+
+class Denied(Exception):
+    """The action did not happen. The text is written for an agent: why, the decision's id, and whether it can be requested.
+
+    `decision` is the denial itself.
+    """
+
+    def __init__(self, decision: Deny) -> None:
+        super().__init__(explain(decision))
+        self.decision = decision
+
+    @property
+    def reason(self) -> Reason:
+        """The reason code."""
+        return self.decision.reason
+
+
+class OutcomeUnrecorded(Exception):
+    """The action ran, but the log could not take its outcome: its result is withheld and its session keeps the worst label."""
+
+
+def explain(deny: Deny) -> str:
+    """A denial in words an agent can act on."""
+    text = f"denied ({deny.reason.value}): {deny.message}. Decision {deny.id}."
+    if deny.approval is not None:
+        return (
+            f"{text} An approval was requested as {deny.approval}: a person can answer it with "
+            f"`remit approval approve {deny.approval}`; then make exactly this call again."
+        )
+    return f"{text} It cannot be requested: do not repeat this call, do something else or tell the user."
+
+
+class Act(msgspec.Struct, frozen=True):
+    """The driver must now perform the action and send back its result. A stream's items go through `duties` one by one."""
+
+    duties: Duties
+
+
+Enforcement: TypeAlias = Generator[Pending[Any] | Act, Any, Any]
+"""Yields what to wait for, and once the command to act; it is sent the answers."""
+
+
+class Options(msgspec.Struct, frozen=True):
+    """How a door enforces: how many seconds it waits for an approval, and how it turns a result into text for labels."""
+
+    wait: float = 0.0
+    to_text: Callable[[Any], str | None] = lambda result: None if result is None else str(result)
+
+
+def enforce(authorizer: Authorizer, request: EvaluationRequest, options: Options) -> Enforcement:
+    """The sequence. Raises `Denied`, `OutcomeUnrecorded`, and whatever the action raises."""
+    decision = yield from _ask(authorizer, request, options)
+    match decision:
+        case Deny():
+            raise Denied(decision)
+        case Permit():
+            return (yield from _perform(authorizer, request, decision, options))
+
+
+def _ask(authorizer: Authorizer, request: EvaluationRequest, options: Options) -> Generator[Pending[Any] | Act, Any, Decision]:
+    decision: Decision = yield authorizer.evaluate(request)
+    if isinstance(decision, Deny) and decision.approval is not None and options.wait > 0:
+        state = yield authorizer.wait(decision.approval, options.wait)
+        # A denial stays a denial: an approval only allows a new evaluation.
+        if state is ApprovalState.APPROVED:
+            decision = yield authorizer.evaluate(request)
+    return decision
+
+
+def _perform(authorizer: Authorizer, request: EvaluationRequest, permit: Permit, options: Options) -> Enforcement:
+    try:
+        duties = duties_of(permit.obligations)
+    except ObligationFailed as problem:
+        yield from _not_performed(authorizer, request, permit, Reason.OBLIGATION_FAILED, str(problem))
+    # INVARIANT (what was decided is what runs): a permit is used once, and asked about again just before the act.
+    if not authorizer.may_act(permit.id):
+        yield from _not_performed(authorizer, request, permit, Reason.PERMIT_EXPIRED, "the permit was used or came too late: ask again")
+    try:
+        result = duties.fulfil((yield Act(duties)))
+    except GeneratorExit:
+        raise
+    except BaseException as error:
+        text = f"{type(error).__name__}: {error}"
+        yield from _report(authorizer, Outcome(permit.id, request.session, OutcomeStatus.FAILED, text, text[:500]))
+        raise
+    content = options.to_text(result)
+    yield from _report(authorizer, Outcome(permit.id, request.session, OutcomeStatus.SUCCEEDED, content))
+    return result
+
+
+def _not_performed(
+    authorizer: Authorizer, request: EvaluationRequest, permit: Permit, reason: Reason, message: str
+) -> Generator[Pending[Any] | Act, Any, NoReturn]:
+    yield from _report(authorizer, Outcome(permit.id, request.session, OutcomeStatus.NOT_PERFORMED, None, message))
+    raise Denied(Deny(permit.id, reason, message, permit.tier))
+
+
+def _report(authorizer: Authorizer, outcome: Outcome) -> Generator[Pending[Any] | Act, Any, None]:
+    try:
+        yield authorizer.report(outcome)
+    except RemitError as error:
+        raise OutcomeUnrecorded(
+            f"the action of decision {outcome.decision} ended ({outcome.status.value}), but that could not be recorded: {error}"
+        ) from error

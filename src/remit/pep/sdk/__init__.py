@@ -1,0 +1,1 @@
+"""The Python door: guard a function, enter a task."""

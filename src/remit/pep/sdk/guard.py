@@ -1,0 +1,196 @@
+"""`remit.guard`: nothing of a guarded function runs before its permit is durable."""
+
+import functools
+import inspect
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, ParamSpec, TypeVar, overload
+
+import msgspec
+
+from remit.model.errors import RemitError
+from remit.model.identity import EntityRef
+from remit.model.request import TOOL_CALL, EvaluationRequest
+from remit.model.values import NO_ARGUMENTS, freeze
+from remit.pep.drive import Streamed, run, run_async, run_stream, run_stream_async
+from remit.pep.gate import Enforcement, Options, enforce
+from remit.pep.sdk.arguments import BoundCall, bind
+from remit.pep.sdk.context import Working
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_RESOURCE_TYPES = {"file": "File", "net": "Host", "model": "Model", "agent": "Agent"}
+
+
+class Guard:
+    """Makes guards. `working` finds the task in force, or an agent without one."""
+
+    def __init__(self, working: Callable[[], Working]) -> None:
+        self._working = working
+
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Callable[P, R]: ...
+    @overload
+    def __call__(
+        self,
+        /,
+        *,
+        tool: str | None = None,
+        action: str = TOOL_CALL,
+        resource: str | None = None,
+        unguarded: tuple[str, ...] = (),
+        wait: float = 0.0,
+    ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+    def __call__(
+        self,
+        function: Any = None,
+        /,
+        *,
+        tool: str | None = None,
+        action: str = TOOL_CALL,
+        resource: str | None = None,
+        unguarded: tuple[str, ...] = (),
+        wait: float = 0.0,
+    ) -> Any:
+        """Guard a function, coroutine function, generator, asynchronous generator or method.
+
+        `tool` is its name in the catalogue (the function's own, if left out). `action` other than `tool.call` names what is done to
+        the resource that argument `resource` holds (a path for `file.*`, a host for `net.request`). `unguarded` names arguments
+        that are no data (connections, callbacks) and not decided on. `wait` is how many seconds a call waits for an approval.
+        Calls raise `remit.Denied` where the action may not happen.
+        """
+
+        def wrap(bare: Any) -> Any:
+            if isinstance(bare, staticmethod | classmethod):
+                return type(bare)(wrap(bare.__func__))
+            named = tool or bare.__name__
+            return _Guarded(bare, self._working, named, action, resource, frozenset(unguarded), wait).wrap()
+
+        return wrap if function is None else wrap(function)
+
+
+class _Guarded:
+    """One guarded function."""
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        working: Callable[[], Working],
+        tool: str,
+        action: str,
+        resource: str | None,
+        unguarded: frozenset[str],
+        wait: float,
+    ) -> None:
+        self._function = function
+        self._working = working
+        self._tool = tool
+        self._action = action
+        self._resource = resource
+        self._signature = inspect.signature(function)
+        first = next(iter(self._signature.parameters), "")
+        self._unguarded = unguarded | ({first} if first in ("self", "cls") else set())
+        self._options = Options(wait, to_text)
+        unknown = set(self._unguarded) - set(self._signature.parameters)
+        if unknown:
+            raise TypeError(f"`{tool}` has no argument `{sorted(unknown)[0]}` to leave unguarded")
+        if (action != TOOL_CALL) != (resource is not None) or (resource and resource not in self._signature.parameters):
+            raise TypeError(f"action `{action}` needs `resource=` to name the argument of `{tool}` that holds the resource")
+
+    def wrap(self) -> Callable[..., Any]:
+        """The function that is called instead."""
+        function = self._function
+        if inspect.isasyncgenfunction(function):
+            wrapper: Callable[..., Any] = self._async_generator()
+        elif inspect.isgeneratorfunction(function):
+            wrapper = self._generator()
+        elif inspect.iscoroutinefunction(function):
+            wrapper = self._coroutine()
+        else:
+            wrapper = self._plain()
+        return functools.wraps(function)(wrapper)
+
+    def _plain(self) -> Callable[..., Any]:
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            enforcement, call = self._begin(args, kwargs)
+            return run(enforcement, lambda: call.call(self._function))
+
+        return guarded
+
+    def _coroutine(self) -> Callable[..., Any]:
+        async def guarded(*args: Any, **kwargs: Any) -> Any:
+            enforcement, call = self._begin(args, kwargs)
+            return await run_async(enforcement, lambda: call.call(self._function))
+
+        return guarded
+
+    def _generator(self) -> Callable[..., Any]:
+        def guarded(*args: Any, **kwargs: Any) -> Iterator[Any]:
+            items = Streamed(to_text)
+            enforcement, call = self._begin(args, kwargs, items)
+            yield from run_stream(enforcement, lambda: call.call(self._function), items)
+
+        return guarded
+
+    def _async_generator(self) -> Callable[..., Any]:
+        async def guarded(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+            items = Streamed(to_text)
+            enforcement, call = self._begin(args, kwargs, items)
+            async for item in run_stream_async(enforcement, lambda: call.call(self._function), items):
+                yield item
+
+        return guarded
+
+    def _begin(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], items: Streamed | None = None
+    ) -> tuple[Enforcement, BoundCall]:
+        working = self._working()
+        call, request = self._request(working, args, kwargs)
+        options = self._options if items is None else msgspec.structs.replace(self._options, to_text=items.text)
+        return enforce(working.authorizer, request, options), call
+
+    def _request(
+        self, working: Working, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[BoundCall, EvaluationRequest]:
+        subject = EntityRef("Agent", working.agent)
+        problem = ""
+        call = BoundCall(inspect.Signature().bind(), frozenset())
+        arguments, resource = NO_ARGUMENTS, EntityRef("Tool", self._tool)
+        try:
+            call = bind(self._signature, self._unguarded, args, kwargs)
+            resource = self._resource_of(call)
+            # INVARIANT (what was decided is what runs): the call's values are copies nobody else holds.
+            arguments = freeze(call.data)
+        except RemitError as error:
+            problem = error.message
+        request = EvaluationRequest(
+            subject, self._action, resource, arguments, working.task, working.session, malformed=problem
+        )
+        return call, request
+
+    def _resource_of(self, call: BoundCall) -> EntityRef:
+        if self._resource is None:
+            return EntityRef("Tool", self._tool)
+        kind = _RESOURCE_TYPES.get(self._action.partition(".")[0], "Resource")
+        value = str(call.data[self._resource])
+        if kind == "File":
+            # Links are followed before the decision, and the resolved path is what the function gets.
+            value = os.path.realpath(value)
+            call.data[self._resource] = value
+            call.replace(self._resource, value)
+        return EntityRef(kind, value)
+
+
+def to_text(result: Any) -> str | None:
+    """A result as the text a model would read; None where that cannot be told, so that the worst is assumed."""
+    if result is None:
+        return ""
+    if isinstance(result, str):
+        return result
+    if isinstance(result, bytes):
+        return result.decode("utf-8", "replace")
+    try:
+        return msgspec.json.encode(result, enc_hook=str).decode()
+    except (TypeError, ValueError, RecursionError):
+        return str(result)
