@@ -3,6 +3,7 @@
 Two lines guard an agent: `@remit.guard` on each tool, `with remit.task("what for", agent="name"):` around the work.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -13,13 +14,16 @@ if TYPE_CHECKING:
     from remit.pep.gate import Denied, OutcomeUnrecorded
 
 
+_HOMES = {
+    "Denied": "remit.pep.gate",
+    "OutcomeUnrecorded": "remit.pep.gate",
+    "guard": "remit.local.entering",
+    "task": "remit.local.entering",
+}
+
+
 def __getattr__(name: str) -> Any:
-    if name in ("Denied", "OutcomeUnrecorded"):
-        from remit.pep import gate
-
-        return getattr(gate, name)
-    if name in ("guard", "task"):
-        from remit.local import entering
-
-        return getattr(entering, name)
-    raise AttributeError(f"module `remit` has no attribute `{name}`")
+    # Loaded when first used, so that `import remit` costs nothing, and lower layers do not depend on these.
+    if name not in _HOMES:
+        raise AttributeError(f"module `remit` has no attribute `{name}`")
+    return getattr(import_module(_HOMES[name]), name)

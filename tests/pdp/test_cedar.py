@@ -23,6 +23,7 @@ from remit.pdp.cedar import (
     entities_handle,
     evaluate,
     parse_schema,
+    read_answer,
     request_uids,
     syntax_trees,
 )
@@ -88,9 +89,9 @@ def test_every_statement_is_what_the_engine_parsed(statements: list[str], betwee
     text = between.join(["", *statements, ""])
     found = parse_policies(text, "case.cedar")
     assert [policy.text for policy in found] == [statement.strip() for statement in statements]
-    trees = syntax_trees(text)
+    trees = syntax_trees([text])
     for policy, tree in zip(found, trees, strict=True):
-        [alone] = syntax_trees(policy.text)
+        [alone] = syntax_trees([policy.text])
         assert (alone.clauses, alone.principal, alone.action, alone.resource) == (
             tree.clauses,
             tree.principal,
@@ -394,6 +395,29 @@ def test_a_stop_is_no_answer(stop: type[BaseException]) -> None:
 def test_a_wrong_handle_is_a_denial() -> None:
     found: EngineAnswer = evaluate(compile_policies(["yes"], [PERMIT]), UIDS, "{}", cast(Entities, object()))
     assert not found.allowed and found.errors
+
+
+@pytest.mark.parametrize("decision", ["Maybe", "NoDecision", "", "allow"])
+def test_a_decision_of_another_name_is_a_denial_with_an_error(decision: str) -> None:
+    found = read_answer(json.dumps({"decision": decision, "diagnostics": {}}), ())
+    assert found == EngineAnswer(False, (), (f"the engine decided `{decision}`",))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        '{"decision": "Allow"}',
+        '{"decision": true, "diagnostics": {}}',
+        '{"decision": "Allow", "diagnostics": {"reason": [1]}}',
+        '{"decision": "Allow", "diagnostics": {"reason": ["policy7"]}}',
+        '{"decision": "Allow", "diagnostics": {"reason": ["rule"]}}',
+    ],
+)
+def test_an_answer_of_another_shape_is_not_read(text: str) -> None:
+    with pytest.raises((ValueError, IndexError)):
+        read_answer(text, ("one",))
 
 
 def test_an_answer_about_a_policy_we_do_not_know_is_a_denial() -> None:

@@ -75,7 +75,7 @@ def test_attributes_are_named_however_they_are_reached() -> None:
 
 
 def test_tags_are_noticed() -> None:
-    assert reads('principal.hasTag("x")').tags
+    assert reads('principal.hasTag("x") && 1 < 2').tags
     assert reads('resource.getTag("x") == 1').tags
     assert not reads("principal.x == 1").tags
 

@@ -296,6 +296,22 @@ def test_equal_candidates_share_a_slice_and_a_repeated_request_is_remembered() -
     assert first.ids == ("case.1",)
 
 
+def test_candidates_come_in_the_order_of_the_bundle() -> None:
+    heads = ["principal is Nobody, action, resource"] * 130
+    for position, head in (
+        (1, "principal, action, resource is Tool"),
+        (33, "principal, action, resource"),
+        (129, "principal is Agent, action, resource"),
+    ):
+        heads[position] = head
+    index = PolicyIndex(parse_policies("".join(f"permit({head});" for head in heads), "case.cedar"))
+    assert index.candidates(ALICE, frozenset(), "send", MAIL, frozenset()) == (
+        "case.2",
+        "case.34",
+        "case.130",
+    )
+
+
 def test_an_empty_index_denies() -> None:
     part = PolicyIndex(()).slice_for(ALICE, frozenset(), "send", MAIL, frozenset())
     assert evaluate(

@@ -6,8 +6,9 @@ from collections import deque
 from collections.abc import Generator, Sequence
 from typing import Any, Generic, TypeVar
 
-from remit.decision_log.encoding import leaf_hash, seal_line
+from remit.decision_log.encoding import seal_line
 from remit.decision_log.entry import NO_ENTRY
+from remit.decision_log.merkle import leaf_hash
 from remit.decision_log.store import CommitFailed, GroupStore, Line, Record
 from remit.model.errors import unavailable
 

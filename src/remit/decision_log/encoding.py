@@ -1,7 +1,5 @@
 """Entries as bytes: one canonical JSON line each, the envelope first, then the body's fields in declared order."""
 
-import hashlib
-
 import msgspec
 
 from remit.decision_log.entry import VERSION, Entry, EntryBody
@@ -36,11 +34,6 @@ def seal_line(body: bytes, writer: str, seq: int, time: int, prev: str) -> bytes
     comma = body.index(b",")
     envelope = f',"v":{VERSION},"writer":"{writer}","seq":{seq},"time":{time},"prev":"{prev}"'
     return body[:comma] + envelope.encode() + body[comma:]
-
-
-def leaf_hash(line: bytes) -> bytes:
-    """RFC 6962 leaf hash of a line: it links the writer's chain and is the leaf of the tree."""
-    return hashlib.sha256(b"\x00" + line).digest()
 
 
 def decode(index: int, line: bytes) -> Entry:

@@ -1,9 +1,9 @@
 """Personal data in entries: sealed and digested under a key per task, whose destruction erases it and keeps the chain whole."""
 
-import base64
 import hashlib
 import hmac
 import os
+from base64 import b64decode, b64encode
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -19,8 +19,9 @@ class SealKey:
     def __init__(self, secret: bytes) -> None:
         self.secret = secret
         self.commitment = hashlib.sha256(b"remit-seal-key\x00" + secret).hexdigest()
-        self._cipher = AESGCM(hmac.digest(secret, b"seal", "sha256"))
-        self._digest_key = hmac.digest(secret, b"digest", "sha256")
+        self._encrypt = AESGCM(hmac.digest(secret, b"seal", "sha256")).encrypt
+        self._decrypt = AESGCM(hmac.digest(secret, b"seal", "sha256")).decrypt
+        self._hmac = hmac.new(hmac.digest(secret, b"digest", "sha256"), digestmod="sha256")
 
     @classmethod
     def generate(cls) -> "SealKey":
@@ -29,22 +30,23 @@ class SealKey:
 
     def seal(self, plain: bytes, about: str) -> str:
         """Encrypt, bound to the id of what it is about; base64 of nonce and ciphertext."""
-        nonce = os.urandom(NONCE_BYTES)
-        return base64.b64encode(nonce + self._cipher.encrypt(nonce, plain, about.encode())).decode()
+        return b64encode(self.seal_raw(plain, about)).decode()
 
     def seal_raw(self, plain: bytes, about: str) -> bytes:
         """Encrypt, bound to the id of what it is about; nonce and ciphertext."""
         nonce = os.urandom(NONCE_BYTES)
-        return nonce + self._cipher.encrypt(nonce, plain, about.encode())
+        return nonce + self._encrypt(nonce, plain, about.encode())
 
     def open(self, sealed: str | bytes, about: str) -> bytes:
         """Decrypt. Raises `RemitError` (corrupt) if it was changed or belongs to something else."""
-        raw = base64.b64decode(sealed) if isinstance(sealed, str) else sealed
+        raw = b64decode(sealed) if isinstance(sealed, str) else sealed
         try:
-            return self._cipher.decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], about.encode())
+            return self._decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], about.encode())
         except InvalidTag:
             raise corrupt(f"sealed data of `{about}` does not open: it was changed or moved") from None
 
     def digest(self, plain: bytes) -> str:
         """HMAC-SHA256, in hex: equal only for equal data under the same key."""
-        return hmac.digest(self._digest_key, plain, "sha256").hex()
+        keyed = self._hmac.copy()
+        keyed.update(plain)
+        return keyed.hexdigest()

@@ -61,7 +61,7 @@ _sessions: dict[tuple[int, str], Session] = {}
 guard = Guard(_working)
 
 
-class task:  # noqa: N801 - used like a function: `with remit.task(…):`
+class task:
     """Enter a task: `with remit.task("answer ticket 4711", agent="support-bot"):` (also `async with`).
 
     Opens the task as the user of this process and closes it at the end. `resume` enters a task that somebody opened before (and does not

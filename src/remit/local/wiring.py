@@ -12,17 +12,17 @@ from remit.decision_log.append import Appender, Ticket
 from remit.decision_log.encoding import encode_body
 from remit.decision_log.entry import WriterOpened
 from remit.decision_log.store import Record
-from remit.local.config import Settings, home_folder, read_settings
+from remit.local.config import Settings, read_settings
+from remit.local.head import Head
 from remit.model.authorizer import ApprovalState, Outcome, OutcomeStatus
 from remit.model.clock import Clock
 from remit.model.decision import Decision, Deny, Reason
-from remit.model.errors import RemitError, not_found, unavailable
-from remit.model.identity import ApprovalId, DecisionId, SessionId, TaskId, new_id
+from remit.model.errors import RemitError, not_found
+from remit.model.identity import ApprovalId, DecisionId, new_id
 from remit.model.request import EvaluationRequest
-from remit.model.task import Session, Task
 from remit.pap.bundle import compile_bundle, from_document
 from remit.pdp.compiled import CompiledBundle
-from remit.runtime import approvals, outcome, sessions, tasks
+from remit.runtime import outcome
 from remit.runtime.authorize import evaluate, may_act
 from remit.runtime.pending import Driven
 from remit.runtime.runtime import Runtime
@@ -60,6 +60,7 @@ class Embedded:
         opening = Record(encode_body(WriterOpened(__version__, self._pid)), "writer.opened")
         appender: Appender[Write] = Appender(self.store.groups, writer, opening)
         self.runtime = Runtime(View(self.store, compiled), appender, clock)
+        self.head = Head(home, settings.origin, self.store.log)
         self._begin_writing(writer)
 
     def _begin_writing(self, writer: str) -> None:
@@ -127,9 +128,18 @@ class Embedded:
             except RemitError:
                 break  # the next start says that the outcome is unknown
         self.runtime.appender.close()
+        self.head.sign()
         self.store.close()
         self._lock_file.close()
         self._lock_file = None
+
+
+def create_store(home: Path) -> bool:
+    """Make the embedded store if there is none yet; whether it was made. Raises `RemitError` (unavailable) where it cannot be."""
+    if (home / STORE_FILE).exists():
+        return False
+    Embedded(home, read_settings(home)).close()
+    return True
 
 
 class Waiting:

@@ -3,13 +3,12 @@
 import hashlib
 import json
 import math
-from typing import Any, TypeAlias
+import re
+from typing import Any
 
 import msgspec
 
 from remit.model.errors import RemitError, malformed
-
-JsonValue: TypeAlias = "None | bool | int | float | str | list[JsonValue] | dict[str, JsonValue]"
 
 MAX_DEPTH = 64
 """Deeper arguments are refused: neither a policy nor a person can review them."""
@@ -18,7 +17,10 @@ MAX_BYTES = 1 << 20
 FLOAT_KEY = "__float"
 """The canonical form writes a float as `{"__float": "1.5"}`; no argument may use a name that starts with `__`."""
 
+_FLOAT = re.compile(rb"[:\[,]-?[0-9]+[.eE]")
+"""Finds every float of compact JSON (and some text that looks like one)."""
 _encode = msgspec.json.Encoder(order="deterministic").encode
+_decode = msgspec.json.Decoder().decode
 
 
 class Arguments(msgspec.Struct, frozen=True):
@@ -46,12 +48,29 @@ def freeze(values: dict[str, Any], limit: int = MAX_BYTES) -> Arguments:
     and `__extn` as more than data), NaN and infinities, lone surrogates, more than 64 levels, and more than
     `limit` bytes of canonical form.
     """
+    # Plain arguments, nearly all, are copied by writing and reading them; whatever that would change takes the careful way.
+    try:
+        canonical = _encode(values)
+        copy = _decode(canonical)
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        return _freeze_carefully(values, limit)
+    plain = copy == values and b'"__' not in canonical and not _FLOAT.search(canonical)
+    if not plain or canonical.count(b"{") + canonical.count(b"[") > MAX_DEPTH:
+        return _freeze_carefully(values, limit)
+    return _limited(copy, canonical, limit)
+
+
+def _freeze_carefully(values: dict[str, Any], limit: int) -> Arguments:
     # INVARIANT (arguments are data): nothing an agent sends may become an entity or an extension value.
     copy, floats = _copy_object(values, 1)
     try:
         canonical = _encode(_tag_floats(copy) if floats else copy)
     except (UnicodeEncodeError, ValueError, OverflowError) as error:
         raise malformed(f"arguments cannot be written as JSON ({error}): send valid Unicode text") from None
+    return _limited(copy, canonical, limit)
+
+
+def _limited(copy: dict[str, Any], canonical: bytes, limit: int) -> Arguments:
     if len(canonical) > limit:
         raise malformed(f"arguments take {len(canonical)} bytes, more than the limit of {limit}: pass a reference instead")
     return Arguments(copy, canonical)
@@ -111,8 +130,8 @@ def _tag_floats(value: Any) -> Any:
 
 def thaw(canonical: bytes) -> dict[str, Any]:
     """The values of a canonical form, as fresh objects that a tool may change without touching what was decided."""
-    values: dict[str, Any] = msgspec.json.decode(canonical)
-    return {name: _untag(value) for name, value in values.items()}
+    values: dict[str, Any] = _decode(canonical)
+    return {name: _untag(value) for name, value in values.items()} if FLOAT_KEY.encode() in canonical else values
 
 
 def _untag(value: Any) -> Any:

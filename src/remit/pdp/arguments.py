@@ -131,7 +131,8 @@ def _quote(name: str) -> str:
 
 
 def to_cedar(value: Any, expected: ArgumentType) -> CedarValue:
-    """One argument as Cedar's JSON: text and booleans as they are, integers as Long, numbers as decimal, arrays as sets, objects as records.
+    """One argument as Cedar's JSON: text and booleans as they are, integers as Long, numbers as decimal, arrays as sets, objects as
+    records.
 
     `null` in an object is an absent attribute. Raises `Unrepresentable` for an integer beyond 64 bits, a number that four decimal
     digits cannot say exactly, and `null` elsewhere: a policy that reads such a value denies, one that does not is not affected.

@@ -25,6 +25,7 @@ __all__ = [
     "parse_complaint",
     "parse_schema",
     "pst",
+    "read_answer",
     "request_uids",
     "syntax_trees",
     "validation_errors",
@@ -34,7 +35,7 @@ Entities: TypeAlias = _internal.Entities
 Schema: TypeAlias = _internal.Schema
 Uid: TypeAlias = Mapping[str, str]
 RequestUids: TypeAlias = tuple[Uid, Uid, Uid]
-"""Principal, action and resource, each `{"type", "id"}`: the one form in which an id may hold any character."""
+"""Principal, action and resource as `{"type", "id"}`: the one form in which an id may hold any character."""
 
 POSITIONAL = "policy"
 """The engine names the n-th policy of a text `policy<n>`, from 0, templates counted."""
@@ -43,6 +44,7 @@ END_OF_INPUT = "unexpected end of input"
 
 MAX_BRACKETS = 64
 MAX_OPERATORS = 500
+_OPERATORS = ("&&", "||", "-", "+", "*", ".", "if")
 _SHAPE = re.compile(
     r'//[^\n\r]*|"(?:\\.|[^"\\])*"|(?P<open>[(\[{])|(?P<close>[)\]}])|(?P<operator>&&|\|\||[-+*.]|\bif\b)|;',
     re.DOTALL,
@@ -58,7 +60,7 @@ class CompiledPolicies(msgspec.Struct, frozen=True):
     handle: _internal.PolicySet
 
 
-class EngineAnswer(msgspec.Struct, frozen=True):
+class EngineAnswer(msgspec.Struct, frozen=True, gc=False):
     """What Cedar said: its bare decision, the policies that determined it, and those it skipped as erring.
 
     All three are sorted. `error_policies` are the policies behind `errors`; an error of the engine itself has
@@ -91,7 +93,7 @@ def compile_policies(ids: Sequence[str], texts: Sequence[str]) -> CompiledPolici
     (malformed) if the texts do not parse into as many policies.
     """
     try:
-        handle = _parse("\n".join(texts))
+        handle = _parse(texts)
     except ValueError as error:
         raise malformed(f"policies do not parse: {error}") from None
     if not len(handle) == len(ids) == len(texts):
@@ -123,7 +125,7 @@ def evaluate(
         principal, action, resource = uids
         request = {"principal": principal, "action": action, "resource": resource, "context": context}
         [text] = _internal.is_authorized_batch([request], policies.handle, entities, None, False)
-        return _answer(_decode(text), policies.ids)
+        return read_answer(text, policies.ids)
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as fault:  # a panic in the engine (pyo3's PanicException) is no Exception
@@ -134,7 +136,12 @@ def _failed(*errors: str) -> EngineAnswer:
     return EngineAnswer(False, (), errors)
 
 
-def _answer(answer: _Answer, ids: tuple[str, ...]) -> EngineAnswer:
+def read_answer(text: str, ids: tuple[str, ...]) -> EngineAnswer:
+    """The engine's answer, a JSON text, with our ids in place of its own.
+
+    Raises `ValueError` or `IndexError` if it has another shape or names a policy that is not there.
+    """
+    answer = _decode(text)
     found = answer.diagnostics
     if answer.decision not in ("Allow", "Deny"):
         return _failed(*(found.errors or [f"the engine decided `{answer.decision}`"]))
@@ -161,9 +168,10 @@ def _restore_error(error: str, ids: tuple[str, ...]) -> tuple[str, str | None]:
     return f"error while evaluating policy `{name}`: {known[2]}", name
 
 
-def _parse(text: str) -> _internal.PolicySet:
-    _refuse_deep(text)
-    return _internal.PolicySet.from_str(text)
+def _parse(statements: Sequence[str]) -> _internal.PolicySet:
+    for statement in statements:
+        _refuse_deep(statement)
+    return _internal.PolicySet.from_str("\n".join(statements))
 
 
 def _refuse_deep(text: str) -> None:
@@ -171,6 +179,8 @@ def _refuse_deep(text: str) -> None:
 
     That kills the process: cedarpy 4.12.2 does it at 700 nested brackets or 1,500 chained operators on 8 MB.
     """
+    if sum(map(text.count, "([{")) <= MAX_BRACKETS and sum(map(text.count, _OPERATORS)) <= MAX_OPERATORS:
+        return
     depth = operators = 0
     for found in _SHAPE.finditer(text):
         match found.lastgroup:
@@ -210,12 +220,12 @@ def parse_schema(text: str, source: str) -> Schema:
         raise malformed(f"schema `{source}` does not parse: {error}") from None
 
 
-def syntax_trees(text: str) -> list[pst.Template]:
-    """The policies and templates of a text as typed trees, in the order they are written.
+def syntax_trees(statements: Sequence[str]) -> list[pst.Template]:
+    """The policies and templates of some statements as typed trees, in their order.
 
     Raises `ValueError` with the engine's words, which say what but never where.
     """
-    trees = _parse(text).to_pst()
+    trees = _parse(statements).to_pst()
     found = {**trees.static_policies, **trees.templates}
     return [found[f"{POSITIONAL}{position}"] for position in range(len(found))]
 
@@ -223,7 +233,7 @@ def syntax_trees(text: str) -> list[pst.Template]:
 def parse_complaint(text: str) -> str:
     """What the engine says against a text: empty if it parses, `END_OF_INPUT` if more could make it right."""
     try:
-        _parse(text)
+        _parse([text])
     except ValueError as error:
         return str(error)
     return ""

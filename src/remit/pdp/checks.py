@@ -38,9 +38,7 @@ def check_agent(inputs: Inputs) -> None:
 def check_action(inputs: Inputs, bundle: CompiledBundle) -> None:
     """The action is one that the bundle knows."""
     if inputs.request.action not in bundle.actions:
-        raise Refusal(
-            Reason.UNKNOWN_ACTION, f"action `{inputs.request.action}` is not defined: add it to the bundle's schema"
-        )
+        raise Refusal(Reason.UNKNOWN_ACTION, f"action `{inputs.request.action}` is not defined: add it to the bundle's schema")
 
 
 def check_clock(inputs: Inputs) -> None:
@@ -80,9 +78,7 @@ def check_arguments(inputs: Inputs, tool: CompiledTool | None) -> None:
     if tool is None:
         return
     if tool.tool.definition and request.definition and tool.tool.definition != request.definition:
-        raise Refusal(
-            Reason.DEFINITION_CHANGED, f"the definition of `{request.resource.id}` is not the one that was reviewed"
-        )
+        raise Refusal(Reason.DEFINITION_CHANGED, f"the definition of `{request.resource.id}` is not the one that was reviewed")
     unknown = tool.types.unknown(request.arguments.values)
     if unknown is not None:
         known = ", ".join(f"`{name}`" for name in tool.types.root.fields) or "none"

@@ -1,6 +1,6 @@
 """The context a slice of policies can read, and nothing beyond it, in Cedar's JSON form."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,10 +11,11 @@ from remit.model.labels import Label
 from remit.model.request import TOOL_CALL, EvaluationRequest, Tier
 from remit.model.task import Session, TaskState
 from remit.model.tool import UNANNOTATED, ToolEffect
-from remit.pdp.arguments import UNTYPED, ArgumentTypes, Unrepresentable, to_cedar
+from remit.pdp.arguments import ANY, MAX_LONG, MIN_LONG, UNTYPED, ArgumentType, Unrepresentable, to_cedar
 from remit.pdp.compiled import CompiledBundle, CompiledTool
-from remit.pdp.provenance import INTENDED, KNOWN, STEERED, TRUSTED, UNKNOWN, Observed, normalise, trace
-from remit.pdp.reads import PathTree, project
+from remit.pdp.inputs import Inputs
+from remit.pdp.provenance import INTENDED, KNOWN, STEERED, TRUSTED, UNKNOWN, normalise, trace
+from remit.pdp.reads import Node, project
 
 _encode = msgspec.json.Encoder().encode
 
@@ -29,13 +30,12 @@ class Facts(msgspec.Struct, frozen=True):
     chain: tuple[TaskState, ...]
     session: Session | None
     reached: Label
-    observed: Observed
     tool: CompiledTool | None = None
     steering: tuple[Steering, ...] = ()
     approver: str | None = None
 
 
-def context_bytes(tree: PathTree, facts: Facts) -> bytes:
+def context_bytes(tree: Node, facts: Facts) -> bytes:
     """The projected context as JSON: equal bytes mean that these policies see equal contexts.
 
     Raises `Unrepresentable` if a policy can read an argument that Cedar cannot say; the message names the argument.
@@ -51,26 +51,34 @@ def context_bytes(tree: PathTree, facts: Facts) -> bytes:
     return _encode(context)
 
 
-WHOLE = PathTree(True)
+WHOLE = Node(True)
 
 
-def _args(node: PathTree, facts: Facts) -> dict[str, Any]:
-    types = facts.tool.types if facts.tool else UNTYPED
-    return _typed(project(node, facts.request.arguments.values), types)
-
-
-def _typed(values: Mapping[str, Any], types: ArgumentTypes) -> dict[str, Any]:
-    typed = {}
-    for name, value in values.items():
-        if value is not None:
-            try:
-                typed[name] = to_cedar(value, types.type_of(name))
-            except Unrepresentable as problem:
-                raise Unrepresentable(f"argument `{name}` {problem}") from None
+def _args(node: Node, facts: Facts) -> dict[str, Any]:
+    types = (facts.tool.types if facts.tool else UNTYPED).root.fields
+    values = facts.request.arguments.values
+    typed: dict[str, Any] = {}
+    for name in values if node.whole else node.children:
+        value = values.get(name)
+        if value is None:
+            continue  # a null is an absent attribute
+        kind = type(value)
+        if kind is str or kind is bool or (kind is int and not types and MIN_LONG <= value <= MAX_LONG):
+            typed[name] = value
+        else:
+            part = value if node.whole or kind is not dict else project(node.children[name], value)
+            typed[name] = _typed(name, part, types.get(name, ANY))
     return typed
 
 
-def _session(node: PathTree, facts: Facts) -> Mapping[str, Any]:
+def _typed(name: str, value: Any, expected: ArgumentType) -> Any:
+    try:
+        return to_cedar(value, expected)
+    except Unrepresentable as problem:
+        raise Unrepresentable(f"argument `{name}` {problem}") from None
+
+
+def _session(node: Node, facts: Facts) -> Mapping[str, Any]:
     reached, session = facts.reached, facts.session
     whole: dict[str, Any] = {
         "confidentiality": reached.confidentiality.value,
@@ -86,7 +94,7 @@ def _session(node: PathTree, facts: Facts) -> Mapping[str, Any]:
     return project(node, whole)
 
 
-def _task(node: PathTree, facts: Facts) -> Mapping[str, Any] | None:
+def _task(node: Node, facts: Facts) -> Mapping[str, Any] | None:
     if not facts.chain:
         return None
     task = facts.chain[0].task
@@ -103,27 +111,29 @@ def _task(node: PathTree, facts: Facts) -> Mapping[str, Any] | None:
 
 
 _FLOW = {"intended": INTENDED, "known": KNOWN, "trusted": TRUSTED, "steered": STEERED, "unknown": UNKNOWN}
+_NO_FLOW: dict[str, list[str]] = {name: [] for name in _FLOW}
 
 
-def _flow(node: PathTree, facts: Facts) -> Mapping[str, Any]:
+def _flow(node: Node, facts: Facts) -> Mapping[str, Any]:
+    if not facts.steering:
+        return project(node, _NO_FLOW)
     whole = {
-        name: [steering.argument for steering in facts.steering if steering.origin == origin]
-        for name, origin in _FLOW.items()
+        name: [steering.argument for steering in facts.steering if steering.origin == origin] for name, origin in _FLOW.items()
     }
     return project(node, whole)
 
 
-def _approval(node: PathTree, facts: Facts) -> Mapping[str, Any]:
+def _approval(node: Node, facts: Facts) -> Mapping[str, Any]:
     whole = {"granted": facts.approver is not None, "approver": facts.approver or ""}
     return project(node, whole)
 
 
-def _now(_node: PathTree, facts: Facts) -> dict[str, Any]:
+def _now(_node: Node, facts: Facts) -> dict[str, Any]:
     moment = datetime.fromtimestamp(facts.now // 1000 / 1000, UTC)
     return {"__extn": {"fn": "datetime", "arg": moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{facts.now // 1000 % 1000:03d}Z"}}
 
 
-_PARTS: dict[str, Callable[[PathTree, Facts], Any]] = {
+_PARTS: dict[str, Callable[[Node, Facts], Any]] = {
     "args": _args,
     "tier": lambda _node, facts: facts.tier.value,
     "tierRank": lambda _node, facts: facts.tier.rank,
@@ -135,27 +145,34 @@ _PARTS: dict[str, Callable[[PathTree, Facts], Any]] = {
 }
 
 
-def steering_of(facts: Facts) -> tuple[Steering, ...]:
+def steering_of(bundle: CompiledBundle, inputs: Inputs, tool: CompiledTool | None) -> tuple[Steering, ...]:
     """The origin of every argument that chooses a destination, an object or a command.
 
     A tool without complete annotations has only such arguments; a resource that is no tool is its own destination.
     """
-    request = facts.request
-    intent = " \n ".join(normalise(state.task.purpose) for state in facts.chain if state.task.purpose_trusted)
-    known = facts.bundle.directory
+    request, observed = inputs.request, inputs.observed
+    names = _authority_bearing(request, tool)
+    if not names:
+        return ()
+    intent = " \n ".join(normalise(state.task.purpose) for state in inputs.chain if state.task.purpose_trusted)
     if request.action != TOOL_CALL:
-        return (trace("resource", request.resource.id, intent, known, facts.observed),)
-    annotations = facts.tool.tool.annotations if facts.tool else UNANNOTATED
-    values = request.arguments.values
-    names = annotations.destinations
-    if not annotations.complete or (not names and annotations.effect is not ToolEffect.READ):
-        names = tuple(name for name in values if name not in annotations.content)
+        return (trace("resource", request.resource.id, intent, bundle.directory, observed),)
     found = []
     for name in names:
-        value = _lookup(values, name)
+        value = _lookup(request.arguments.values, name)
         if value is not None:
-            found.append(trace(name, value, intent, known, facts.observed))
+            found.append(trace(name, value, intent, bundle.directory, observed))
     return tuple(found)
+
+
+def _authority_bearing(request: EvaluationRequest, tool: CompiledTool | None) -> Sequence[str]:
+    if request.action != TOOL_CALL:
+        return ("resource",)
+    annotations = tool.tool.annotations if tool else UNANNOTATED
+    names = annotations.destinations
+    if not annotations.complete or (not names and annotations.effect is not ToolEffect.READ):
+        return [name for name in request.arguments.values if name not in annotations.content]
+    return names
 
 
 def _lookup(values: Mapping[str, Any], path: str) -> Any:

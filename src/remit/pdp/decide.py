@@ -86,12 +86,10 @@ def _check_request(inputs: Inputs) -> None:
 def _by_policy(inputs: Inputs, bundle: CompiledBundle, locus: Locus, spent: tuple[TaskState, ...]) -> Decided:
     reached = inputs.session.reached if inputs.session else PUBLIC_TRUSTED
     tier = locus.tier(reached)
-    facts = Facts(
-        bundle, inputs.request, tier, inputs.now, inputs.chain, inputs.session, reached, inputs.observed, locus.tool
-    )
     tree = locus.slice.reads.context
-    if tree.whole or "flow" in tree.children:
-        facts = replace(facts, steering=steering_of(facts))
+    reads_flow = tree.whole or "flow" in tree.children
+    steering = steering_of(bundle, inputs, locus.tool) if reads_flow else ()
+    facts = Facts(bundle, inputs.request, tier, inputs.now, inputs.chain, inputs.session, reached, locus.tool, steering)
     try:
         read = context_bytes(tree, facts)
     except Unrepresentable as problem:
@@ -114,9 +112,7 @@ def _permitted(
         message = f"a policy asks for obligation {problem}, which nothing here understands"
         return _shadowed(inputs, Deny(inputs.decision, Reason.UNKNOWN_OBLIGATION, message, facts.tier, basis=basis))
     granted = inputs.grant.id if inputs.grant and facts.approver is not None else None
-    permit = Permit(
-        inputs.decision, facts.tier, inputs.now + PERMIT_MICROSECONDS, obligations, basis=basis, approval=granted
-    )
+    permit = Permit(inputs.decision, facts.tier, inputs.now + PERMIT_MICROSECONDS, obligations, basis=basis, approval=granted)
     return Decided(permit, _permit_effects(inputs, spent, locus, permit))
 
 

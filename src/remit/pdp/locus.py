@@ -45,7 +45,7 @@ class Locus(msgspec.Struct, frozen=True):
 
 def locus_of(bundle: CompiledBundle, agent: Agent, request: EvaluationRequest) -> Locus:
     """Find the locus of a request, remembered per bundle."""
-    key = (agent.id, agent.version, request.action, request.resource)
+    key = (agent.id, agent.version, request.action, request.resource.type, request.resource.id)
     found: Locus | None = bundle.loci.find(key)
     return found or bundle.loci.keep(key, _find(bundle, agent, request))
 
@@ -102,5 +102,5 @@ def evaluate(bundle: CompiledBundle, locus: Locus, context: bytes) -> EngineAnsw
     if b"__entity" in context:
         named = tuple(referenced(msgspec.json.decode(context)))
         entities = entities_handle(bundle, locus.slice, locus.documents, named)
-    answer = cedar.evaluate(locus.slice.policies, locus.uids, context, entities)
+    answer = cedar.evaluate(locus.slice.handle, locus.uids, context, entities)
     return locus.answers.keep(context, answer)

@@ -27,12 +27,13 @@ _STRING_COMMENT_END = re.compile(r'//[^\n\r]*|"(?:\\.|[^"\\])*"|;', re.DOTALL)
 _STRING_COMMENT_SLOT = re.compile(r'//[^\n\r]*|"(?:\\.|[^"\\])*"|\?principal|\?resource', re.DOTALL)
 _TRIVIA = re.compile(r"(?:\s|//[^\n\r]*)*")
 _TOKEN = re.compile(r'\s+|//[^\n\r]*|"(?:\\.|[^"\\])*"|\w+|&&|\|\||[=!<>]=|::|.', re.DOTALL)
+_AT_ONCE = 100
 _NAMED = re.compile(r"`([^`]+)`|: (\S+)$")
 
 _Party: TypeAlias = pst.PrincipalOrResourceConstraint
 
 
-class Policy(msgspec.Struct, frozen=True):
+class Policy(msgspec.Struct, frozen=True, gc=False):
     """One statement: `source` and `line` (from 1) say where it starts, `text` leaves out comments around it.
 
     A template decides nothing until it is linked; its scope has `ANY` where a slot is.
@@ -73,7 +74,7 @@ class PolicyError(RemitError):
         self.faults = tuple(faults)
 
 
-class _Statement(msgspec.Struct, frozen=True):
+class _Statement(msgspec.Struct, frozen=True, gc=False):
     line: int
     text: str
 
@@ -85,22 +86,15 @@ def parse_policies(text: str, source: str) -> tuple[Policy, ...]:
     `PolicyError` for what does not parse, an empty `@id`, an id used twice.
     """
     statements = list(_statements(text))
-    try:
-        trees = syntax_trees(text)
-    except ValueError as error:
-        raise PolicyError(_faults(statements, source, str(error))) from None
-    if len(trees) != len(statements):
-        # INVARIANT (one parser decides): our cut and the engine's must be the same statements.
-        raise malformed(
-            f"`{source}` has {len(statements)} statements, the engine sees {len(trees)}: check its strings"
-        )
     stem = PurePath(source).stem
-    policies = tuple(
+    policies = [
         _policy(tree, statement, source, tree.annotations.get("id", f"{stem}.{number}"))
-        for number, (tree, statement) in enumerate(zip(trees, statements, strict=True), 1)
-    )
+        for number, (tree, statement) in enumerate(
+            zip(_trees(statements, source), statements, strict=True), 1
+        )
+    ]
     check_ids(policies)
-    return policies
+    return tuple(policies)
 
 
 def check_ids(policies: Iterable[Policy]) -> None:
@@ -134,7 +128,7 @@ def link(
         )
     if not new_id:
         raise malformed(f"a link of template `{template.id}` has no id: name it")
-    [tree] = syntax_trees(template.text)
+    [tree] = syntax_trees([template.text])
     filled = dataclasses.replace(
         tree,
         principal=_fill(template, "principal", tree.principal, principal),
@@ -143,7 +137,7 @@ def link(
     values = {"?principal": principal, "?resource": resource}
     text = _STRING_COMMENT_SLOT.sub(lambda found: str(values.get(found[0], found[0])), template.text)
     # INVARIANT (one parser decides): the text means the filled tree, whatever a type or an id holds.
-    if parse_complaint(text) or syntax_trees(text) != [filled]:
+    if parse_complaint(text) or syntax_trees([text]) != [filled]:
         named = " and ".join(f"`{value}`" for value in values.values() if value)
         raise malformed(
             f"template `{template.id}` cannot be linked to {named}: give types as Cedar names them"
@@ -168,6 +162,22 @@ def _statements(text: str) -> Iterator[_Statement]:
             start = _skip(text, found.end())
     if start < len(text):
         yield _Statement(line + text.count("\n", counted, start), text[start:])
+
+
+def _trees(statements: Sequence[_Statement], source: str) -> Iterator[pst.Template]:
+    """The trees of statements, a few at a time: trees of 10,000 policies at once take 200 MB."""
+    for first in range(0, len(statements), _AT_ONCE):
+        some = statements[first : first + _AT_ONCE]
+        try:
+            trees = syntax_trees([statement.text for statement in some])
+        except ValueError as error:
+            raise PolicyError(_faults(statements, source, str(error))) from None
+        # INVARIANT (one parser decides): our cut and the engine's must be the same statements.
+        if len(trees) != len(some):
+            raise malformed(
+                f"`{source}` has {len(some)} statements, the engine sees {len(trees)}: check its strings"
+            )
+        yield from trees
 
 
 def _skip(text: str, start: int) -> int:
@@ -249,7 +259,7 @@ def _faults(statements: Sequence[_Statement], source: str, whole: str) -> list[F
 
 def _tree_complaint(text: str) -> str:
     try:
-        syntax_trees(text)
+        syntax_trees([text])
     except ValueError as error:
         return f"{error}: split the policy, or compare with a set by `contains`"
     return ""

@@ -9,7 +9,7 @@ from remit.model.identity import EntityRef
 from remit.pdp.cedar import pst
 
 
-class Node(msgspec.Struct, frozen=True):
+class Node(msgspec.Struct, frozen=True, gc=False):
     """A place in the context.
 
     `whole`: its value can be read, with all that is in it; otherwise only the children, and whether it is
@@ -20,7 +20,7 @@ class Node(msgspec.Struct, frozen=True):
     children: Mapping[str, "Node"] = {}
 
 
-class ReadSet(msgspec.Struct, frozen=True):
+class ReadSet(msgspec.Struct, frozen=True, gc=False):
     """What evaluating policies can depend on besides principal, action, resource and the entities' parents.
 
     `attributes` are names that may be read of any entity, unless `any_attribute` says that no list is known.
@@ -89,6 +89,8 @@ def project(node: Node, context: Mapping[str, Any]) -> dict[str, Any]:
 class _Place:
     """A path tree being built."""
 
+    __slots__ = ("children", "whole")
+
     def __init__(self) -> None:
         self.whole = False
         self.children: dict[str, _Place] = {}
@@ -118,7 +120,7 @@ class _Reader:
             place.whole = True
 
     def places(self, expression: pst.Expr) -> list[_Place]:
-        """Note what evaluating reads; return the places in the context that its value may be, still unread."""
+        """Note what evaluating reads; return the context places that its value may be, still unread."""
         match expression:
             case pst.Var(name="context"):
                 return [self.context]

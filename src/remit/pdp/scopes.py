@@ -22,7 +22,7 @@ class Relation(StrEnum):
     IS_IN = "is in"
 
 
-class Constraint(msgspec.Struct, frozen=True):
+class Constraint(msgspec.Struct, frozen=True, gc=False):
     """What a scope says about the principal, the action or the resource.
 
     `type` is set for `is` and `is in`, `entity` for `==`, `in` and `is in`.
@@ -36,7 +36,7 @@ class Constraint(msgspec.Struct, frozen=True):
 ANY = Constraint(Relation.ANY)
 
 
-class PolicyScope(msgspec.Struct, frozen=True):
+class PolicyScope(msgspec.Struct, frozen=True, gc=False):
     """The head of a policy. `actions` are alternatives: none (`action in []`) matches no request."""
 
     principal: Constraint = ANY

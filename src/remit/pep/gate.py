@@ -87,7 +87,9 @@ def _perform(authorizer: Authorizer, request: EvaluationRequest, permit: Permit,
         yield from _not_performed(authorizer, request, permit, Reason.OBLIGATION_FAILED, str(problem))
     # INVARIANT (what was decided is what runs): a permit is used once, and asked about again just before the act.
     if not authorizer.may_act(permit.id):
-        yield from _not_performed(authorizer, request, permit, Reason.PERMIT_EXPIRED, "the permit was used or came too late: ask again")
+        yield from _not_performed(
+            authorizer, request, permit, Reason.PERMIT_EXPIRED, "the permit was used or came too late: ask again"
+        )
     try:
         result = duties.fulfil((yield Act(duties)))
     except GeneratorExit:

@@ -28,7 +28,9 @@ class Duties:
     def fulfil(self, result: Any) -> Any:
         """Do to the result, or to the next item of a stream, what was asked. Raises `ObligationFailed`; then the result must not be handed on."""
         if self.deadline is not None and time.monotonic() - self._started > self.deadline:
-            raise ObligationFailed(f"the action took longer than the {self.deadline:g} s it was permitted for: its result is withheld")
+            raise ObligationFailed(
+                f"the action took longer than the {self.deadline:g} s it was permitted for: its result is withheld"
+            )
         for change in self._on_result:
             result = change(result)
         return result

@@ -13,42 +13,32 @@ from remit.runtime.runtime import Change, Runtime, administer
 from remit.runtime.store import ActivateBundle, DestroyKey, PutAgent
 
 
-def change_agent(
-    runtime: Runtime, agent: str, change: Callable[[Agent | None], Agent], operator: Operator
-) -> Driven[Agent]:
+def change_agent(runtime: Runtime, agent: str, change: Callable[[Agent | None], Agent], operator: Operator) -> Driven[Agent]:
     """Commit what `change` makes of an agent (None if it is not registered). Raises what `change` raises, and conflict."""
     return Driven(lambda: _change_agent(runtime, AgentId(agent), change, operator))
 
 
-def _change_agent(
-    runtime: Runtime, agent: AgentId, change: Callable[[Agent | None], Agent], operator: Operator
-) -> Steps[Agent]:
+def _change_agent(runtime: Runtime, agent: AgentId, change: Callable[[Agent | None], Agent], operator: Operator) -> Steps[Agent]:
     changed: list[Agent] = []
 
     def prepare() -> Change:
         after = change(runtime.view.store.agent(agent))
         changed[:] = [after]
-        body = AgentChanged(
-            after.id, after.version, after.owner, after.purpose, after.groups, after.status.value, operator.id
-        )
+        body = AgentChanged(after.id, after.version, after.owner, after.purpose, after.groups, after.status.value, operator.id)
         return [Record(encode_body(body), "agent.changed")], [PutAgent(after)]
 
     yield from administer(runtime, prepare)
     return changed[0]
 
 
-def activate_bundle(
-    runtime: Runtime, published: BundlePublished, document: bytes
-) -> Driven[None]:
+def activate_bundle(runtime: Runtime, published: BundlePublished, document: bytes) -> Driven[None]:
     """Make a bundle the active one, if what it was published over still is. Raises `RemitError` (conflict)."""
     return Driven(lambda: _activate(runtime, published, document))
 
 
 def _activate(runtime: Runtime, published: BundlePublished, document: bytes) -> Steps[None]:
     def prepare() -> Change:
-        write = ActivateBundle(
-            published.digest, published.previous, document, runtime.clock(), published.operator
-        )
+        write = ActivateBundle(published.digest, published.previous, document, runtime.clock(), published.operator)
         return [Record(encode_body(published), "bundle.published")], [write]
 
     yield from administer(runtime, prepare)

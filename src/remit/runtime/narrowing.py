@@ -25,9 +25,7 @@ def narrow_scope(asked: Scope, above: Sequence[Scope]) -> Scope:
     return scope
 
 
-def _narrow(
-    asked: tuple[str, ...] | None, bound: tuple[str, ...] | None, what: str, exact: bool
-) -> tuple[str, ...] | None:
+def _narrow(asked: tuple[str, ...] | None, bound: tuple[str, ...] | None, what: str, exact: bool) -> tuple[str, ...] | None:
     if bound is None:
         return asked
     if asked is None:

@@ -34,9 +34,7 @@ def decision_record(inputs: Inputs, decision: Decision, session: Session | None,
     request, basis = inputs.request, decision.basis
     permit = isinstance(decision, Permit)
     canonical = request.arguments.canonical
-    sealed = SealedDecision(
-        msgspec.Raw(canonical), msgspec.Raw(basis.read), decision.message, basis.errors, basis.steering
-    )
+    sealed = SealedDecision(msgspec.Raw(canonical), msgspec.Raw(basis.read), decision.message, basis.errors, basis.steering)
     label = session.reached if session is not None else PUBLIC_TRUSTED
     body = DecisionMade(
         id=decision.id,

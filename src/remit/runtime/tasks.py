@@ -143,9 +143,7 @@ def _may_open(opener: Opener, opening: Opening, kind: TaskType | None, parents: 
         return
     if not parents and kind is not None and kind.agent_may_open and opener.agent == opening.agent:
         return
-    raise refused(
-        f"agent `{opener.agent}` may not open this task: somebody else opens it, or its type says `agent_may_open`"
-    )
+    raise refused(f"agent `{opener.agent}` may not open this task: somebody else opens it, or its type says `agent_may_open`")
 
 
 def _label_of(runtime: Runtime, opener: Opener) -> Label:

@@ -53,9 +53,7 @@ class BoundCall:
         return function(*self._bound.args, **self._bound.kwargs)
 
 
-def bind(
-    signature: inspect.Signature, unguarded: frozenset[str], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> BoundCall:
+def bind(signature: inspect.Signature, unguarded: frozenset[str], args: tuple[Any, ...], kwargs: dict[str, Any]) -> BoundCall:
     """Bind a call, defaults included.
 
     Raises `TypeError` as Python does for a call that does not fit, `RemitError` (malformed) for a value that is no data.
@@ -102,5 +100,5 @@ def _immutable(value: Any, name: str) -> Any:
         return base64.b64encode(value).decode()
     raise malformed(
         f"argument `{name}` is a `{type(value).__name__}`, which is no data that can be decided on: pass data, "
-        f"or name it in `unguarded=(\"{name}\",)`"
+        f'or name it in `unguarded=("{name}",)`'
     )

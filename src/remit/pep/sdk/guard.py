@@ -150,9 +150,7 @@ class _Guarded:
         options = self._options if items is None else msgspec.structs.replace(self._options, to_text=items.text)
         return enforce(working.authorizer, request, options), call
 
-    def _request(
-        self, working: Working, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[BoundCall, EvaluationRequest]:
+    def _request(self, working: Working, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[BoundCall, EvaluationRequest]:
         subject = EntityRef("Agent", working.agent)
         problem = ""
         call = BoundCall(inspect.Signature().bind(), frozenset())
@@ -164,9 +162,7 @@ class _Guarded:
             arguments = freeze(call.data)
         except RemitError as error:
             problem = error.message
-        request = EvaluationRequest(
-            subject, self._action, resource, arguments, working.task, working.session, malformed=problem
-        )
+        request = EvaluationRequest(subject, self._action, resource, arguments, working.task, working.session, malformed=problem)
         return call, request
 
     def _resource_of(self, call: BoundCall) -> EntityRef:

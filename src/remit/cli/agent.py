@@ -1,0 +1,84 @@
+"""`remit agent`: register, list, show, suspend, resume and retire agents."""
+
+from typing import Annotated
+
+import typer
+
+from remit.cli.output import JsonFlag, out, show_json, show_table, store
+from remit.inventory.agents import registered, with_status
+from remit.local.config import this_operator
+from remit.model.errors import not_found
+from remit.model.identity import Agent, AgentId, AgentStatus
+from remit.runtime.administration import change_agent
+
+app = typer.Typer(no_args_is_help=True)
+Name = Annotated[str, typer.Argument(help="The agent's name.")]
+
+
+@app.command("register")
+def register(
+    name: Name,
+    owner: Annotated[str, typer.Option(help="Who answers for the agent.")],
+    purpose: Annotated[str, typer.Option(help="What it is for, in words a reviewer can judge.")],
+    group: Annotated[list[str] | None, typer.Option(help="A group that policies can name; may be repeated.")] = None,
+    json: JsonFlag = False,
+) -> None:
+    """Register an agent with its owner and purpose."""
+    with store() as embedded:
+        agent = change_agent(
+            embedded.runtime, name, lambda known: registered(known, name, owner, purpose, tuple(group or ())), this_operator()
+        ).result()
+    _show(agent, json, f"registered agent {agent.id}, owned by {agent.owner}")
+
+
+@app.command("list")
+def list_(json: JsonFlag = False) -> None:
+    """List all agents."""
+    with store() as embedded:
+        agents = embedded.store.agents()
+    if json:
+        show_json(agents)
+        return
+    rows = [(a.id, a.status.value, a.owner, ", ".join(a.groups), a.purpose) for a in agents]
+    show_table(("agent", "status", "owner", "groups", "purpose"), rows, "no agents: run `remit agent register`")
+
+
+@app.command("show")
+def show(name: Name, json: JsonFlag = False) -> None:
+    """Show one agent."""
+    with store() as embedded:
+        agent = embedded.store.agent(AgentId(name))
+    if agent is None:
+        raise not_found(f"agent `{name}` is not registered: see `remit agent list`")
+    _show(agent, json, f"{agent.id}: {agent.status.value}, owned by {agent.owner}; {agent.purpose}")
+
+
+@app.command("suspend")
+def suspend(name: Name, json: JsonFlag = False) -> None:
+    """Stop an agent for now: everything it asks for is denied from the next decision on."""
+    _move(name, AgentStatus.SUSPENDED, json)
+
+
+@app.command("resume")
+def resume(name: Name, json: JsonFlag = False) -> None:
+    """Let a suspended agent act again."""
+    _move(name, AgentStatus.ACTIVE, json)
+
+
+@app.command("retire")
+def retire(name: Name, json: JsonFlag = False) -> None:
+    """End an agent for good; its history stays."""
+    _move(name, AgentStatus.RETIRED, json)
+
+
+def _move(name: str, status: AgentStatus, json: bool) -> None:
+    with store() as embedded:
+        agent = change_agent(embedded.runtime, name, lambda known: with_status(known, name, status), this_operator()).result()
+    _show(agent, json, f"agent {agent.id} is {agent.status.value}")
+
+
+def _show(agent: Agent, json: bool, text: str) -> None:
+    if json:
+        show_json(agent)
+    else:
+        out.print(text, markup=False)

@@ -1,0 +1,54 @@
+"""`remit`: the verbs, and how their errors leave the process."""
+
+import sys
+
+import typer
+
+from remit import __version__
+from remit.cli import output
+from remit.model.errors import RemitError
+
+app = typer.Typer(
+    name="remit",
+    help="Runtime authorization and access reviews for AI agents.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        output.out.print(f"remit {__version__}")
+        raise typer.Exit
+
+
+@app.callback(epilog="Exit codes: 0 yes · 1 no · 2 unusable · 3 unavailable · 4 no such thing · 5 refused · 6 corrupt.")
+def remit(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Runtime authorization and access reviews for AI agents.
+
+    REMIT_HOME names the folder of the embedded store (default: .remit in the working folder).
+    """
+
+
+def main() -> None:
+    """Run a verb. Errors with a kind leave in one line with their exit code; nobody is shown a traceback of ours."""
+    from remit.cli import verbs
+
+    verbs.register(app)
+    try:
+        app()
+    except RemitError as error:
+        sys.exit(output.fail(error))
+    except BrokenPipeError:
+        sys.exit(output.OK)
+    except KeyboardInterrupt:
+        output.err.print("interrupted")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""`remit task`: open, list, show and close tasks."""
+
+from typing import Annotated
+
+import typer
+
+from remit.cli.output import JsonFlag, out, show_json, show_table, store, when
+from remit.local.config import this_operator
+from remit.model.errors import malformed, not_found
+from remit.model.identity import TaskId
+from remit.model.labels import Confidentiality
+from remit.model.task import Budgets, Scope, TaskState
+from remit.pdp.effects import NotAnAmount, amount_of
+from remit.runtime.tasks import Opening, close_task, open_task
+
+app = typer.Typer(no_args_is_help=True)
+Id = Annotated[str, typer.Argument(help="The task's id (`tsk_…`).")]
+Many = list[str] | None
+
+
+@app.command("open")
+def open_(
+    purpose: Annotated[str, typer.Argument(help="What is to be done, in your own words: trusted intent.")],
+    agent: Annotated[str, typer.Option(help="The agent that shall do it.")],
+    type: Annotated[str, typer.Option(help="A task type of the bundle.")] = "",
+    on_behalf_of: Annotated[str, typer.Option(help="For whom (default: you).")] = "",
+    seconds: Annotated[int | None, typer.Option(help="How long it may live.")] = None,
+    tool: Annotated[Many, typer.Option(help="A tool it may use (or group:NAME); may be repeated.")] = None,
+    resource: Annotated[Many, typer.Option(help="A resource pattern it may touch; may be repeated.")] = None,
+    destination: Annotated[Many, typer.Option(help="A destination (or @domain) it may send to; may be repeated.")] = None,
+    confidentiality: Annotated[Confidentiality | None, typer.Option(help="The highest class it may touch.")] = None,
+    calls: Annotated[int | None, typer.Option(help="How many calls it may make.")] = None,
+    budget: Annotated[Many, typer.Option(help="TOOL=CALLS or TOOL.ARGUMENT=SUM; may be repeated.")] = None,
+    parent: Annotated[str | None, typer.Option(help="The task it is delegated from.")] = None,
+    json: JsonFlag = False,
+) -> None:
+    """Open a task: entrust an agent with something, for somebody, for some time."""
+    scope = Scope(_tuple(tool), _tuple(resource), _tuple(destination), confidentiality)
+    opening = Opening(
+        agent, purpose, on_behalf_of, type, scope, _budgets(calls, budget or []), seconds, TaskId(parent) if parent else None
+    )
+    with store() as embedded:
+        task = open_task(embedded.runtime, opening, this_operator()).result()
+    if json:
+        show_json(task)
+    else:
+        out.print(f"opened {task.id} for agent {task.agent}, until {when(task.expires)} UTC", markup=False)
+        out.print(f'enter it with REMIT_TASK={task.id}, or `with remit.task(resume="{task.id}"):`', markup=False)
+
+
+def _tuple(values: Many) -> tuple[str, ...] | None:
+    return tuple(values) if values else None
+
+
+def _budgets(calls: int | None, budgets: list[str]) -> Budgets:
+    tools, amounts = {}, {}
+    for text in budgets:
+        key, equals, value = text.partition("=")
+        try:
+            if not equals or not key:
+                raise ValueError
+            if "." in key:
+                amounts[key] = amount_of(value)
+            else:
+                tools[key] = int(value)
+        except (ValueError, NotAnAmount):
+            raise malformed(f"budget `{text}` is not TOOL=CALLS or TOOL.ARGUMENT=SUM") from None
+    return Budgets(calls, tools, amounts)
+
+
+@app.command("list")
+def list_(limit: Annotated[int, typer.Option(help="How many, newest first.")] = 50, json: JsonFlag = False) -> None:
+    """List tasks, newest first."""
+    with store() as embedded:
+        tasks = embedded.store.tasks(limit)
+    if json:
+        show_json(tasks)
+        return
+    rows = [
+        (s.task.id, _status(s), s.task.agent, s.task.on_behalf_of, str(s.spent.calls), when(s.task.opened), s.task.purpose)
+        for s in tasks
+    ]
+    show_table(("task", "status", "agent", "for", "calls", "opened (UTC)", "purpose"), rows, "no tasks: run `remit task open`")
+
+
+def _status(state: TaskState) -> str:
+    return state.task.status.value
+
+
+@app.command("show")
+def show(task: Id, json: JsonFlag = False) -> None:
+    """Show one task: its scope, budgets and what it has spent."""
+    with store() as embedded:
+        state = embedded.store.task(TaskId(task))
+    if state is None:
+        raise not_found(f"there is no task `{task}`: see `remit task list`")
+    show_json(state) if json else _describe(state)
+
+
+def _describe(state: TaskState) -> None:
+    task, spent = state.task, state.spent
+    lines = [
+        ("task", f"{task.id} ({task.status.value})"),
+        ("agent", task.agent),
+        ("purpose", task.purpose + ("" if task.purpose_trusted else "  [written by an agent]")),
+        ("opened by", f"{task.opener} for {task.on_behalf_of}, {when(task.opened)} UTC until {when(task.expires)} UTC"),
+        ("type", task.type or "-"),
+        ("parent", task.parent or "-"),
+        ("tools", ", ".join(task.scope.tools) if task.scope.tools is not None else "as policy says"),
+        ("resources", ", ".join(task.scope.resources) if task.scope.resources is not None else "as policy says"),
+        ("destinations", ", ".join(task.scope.destinations) if task.scope.destinations is not None else "as policy says"),
+        ("calls", f"{spent.calls}" + (f" of {task.budgets.calls}" if task.budgets.calls is not None else "")),
+        *[(f"  {tool}", f"{spent.tools.get(tool, 0)} of {n}") for tool, n in task.budgets.tools.items()],
+        *[(f"  {k}", f"{spent.amounts.get(k, 0) / 10000:g} of {n / 10000:g}") for k, n in task.budgets.amounts.items()],
+    ]
+    show_table(("", ""), lines, "")
+
+
+@app.command("close")
+def close(task: Id, json: JsonFlag = False) -> None:
+    """Close a task: it carries no authority from the next decision on."""
+    with store() as embedded:
+        close_task(embedded.runtime, TaskId(task), this_operator().id).result()
+    show_json({"task": task, "status": "closed"}) if json else out.print(f"closed {task}", markup=False)

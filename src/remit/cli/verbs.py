@@ -1,0 +1,15 @@
+"""Which verbs there are."""
+
+import typer
+
+from remit.cli import agent, approval, decision, init, log, task
+
+
+def register(app: typer.Typer) -> None:
+    """Add every verb to the command line."""
+    app.command("init")(init.init)
+    app.add_typer(agent.app, name="agent", help="Agents: who acts, for which purpose, owned by whom.")
+    app.add_typer(task.app, name="task", help="Tasks: what an agent was entrusted to do, for whom, until when.")
+    app.add_typer(decision.app, name="decision", help="Decisions: what was permitted or denied, and why.")
+    app.add_typer(approval.app, name="approval", help="Approvals: what waits for a person.")
+    app.add_typer(log.app, name="log", help="The decision log: export it, verify it anywhere, erase personal data.")

@@ -1,0 +1,121 @@
+"""What a verification says: the report and its findings."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Literal
+
+MAX_FINDINGS = 20
+
+Problem = Literal[
+    "header",
+    "key",
+    "entry",
+    "missing",
+    "reordered",
+    "repeated",
+    "changed",
+    "time",
+    "join",
+    "truncated",
+    "checkpoint",
+    "signature",
+    "size",
+    "root",
+    "head",
+]
+"""What kind of thing a finding found; docs/log-format.md says what each means."""
+
+
+class UnusableInput(Exception):
+    """The file cannot be read, or a key or head that was given is none: nothing was verified."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong; `line` counts from 1 in the file."""
+
+    line: int
+    problem: Problem
+    message: str
+
+
+@dataclass
+class Findings:
+    """All that is wrong, of which only the first are kept."""
+
+    first: list[Finding] = field(default_factory=list)
+    count: int = 0
+
+    def add(self, line: int, problem: Problem, message: str) -> None:
+        """Take one up."""
+        self.count += 1
+        if self.count <= MAX_FINDINGS:
+            self.first.append(Finding(line, problem, message))
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was verified; `findings` holds the first 20 of `finding_count`, and `verified` means that there are none.
+
+    Entry times are microseconds since the epoch. `witnesses` maps the name of each witness that cosigned to the second at which it
+    says it did. `head` is the size of the known head that was compared. `open` counts the permits without an outcome.
+    """
+
+    verified: bool
+    origin: str
+    key: str
+    key_pinned: bool
+    size: int
+    root: str
+    unwitnessed: bool
+    witnesses: dict[str, int]
+    head: int | None
+    writers: int
+    kinds: dict[str, int]
+    unknown_kinds: dict[str, int]
+    permits: int
+    denials: int
+    outcomes: int
+    open: int
+    first_time: int | None
+    last_time: int | None
+    finding_count: int
+    findings: tuple[Finding, ...]
+
+    def to_json(self) -> str:
+        """The report as one JSON object."""
+        return json.dumps(asdict(self), indent=2)
+
+    def to_text(self) -> str:
+        """The report for people."""
+        witnesses = ", ".join(
+            f"{name} at {clock(second * 1_000_000)}" for name, second in self.witnesses.items()
+        )
+        lines = [
+            f"{'verified' if self.verified else 'NOT VERIFIED'}: {self.size} entries of {self.writers} writers",
+            f"log: {self.origin or 'unknown'}",
+            f"root: {self.root}",
+            f"key: {self.key or 'none'}{' (pinned)' if self.key_pinned else ', taken from the export, not pinned'}",
+            f"witness: {witnesses or 'unwitnessed'}",
+            f"known head: {'none given' if self.head is None else f'of {self.head} entries'}",
+            f"time: {clock(self.first_time)} to {clock(self.last_time)}",
+            f"decisions: {self.permits} permits, {self.denials} denials, {self.outcomes} outcomes, {self.open} open",
+        ]
+        lines += [f"unknown kind: `{kind}`, {count} times" for kind, count in self.unknown_kinds.items()]
+        lines += [f"line {finding.line}: {finding.problem}: {finding.message}" for finding in self.findings]
+        if self.finding_count > len(self.findings):
+            lines.append(f"and {self.finding_count - len(self.findings)} more findings")
+        return "\n".join(lines)
+
+
+def shown(text: object) -> str:
+    """Text of unknown origin, short and safe to print."""
+    return str(text)[:80].encode("unicode_escape").decode("ascii")
+
+
+def clock(time: int | None) -> str:
+    """A time in microseconds since the epoch, in UTC, to the second."""
+    if time is None:
+        return "never"
+    return datetime.fromtimestamp(time // 1_000_000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

@@ -1,0 +1,93 @@
+"""The head of the embedded log: signed, kept beside the store, and exported with the entries it covers."""
+
+import json
+import os
+from pathlib import Path
+
+import msgspec
+
+from remit.decision_log.checkpoint import Checkpoint, sign_checkpoint, verify_checkpoint
+from remit.decision_log.export import ExportSummary, write_export
+from remit.decision_log.keys import Ed25519Signer, Ed25519Verifier
+from remit.decision_log.merkle import Frontier
+from remit.decision_log.store import LogReader
+from remit.model.errors import RemitError, corrupt, unavailable
+
+KEY_FILE = "log.key"
+HEAD_FILE = "log.head"
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    note: str
+    frontier: tuple[str, ...]
+
+
+class Head:
+    """Signs the log's size and root, and remembers the last it signed in a file of its own.
+
+    A store that is shorter than that head was truncated or replaced, and is refused: raises `RemitError` (corrupt).
+    """
+
+    def __init__(self, home: Path, origin: str, log: LogReader) -> None:
+        self._file = home / HEAD_FILE
+        self._log = log
+        self._signer = _signer(home / KEY_FILE, origin)
+        self._frontier = self._remembered()
+        if self._frontier.size > log.size():
+            raise corrupt(
+                f"the log has {log.size()} entries, its last signed head has {self._frontier.size}: it was truncated or replaced; "
+                f"restore a backup, or move `{self._file}` away if the loss is understood"
+            )
+
+    @property
+    def vkey(self) -> str:
+        """The public key, as an auditor pins it (C2SP vkey)."""
+        return self._signer.key.text
+
+    def _remembered(self) -> Frontier:
+        if not self._file.exists():
+            return Frontier()
+        try:
+            kept = msgspec.json.decode(self._file.read_bytes(), type=_Kept)
+            checkpoint = verify_checkpoint(kept.note, Ed25519Verifier(self._signer.key))
+            frontier = Frontier(checkpoint.size, [bytes.fromhex(part) for part in kept.frontier])
+        except (msgspec.MsgspecError, ValueError, RemitError) as error:
+            raise corrupt(f"the log's head `{self._file}` cannot be read ({error}): restore it, or move it away") from None
+        if frontier.root() != checkpoint.root:
+            raise corrupt(f"the log's head `{self._file}` does not fit its own signature: restore it, or move it away")
+        return frontier
+
+    def sign(self) -> str:
+        """Take in what was appended since, sign the new head, keep it, and return the signed note."""
+        for leaf in self._log.leaves(self._frontier.size):
+            self._frontier.append(leaf)
+        checkpoint = Checkpoint(self._signer.name, self._frontier.size, self._frontier.root())
+        note = sign_checkpoint(checkpoint, self._signer)
+        self._keep(note)
+        return note
+
+    def _keep(self, note: str) -> None:
+        if self._remembered().size > self._frontier.size:
+            return  # another process signed a later head meanwhile
+        text = json.dumps({"note": note, "frontier": [part.hex() for part in self._frontier.hashes]})
+        partial = self._file.with_suffix(f".{os.getpid()}.partial")
+        try:
+            with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, self._file)
+        except OSError as error:
+            raise unavailable(f"the log's head could not be kept in `{self._file}` ({error.strerror})") from None
+
+    def export(self, path: Path, overwrite: bool) -> ExportSummary:
+        """Write the whole log, as of now, with its signed head. Raises as `write_export` does."""
+        note = self.sign()
+        size = self._frontier.size
+        return write_export(path, self._log.lines(0, size), note, self.vkey, overwrite)
+
+
+def _signer(path: Path, origin: str) -> Ed25519Signer:
+    if not path.exists():
+        Ed25519Signer.generate(origin).save(path)
+    return Ed25519Signer.load(origin, path)

@@ -1,0 +1,1 @@
+"""Deciding, pure: bundle, state and request in, decision and effects out."""

@@ -1,0 +1,1 @@
+"""Backends of every store protocol; the only SQL."""
