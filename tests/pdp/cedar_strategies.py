@@ -86,9 +86,7 @@ _refs = st.sampled_from([*AGENTS, *USERS, *GROUPS, ABSENT])
 _scalars = st.one_of(_texts, _longs, st.booleans())
 _special = st.one_of(
     _refs.map(lambda ref: {"__entity": uid(ref)}),
-    st.sampled_from([{"fn": "ip", "arg": "10.0.0.1"}, {"fn": "decimal", "arg": "1.5"}]).map(
-        lambda it: {"__extn": it}
-    ),
+    st.sampled_from([{"fn": "ip", "arg": "10.0.0.1"}, {"fn": "decimal", "arg": "1.5"}]).map(lambda it: {"__extn": it}),
     _refs.map(lambda ref: {"__entity": uid(ref), "x": True, "level": 7}),  # Cedar takes this for a record
 )
 _names = st.sampled_from(["x", "y", "level", "__entity2", 'odd "name'])
@@ -163,12 +161,8 @@ _constants = st.sampled_from(
         *[literal(ref) for ref in [*AGENTS[:3], *GROUPS, *USERS, *ACTION_REFS[3:], ABSENT]],
     ]
 )
-_binary = st.sampled_from(
-    ["==", "!=", "<", "<=", ">", ">=", "&&", "||", "+", "-", "*", "in", "==", "&&", "||"]
-)
-_methods = st.sampled_from(
-    ["contains", "containsAll", "containsAny", "hasTag", "getTag", "isInRange", "lessThan", "contains"]
-)
+_binary = st.sampled_from(["==", "!=", "<", "<=", ">", ">=", "&&", "||", "+", "-", "*", "in", "==", "&&", "||"])
+_methods = st.sampled_from(["contains", "containsAll", "containsAny", "hasTag", "getTag", "isInRange", "lessThan", "contains"])
 _has = st.sampled_from(["x", "x.y", '"odd \\"name"', "level", "rec.x", "a.x", "r.x", "u.level", "missing"])
 _types = st.sampled_from(["Agent", "User", "Tool", "Org::Agent", "Group"])
 _patterns = st.sampled_from(['"*"', '"ex*com"', '"x"', '"\\*"'])
@@ -238,9 +232,7 @@ _likely = st.sampled_from(
 )
 expressions = _likely | _any_expression
 _clauses = st.lists(
-    st.tuples(st.sampled_from(["when", "when", "unless"]), expressions).map(
-        lambda made: f"{made[0]} {{ {made[1]} }}"
-    ),
+    st.tuples(st.sampled_from(["when", "when", "unless"]), expressions).map(lambda made: f"{made[0]} {{ {made[1]} }}"),
     max_size=2,
 ).map(" ".join)
 
@@ -276,9 +268,7 @@ _action = st.one_of(
     st.just("action"),
     st.sampled_from(ACTION_REFS).map(lambda ref: f"action == {literal(ref)}"),
     st.sampled_from(ACTION_REFS).map(lambda ref: f"action in {literal(ref)}"),
-    st.lists(st.sampled_from(ACTION_REFS), max_size=3).map(
-        lambda refs: f"action in [{', '.join(map(literal, refs))}]"
-    ),
+    st.lists(st.sampled_from(ACTION_REFS), max_size=3).map(lambda refs: f"action in [{', '.join(map(literal, refs))}]"),
 )
 _effects = st.sampled_from(["permit", "permit", "forbid"])
 
@@ -290,9 +280,7 @@ def _statement(principal: st.SearchStrategy[str], resource: st.SearchStrategy[st
 
 
 policies = _statement(_party("principal", AGENTS, GROUPS), _party("resource", TOOLS, TOOL_GROUPS))
-templates = _statement(_slotted("principal", "Agent"), _slotted("resource", "Tool")).filter(
-    lambda text: "?" in text
-)
+templates = _statement(_slotted("principal", "Agent"), _slotted("resource", "Tool")).filter(lambda text: "?" in text)
 
 
 @st.composite
@@ -349,10 +337,7 @@ def action_entities(parents: dict[str, frozenset[str]]) -> list[dict[str, Any]]:
 
 def ancestors(entities: tuple[dict[str, Any], ...], ref: EntityRef) -> frozenset[EntityRef]:
     """Everything above an entity."""
-    parents = {
-        EntityRef(**document["uid"]): [EntityRef(**parent) for parent in document["parents"]]
-        for document in entities
-    }
+    parents = {EntityRef(**document["uid"]): [EntityRef(**parent) for parent in document["parents"]] for document in entities}
     found: set[EntityRef] = set()
     waiting = [ref]
     while waiting:
@@ -364,9 +349,7 @@ def ancestors(entities: tuple[dict[str, Any], ...], ref: EntityRef) -> frozenset
 
 
 _targets = st.tuples(st.sampled_from(AGENTS), st.sampled_from(ACTIONS), st.sampled_from(TOOLS))
-_action_groups = st.fixed_dictionaries(
-    {name: st.frozensets(st.sampled_from(ACTION_GROUPS), max_size=2) for name in ACTIONS}
-)
+_action_groups = st.fixed_dictionaries({name: st.frozensets(st.sampled_from(ACTION_GROUPS), max_size=2) for name in ACTIONS})
 
 
 @st.composite

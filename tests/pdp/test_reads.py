@@ -55,9 +55,7 @@ def test_context_paths(condition: str, paths: tuple[str, ...]) -> None:
 
 
 def test_unless_is_read_too() -> None:
-    [policy] = parse_policies(
-        "forbid(principal, action, resource) unless { context.ok } when { context.on };", "case.cedar"
-    )
+    [policy] = parse_policies("forbid(principal, action, resource) unless { context.ok } when { context.on };", "case.cedar")
     assert policy.reads.context_paths() == ("context.ok", "context.on")
 
 
@@ -81,9 +79,7 @@ def test_tags_are_noticed() -> None:
 
 
 def test_entities_that_conditions_name() -> None:
-    found = reads(
-        'principal in [Group::"a", Org::Group::"b"] && context.x == User::"q\\"".y\n && resource is Tool in Group::"c"'
-    )
+    found = reads('principal in [Group::"a", Org::Group::"b"] && context.x == User::"q\\"".y\n && resource is Tool in Group::"c"')
     assert found.entities == {
         EntityRef("Group", "a"),
         EntityRef("Org::Group", "b"),
@@ -101,10 +97,7 @@ def test_what_is_not_understood_reads_everything() -> None:
 
 
 def test_a_union_reads_what_each_part_reads() -> None:
-    parts = [
-        reads(c)
-        for c in ("context.a.b == 1", 'context.a.c == User::"u"', 'principal.x && principal.hasTag("t")')
-    ]
+    parts = [reads(c) for c in ("context.a.b == 1", 'context.a.c == User::"u"', 'principal.x && principal.hasTag("t")')]
     found = union(parts)
     assert found.context_paths() == ("context.a.b", "context.a.c")
     assert found.attributes >= {"x"}

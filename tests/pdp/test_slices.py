@@ -31,9 +31,7 @@ from remit.pdp.slices import PolicyIndex
 _POSITION = re.compile(r"policy(\d+)")
 
 
-def whole_answer(
-    policies: cedarpy.PolicySet, ids: Sequence[str], entities: str, request: Request
-) -> EngineAnswer:
+def whole_answer(policies: cedarpy.PolicySet, ids: Sequence[str], entities: str, request: Request) -> EngineAnswer:
     """The answer of the public engine over everything, under our ids."""
     result = cedarpy.is_authorized(
         {
@@ -60,9 +58,7 @@ def whole_answer(
     return EngineAnswer(result.allowed, tuple(reasons), tuple(sorted(errors)), tuple(sorted(erring)))
 
 
-def readable(
-    reads: ReadSet, documents: Sequence[Mapping[str, Any]], request: Request
-) -> list[dict[str, Any]]:
+def readable(reads: ReadSet, documents: Sequence[Mapping[str, Any]], request: Request) -> list[dict[str, Any]]:
     """Only the attributes, tags and entities that the read set says can matter."""
     by_ref = {EntityRef(**document["uid"]): document for document in documents}
     waiting = [request.principal, request.resource, EntityRef("Action", request.action), *reads.entities]
@@ -96,12 +92,8 @@ def load(world: World) -> tuple[tuple[Policy, ...], cedarpy.PolicySet]:
     text = "\n".join(world.statements)
     policies = parse_policies(text, "world.cedar")
     linked = [(f"link{number}", wanted) for number, wanted in enumerate(world.links)]
-    ours = [
-        link(policies[wanted.template], name, wanted.principal, wanted.resource) for name, wanted in linked
-    ]
-    theirs = cedarpy.PolicySet.from_str(text).with_linked_batch(
-        [link_document(name, wanted) for name, wanted in linked]
-    )
+    ours = [link(policies[wanted.template], name, wanted.principal, wanted.resource) for name, wanted in linked]
+    theirs = cedarpy.PolicySet.from_str(text).with_linked_batch([link_document(name, wanted) for name, wanted in linked])
     return (*policies, *ours), theirs
 
 
@@ -136,9 +128,7 @@ def test_slices_answer_as_the_whole_policy_set(world: World) -> None:
         assert set(expected.reasons) | set(expected.error_policies) <= set(part.ids)
 
 
-def answer(
-    text: str, request: Request, documents: Sequence[dict[str, Any]] = (), **index: Any
-) -> EngineAnswer:
+def answer(text: str, request: Request, documents: Sequence[dict[str, Any]] = (), **index: Any) -> EngineAnswer:
     """The sliced answer to one request, checked against the whole policy set."""
     policies = parse_policies(text, "case.cedar")
     part = PolicyIndex(policies, index.get("action_parents")).slice_for(
@@ -150,9 +140,7 @@ def answer(
     )
     given_context = as_json(project(part.reads.context, request.context))
     uids = request_uids(request.principal, request.action, request.resource)
-    sliced = evaluate(
-        part.handle, uids, given_context, entities_handle(readable(part.reads, documents, request))
-    )
+    sliced = evaluate(part.handle, uids, given_context, entities_handle(readable(part.reads, documents, request)))
     ids = [policy.id for policy in policies]
     assert sliced == whole_answer(cedarpy.PolicySet.from_str(text), ids, as_json(documents), request)
     return sliced
@@ -286,9 +274,7 @@ def test_a_template_decides_only_what_it_is_linked_to() -> None:
 
 
 def test_equal_candidates_share_a_slice_and_a_repeated_request_is_remembered() -> None:
-    index = PolicyIndex(
-        parse_policies('permit(principal in Group::"staff", action, resource);', "case.cedar")
-    )
+    index = PolicyIndex(parse_policies('permit(principal in Group::"staff", action, resource);', "case.cedar"))
     first = index.slice_for(ALICE, frozenset({STAFF}), "send", MAIL, frozenset())
     assert index.slice_for(ALICE, frozenset({STAFF}), "send", MAIL, frozenset()) is first
     assert index.slice_for(EntityRef("Agent", "bob"), frozenset({STAFF}), "read", MAIL, frozenset()) is first
@@ -314,9 +300,7 @@ def test_candidates_come_in_the_order_of_the_bundle() -> None:
 
 def test_an_empty_index_denies() -> None:
     part = PolicyIndex(()).slice_for(ALICE, frozenset(), "send", MAIL, frozenset())
-    assert evaluate(
-        part.handle, request_uids(ALICE, "send", MAIL), "{}", entities_handle([])
-    ) == EngineAnswer(False, (), ())
+    assert evaluate(part.handle, request_uids(ALICE, "send", MAIL), "{}", entities_handle([])) == EngineAnswer(False, (), ())
 
 
 def test_an_id_used_in_two_files_is_refused_with_both_places() -> None:
@@ -324,16 +308,13 @@ def test_an_id_used_in_two_files_is_refused_with_both_places() -> None:
     two = parse_policies('\n\n@id("same") forbid(principal, action, resource);', "two.cedar")
     with pytest.raises(RemitError) as refused:
         PolicyIndex((*one, *two))
-    assert str(refused.value).startswith(
-        "`two.cedar` line 3: policy id `same` is used by `one.cedar` line 1 too"
-    )
+    assert str(refused.value).startswith("`two.cedar` line 3: policy id `same` is used by `one.cedar` line 1 too")
 
 
 def test_the_cost_of_finding_candidates_does_not_follow_the_number_of_policies() -> None:
     def quickest(count: int) -> float:
         text = "\n".join(
-            f'permit(principal == Agent::"a{number}", action, resource in ToolGroup::"all");'
-            for number in range(count)
+            f'permit(principal == Agent::"a{number}", action, resource in ToolGroup::"all");' for number in range(count)
         )
         index = PolicyIndex(parse_policies(text, "many.cedar"))
         request = (

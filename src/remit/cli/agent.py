@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from remit.cli.output import JsonFlag, out, show_json, show_table, store
+from remit.cli.output import JsonFlag, say, show_json, show_table, store
 from remit.inventory.agents import registered, with_status
 from remit.local.config import this_operator
 from remit.model.errors import not_found
@@ -81,4 +81,4 @@ def _show(agent: Agent, json: bool, text: str) -> None:
     if json:
         show_json(agent)
     else:
-        out.print(text, markup=False)
+        say(text)

@@ -6,7 +6,7 @@ import msgspec
 import typer
 from rich.panel import Panel
 
-from remit.cli.output import JsonFlag, out, plain, show_json, show_table, store, when
+from remit.cli.output import JsonFlag, out, plain, say, show_json, show_table, store, when
 from remit.local.config import this_operator
 from remit.local.wiring import Embedded
 from remit.model.authorizer import ApprovalState
@@ -72,7 +72,7 @@ def _answer(approval: str, grant: bool, why: str, json: bool) -> None:
     if json:
         show_json(_as_json(answered, shown, answered.state.value))
     else:
-        out.print(f"{answered.state.value} {answered.id}: {answered.tool} for agent {answered.agent}", markup=False)
+        say(f"{answered.state.value} {answered.id}: {answered.tool} for agent {answered.agent}")
 
 
 def _shown(embedded: Embedded, approval: Approval) -> Shown | None:

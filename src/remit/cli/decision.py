@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from remit.cli.output import JsonFlag, out, plain, show_json, show_table, store, when
+from remit.cli.output import JsonFlag, say, show_json, show_table, store, when
 from remit.decision_log.entry import ApprovalResolved, DecisionMade, Entry, OutcomeSeen
 from remit.local.wiring import Embedded
 from remit.model.errors import not_found
@@ -76,20 +76,20 @@ def explain(decision: Id, json: JsonFlag = False) -> None:
 
 
 def _tell(why: dict[str, Any], row: dict[str, Any]) -> None:
-    out.print(plain(f"{why['effect']} ({why['reason']}) at tier {why['tier'] or '-'}: {why['message'] or 'policy permits it'}"))
-    out.print(plain(f"{row['subject']} asked for {row['action']} on {row['resource_type']}::{row['resource']}"))
-    out.print(plain(f"{why['slice_size']} policies of bundle {why['bundle'][:12] or '-'} could match; decided by:"))
+    say(f"{why['effect']} ({why['reason']}) at tier {why['tier'] or '-'}: {why['message'] or 'policy permits it'}")
+    say(f"{row['subject']} asked for {row['action']} on {row['resource_type']}::{row['resource']}")
+    say(f"{why['slice_size']} policies of bundle {why['bundle'][:12] or '-'} could match; decided by:")
     for policy in why["policies"]:
         text = why["policy_texts"].get(policy, "(not in the active bundle any more)")
-        out.print(plain(f"  {policy}\n" + "\n".join(f"      {line}" for line in text.splitlines())))
+        say(f"  {policy}\n" + "\n".join(f"      {line}" for line in text.splitlines()))
     if not why["policies"]:
-        out.print("  none: what no policy permits is denied")
+        say("  none: what no policy permits is denied")
     for error in why["errors"] or ():
-        out.print(plain(f"  error: {error}"))
-    out.print(plain(f"read: {msgspec.json.encode(why['read']).decode() if why['read'] is not None else '(erased)'}"))
+        say(f"  error: {error}")
+    say(f"read: {msgspec.json.encode(why['read']).decode() if why['read'] is not None else '(erased)'}")
     for steering in why["steering"] or ():
         found = f" of {steering['source']}" if steering["source"] else ""
-        out.print(plain(f"argument `{steering['argument']}` = `{steering['value']}`: from {steering['origin']}{found}"))
+        say(f"argument `{steering['argument']}` = `{steering['value']}`: from {steering['origin']}{found}")
 
 
 def _policy_texts(embedded: Embedded, entry: Entry) -> dict[str, str]:
@@ -136,7 +136,8 @@ def _joined(embedded: Embedded, entry: Entry) -> dict[str, Any]:
 def _opened(embedded: Embedded, body: DecisionMade) -> SealedDecision | None:
     with embedded.runtime.view.lock:
         embedded.runtime.view.refresh()
-        return open_sealed(body, embedded.runtime.view.key(TaskId(body.task) if body.task else None))
+        # Only a task that exists has a key; what named an unknown one is sealed under the store's.
+        return open_sealed(body, embedded.runtime.view.key(TaskId(body.chain[0]) if body.chain else None))
 
 
 def _text(value: Any) -> str:

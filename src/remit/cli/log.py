@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from remit.cli.output import NOT_SO, JsonFlag, err, out, plain, show_json, store
+from remit.cli.output import NOT_SO, JsonFlag, err, say, show_json, store
 from remit.decision_log.verify import Report, UnusableInput, verify_export
 from remit.local.config import this_operator
 from remit.model.errors import malformed
@@ -33,8 +33,8 @@ def export(
             {"path": summary.path, "entries": summary.size, "bytes": summary.bytes, "root": summary.root.hex(), "key": vkey}
         )
         return
-    out.print(plain(f"wrote {summary.size} entries to {summary.path}"))
-    out.print(plain(f"give the auditor this key by another way: {vkey}"))
+    say(f"wrote {summary.size} entries to {summary.path}")
+    say(f"give the auditor this key by another way: {vkey}")
 
 
 @app.command("key")
@@ -42,7 +42,7 @@ def key(json: JsonFlag = False) -> None:
     """Print the log's public key, for auditors to pin."""
     with store() as embedded:
         vkey = embedded.head.vkey
-    show_json({"key": vkey}) if json else out.print(plain(vkey))
+    show_json({"key": vkey}) if json else say(vkey)
 
 
 @app.command("verify")
@@ -54,7 +54,10 @@ def verify(
 ) -> None:
     """Verify a log offline: every byte, every chain, every join, and the signature of its head."""
     report = _verify(path, key, head) if path is not None else _verify_store(head)
-    out.print(plain(report.to_text())) if not json else sys.stdout.write(report.to_json() + "\n")
+    if json:
+        sys.stdout.write(report.to_json() + "\n")
+    else:
+        say(report.to_text())
     if not report.verified:
         raise typer.Exit(NOT_SO)
 
@@ -94,4 +97,4 @@ def erase(
         typer.confirm(f"Erase the personal data of {task} for good?", abort=True)
     with store() as embedded:
         erase_task(embedded.runtime, TaskId(task), this_operator()).result()
-    show_json({"task": task, "erased": True}) if json else out.print(plain(f"erased the personal data of {task}"))
+    show_json({"task": task, "erased": True}) if json else say(f"erased the personal data of {task}")

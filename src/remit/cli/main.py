@@ -20,7 +20,7 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        output.out.print(f"remit {__version__}")
+        output.say(f"remit {__version__}")
         raise typer.Exit
 
 

@@ -38,8 +38,11 @@ EXIT_CODES = {
     ErrorKind.CORRUPT: CORRUPT,
 }
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+_PIPED = 160
+"""Columns to lay tables out for when nobody says how wide the other end is."""
+
+out = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPED)
+err = Console(stderr=True, highlight=False)
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
@@ -57,6 +60,11 @@ def store() -> Iterator[Embedded]:
         embedded.close()
 
 
+def say(text: str, style: str = "") -> None:
+    """A line for people; long ones are left to the terminal to wrap, so that they can be copied."""
+    out.print(plain(text), style=style, soft_wrap=True)
+
+
 def show_json(value: Any) -> None:
     """One JSON document, on one line, for programs."""
     sys.stdout.write(msgspec.json.encode(value, enc_hook=str).decode() + "\n")
@@ -65,7 +73,7 @@ def show_json(value: Any) -> None:
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> None:
     """A table for people, or what to say if there are no rows."""
     if not rows:
-        out.print(empty, markup=False)
+        say(empty)
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
@@ -89,5 +97,5 @@ def when(time: int) -> str:
 
 def fail(error: RemitError) -> int:
     """Say what went wrong; the exit code for it."""
-    err.print("[bold red]error:[/]", plain(error.message))
+    err.print("[bold red]error:[/]", plain(error.message), soft_wrap=True)
     return EXIT_CODES[error.kind]

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from remit.cli.output import JsonFlag, out, show_json, show_table, store, when
+from remit.cli.output import JsonFlag, say, show_json, show_table, store, when
 from remit.local.config import this_operator
 from remit.model.errors import malformed, not_found
 from remit.model.identity import TaskId
@@ -44,8 +44,8 @@ def open_(
     if json:
         show_json(task)
     else:
-        out.print(f"opened {task.id} for agent {task.agent}, until {when(task.expires)} UTC", markup=False)
-        out.print(f'enter it with REMIT_TASK={task.id}, or `with remit.task(resume="{task.id}"):`', markup=False)
+        say(f"opened {task.id} for agent {task.agent}, until {when(task.expires)} UTC")
+        say(f'enter it with REMIT_TASK={task.id}, or `with remit.task(resume="{task.id}"):`')
 
 
 def _tuple(values: Many) -> tuple[str, ...] | None:
@@ -121,4 +121,4 @@ def close(task: Id, json: JsonFlag = False) -> None:
     """Close a task: it carries no authority from the next decision on."""
     with store() as embedded:
         close_task(embedded.runtime, TaskId(task), this_operator().id).result()
-    show_json({"task": task, "status": "closed"}) if json else out.print(f"closed {task}", markup=False)
+    show_json({"task": task, "status": "closed"}) if json else say(f"closed {task}")

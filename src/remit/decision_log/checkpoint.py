@@ -25,9 +25,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         check_key_name(self.origin)
         if not 0 <= self.size <= MAX_SIZE or len(self.root) != HASH_BYTES:
-            raise malformed(
-                f"no log has size `{self.size}` and a root of {len(self.root)} bytes: the root has 32"
-            )
+            raise malformed(f"no log has size `{self.size}` and a root of {len(self.root)} bytes: the root has 32")
 
     @property
     def text(self) -> str:
@@ -62,9 +60,7 @@ def sign_checkpoint(checkpoint: Checkpoint, signer: Signer) -> str:
     The caller answers for signing only what extends every checkpoint signed before.
     """
     if signer.name != checkpoint.origin:
-        raise refused(
-            f"key `{signer.name}` does not sign for log `{checkpoint.origin}`: use the log's own key"
-        )
+        raise refused(f"key `{signer.name}` does not sign for log `{checkpoint.origin}`: use the log's own key")
     key_id = VerificationKey(signer.name, signer.public_key).id
     signed = base64.b64encode(key_id + signer.sign(checkpoint.text.encode())).decode()
     return f"{checkpoint.text}\n— {signer.name} {signed}\n"
@@ -92,14 +88,10 @@ def verify_checkpoint(note: str, verifier: Verifier) -> Checkpoint:
     if not ours:
         raise refused(f"the checkpoint is not signed by `{key.text}`: it is another log's, or forged")
     if not all(verifier.verify(text.encode(), signature) for signature in ours):
-        raise refused(
-            f"the signature of `{key.name}` on the checkpoint is wrong: the checkpoint was changed, or forged"
-        )
+        raise refused(f"the signature of `{key.name}` on the checkpoint is wrong: the checkpoint was changed, or forged")
     checkpoint = parse_checkpoint(text)
     if checkpoint.origin != key.name:
-        raise refused(
-            f"a checkpoint of `{checkpoint.origin}` is signed by the key of `{key.name}`: it is another log's"
-        )
+        raise refused(f"a checkpoint of `{checkpoint.origin}` is signed by the key of `{key.name}`: it is another log's")
     return checkpoint
 
 

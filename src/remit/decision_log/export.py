@@ -31,9 +31,7 @@ class ExportSummary(msgspec.Struct, frozen=True):
     bytes: int
 
 
-def write_export(
-    path: Path, lines: Iterable[bytes], note: str, vkey: str, overwrite: bool = False
-) -> ExportSummary:
+def write_export(path: Path, lines: Iterable[bytes], note: str, vkey: str, overwrite: bool = False) -> ExportSummary:
     """Write the lines (without newlines), the key (C2SP vkey text) and the signed checkpoint over exactly these lines.
 
     Lines are streamed, and the file appears whole (mode 0600) and durable, or not at all. The grammar is in docs/log-format.md.
@@ -66,13 +64,9 @@ def _check_signature_order(note: str, key: VerificationKey) -> None:
     _, signatures = split_note(note)
     names = [(signature.name, signature.key_id) for signature in signatures]
     if names[0] != (key.name, key.id) or any(a >= b for a, b in pairwise(names[1:])):
-        raise refused(
-            "an export carries the log's signature first, then one of each witness, sorted by name: order the note so"
-        )
+        raise refused("an export carries the log's signature first, then one of each witness, sorted by name: order the note so")
     if (key.name, key.id) in names[1:]:
-        raise refused(
-            f"the checkpoint is signed twice by `{key.name}`: an export carries one signature of each key"
-        )
+        raise refused(f"the checkpoint is signed twice by `{key.name}`: an export carries one signature of each key")
 
 
 def _write_lines(file: BinaryIO, lines: Iterable[bytes], checkpoint: Checkpoint) -> None:
@@ -84,9 +78,7 @@ def _write_lines(file: BinaryIO, lines: Iterable[bytes], checkpoint: Checkpoint)
         file.write(line)
         file.write(b"\n")
     if frontier.size != checkpoint.size:
-        raise corrupt(
-            f"the checkpoint is of {checkpoint.size} entries, {frontier.size} were read: export them to its size"
-        )
+        raise corrupt(f"the checkpoint is of {checkpoint.size} entries, {frontier.size} were read: export them to its size")
     if frontier.root() != checkpoint.root:
         raise corrupt("the entries are not those the checkpoint signs: the stored log was changed, verify it")
 

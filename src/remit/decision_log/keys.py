@@ -98,9 +98,7 @@ def _read_private_file(path: Path) -> bytes:
             if not stat.S_ISREG(status.st_mode):
                 raise malformed(f"`{path}` is no file: give the path of the key")
             if status.st_mode & 0o077:
-                raise refused(
-                    f"the key `{path}` is open to others than its owner: run `chmod 600` on it, or replace the key"
-                )
+                raise refused(f"the key `{path}` is open to others than its owner: run `chmod 600` on it, or replace the key")
             return file.read(MAX_KEY_FILE)
     except FileNotFoundError:
         raise not_found(f"there is no key at `{path}`: make one with `remit init`") from None
@@ -116,9 +114,7 @@ def _private_key(path: Path, content: bytes) -> Ed25519PrivateKey:
     try:
         key = load_pem_private_key(content, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise malformed(
-            f"`{path}` holds no unencrypted private key in PEM, nor 32 raw bytes: give the log's key"
-        ) from None
+        raise malformed(f"`{path}` holds no unencrypted private key in PEM, nor 32 raw bytes: give the log's key") from None
     if not isinstance(key, Ed25519PrivateKey):
         raise malformed(f"the key in `{path}` is not Ed25519: give the log's key")
     return key

@@ -76,9 +76,7 @@ def inclusion_proof(leaves: LeafRange, index: int, size: int) -> list[bytes]:
     Reads every leaf once. Raises `RemitError` (malformed) if there is no such leaf in that tree.
     """
     if not 0 <= index < size:
-        raise malformed(
-            f"there is no entry `{index}` in a log of {size} entries: give an index below the size"
-        )
+        raise malformed(f"there is no entry `{index}` in a log of {size} entries: give an index below the size")
     proof = []
     start, stop = 0, size
     while stop - start > 1:
@@ -116,9 +114,7 @@ def consistency_proof(leaves: LeafRange, first: int, size: int) -> list[bytes]:
     Empty where `first` is 0 or `size`. Reads every leaf at most once. Raises `RemitError` (malformed) if `first` exceeds `size`.
     """
     if not 0 <= first <= size:
-        raise malformed(
-            f"a log of {size} entries has no earlier state of `{first}` entries: give a smaller size"
-        )
+        raise malformed(f"a log of {size} entries has no earlier state of `{first}` entries: give a smaller size")
     if first in (0, size):
         return []
     proof = []

@@ -117,6 +117,9 @@ class task:
         self, kind: builtins.type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         current.reset(self._token)
+        outer = current.get()
+        if outer is not None and outer.session is not None and self.session is not None:
+            sessions.inherit(self._entered.runtime, outer.session, self.session.id).result()
         if self.task is not None:
             self._close(self._entered, self.task)
 

@@ -44,9 +44,9 @@ END_OF_INPUT = "unexpected end of input"
 
 MAX_BRACKETS = 64
 MAX_OPERATORS = 500
-_OPERATORS = ("&&", "||", "-", "+", "*", ".", "if")
+_OPERATORS = ("&&", "||", "-", "+", "*", ".", "[", "if", "when", "unless")
 _SHAPE = re.compile(
-    r'//[^\n\r]*|"(?:\\.|[^"\\])*"|(?P<open>[(\[{])|(?P<close>[)\]}])|(?P<operator>&&|\|\||[-+*.]|\bif\b)|;',
+    r'//[^\n\r]*|"(?:\\.|[^"\\])*"|(?P<operator>&&|\|\||[-+*.[]|\b(?:if|when|unless)\b)|(?P<open>[({])|(?P<close>[)\]}])|;',
     re.DOTALL,
 )
 
@@ -110,9 +110,7 @@ def request_uids(principal: EntityRef, action: str, resource: EntityRef) -> Requ
     )
 
 
-def evaluate(
-    policies: CompiledPolicies, uids: RequestUids, context_json: str | bytes, entities: Entities
-) -> EngineAnswer:
+def evaluate(policies: CompiledPolicies, uids: RequestUids, context_json: str | bytes, entities: Entities) -> EngineAnswer:
     """Ask Cedar; never raises for anything the engine or its input does wrong.
 
     `context_json` is a JSON object in Cedar's form, UTF-8 if bytes. This calls the extension below cedarpy's
@@ -188,8 +186,9 @@ def _refuse_deep(text: str) -> None:
                 depth += 1
             case "close":
                 depth = max(depth - 1, 0)
-            case "operator":
+            case "operator":  # an index chains like a dot, and opens a bracket
                 operators += 1
+                depth += found[0] == "["
             case _ if found[0] == ";":
                 operators = 0
         if depth > MAX_BRACKETS:

@@ -42,6 +42,12 @@ def principal_document(agent: Agent) -> EntityDocument:
     return EntityDocument(agent.ref, attributes, tuple(EntityRef("Group", group) for group in agent.groups))
 
 
+def action_document(bundle: CompiledBundle, action: str) -> EntityDocument:
+    """The action with the groups it is in."""
+    ref = EntityRef("Action", action)
+    return EntityDocument(ref, {}, parents_of(bundle, ref))
+
+
 def resource_document(bundle: CompiledBundle, request: EvaluationRequest) -> EntityDocument:
     """The resource as the catalogue and the bundle's classes describe it; what nobody described says `unknown`."""
     resource = request.resource

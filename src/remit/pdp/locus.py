@@ -9,6 +9,7 @@ from remit.pdp import cedar
 from remit.pdp.cedar import EngineAnswer
 from remit.pdp.compiled import CompiledBundle, CompiledTool, EntityDocument
 from remit.pdp.entities import (
+    action_document,
     ancestors,
     principal_document,
     reachable,
@@ -60,7 +61,8 @@ def _find(bundle: CompiledBundle, agent: Agent, request: EvaluationRequest) -> L
         resource.ref,
         frozenset(ancestors(bundle, resource.parents)),
     )
-    documents = (principal, resource)
+    # The action is an entity too: what it is `in` are the groups above it.
+    documents = (principal, resource, action_document(bundle, request.action))
     tiers = [tier_of(bundle, request.action, request.resource, label) for label in (PUBLIC_TRUSTED, _RESTRICTED)]
     return Locus(
         slice_,

@@ -89,9 +89,7 @@ def parse_policies(text: str, source: str) -> tuple[Policy, ...]:
     stem = PurePath(source).stem
     policies = [
         _policy(tree, statement, source, tree.annotations.get("id", f"{stem}.{number}"))
-        for number, (tree, statement) in enumerate(
-            zip(_trees(statements, source), statements, strict=True), 1
-        )
+        for number, (tree, statement) in enumerate(zip(_trees(statements, source), statements, strict=True), 1)
     ]
     check_ids(policies)
     return tuple(policies)
@@ -114,18 +112,14 @@ def check_ids(policies: Iterable[Policy]) -> None:
         raise PolicyError(faults)
 
 
-def link(
-    template: Policy, new_id: str, principal: EntityRef | None = None, resource: EntityRef | None = None
-) -> Policy:
+def link(template: Policy, new_id: str, principal: EntityRef | None = None, resource: EntityRef | None = None) -> Policy:
     """The policy that a template becomes with its slots filled; Cedar has slots in scopes only.
 
     It keeps the template's place and annotations. Raises `RemitError` (malformed) if a slot is left open, a
     value has no slot, or a type is no Cedar name.
     """
     if not template.is_template:
-        raise malformed(
-            f"policy `{template.id}` at {template.place} has no slot: only a template can be linked"
-        )
+        raise malformed(f"policy `{template.id}` at {template.place} has no slot: only a template can be linked")
     if not new_id:
         raise malformed(f"a link of template `{template.id}` has no id: name it")
     [tree] = syntax_trees([template.text])
@@ -139,9 +133,7 @@ def link(
     # INVARIANT (one parser decides): the text means the filled tree, whatever a type or an id holds.
     if parse_complaint(text) or syntax_trees([text]) != [filled]:
         named = " and ".join(f"`{value}`" for value in values.values() if value)
-        raise malformed(
-            f"template `{template.id}` cannot be linked to {named}: give types as Cedar names them"
-        )
+        raise malformed(f"template `{template.id}` cannot be linked to {named}: give types as Cedar names them")
     return _policy(filled, _Statement(template.line, text), template.source, new_id)
 
 
@@ -174,9 +166,7 @@ def _trees(statements: Sequence[_Statement], source: str) -> Iterator[pst.Templa
             raise PolicyError(_faults(statements, source, str(error))) from None
         # INVARIANT (one parser decides): our cut and the engine's must be the same statements.
         if len(trees) != len(some):
-            raise malformed(
-                f"`{source}` has {len(some)} statements, the engine sees {len(trees)}: check its strings"
-            )
+            raise malformed(f"`{source}` has {len(some)} statements, the engine sees {len(trees)}: check its strings")
         yield from trees
 
 
@@ -192,8 +182,7 @@ def _policy(tree: pst.Template, statement: _Statement, source: str, name: str) -
         line=statement.line,
         effect=tree.effect,
         annotations=dict(tree.annotations),
-        is_template=isinstance(_entity(tree.principal), pst.Slot)
-        or isinstance(_entity(tree.resource), pst.Slot),
+        is_template=isinstance(_entity(tree.principal), pst.Slot) or isinstance(_entity(tree.resource), pst.Slot),
         scope=_scope(tree),
         reads=reads_of(tree.clauses),
         text=statement.text,
@@ -234,9 +223,7 @@ def _fill(template: Policy, slot: str, constraint: _Party, value: EntityRef | No
     has_slot = isinstance(_entity(constraint), pst.Slot)
     if has_slot != (value is not None):
         wrong = "needs a value" if has_slot else "takes no value"
-        raise malformed(
-            f"`?{slot}` of template `{template.id}` at {template.place} {wrong}: give exactly its slots"
-        )
+        raise malformed(f"`?{slot}` of template `{template.id}` at {template.place} {wrong}: give exactly its slots")
     if value is None or isinstance(constraint, pst.ScopeAny | pst.ScopeIs):
         return constraint
     *namespace, basename = value.type.split("::")

@@ -195,9 +195,5 @@ def _paths(path: str, tree: Node) -> Iterable[str]:
     if tree.whole or (not tree.children and path != "context"):
         yield path
     for name, child in tree.children.items():
-        step = (
-            f".{name}"
-            if name.isidentifier() and name.isascii()
-            else f"[{msgspec.json.encode(name).decode()}]"
-        )
+        step = f".{name}" if name.isidentifier() and name.isascii() else f"[{msgspec.json.encode(name).decode()}]"
         yield from _paths(path + step, child)

@@ -33,9 +33,7 @@ class Slice(msgspec.Struct, frozen=True):
 class PolicyIndex:
     """The policies of a bundle, found by scope; built once per bundle, shared by threads."""
 
-    def __init__(
-        self, policies: Sequence[Policy], action_parents: Mapping[str, frozenset[str]] | None = None
-    ) -> None:
+    def __init__(self, policies: Sequence[Policy], action_parents: Mapping[str, frozenset[str]] | None = None) -> None:
         """`action_parents` maps an action's id to the ids of all action groups it is in, however far above.
 
         Templates are left out: only what is linked decides. Raises `PolicyError` if two policies share an id.

@@ -26,7 +26,7 @@ class Duties:
         self._started = time.monotonic()
 
     def fulfil(self, result: Any) -> Any:
-        """Do to the result, or to the next item of a stream, what was asked. Raises `ObligationFailed`; then the result must not be handed on."""
+        """Do to the result, or a stream's next item, what was asked. Raises `ObligationFailed`; then it must not be handed on."""
         if self.deadline is not None and time.monotonic() - self._started > self.deadline:
             raise ObligationFailed(
                 f"the action took longer than the {self.deadline:g} s it was permitted for: its result is withheld"

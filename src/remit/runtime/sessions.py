@@ -1,15 +1,18 @@
 """Sessions: one run of an agent within a task, opened by the door and never by the agent's own word."""
 
+from msgspec.structs import replace
+
+from remit.decision_log.append import Conflict, Ticket
 from remit.decision_log.encoding import encode_body
 from remit.decision_log.entry import SessionOpened
 from remit.decision_log.store import Record
-from remit.model.errors import not_found, refused
+from remit.model.errors import not_found, refused, unavailable
 from remit.model.identity import SessionId, TaskId, new_id
 from remit.model.labels import PUBLIC_TRUSTED
 from remit.model.task import Session, TaskStatus
 from remit.runtime.pending import Driven, Steps
-from remit.runtime.runtime import Change, Runtime, administer
-from remit.runtime.store import InsertSession
+from remit.runtime.runtime import ATTEMPTS, Change, Runtime, administer
+from remit.runtime.store import InsertSession, PutSession
 
 
 def open_session(runtime: Runtime, task: TaskId) -> Driven[Session]:
@@ -40,6 +43,35 @@ def _open(runtime: Runtime, task_id: TaskId) -> Steps[Session]:
 
     yield from administer(runtime, prepare)
     return session
+
+
+def inherit(runtime: Runtime, session: SessionId, child: SessionId) -> Driven[None]:
+    """Join what a delegated session has touched to the one that delegated, whose agent now reads its result.
+
+    Raises `RemitError`: not-found, unavailable; then the delegating session must not go on.
+    """
+    return Driven(lambda: _inherit(runtime, session, child))
+
+
+def _inherit(runtime: Runtime, session: SessionId, child: SessionId) -> Steps[None]:
+    # INVARIANT (labels come from what was touched): delegated agents pass on the join of what they read.
+    for _ in range(ATTEMPTS):
+        with runtime.view.lock:
+            revision = runtime.view.refresh()
+            before = resume(runtime, session)
+            label = before.label.join(resume(runtime, child).reached)
+            if label == before.label:
+                return
+            after = replace(before, label=label, version=before.version + 1)
+            runtime.view.move(after, ())
+            ticket = runtime.appender.submit(Ticket((), [PutSession(after)], revision, runtime.clock()))
+        try:
+            yield ticket
+        except Conflict:
+            runtime.view.forget(session, ())
+        else:
+            return
+    raise unavailable("the session kept changing in other processes: try again")
 
 
 def resume(runtime: Runtime, session: SessionId) -> Session:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from remit.cli.demo.story import Happened
 from remit.cli.demo.world import ATTACKER_IBAN, World
-from remit.cli.output import out, plain
+from remit.cli.output import out, say
 from remit.decision_log.entry import ApprovalResolved, DecisionMade, Entry, OutcomeSeen, TaskClosed, TaskOpened
 from remit.decision_log.verify import Report
 from remit.local.wiring import Embedded
@@ -42,7 +42,7 @@ def move(happened: Happened) -> None:
     made = happened.move
     arguments = ", ".join(f"{name}={msgspec.json.encode(value).decode()}" for name, value in made.arguments.items())
     out.print(Text.assemble(("  agent ", "dim"), (made.thought, "italic")))
-    out.print(plain(f"        {made.tool}({_short(arguments, 84)})"))
+    say(f"        {made.tool}({_short(arguments, 84)})")
     if happened.denied is None:
         result = happened.result if isinstance(happened.result, str) else msgspec.json.encode(happened.result).decode()
         out.print(Text.assemble(("      ✔ permitted ", "bold green"), _short(" ".join(result.split()), 76)))
@@ -73,9 +73,9 @@ def balance(world: World) -> None:
     """What really happened in the world."""
     _heading("What really happened")
     for iban, amount, reference in world.payments():
-        out.print(plain(f"  paid   {amount:.2f} EUR to {iban} for {reference}"))
+        say(f"  paid   {amount:.2f} EUR to {iban} for {reference}")
     for receiver in world.sent():
-        out.print(plain(f"  mailed {receiver}"))
+        say(f"  mailed {receiver}")
     stolen = [payment for payment in world.payments() if payment[0] == ATTACKER_IBAN]
     leaked = [receiver for receiver in world.sent() if "mail-relay" in receiver]
     colour, words = ("red", "THE ATTACK SUCCEEDED") if stolen or leaked else ("green", "nothing went to the attacker")
@@ -87,7 +87,7 @@ def timeline(embedded: Embedded, task: Task) -> None:
     _heading("From intent to outcome, as the log has it")
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for column in ("ms", "what", "decision", "reason", "outcome", "session has read"):
-        table.add_column(column, justify="right" if column == "ms" else "left")
+        table.add_column(column, justify="right" if column == "ms" else "left", no_wrap=True)
     entries = embedded.store.log.by_task(task.id)
     outcomes = {entry.body.decision: entry.body for entry in entries if isinstance(entry.body, OutcomeSeen)}
     for entry in entries:
@@ -125,23 +125,24 @@ def verified(report: Report) -> None:
 
 
 def tampered(report: Report) -> None:
-    """The verifier's word on the copy with one changed byte."""
+    """The verifier's word on the copy in which a denial became a permit."""
     if report.verified:
         out.print("  [bold red]a tampered copy was not caught: this is a defect[/]")
         return
     first = report.findings[0]
     out.print(
         Text.assemble(
-            ("  ✔ a copy with one changed byte is caught ", "bold green"), _short(f"line {first.line}: {first.message}", 120)
+            ("  ✔ a copy in which one denial became a permit is caught: ", "bold green"),
+            _short(f"line {first.line}: {first.message}", 120),
         )
     )
 
 
-def closing(seconds: float, home: Path | None) -> None:
+def ending(seconds: float, home: Path | None) -> None:
     """How long it took, and where to go on."""
     _heading("Go on")
     kept = f"the store is in {home}: try `remit decision list`, `remit log verify`" if home else "your own store: `remit init`"
-    out.print(plain(f"  {seconds:.1f} s, no network; {kept}"))
+    say(f"  {seconds:.1f} s, no network; {kept}")
 
 
 def _short(text: str, width: int) -> str:

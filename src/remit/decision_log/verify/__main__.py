@@ -14,12 +14,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="verify", description="Verify an exported decision log offline.")
     parser.add_argument("export", help="the file that `remit log export` wrote")
     parser.add_argument("--key", help="the log's key, got from elsewhere: name+hash+base64")
-    parser.add_argument(
-        "--witness", action="append", default=[], help="the key of a witness: name+hash+base64"
-    )
-    parser.add_argument(
-        "--head", type=Path, help="a file with a signed checkpoint of this log, kept from before"
-    )
+    parser.add_argument("--witness", action="append", default=[], help="the key of a witness: name+hash+base64")
+    parser.add_argument("--head", type=Path, help="a file with a signed checkpoint of this log, kept from before")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     given = parser.parse_args(arguments)
     try:

@@ -1,24 +1,24 @@
 """The chain of each writer: its entries follow one another without a gap, each naming the hash of the one before."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from .entries import Entry, envelope
+from .entries import Envelope
 from .report import Findings, shown
 
 NO_ENTRY = "0" * 64
-MAX_GAP = 1000
-"""So many missing entries of one gap are remembered, to tell a moved entry from a repeated one."""
+MAX_LOST = 10_000
+"""So many missing entries are remembered, to tell an entry that was moved from one that was repeated."""
 
 
 @dataclass(slots=True)
 class Chain:
     """What the next entry of a writer must build on: `leaf` is the hash (hex) of the entry before, which stands on `line`."""
 
+    first_time: int
     seq: int = 0
     leaf: str = NO_ENTRY
     time: int = 0
     line: int = 0
-    gaps: set[int] = field(default_factory=set)
 
 
 class Chains:
@@ -26,15 +26,16 @@ class Chains:
 
     def __init__(self, findings: Findings) -> None:
         self._findings = findings
+        self._lost: set[tuple[str, int]] = set()
         self.writers: dict[str, Chain] = {}
 
-    def follow(self, line: int, entry: Entry, leaf: str) -> None:
+    def follow(self, line: int, envelope: Envelope, leaf: str) -> None:
         """Check one entry, whose leaf hash (hex) is given, against what its writer wrote before."""
-        _, _, writer, seq, time, prev = envelope(entry)
+        _, _, writer, seq, time, prev = envelope
         chain = self.writers.get(writer)
         if chain is None:
-            chain = self.writers[writer] = Chain()
-        if (seq != chain.seq or prev != chain.leaf) and not self._goes_on(line, entry, leaf, chain):
+            chain = self.writers[writer] = Chain(first_time=time)
+        if (seq != chain.seq or prev != chain.leaf) and not self._goes_on(line, writer, seq, leaf, chain):
             return
         if time < chain.time:
             message = f"it says an earlier time than line {chain.line}, of the same writer"
@@ -42,28 +43,25 @@ class Chains:
             time = chain.time
         chain.seq, chain.leaf, chain.time, chain.line = seq + 1, leaf, time, line
 
-    def _goes_on(self, line: int, entry: Entry, leaf: str, chain: Chain) -> bool:
+    def _goes_on(self, line: int, writer: str, seq: int, leaf: str, chain: Chain) -> bool:
         """Say what is wrong with this entry, and whether the chain goes on from it."""
-        seq, name = entry["seq"], f"writer `{shown(entry['writer'])}`"
+        name = f"writer `{shown(writer)}`"
         if seq > chain.seq:
             lost = f"entry {chain.seq}" if seq == chain.seq + 1 else f"entries {chain.seq} to {seq - 1}"
             message = f"{lost} of {name} should stand before this one: dropped, unreadable or moved"
             self._findings.add(line, "missing", message)
-            chain.gaps.update(range(chain.seq, min(seq, chain.seq + MAX_GAP)))
+            remembered = min(seq, chain.seq + MAX_LOST - len(self._lost))
+            self._lost.update((writer, number) for number in range(chain.seq, remembered))
             return True
         if seq == chain.seq:
-            before = (
-                f"line {chain.line}, the entry before it"
-                if chain.line
-                else "nothing, although it is the first"
-            )
-            message = f"it does not build on {before} of {name}: one of them was changed or forged"
+            before = f"line {chain.line}" if chain.line else "nothing"
+            message = f"entry {seq} of {name} must build on {before}: one of them was changed or forged"
             self._findings.add(line, "changed", message)
             return True
         if leaf == chain.leaf:
             self._findings.add(line, "repeated", f"it repeats line {chain.line}")
-        elif seq in chain.gaps:
-            chain.gaps.discard(seq)
+        elif (writer, seq) in self._lost:
+            self._lost.remove((writer, seq))
             self._findings.add(line, "reordered", f"entry {seq} of {name} belongs before line {chain.line}")
         else:
             self._findings.add(line, "repeated", f"{name} had an entry {seq} above: repeated or forged")

@@ -23,15 +23,15 @@ class Joins:
         self._states: dict[str, dict[bytes, str]] = {"decision": {}, "approval": {}}
         self.permits = self.denials = self.outcomes = self.open = 0
 
-    def join(self, line: int, entry: Entry) -> None:
+    def join(self, line: int, kind: str, entry: Entry) -> None:
         """Check that what an entry refers to stands above it, and is as it must be then."""
-        kind = entry["kind"]
         if kind == "decision":
             self._decision(line, entry)
         elif kind == "outcome":
             self.outcomes += 1
             self.open -= self._step(line, "decision", entry.get("decision"), OPEN, DONE)
         elif kind == "approval.requested":
+            self._step(line, "decision", entry.get("decision"), DENIED, DENIED)
             self._step(line, "approval", entry.get("id"), None, PENDING)
         elif kind == "approval":
             answer = APPROVED if entry.get("state") == "approved" else REFUSED
@@ -48,9 +48,7 @@ class Joins:
             self.denials += 1
             self._step(line, "decision", entry.get("id"), None, DENIED)
         else:
-            self._findings.add(
-                line, "entry", f"the effect of a decision is permit or deny, not `{shown(effect)}`"
-            )
+            self._findings.add(line, "entry", f"the effect of a decision is permit or deny, not `{shown(effect)}`")
 
     def _step(self, line: int, what: str, id: Any, before: str | None, after: str) -> bool:
         """Take a decision or approval from one state to the next, if it is in the one before."""

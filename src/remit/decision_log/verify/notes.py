@@ -89,9 +89,7 @@ def read_note(raw: bytes) -> Note:
     origin, size, root = lines[0], lines[1], unbase64(lines[2])
     if not is_name(origin) or not _SIZE.fullmatch(size) or root is None or len(root) != 32:
         raise Wrong("a checkpoint says an origin, a size in decimal, and a root in Base64")
-    return Note(
-        text + "\n", origin, int(size), root, [_read_signature(line) for line in block[:-1].split("\n")]
-    )
+    return Note(text + "\n", origin, int(size), root, [_read_signature(line) for line in block[:-1].split("\n")])
 
 
 def _read_signature(line: str) -> tuple[str, bytes, bytes]:

@@ -89,9 +89,7 @@ class Report:
 
     def to_text(self) -> str:
         """The report for people."""
-        witnesses = ", ".join(
-            f"{name} at {clock(second * 1_000_000)}" for name, second in self.witnesses.items()
-        )
+        witnesses = ", ".join(f"{name} at {clock(second * 1_000_000)}" for name, second in self.witnesses.items())
         lines = [
             f"{'verified' if self.verified else 'NOT VERIFIED'}: {self.size} entries of {self.writers} writers",
             f"log: {self.origin or 'unknown'}",
@@ -110,7 +108,9 @@ class Report:
 
 
 def shown(text: object) -> str:
-    """Text of unknown origin, short and safe to print."""
+    """Text of unknown origin, short and safe to print; of a list or object only that it is one."""
+    if isinstance(text, (list, dict)):
+        text = type(text).__name__
     return str(text)[:80].encode("unicode_escape").decode("ascii")
 
 

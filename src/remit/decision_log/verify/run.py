@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from .chains import Chains
-from .entries import KNOWN_KINDS, MAX_TIME, read_entry
+from .entries import KNOWN_KINDS, read_entry
 from .joins import Joins
 from .notes import LOG_KEY, WITNESS_KEY, Key, Note, Wrong, is_name, read_key, read_note
 from .report import Findings, Report, UnusableInput, shown
@@ -41,9 +41,7 @@ def verify_export(
             total = os.fstat(stream.fileno()).st_size
             return verification.run(stream, lambda done: progress(done, total) if progress else None)
     except OSError as error:
-        raise UnusableInput(
-            f"`{path}` cannot be read ({error.strerror}): give the path of an export"
-        ) from None
+        raise UnusableInput(f"`{path}` cannot be read ({error.strerror}): give the path of an export") from None
 
 
 class Verification:
@@ -62,7 +60,6 @@ class Verification:
         self._key, self._origin, self._line = self._pinned, "", 0
         self._cosigned: dict[str, int] = {}
         self._kinds: dict[str, int] = {}
-        self._first_time, self._last_time = MAX_TIME, 0
         self._head_root = self._tree.root()
 
     def run(self, stream: BinaryIO, progress: Callable[[int], None]) -> Report:
@@ -83,13 +80,9 @@ class Verification:
             self._findings.add(2, "key", str(wrong))
             return True
         if self._pinned not in (None, key):
-            self._findings.add(
-                2, "key", "the export names another key than the one given: another log's, or forged"
-            )
+            self._findings.add(2, "key", "the export names another key than the one given: another log's, or forged")
         elif key.name != self._origin:
-            self._findings.add(
-                2, "key", f"the key is of `{shown(key.name)}`, the export of `{shown(self._origin)}`"
-            )
+            self._findings.add(2, "key", f"the key is of `{shown(key.name)}`, the export of `{shown(self._origin)}`")
         self._key = self._pinned or key
         return True
 
@@ -115,15 +108,14 @@ class Verification:
         if self._head is not None and self._head.size == self._tree.size:
             self._head_root = self._tree.root()
         try:
-            entry = read_entry(line)
+            envelope, entry = read_entry(line)
         except Wrong as wrong:
             self._findings.add(self._line, "entry", f"this is no entry: {wrong}")
             return
-        kind, time = entry["kind"], entry["time"]
+        kind = envelope[0]
         self._kinds[kind] = self._kinds.get(kind, 0) + 1
-        self._first_time, self._last_time = min(self._first_time, time), max(self._last_time, time)
-        self._chains.follow(self._line, entry, leaf.hex())
-        self._joins.join(self._line, entry)
+        self._chains.follow(self._line, envelope, leaf.hex())
+        self._joins.join(self._line, kind, entry)
 
     def _read_checkpoint(self, raw: bytes) -> None:
         try:
@@ -141,22 +133,16 @@ class Verification:
             message = f"the checkpoint is of {signed} entries, the export has {have}: {what}, or the checkpoint is forged"
             self._findings.add(self._line + 2, "size", message)
         elif note.root != self._tree.root():
-            message = (
-                "the entries do not have this root: one was changed or moved, or the checkpoint is forged"
-            )
+            message = "the entries do not have this root: one was changed or moved, or the checkpoint is forged"
             self._findings.add(self._line + 3, "root", message)
         self._check_head()
 
     def _check_signatures(self, note: Note, line: int) -> None:
         name, id, signature = note.signatures[0]
         if self._key is None or (name, id) != (self._key.name, self._key.id):
-            self._findings.add(
-                line, "signature", "the checkpoint is not signed by the key of the log: it is forged"
-            )
+            self._findings.add(line, "signature", "the checkpoint is not signed by the key of the log: it is forged")
         elif not self._key.signed(note.text.encode(), signature):
-            self._findings.add(
-                line, "signature", "the log's key did not sign this checkpoint: it was changed or forged"
-            )
+            self._findings.add(line, "signature", "the log's key did not sign this checkpoint: it was changed or forged")
         before = ("", b"")
         for name, id, signature in note.signatures[1:]:
             line += 1
@@ -165,13 +151,9 @@ class Verification:
             if second is None:
                 # INVARIANT (the log convinces a stranger): a signature that cannot be checked would be bytes nothing covers.
                 why = "it is not of this checkpoint" if witness else "its key was not given"
-                self._findings.add(
-                    line, "signature", f"the signature of `{shown(name)}` does not verify: {why}"
-                )
+                self._findings.add(line, "signature", f"the signature of `{shown(name)}` does not verify: {why}")
             elif (name, id) <= before:
-                self._findings.add(
-                    line, "signature", "witnesses are not in the order of their names, or one stands twice"
-                )
+                self._findings.add(line, "signature", "witnesses are not in the order of their names, or one stands twice")
             else:
                 self._cosigned[name] = second
             before = (name, id)
@@ -191,7 +173,7 @@ class Verification:
             self._findings.add(self._line, "head", message)
 
     def _report(self) -> Report:
-        joins, kinds = self._joins, self._kinds
+        joins, kinds, chains = self._joins, self._kinds, self._chains.writers.values()
         return Report(
             verified=self._findings.count == 0,
             origin=self._origin,
@@ -202,15 +184,15 @@ class Verification:
             unwitnessed=not self._cosigned,
             witnesses=self._cosigned,
             head=self._head.size if self._head else None,
-            writers=len(self._chains.writers),
+            writers=len(chains),
             kinds=kinds,
             unknown_kinds={shown(kind): count for kind, count in kinds.items() if kind not in KNOWN_KINDS},
             permits=joins.permits,
             denials=joins.denials,
             outcomes=joins.outcomes,
             open=joins.open,
-            first_time=self._first_time if kinds else None,
-            last_time=self._last_time if kinds else None,
+            first_time=min((chain.first_time for chain in chains), default=None),
+            last_time=max((chain.time for chain in chains), default=None),
             finding_count=self._findings.count,
             findings=tuple(self._findings.first),
         )
@@ -223,7 +205,5 @@ def _key_of_line(line: bytes) -> Key:
 
 
 def _signed_by(note: Note, key: Key | None) -> bool:
-    signatures = [
-        signature for name, id, signature in note.signatures if key and (name, id) == (key.name, key.id)
-    ]
+    signatures = [signature for name, id, signature in note.signatures if key and (name, id) == (key.name, key.id)]
     return bool(key and signatures) and all(key.signed(note.text.encode(), one) for one in signatures if key)

@@ -1,0 +1,1 @@
+"""Policy administration: bundles are read, checked, tested, compared and published."""

@@ -1,0 +1,100 @@
+"""Published bundles: stored as one document, and compiled from it without reading YAML."""
+
+import hashlib
+
+import msgspec
+
+from remit.model.errors import corrupt
+from remit.model.identity import EntityRef
+from remit.pap.contents import Bundle, Contents, SourceFile, digest_of
+from remit.pdp.arguments import argument_types
+from remit.pdp.compiled import CompiledBundle, CompiledTool, EntityDocument
+from remit.pdp.scopes import ACTION
+from remit.pdp.slices import PolicyIndex
+
+ANALYSIS = 1
+"""Grows with every change to what is derived from files (scopes, reads, nouns) and to the form of documents.
+
+Documents of another one are read anew from their files.
+"""
+
+_encode = msgspec.json.Encoder(order="sorted").encode
+
+
+class _Document(msgspec.Struct, frozen=True):
+    """`check` is the SHA-256 of `bundle`, in hex: it finds accidents, not forgers (who can write the store can publish)."""
+
+    remit: str
+    analysis: int
+    check: str
+    bundle: msgspec.Raw
+
+
+_decode_document = msgspec.json.Decoder(_Document).decode
+_decode_bundle = msgspec.json.Decoder(Bundle).decode
+
+
+class _Files(msgspec.Struct, frozen=True):
+    files: tuple[SourceFile, ...]
+
+
+def to_document(bundle: Bundle) -> bytes:
+    """The one canonical document that a store keeps: the files, and what was derived from them."""
+    body = _encode(bundle)
+    return _encode(_Document("bundle", ANALYSIS, hashlib.sha256(body).hexdigest(), msgspec.Raw(body)))
+
+
+def from_document(document: bytes) -> Bundle:
+    """The bundle of a document. Raises `RemitError` (corrupt) for anything but what `to_document` wrote."""
+    # INVARIANT (fail closed): a document that is not exactly what was published is no bundle.
+    try:
+        outer = _decode_document(document)
+        intact = hashlib.sha256(outer.bundle).hexdigest() == outer.check
+        if not intact or outer.remit != "bundle":
+            raise corrupt("the stored bundle is not what was published: publish it again")
+        if outer.analysis != ANALYSIS:
+            return _read_anew(outer.bundle)
+        bundle = _decode_bundle(outer.bundle)
+    except msgspec.MsgspecError as error:
+        raise corrupt(f"the stored bundle cannot be read ({error}): publish it again") from None
+    if digest_of(bundle.files) != bundle.digest:
+        raise corrupt(f"the stored bundle does not have the digest `{bundle.digest}`: publish it again")
+    return bundle
+
+
+def _read_anew(body: msgspec.Raw) -> Bundle:
+    from remit.pap.reading.folder import (
+        bundle_of,
+    )  # only where the document is of another version: it imports YAML
+
+    return bundle_of(msgspec.json.decode(body, type=_Files).files)
+
+
+def compile_bundle(bundle: Bundle) -> CompiledBundle:
+    """A bundle made ready to decide with; policies are handed to the engine with the first request that needs them."""
+    contents = bundle.contents
+    manifest = contents.manifest
+    above = {name: frozenset(groups) for name, groups in contents.actions.items()}
+    entities = {entity.ref: entity for entity in (*contents.entities, *_action_entities(contents))}
+    return CompiledBundle(
+        digest=bundle.digest,
+        name=bundle.name,
+        mode=manifest.mode,
+        index=PolicyIndex(contents.policies, above),
+        actions=frozenset(contents.actions),
+        tools={tool.name: CompiledTool(tool, argument_types(tool.schema)) for tool in contents.tools},
+        task_types={kind.name: kind for kind in contents.task_types},
+        classes=contents.classes,
+        entities=entities,
+        task_free=manifest.task_free,
+        directory=manifest.directory,
+        request_attributed=frozenset(manifest.request_attributed),
+    )
+
+
+def _action_entities(contents: Contents) -> list[EntityDocument]:
+    """Actions with the groups above them, for policies that name a group."""
+    return [
+        EntityDocument(EntityRef(ACTION, name), {}, tuple(EntityRef(ACTION, group) for group in groups))
+        for name, groups in {**contents.groups, **contents.actions}.items()
+    ]

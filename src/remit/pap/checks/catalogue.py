@@ -1,0 +1,171 @@
+"""Checks of what a bundle says beside its policies: the manifest, tools, task types, resources, entities."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from remit.model.obligations import KNOWN_OBLIGATIONS
+from remit.model.task import Budgets, Scope
+from remit.model.tool import Tool
+from remit.pap.checks.context import Checking
+from remit.pap.problems import Problem, did_you_mean, error, warning
+from remit.pap.reading.files import (
+    ENTITIES_FILE,
+    MANIFEST_FILE,
+    RESOURCES_FILE,
+    TASK_TYPES_FILE,
+    TOOLS_FILE,
+)
+from remit.pap.schema import SCHEMA_FILE, entity_problem
+from remit.pdp.compiled import CompiledTool, EntityDocument, Mode
+from remit.pdp.scopes import ACTION
+
+COMPUTED: Mapping[str, str] = {
+    "Tool": TOOLS_FILE,
+    "File": RESOURCES_FILE,
+    "Host": RESOURCES_FILE,
+    "Model": RESOURCES_FILE,
+}
+"""The entity types whose attributes come from elsewhere."""
+
+
+def catalogue_problems(checking: Checking) -> Iterator[Problem]:
+    """What is wrong with each of the YAML files."""
+    yield from _manifest(checking)
+    yield from _tools(checking)
+    yield from _task_types(checking)
+    yield from _classes(checking)
+    yield from _entities(checking)
+
+
+def _manifest(checking: Checking) -> Iterator[Problem]:
+    manifest = checking.contents.manifest
+    for position, name in enumerate(manifest.obligations or ()):
+        if name not in KNOWN_OBLIGATIONS:
+            place = checking.place(MANIFEST_FILE, "obligations", position)
+            message = f"no enforcement point understands obligation `{name}`"
+            yield error(place, "unknown-obligation", message, did_you_mean(name, KNOWN_OBLIGATIONS))
+    for position, free in enumerate(manifest.task_free):
+        action = free.split(" ", 1)[0]
+        if not any(mark in action for mark in "*?[") and action not in checking.names.actions:
+            place = checking.place(MANIFEST_FILE, "task_free", position)
+            hint = did_you_mean(action, checking.names.actions)
+            yield error(place, "unknown-action", f"`{free}` names no known action", hint)
+    for position, name in enumerate(manifest.request_attributed):
+        if name not in checking.names.types:
+            place = checking.place(MANIFEST_FILE, "request_attributed", position)
+            hint = did_you_mean(name, checking.names.types)
+            yield error(place, "unknown-entity-type", f"there is no entity type `{name}`", hint)
+    for position, known in enumerate(manifest.directory):
+        if len(known.strip()) < 2:
+            place = checking.place(MANIFEST_FILE, "directory", position)
+            yield error(place, "directory", f"`{known}` names no destination", "write a value, or `@domain`")
+    if manifest.mode is Mode.SHADOW:
+        message = "the bundle is in shadow mode: its denials are logged and not enforced"
+        yield warning(checking.place(MANIFEST_FILE, "mode"), "shadow", message)
+
+
+def _tools(checking: Checking) -> Iterator[Problem]:
+    names = [tool.name for tool in checking.contents.tools]
+    yield from _twice(checking, TOOLS_FILE, "tool", names)
+    for position, tool in enumerate(checking.contents.tools):
+        place = checking.place
+        if not tool.name.strip() or not tool.name.isprintable():
+            message = f"`{tool.name!r}` is no name of a tool"
+            yield error(place(TOOLS_FILE, position), "tool-name", message, "write printable text")
+        if not tool.annotations.complete:
+            message = f"tool `{tool.name}` is not fully annotated: it is taken as high, its arguments as destinations"
+            hint = "say its `effect` and its `reach`"
+            yield warning(place(TOOLS_FILE, position), "unannotated", message, hint)
+        yield from _tool_schema(checking, position, tool)
+
+
+def _tool_schema(checking: Checking, position: int, tool: Tool) -> Iterator[Problem]:
+    schema = tool.schema
+    if schema is None:
+        return
+    if schema.get("type", "object") != "object" or not isinstance(schema.get("properties", {}), dict):
+        place = checking.place(TOOLS_FILE, position, "schema")
+        message = f"the schema of tool `{tool.name}` does not describe an object with properties"
+        yield error(place, "tool-schema", message, "write `type: object` and `properties`")
+        return
+    fields = checking.compiled.tools[tool.name].types.root.fields
+    for kind, arguments in (
+        ("destinations", tool.annotations.destinations),
+        ("content", tool.annotations.content),
+    ):
+        for number, argument in enumerate(arguments):
+            if argument.split(".")[0] not in fields and argument not in fields:
+                place = checking.place(TOOLS_FILE, position, "annotations", kind, number)
+                message = f"`{argument}` is no argument in the schema of tool `{tool.name}`"
+                yield error(place, "unknown-argument", message, did_you_mean(argument, fields))
+
+
+def _task_types(checking: Checking) -> Iterator[Problem]:
+    kinds = checking.contents.task_types
+    yield from _twice(checking, TASK_TYPES_FILE, "task type", [kind.name for kind in kinds])
+    for position, kind in enumerate(kinds):
+        for message, hint, path in scope_faults(checking.compiled.tools, kind.scope, kind.budgets):
+            place = checking.place(TASK_TYPES_FILE, position, *path)
+            yield error(place, "task-type", f"task type `{kind.name}`: {message}", hint)
+
+
+def scope_faults(
+    tools: Mapping[str, CompiledTool], scope: Scope, budgets: Budgets
+) -> Iterator[tuple[str, str, tuple[str | int, ...]]]:
+    """What a scope and budgets name that does not exist: message, hint, and the path to it."""
+    groups = {group for known in tools.values() for group in known.tool.groups}
+    for position, name in enumerate(scope.tools or ()):
+        group = name.removeprefix("group:")
+        known: Iterable[str] = tools if group == name else groups
+        if group not in known:
+            what = "tool" if group == name else "tool group"
+            yield f"there is no {what} `{group}`", did_you_mean(group, known), ("scope", "tools", position)
+    for name in budgets.tools:
+        if name not in tools and "." not in name:
+            yield f"there is no tool `{name}`", did_you_mean(name, tools), ("budgets", "tools", name)
+    for key in budgets.amounts:
+        name, _, argument = key.rpartition(".")
+        path = ("budgets", "amounts", key)
+        if name not in tools:
+            yield f"there is no tool `{name}`", did_you_mean(name, tools), path
+        elif tools[name].types.closed and argument not in tools[name].types.root.fields:
+            hint = did_you_mean(argument, tools[name].types.root.fields)
+            yield f"tool `{name}` has no argument `{argument}`", hint, path
+
+
+def _classes(checking: Checking) -> Iterator[Problem]:
+    for position, known in enumerate(checking.contents.classes):
+        if known.type not in checking.names.types:
+            place = checking.place(RESOURCES_FILE, position, "type")
+            hint = did_you_mean(known.type, checking.names.types)
+            yield error(place, "unknown-entity-type", f"there is no entity type `{known.type}`", hint)
+
+
+def _entities(checking: Checking) -> Iterator[Problem]:
+    entities = checking.contents.entities
+    yield from _twice(checking, ENTITIES_FILE, "entity", [str(entity.ref) for entity in entities])
+    for position, entity in enumerate(entities):
+        problem = _entity(checking, entity)
+        if problem:
+            yield error(checking.place(ENTITIES_FILE, position), "entity", *problem)
+
+
+def _entity(checking: Checking, entity: EntityDocument) -> tuple[str, str] | None:
+    types = checking.names.types
+    for kind in (entity.ref.type, *(parent.type for parent in entity.parents)):
+        if kind not in types and kind != ACTION:
+            return f"there is no entity type `{kind}`", did_you_mean(kind, types)
+        if kind == ACTION:
+            return "actions are declared in the schema, not as entities", f"write them to `{SCHEMA_FILE}`"
+    if entity.ref.type in COMPUTED and entity.attributes:
+        return f"the attributes of `{entity.ref}` come from `{COMPUTED[entity.ref.type]}`", "remove them here"
+    problem = entity_problem(checking.schema, entity)
+    return (problem, "") if problem else None
+
+
+def _twice(checking: Checking, file: str, what: str, names: Sequence[str]) -> Iterator[Problem]:
+    first: dict[str, int] = {}
+    for position, name in enumerate(names):
+        if first.setdefault(name, position) != position:
+            line = checking.place(file, first[name])[1]
+            message = f"{what} `{name}` stands on line {line} too"
+            yield error(checking.place(file, position), "duplicate", message, "keep one")

@@ -1,0 +1,1 @@
+"""Bundles read from folders: strict YAML with positions, fields into nouns, every fault at its line."""

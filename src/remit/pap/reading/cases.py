@@ -1,0 +1,202 @@
+"""Cases read from YAML: what stands there, turned into the nouns, every fault at its line."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from remit.model.identity import EntityRef
+from remit.model.request import TOOL_CALL
+from remit.model.task import Scope
+from remit.model.tool import Tool
+from remit.pap.cases import (
+    TYPE_OF_ACTION,
+    Case,
+    CaseAgent,
+    CaseTask,
+    Expectation,
+    Fixture,
+    Step,
+    Verdict,
+)
+from remit.pap.contents import Bundle
+from remit.pap.problems import BundleError, Problem, error, in_order
+from remit.pap.reading.documents import Document, read_document
+from remit.pap.reading.files import CASES
+from remit.pap.reading.shapes import read_as, read_list
+from remit.pap.reading.written import BudgetsEntry, Malformed, entity_ref
+from remit.pdp.compiled import ResourceClass
+
+
+class TaskEntry(msgspec.Struct, frozen=True):
+    """A task as it is written in a case; see `CaseTask`."""
+
+    purpose: str
+    type: str = ""
+    on_behalf_of: str = "user"
+    opener: str = "user"
+    scope: Scope = Scope()
+    budgets: BudgetsEntry = BudgetsEntry()
+    seconds: int | None = None
+    purpose_trusted: bool = True
+    parent: "TaskEntry | None" = None
+
+    def noun(self) -> CaseTask:
+        """The task. Raises `Malformed`."""
+        parent = self.parent.noun() if self.parent else None
+        return CaseTask(
+            self.purpose,
+            self.type,
+            self.on_behalf_of,
+            self.opener,
+            self.scope,
+            self.budgets.noun(),
+            self.seconds,
+            self.purpose_trusted,
+            parent,
+        )
+
+
+class StepEntry(msgspec.Struct, frozen=True):
+    """A step as it is written in a case: `call` names a tool, or `action` and `resource` anything else; see `Step`."""
+
+    expect: Verdict | Expectation
+    call: str | None = None
+    action: str | None = None
+    resource: str | None = None
+    arguments: dict[str, Any] = {}
+    approve: bool | str = False
+    then: Verdict | Expectation | None = None
+    returns: str = ""
+    fails: str = ""
+    after: int = 0
+    definition: str = ""
+
+    def noun(self, line: int) -> Step:
+        """The step. Raises `Malformed`."""
+        if (self.then is not None) != bool(self.approve):
+            raise Malformed("`approve` and `then` belong together", "say what is expected once it is approved")
+        action, resource = self._what()
+        approver = self.approve if isinstance(self.approve, str) else "approver"
+        return Step(
+            line,
+            action,
+            resource,
+            self.arguments,
+            _expectation(self.expect),
+            None if self.then is None else _expectation(self.then),
+            approver if self.approve else "",
+            self.returns,
+            self.fails,
+            self.after,
+            self.definition,
+        )
+
+    def _what(self) -> tuple[str, EntityRef]:
+        if self.call is not None and self.action is None and self.resource is None:
+            return TOOL_CALL, EntityRef("Tool", self.call)
+        if self.call is not None or self.action is None or self.resource is None:
+            raise Malformed("it is not clear what is done", "write `call`, or else `action` and `resource`")
+        if '::"' in self.resource:
+            return self.action, entity_ref(self.resource)
+        kind = TYPE_OF_ACTION.get(self.action)
+        if kind is None:
+            raise Malformed(f"the type of `{self.resource}` does not follow from `{self.action}`", 'write `Type::"id"`')
+        return self.action, EntityRef(kind, self.resource)
+
+
+def _expectation(written: Verdict | Expectation) -> Expectation:
+    return written if isinstance(written, Expectation) else Expectation(written)
+
+
+class CaseEntry(msgspec.Struct, frozen=True):
+    """A case as it is written; see `Case`."""
+
+    name: str
+    agent: CaseAgent
+    steps: list[StepEntry]
+    task: TaskEntry | None = None
+
+
+class FileEntry(msgspec.Struct, frozen=True):
+    """A file of cases that adds to the bundle; see `Fixture`. A file may also be the list of `cases` alone."""
+
+    cases: list[CaseEntry]
+    tools: tuple[Tool, ...] = ()
+    resources: tuple[ResourceClass, ...] = ()
+    directory: tuple[str, ...] = ()
+
+
+def read_cases(bundle: Bundle) -> tuple[Case, ...]:
+    """The cases of a bundle, file by file. Raises `BundleError`."""
+    cases: list[Case] = []
+    problems: list[Problem] = []
+    for file in bundle.files:
+        if file.path.startswith(f"{CASES}/"):
+            try:
+                cases.extend(parse_cases(file.text, file.path))
+            except BundleError as fault:
+                problems.extend(fault.problems)
+    if problems:
+        raise BundleError(in_order(problems))
+    return tuple(cases)
+
+
+def parse_cases(text: str, file: str) -> tuple[Case, ...]:
+    """The cases of one file: a list of them, one alone, or a mapping with `cases` and what they add to the bundle.
+
+    Raises `BundleError` with every problem in it.
+    """
+    document = read_document(text, file)
+    problems: list[Problem] = []
+    entries, fixture, path = _entries(document, problems)
+    cases = list(_cases(document, entries, fixture, path, problems)) if not problems else []
+    if problems:
+        raise BundleError(in_order(problems))
+    return tuple(cases)
+
+
+def _entries(document: Document, problems: list[Problem]) -> tuple[list[CaseEntry], Fixture, tuple[str, ...] | None]:
+    """The entries of a file, what they share, and the path to them; None where the file is one case."""
+    if isinstance(document.data, dict) and "cases" in document.data:
+        whole = read_as(document, FileEntry, problems)
+        fixture = Fixture(whole.tools, whole.resources, whole.directory) if whole else Fixture()
+        return whole.cases if whole else [], fixture, ("cases",)
+    if isinstance(document.data, dict):
+        one = read_as(document, CaseEntry, problems)
+        return [one] if one else [], Fixture(), None
+    return [entry for _, entry in read_list(document, CaseEntry, problems)], Fixture(), ()
+
+
+def _cases(
+    document: Document,
+    entries: list[CaseEntry],
+    fixture: Fixture,
+    path: tuple[str, ...] | None,
+    problems: list[Problem],
+) -> Iterator[Case]:
+    seen: set[str] = set()
+    for position, entry in enumerate(entries):
+        here: tuple[str | int, ...] = () if path is None else (*path, position)
+        line = document.line(*here)
+        try:
+            task = entry.task.noun() if entry.task else None
+        except Malformed as fault:
+            place = document.file, document.line(*here, "task")
+            problems.append(error(place, "malformed", str(fault), fault.hint))
+            continue
+        steps = tuple(_steps(document, entry, (*here, "steps"), problems))
+        if entry.name in seen or not steps:
+            message = f"case `{entry.name}` " + ("has no step" if not steps else "stands twice in this file")
+            problems.append(error((document.file, line), "case", message, "rename it" if steps else "write one"))
+        seen.add(entry.name)
+        yield Case(entry.name, document.file, line, entry.agent, task, steps, fixture)
+
+
+def _steps(document: Document, entry: CaseEntry, path: tuple[str | int, ...], problems: list[Problem]) -> Iterator[Step]:
+    for position, step in enumerate(entry.steps):
+        line = document.line(*path, position)
+        try:
+            yield step.noun(line)
+        except Malformed as fault:
+            problems.append(error((document.file, line), "malformed", str(fault), fault.hint))

@@ -1,0 +1,126 @@
+"""The files of a bundle's folder: which belong to it, and their text, whatever links and encodings try."""
+
+import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+from remit.pap.contents import SourceFile
+from remit.pap.problems import BundleError, Problem, did_you_mean, error, in_order
+from remit.pap.schema import SCHEMA_FILE
+
+MANIFEST_FILE, TOOLS_FILE, TASK_TYPES_FILE = "bundle.yaml", "tools.yaml", "task_types.yaml"
+RESOURCES_FILE, ENTITIES_FILE, LINKS_FILE = "resources.yaml", "entities.yaml", "links.yaml"
+POLICIES, CASES = "policies", "cases"
+FILES = (
+    MANIFEST_FILE,
+    TOOLS_FILE,
+    TASK_TYPES_FILE,
+    RESOURCES_FILE,
+    ENTITIES_FILE,
+    LINKS_FILE,
+    SCHEMA_FILE,
+)
+MAX_FILE = 16 << 20
+MAX_BUNDLE = 64 << 20
+"""Larger files and bundles (bytes) are refused: something else has got into the folder."""
+
+_POLICY_KINDS = (".cedar", ".cedarschema")
+_DATA_KINDS = (".yaml", ".yml", ".json")
+
+
+def read_files(folder: Path) -> tuple[SourceFile, ...]:
+    """The files of a bundle, in the order of their paths.
+
+    Hidden files and those of other kinds (a README) do not belong to it. Raises `BundleError` for a file that
+    looks as if it belonged and does not, cannot be read, is no UTF-8, leads elsewhere by a link, is too large.
+    """
+    if not folder.is_dir():
+        hint = "`remit init` makes one"
+        raise BundleError([error((folder.name, 1), "folder", f"there is no folder `{folder}`", hint)])
+    files: list[SourceFile] = []
+    problems: list[Problem] = []
+    size = 0
+    for path in _walk(folder, folder, problems):
+        try:
+            name = path.relative_to(folder).as_posix()
+            files.append(SourceFile(name, _text(path, folder, name)))
+            size += len(files[-1].text)
+        except BundleError as fault:
+            problems.extend(fault.problems)
+        if size > MAX_BUNDLE:
+            message = f"the bundle is larger than {MAX_BUNDLE >> 20} MiB"
+            raise BundleError([error((MANIFEST_FILE, 1), "size", message, "split it")])
+    if problems:
+        raise BundleError(in_order(problems))
+    return tuple(sorted(files, key=lambda file: file.path))
+
+
+def _walk(folder: Path, root: Path, problems: list[Problem]) -> Iterable[Path]:
+    for path in sorted(folder.iterdir()):
+        name = path.relative_to(root).as_posix()
+        if path.name.startswith(".") or path.name == "__pycache__":
+            continue
+        if path.is_dir():
+            if path.is_symlink():
+                problems.append(error((name, 1), "link", "the folder is a link", "copy the folder"))
+            else:
+                yield from _walk(path, root, problems)
+        elif _belongs(name):
+            yield path
+        elif _is_suspect(name, path.suffix):
+            problems.append(_misplaced(name, path))
+
+
+def _belongs(name: str) -> bool:
+    place, _, rest = name.partition("/")
+    if not rest:
+        return name in FILES
+    return rest.endswith(".cedar" if place == POLICIES else ".yaml") and place in (POLICIES, CASES)
+
+
+def _is_suspect(name: str, kind: str) -> bool:
+    """Whether a file would be missed if it were left out without a word."""
+    inside = "/" not in name or name.split("/")[0] in (POLICIES, CASES)
+    return kind in _POLICY_KINDS or (inside and kind in _DATA_KINDS)
+
+
+def _misplaced(name: str, path: Path) -> Problem:
+    known = [*FILES, f"{POLICIES}/{path.stem}.cedar", f"{CASES}/{path.stem}.yaml"]
+    hint = did_you_mean(name, known) + " otherwise remove it"
+    return error((name, 1), "unknown-file", f"`{name}` is no file of a bundle", hint)
+
+
+def _text(path: Path, folder: Path, name: str) -> str:
+    place = (name, 1)
+    if not name.isascii() or not name.isprintable():
+        raise BundleError([error(place, "file-name", f"the name of `{name}` is not plain ASCII", "rename it")])
+    # INVARIANT (fail closed): a bundle is what stands in its folder, wherever a link leads.
+    if not path.resolve().is_relative_to(folder.resolve()):
+        message = "the file is a link that leads out of the bundle"
+        raise BundleError([error(place, "link", message, "copy the file")])
+    try:
+        data = _bytes(path, place)
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as fault:
+        line = data.count(b"\n", 0, fault.start) + 1
+        message = "the file is not UTF-8"
+        raise BundleError([error((name, line), "encoding", message, "save it as UTF-8")]) from None
+    except OSError as fault:
+        message = f"the file cannot be read ({fault.strerror})"
+        raise BundleError([error(place, "unreadable", message, "mend its permissions")]) from None
+    if text.startswith("\ufeff"):
+        message = "the file starts with a byte order mark"
+        raise BundleError([error(place, "encoding", message, "save it without one")])
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _bytes(path: Path, place: tuple[str, int]) -> bytes:
+    """The content of a regular file; a named pipe does not block."""
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise BundleError([error(place, "unreadable", "this is no regular file", "remove it")])
+        data = file.read(MAX_FILE + 1)
+    if len(data) > MAX_FILE:
+        raise BundleError([error(place, "size", f"the file is larger than {MAX_FILE >> 20} MiB", "split it")])
+    return data

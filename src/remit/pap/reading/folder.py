@@ -1,0 +1,157 @@
+"""Bundles read from folders: which files belong, what they say, and every reason why they cannot be used."""
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from remit.model.errors import RemitError
+from remit.model.tool import Tool
+from remit.pap.contents import Bundle, Contents, Link, Manifest, SourceFile, digest_of
+from remit.pap.problems import BundleError, Problem, did_you_mean, error, in_order
+from remit.pap.reading.documents import Document, read_document
+from remit.pap.reading.files import (
+    ENTITIES_FILE,
+    LINKS_FILE,
+    MANIFEST_FILE,
+    POLICIES,
+    RESOURCES_FILE,
+    TASK_TYPES_FILE,
+    TOOLS_FILE,
+    read_files,
+)
+from remit.pap.reading.shapes import read_as, read_list
+from remit.pap.reading.written import EntityEntry, LinkEntry, Malformed, TaskTypeEntry
+from remit.pap.schema import SCHEMA_FILE, parse, vocabulary
+from remit.pdp.compiled import ResourceClass
+from remit.pdp.policies import Policy, PolicyError, check_ids, link, parse_policies
+
+T = TypeVar("T")
+N = TypeVar("N")
+
+
+def read_bundle(folder: str | os.PathLike[str]) -> Bundle:
+    """Read a bundle's folder.
+
+    Raises `BundleError` with every problem found: no or an incomplete `bundle.yaml`, no policy, what `read_files`
+    refuses, what cannot be parsed, fields that are unknown, missing or wrong.
+    """
+    return bundle_of(read_files(Path(folder)))
+
+
+def bundle_of(files: Iterable[SourceFile]) -> Bundle:
+    """The bundle that these files are. Raises `BundleError` as `read_bundle` does."""
+    by_path = {file.path: file.text for file in files}
+    contents = _Reading(by_path).contents()
+    kept = tuple(SourceFile(path, by_path[path]) for path in sorted(by_path))
+    return Bundle(contents.manifest.name, kept, digest_of(kept), contents)
+
+
+class _Reading:
+    """Reads the files one after the other and collects what is wrong with any of them."""
+
+    def __init__(self, files: Mapping[str, str]) -> None:
+        self._files = files
+        self._problems: list[Problem] = []
+
+    def contents(self) -> Contents:
+        manifest = self._manifest()
+        policies = self._policies()
+        entities = self._entries(ENTITIES_FILE, EntityEntry, EntityEntry.noun)
+        links = self._entries(LINKS_FILE, LinkEntry, LinkEntry.noun)
+        schema = self._files.get(SCHEMA_FILE, "")
+        names = self._try(lambda: vocabulary(parse(schema)), SCHEMA_FILE)
+        tools = self._entries(TOOLS_FILE, Tool, lambda tool: tool)
+        task_types = self._entries(TASK_TYPES_FILE, TaskTypeEntry, TaskTypeEntry.noun)
+        classes = self._entries(RESOURCES_FILE, ResourceClass, lambda noun: noun)
+        linked = self._linked(policies, links)
+        self._unique(policies, linked)
+        if self._problems or manifest is None or names is None:
+            raise BundleError(in_order(self._problems))
+        return Contents(
+            manifest=manifest,
+            policies=(*policies, *linked),
+            actions=names.actions,
+            groups=names.groups,
+            schema=schema,
+            tools=_nouns(tools),
+            task_types=_nouns(task_types),
+            classes=_nouns(classes),
+            entities=_nouns(entities),
+            links=_nouns(links),
+        )
+
+    def _manifest(self) -> Manifest | None:
+        if MANIFEST_FILE not in self._files:
+            hint = "write one with a `name`; is this the right folder, and complete?"
+            self._problems.append(error((MANIFEST_FILE, 1), "no-manifest", "there is no `bundle.yaml`", hint))
+            return None
+        document = self._document(MANIFEST_FILE)
+        manifest = read_as(document, Manifest, self._problems) if document else None
+        if manifest is not None and not manifest.name.strip():
+            self._problems.append(error((MANIFEST_FILE, 1), "no-name", "the bundle has no name", "give it one"))
+        return manifest
+
+    def _document(self, file: str) -> Document | None:
+        return self._try(lambda: read_document(self._files[file], file), file)
+
+    def _entries(self, file: str, shape: type[T], noun: Callable[[T], N]) -> list[tuple[int, N]]:
+        document = self._document(file) if file in self._files else None
+        if document is None:
+            return []
+        nouns = []
+        for line, entry in read_list(document, shape, self._problems):
+            try:
+                nouns.append((line, noun(entry)))
+            except Malformed as fault:
+                self._problems.append(error((file, line), "malformed", str(fault), fault.hint))
+        return nouns
+
+    def _policies(self) -> list[Policy]:
+        paths = [path for path in self._files if path.startswith(f"{POLICIES}/")]
+        found: list[Policy] = []
+        before = len(self._problems)
+        for path in sorted(paths):
+            text = self._files[path]
+            found.extend(self._try(lambda text=text, path=path: parse_policies(text, path), path) or ())  # type: ignore[misc]
+        if not found and len(self._problems) == before:
+            hint = "write one to `policies/NAME.cedar`: without a permit nothing is allowed"
+            self._problems.append(error((MANIFEST_FILE, 1), "no-policy", "the bundle has no policy", hint))
+        return found
+
+    def _linked(self, policies: list[Policy], links: list[tuple[int, Link]]) -> list[Policy]:
+        templates = {policy.id: policy for policy in policies if policy.is_template}
+        linked = []
+        for line, wanted in links:
+            template = templates.get(wanted.template)
+            if template is None:
+                message = f"there is no template `{wanted.template}`"
+                hint = did_you_mean(wanted.template, templates) or "write a policy with `?principal` or `?resource`"
+                self._problems.append(error((LINKS_FILE, line), "unknown-template", message, hint))
+                continue
+            try:
+                linked.append(link(template, wanted.id, wanted.principal, wanted.resource))
+            except RemitError as fault:
+                self._problems.append(error((LINKS_FILE, line), "link", fault.message))
+        return linked
+
+    def _unique(self, policies: list[Policy], linked: list[Policy]) -> None:
+        try:
+            check_ids([*policies, *linked])
+        except PolicyError as fault:
+            self._problems.extend(error((f.source, f.line), "duplicate-id", f.problem) for f in fault.faults)
+
+    def _try(self, read: Callable[[], T], file: str) -> T | None:
+        try:
+            return read()
+        except BundleError as fault:
+            self._problems.extend(fault.problems)
+        except PolicyError as fault:
+            self._problems.extend(error((f.source, f.line), "cedar", f.problem) for f in fault.faults)
+        except RemitError as fault:
+            self._problems.append(error((file, 1), "cedar", fault.message))
+        return None
+
+
+def _nouns(found: list[tuple[int, N]]) -> tuple[N, ...]:
+    return tuple(noun for _, noun in found)

@@ -1,0 +1,104 @@
+"""What stands in a bundle's YAML where it differs from the nouns: amounts in whole units, entities as `Type::"id"`."""
+
+import re
+from typing import Any
+
+import msgspec
+
+from remit.model.identity import EntityRef
+from remit.model.task import Amount, Budgets, Scope
+from remit.pap.contents import Link
+from remit.pdp.compiled import EntityDocument, TaskType
+from remit.pdp.effects import NotAnAmount, amount_of
+
+_REFERENCE = re.compile(r'((?:\w+::)*\w+)::"((?:[^"\\]|\\["\\])*)"', re.ASCII)
+_ESCAPED = re.compile(r'\\(["\\])')
+
+
+class Malformed(Exception):
+    """An entry that has the right fields, but says nothing that can be."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+def entity_ref(text: str) -> EntityRef:
+    """An entity as Cedar writes it, `Type::"id"`. Raises `Malformed`."""
+    found = _REFERENCE.fullmatch(text)
+    if found is None:
+        raise Malformed(f"`{text}` names no entity", 'write `Type::"id"`')
+    return EntityRef(found[1], _ESCAPED.sub(r"\1", found[2]))
+
+
+class BudgetsEntry(msgspec.Struct, frozen=True):
+    """Budgets as they are written: `calls`, `tools` (calls for each), and `amounts`, sums of `tool.argument` in its own unit."""
+
+    calls: int | None = None
+    tools: dict[str, int] = {}
+    amounts: dict[str, int | float | str] = {}
+
+    def noun(self) -> Budgets:
+        """Budgets with amounts in ten-thousandths. Raises `Malformed` for what is below zero or no number."""
+        if any(count < 0 for count in (self.calls or 0, *self.tools.values())):
+            raise Malformed("a budget is below zero", "write how many calls are allowed")
+        return Budgets(self.calls, self.tools, {key: _amount(key, value) for key, value in self.amounts.items()})
+
+
+def _amount(key: str, value: int | float | str) -> Amount:
+    if "." not in key:
+        raise Malformed(f"the amount `{key}` names no argument", "write `tool.argument`")
+    try:
+        return amount_of(value)
+    except NotAnAmount:
+        raise Malformed(f"the amount `{value}` of `{key}` is no number from zero to 10^15") from None
+
+
+class TaskTypeEntry(msgspec.Struct, frozen=True):
+    """One entry of `task_types.yaml`: the least privilege for one kind of work.
+
+    `seconds` is the longest a task of this type may live; `agent_may_open` lets the agent itself open one.
+    """
+
+    name: str
+    description: str = ""
+    scope: Scope = Scope()
+    budgets: BudgetsEntry = BudgetsEntry()
+    seconds: int = 3600
+    agent_may_open: bool = False
+
+    def noun(self) -> TaskType:
+        """The task type. Raises `Malformed`."""
+        if self.seconds <= 0:
+            raise Malformed(f"task type `{self.name}` may live for {self.seconds} s", "write a number above zero")
+        budgets = self.budgets.noun()
+        return TaskType(self.name, self.description, self.scope, budgets, self.seconds, self.agent_may_open)
+
+
+class EntityEntry(msgspec.Struct, frozen=True):
+    """One entry of `entities.yaml`: `attributes` in Cedar's JSON form, `parents` as `Type::"id"`."""
+
+    type: str
+    id: str
+    attributes: dict[str, Any] = {}
+    parents: tuple[str, ...] = ()
+
+    def noun(self) -> EntityDocument:
+        """The entity. Raises `Malformed`."""
+        parents = tuple(entity_ref(parent) for parent in self.parents)
+        return EntityDocument(EntityRef(self.type, self.id), self.attributes, parents)
+
+
+class LinkEntry(msgspec.Struct, frozen=True):
+    """One entry of `links.yaml`: the template, the new policy's id, and `Type::"id"` for each of its slots."""
+
+    template: str
+    id: str
+    principal: str | None = None
+    resource: str | None = None
+
+    def noun(self) -> Link:
+        """The link. Raises `Malformed`."""
+        principal = entity_ref(self.principal) if self.principal is not None else None
+        resource = entity_ref(self.resource) if self.resource is not None else None
+        return Link(self.template, self.id, principal, resource)

@@ -1,0 +1,192 @@
+"""Cases run through the pure decision, its effects carried from step to step."""
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from remit.model.clock import SECOND
+from remit.model.decision import Decision, Deny, Permit
+from remit.model.errors import RemitError
+from remit.model.identity import ApprovalId, DecisionId, SessionId, TaskId
+from remit.model.labels import PUBLIC_TRUSTED, Label
+from remit.model.request import EvaluationRequest
+from remit.model.task import Budgets, Scope, Session, Task, TaskState
+from remit.model.values import NO_ARGUMENTS, freeze
+from remit.pap.bundle import compile_bundle
+from remit.pap.cases import Case, CaseTask, Failure, Step, compared, explained
+from remit.pap.contents import Bundle
+from remit.pap.extend import extended
+from remit.pdp.compiled import CompiledBundle, TaskType
+from remit.pdp.decide import decide
+from remit.pdp.effects import session_after_outcome
+from remit.pdp.inputs import Decided, Grant, Inputs
+from remit.pdp.provenance import Observed, Seen, normalise
+
+BEGIN = 1_767_225_600 * SECOND
+"""Cases begin at 2026-01-01T00:00:00Z."""
+DEFAULT_SECONDS = 3600
+
+
+class CaseResult(msgspec.Struct, frozen=True):
+    """What became of a case: the decision of each question asked, and what was not as expected."""
+
+    case: Case
+    decisions: tuple[Decision, ...]
+    failures: tuple[Failure, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything was as expected."""
+        return not self.failures
+
+
+def run_cases(bundle: Bundle, cases: Iterable[Case]) -> Iterator[CaseResult]:
+    """Run each case on its own; with what a file of cases adds, the bundle is compiled once."""
+    compiled: dict[str, CompiledBundle] = {}
+    for case in cases:
+        known = compiled.get(case.file)
+        if known is None:
+            known = compiled[case.file] = compile_bundle(extended(bundle, case.fixture))
+        yield run_case(known, case)
+
+
+def run_case(bundle: CompiledBundle, case: Case) -> CaseResult:
+    """Run one case from the beginning; it stops at the first step that is not as expected."""
+    run = _Run(bundle, case)
+    for step in case.steps:
+        failures = run.step(step)
+        if failures:
+            return CaseResult(case, tuple(run.decisions), tuple(failures))
+    return CaseResult(case, tuple(run.decisions), ())
+
+
+class _Run:
+    """The state that a case carries from step to step."""
+
+    def __init__(self, bundle: CompiledBundle, case: Case) -> None:
+        self.decisions: list[Decision] = []
+        self._bundle = bundle
+        self._agent = case.agent.noun()
+        self._now = BEGIN
+        self._chain = tuple(_chain(bundle, case)) if case.task else ()
+        self._session: Session | None = None
+        self._observed = Observed()
+        if self._chain:
+            leaf = self._chain[0].task
+            label = PUBLIC_TRUSTED if leaf.purpose_trusted else leaf.purpose_label
+            self._session = Session(SessionId("ses_case"), leaf.id, leaf.agent, label, seen=BEGIN)
+
+    def step(self, step: Step) -> list[Failure]:
+        """Ask, approve and ask again if the step says so, act; what was not as expected."""
+        self._now += step.after * SECOND
+        before = self._session
+        decided = self._ask(step, None)
+        failures = compared(step, step.expect, decided.decision)
+        if failures or step.then is None:
+            return failures or self._act(step, decided)
+        if not isinstance(decided.decision, Deny) or decided.decision.requestable is None:
+            return [Failure(step.line, explained(step, "it could not be approved", decided.decision))]
+        label = before.reached if before else PUBLIC_TRUSTED
+        decided = self._ask(step, _grant(decided.decision, step.approver, label))
+        return compared(step, step.then, decided.decision) or self._act(step, decided)
+
+    def _ask(self, step: Step, grant: Grant | None) -> Decided:
+        task = self._chain[0].task.id if self._chain else None
+        session = self._session.id if self._session else None
+        arguments, problem = NO_ARGUMENTS, ""
+        try:
+            arguments = freeze(step.arguments)
+        except RemitError as fault:
+            problem = fault.message
+        request = EvaluationRequest(
+            self._agent.ref,
+            step.action,
+            step.resource,
+            arguments,
+            task,
+            session,
+            definition=step.definition,
+            malformed=problem,
+        )
+        decided = decide(
+            Inputs(
+                self._bundle,
+                request,
+                self._agent,
+                self._now,
+                DecisionId(f"dec_{len(self.decisions) + 1}"),
+                self._chain,
+                session=self._session,
+                grant=grant,
+                observed=self._observed,
+            )
+        )
+        self.decisions.append(decided.decision)
+        self._session = decided.effects.session or self._session
+        self._chain = decided.effects.tasks or self._chain
+        return decided
+
+    def _act(self, step: Step, decided: Decided) -> list[Failure]:
+        """What a permitted action gives back joins the session, as its outcome does at every door."""
+        content = step.returns or step.fails
+        worst = decided.effects.worst
+        if isinstance(decided.decision, Permit) and self._session is not None and worst is not None:
+            touched = worst if content else PUBLIC_TRUSTED
+            self._session = session_after_outcome(self._session, decided.decision.id, touched, self._now)
+            if content:
+                seen = Seen(step.resource.id, worst.untrusted, normalise(content))
+                self._observed = Observed((*self._observed.outputs, seen))
+        return []
+
+
+def _chain(bundle: CompiledBundle, case: Case) -> Iterator[TaskState]:
+    """The task of a case and those it was delegated from, leaf first, each within what is above it."""
+    links: list[CaseTask] = []
+    task = case.task
+    while task is not None:
+        links.append(task)
+        task = task.parent
+    for number, link in enumerate(links):
+        kind = bundle.task_types.get(link.type) or TaskType(link.type)
+        parent = TaskId(f"tsk_case_{number + 1}") if number + 1 < len(links) else None
+        seconds = link.seconds if link.seconds is not None else kind.seconds or DEFAULT_SECONDS
+        yield TaskState(
+            Task(
+                id=TaskId(f"tsk_case_{number}"),
+                agent=case.agent.noun().id,
+                purpose=link.purpose,
+                opener=link.opener,
+                on_behalf_of=link.on_behalf_of,
+                opened=BEGIN,
+                expires=BEGIN + seconds * SECOND,
+                type=link.type,
+                parent=parent,
+                scope=_scope(link.scope, kind.scope),
+                budgets=_budgets(link.budgets, kind.budgets),
+                purpose_trusted=link.purpose_trusted,
+            )
+        )
+
+
+def _scope(asked: Scope, kind: Scope) -> Scope:
+    """What a task asks for; what it leaves out comes from its type."""
+    return Scope(
+        kind.tools if asked.tools is None else asked.tools,
+        kind.resources if asked.resources is None else asked.resources,
+        kind.destinations if asked.destinations is None else asked.destinations,
+        kind.confidentiality if asked.confidentiality is None else asked.confidentiality,
+    )
+
+
+def _budgets(asked: Budgets, kind: Budgets) -> Budgets:
+    return Budgets(
+        kind.calls if asked.calls is None else asked.calls,
+        {**kind.tools, **asked.tools},
+        {**kind.amounts, **asked.amounts},
+    )
+
+
+def _grant(deny: Deny, approver: str, label: Label) -> Grant:
+    """An approval by somebody who was shown exactly this."""
+    assert deny.requestable is not None
+    return Grant(ApprovalId("apr_case"), approver, deny.requestable, label, deny.basis.steering, deny.obligations)

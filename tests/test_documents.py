@@ -1,0 +1,94 @@
+"""Documents that fail the build when they lie."""
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+import typer
+
+from remit.cli import output, verbs
+from remit.cli.main import app
+from remit.local.config import Settings
+from remit.model.decision import Reason
+from remit.model.errors import ErrorKind
+from remit.model.obligations import KNOWN_OBLIGATIONS
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
+
+verbs.register(app)
+
+
+def _first_cells(document: str) -> list[str]:
+    return re.findall(r"^\| `([^`]+)` \|", (DOCS / document).read_text("utf-8"), re.MULTILINE)
+
+
+def _commands(command: click.Command, path: tuple[str, ...] = ()) -> list[tuple[str, click.Command]]:
+    children = getattr(command, "commands", None)
+    if children is None:
+        return [(" ".join(path), command)]
+    return [found for name, child in sorted(children.items()) for found in _commands(child, (*path, name))]
+
+
+COMMANDS = _commands(typer.main.get_command(app))
+
+
+def test_every_reason_is_explained_and_no_other() -> None:
+    assert sorted(_first_cells("reasons.md")) == sorted(reason.value for reason in Reason)
+
+
+def test_every_error_kind_stands_with_its_exit_code() -> None:
+    text = (DOCS / "errors.md").read_text("utf-8")
+    stated = dict(re.findall(r"^\| `([^`]+)` \| (\d) \|", text, re.MULTILINE))
+    assert stated == {kind.value: str(output.EXIT_CODES[kind]) for kind in ErrorKind}
+
+
+def test_every_setting_stands_with_its_default() -> None:
+    text = (DOCS / "configuration.md").read_text("utf-8")
+    for field in Settings.__struct_fields__:
+        default = getattr(Settings(), field)
+        assert f"| `{field}` | {f'`{default}`' if default else 'empty'} |" in text
+
+
+def test_every_obligation_is_in_the_policy_document() -> None:
+    text = (DOCS / "policy.md").read_text("utf-8")
+    assert [name for name in KNOWN_OBLIGATIONS if f"`{name}`" not in text] == []
+
+
+@pytest.mark.parametrize(("path", "command"), COMMANDS, ids=[path for path, _ in COMMANDS])
+def test_every_verb_and_option_is_in_the_reference(path: str, command: click.Command) -> None:
+    text = (DOCS / "cli.md").read_text("utf-8")
+    section = re.search(rf"^### `remit {path}( [^`]*)?`$(.*?)(?=^### |^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert section is not None, f"docs/cli.md has no section for `remit {path}`"
+    options = [opt for p in command.params if isinstance(p, click.Option) for opt in p.opts if opt.startswith("--")]
+    assert [option for option in options if option not in ("--help", "--json") and f"`{option}" not in section[2]] == []
+    assert command.help, "a verb without help"
+
+
+def test_the_reference_names_no_verb_that_is_not_there() -> None:
+    stated = re.findall(r"^### `remit ([a-z ]+?)(?: [^a-z`][^`]*)?`$", (DOCS / "cli.md").read_text("utf-8"), re.MULTILINE)
+    assert sorted(stated) == sorted(path for path, _ in COMMANDS)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_inside_the_project_lead_somewhere(document: Path) -> None:
+    targets = re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", document.read_text("utf-8"))
+    assert [target for target in targets if not (document.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_paths_that_documents_name_exist(document: Path) -> None:
+    named = re.findall(
+        r"`((?:src|tests|docs|benchmarks)/[\w./-]+|(?:pdp|pep|runtime|model|local|storage)/[\w/]+\.py)`",
+        document.read_text("utf-8"),
+    )
+    missing = [name for name in named if not ((ROOT / name).exists() or (ROOT / "src" / "remit" / name).exists())]
+    assert missing == []
+
+
+def test_readme_names_only_verbs_of_run_that_exist() -> None:
+    run = (ROOT / "run").read_text("utf-8")
+    for verb in set(re.findall(r"\./run ([a-z]+)", (ROOT / "README.md").read_text("utf-8"))):
+        assert re.search(rf"^{verb}\)", run, re.MULTILINE), verb
