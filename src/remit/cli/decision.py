@@ -68,7 +68,13 @@ def explain(decision: Id, json: JsonFlag = False) -> None:
         entry = _find(embedded, decision)
         row, texts = _joined(embedded, entry), _policy_texts(embedded, entry)
     explanation = {key: row[key] for key in ("id", "effect", "reason", "message", "tier", "bundle", "slice_size", "policies")}
-    explanation |= {"policy_texts": texts, "read": row["read"], "errors": row["errors"], "steering": row["steering"]}
+    explanation |= {
+        "policy_texts": texts,
+        "entities": row["entities"],
+        "read": row["read"],
+        "errors": row["errors"],
+        "steering": row["steering"],
+    }
     if json:
         show_json(explanation)
         return
@@ -86,6 +92,7 @@ def _tell(why: dict[str, Any], row: dict[str, Any]) -> None:
         say("  none: what no policy permits is denied")
     for error in why["errors"] or ():
         say(f"  error: {error}")
+    say(f"entities: {', '.join(why['entities'] or ()) or '-'}")
     say(f"read: {msgspec.json.encode(why['read']).decode() if why['read'] is not None else '(erased)'}")
     for steering in why["steering"] or ():
         found = f" of {steering['source']}" if steering["source"] else ""
@@ -120,6 +127,7 @@ def _joined(embedded: Embedded, entry: Entry) -> dict[str, Any]:
     del row["kind"], row["sealed"]
     row["message"] = opened.message if opened else "(erased)"
     row["errors"] = opened.errors if opened else None
+    row["entities"] = opened.entities if opened else None
     row["values"] = msgspec.json.decode(opened.arguments) if opened else None
     row["read"] = msgspec.json.decode(opened.read) if opened else None
     row["steering"] = msgspec.to_builtins(opened.steering) if opened else None

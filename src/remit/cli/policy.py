@@ -13,7 +13,7 @@ from remit.model.decision import Permit
 from remit.model.errors import malformed, not_found
 from remit.model.identity import AgentId, DecisionId, EntityRef, SessionId, TaskId
 from remit.model.request import TOOL_CALL, EvaluationRequest
-from remit.model.task import Session
+from remit.model.task import Session, Task, TaskState
 from remit.model.values import freeze, read_json
 from remit.pap.bundle import compile_bundle, from_document
 from remit.pap.contents import Bundle
@@ -78,6 +78,10 @@ def _case_json(result: Any) -> dict[str, Any]:
 def publish(folder: Folder, shadow: Shadow = False, json: JsonFlag = False) -> None:
     """Check, test, and make the bundle the active one, everywhere at once."""
     with store() as embedded:
+        active = embedded.store.active_bundle()
+        if active is not None and active[0] == read_bundle(folder).digest:
+            show_json({"digest": active[0], "active": True}) if json else say(f"bundle {active[0][:12]} is active already")
+            return
         published = publish_folder(embedded, folder, this_operator(), shadow)
     _published(published, json)
 
@@ -155,14 +159,15 @@ def explain(
     agent: Annotated[str, typer.Option(help="The agent that would ask.")],
     tool: Annotated[str, typer.Option(help="The tool it would call.")],
     arguments: Annotated[str, typer.Option(help="Its arguments, as a JSON object.")] = "{}",
-    task: Annotated[str | None, typer.Option(help="The task it would ask under.")] = None,
+    task: Annotated[str | None, typer.Option(help="The task it would ask under (default: one without bounds).")] = None,
+    purpose: Annotated[str, typer.Option(help="That task's purpose, if it is supposed.")] = "",
     json: JsonFlag = False,
 ) -> None:
     """Explain what would be decided for a call, without deciding it: nothing is logged or changed."""
     values = read_json(arguments)
     if not isinstance(values, dict):
         raise malformed('`--arguments` is no JSON object: write it as {"name": value}')
-    decided, bundle = _supposed(agent, tool, values, task)
+    decided, bundle = _supposed(agent, tool, values, task, purpose)
     decision = decided.decision
     basis = decision.basis
     effect = "permit" if isinstance(decision, Permit) else "deny"
@@ -189,18 +194,20 @@ def explain(
     say(f"read: {basis.read.decode()}")
 
 
-def _supposed(agent: str, tool: str, values: dict[str, Any], task: str | None) -> tuple[Decided, Bundle]:
+def _supposed(agent: str, tool: str, values: dict[str, Any], task: str | None, purpose: str) -> tuple[Decided, Bundle]:
     with store() as embedded:
         view, now = embedded.runtime.view, embedded.runtime.clock()
         active = embedded.store.active_bundle()
         if active is None:
             raise not_found("no bundle is published: run `remit policy publish FOLDER`")
         bundle = from_document(active[1])
-        named = TaskId(task) if task else None
-        chain, complete = view.chain(named)
-        session = Session(SessionId("supposed"), named, AgentId(agent), seen=now) if named else None
+        operator = this_operator().id
+        named = TaskId(task or "supposed")
+        unbounded = Task(named, AgentId(agent), purpose, operator, operator, now, now + 1)
+        chain, complete = view.chain(named) if task else ((TaskState(unbounded),), True)
+        session = Session(SessionId("supposed"), named, AgentId(agent), seen=now)
         request = EvaluationRequest(
-            EntityRef("Agent", agent), TOOL_CALL, EntityRef("Tool", tool), freeze(values), named, session.id if session else None
+            EntityRef("Agent", agent), TOOL_CALL, EntityRef("Tool", tool), freeze(values), named, session.id
         )
         inputs = Inputs(
             compile_bundle(bundle), request, view.agent(AgentId(agent)), now, DecisionId("supposed"), chain, complete, session

@@ -5,7 +5,7 @@ from typing import NoReturn, TypeAlias
 
 import msgspec
 
-from remit.model.identity import ApprovalId, DecisionId, EntityRef
+from remit.model.identity import ApprovalId, DecisionId
 from remit.model.labels import Label
 from remit.model.request import Tier
 from remit.model.task import Session, TaskState
@@ -79,14 +79,15 @@ class Steering(msgspec.Struct, frozen=True):
 class Basis(msgspec.Struct, frozen=True):
     """What a decision rests on: the policies that decided, errors, and what they could read, as canonical JSON text.
 
-    `slice_size` counts the policies whose scope matched; `read` is the projected context the engine saw.
+    `slice_size` counts the policies whose scope matched; `read` is the projected context the engine saw; `entities` are those that
+    principal, action and resource are or are in.
     """
 
     policies: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
     slice_size: int = 0
     read: bytes = b"{}"
-    entities: tuple[EntityRef, ...] = ()
+    entities: tuple[str, ...] = ()
     steering: tuple[Steering, ...] = ()
     bundle: str = ""
 

@@ -210,7 +210,7 @@ def _basis(locus: Locus, facts: Facts, answer: EngineAnswer, read: bytes) -> Bas
         answer.errors,
         len(locus.slice.ids),
         read,
-        tuple(document.ref for document in locus.documents),
+        locus.names,
         facts.steering,
         facts.bundle.digest,
     )

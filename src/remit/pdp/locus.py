@@ -32,6 +32,7 @@ class Locus(msgspec.Struct, frozen=True):
     """
 
     slice: Slice
+    names: tuple[str, ...]
     documents: tuple[EntityDocument, ...]
     tool: CompiledTool | None
     tiers: tuple[Tier, Tier]
@@ -54,18 +55,16 @@ def locus_of(bundle: CompiledBundle, agent: Agent, request: EvaluationRequest) -
 def _find(bundle: CompiledBundle, agent: Agent, request: EvaluationRequest) -> Locus:
     principal = principal_document(agent)
     resource = resource_document(bundle, request)
+    above_principal, above_resource = ancestors(bundle, principal.parents), ancestors(bundle, resource.parents)
     slice_ = bundle.index.slice_for(
-        principal.ref,
-        frozenset(ancestors(bundle, principal.parents)),
-        request.action,
-        resource.ref,
-        frozenset(ancestors(bundle, resource.parents)),
+        principal.ref, frozenset(above_principal), request.action, resource.ref, frozenset(above_resource)
     )
     # The action is an entity too: what it is `in` are the groups above it.
     documents = (principal, resource, action_document(bundle, request.action))
     tiers = [tier_of(bundle, request.action, request.resource, label) for label in (PUBLIC_TRUSTED, _RESTRICTED)]
     return Locus(
         slice_,
+        tuple(str(ref) for ref in (principal.ref, *above_principal, resource.ref, *above_resource)),
         documents,
         bundle.tools.get(request.resource.id) if request.action == TOOL_CALL else None,
         (tiers[0], tiers[1]),

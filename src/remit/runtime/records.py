@@ -23,6 +23,7 @@ class SealedDecision(msgspec.Struct, frozen=True):
     read: msgspec.Raw
     message: str
     errors: tuple[str, ...] = ()
+    entities: tuple[str, ...] = ()
     steering: tuple[Steering, ...] = ()
 
 
@@ -34,7 +35,9 @@ def decision_record(inputs: Inputs, decision: Decision, session: Session | None,
     request, basis = inputs.request, decision.basis
     permit = isinstance(decision, Permit)
     canonical = request.arguments.canonical
-    sealed = SealedDecision(msgspec.Raw(canonical), msgspec.Raw(basis.read), decision.message, basis.errors, basis.steering)
+    sealed = SealedDecision(
+        msgspec.Raw(canonical), msgspec.Raw(basis.read), decision.message, basis.errors, basis.entities, basis.steering
+    )
     label = session.reached if session is not None else PUBLIC_TRUSTED
     body = DecisionMade(
         id=decision.id,

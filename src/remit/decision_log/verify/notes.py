@@ -15,6 +15,7 @@ LOG_KEY, WITNESS_KEY = 0x01, 0x04
 """Signature types: plain Ed25519, and the timestamped Ed25519 cosignature of a witness."""
 MAX_SECOND = 253_402_300_800
 """The year 10000."""
+MAX_SIZE = 2**63 - 1
 _SIZE = re.compile("0|[1-9][0-9]{0,18}")
 _SIGNATURE = re.compile("— ([^ ]+) ([A-Za-z0-9+/=]+)")
 
@@ -87,7 +88,8 @@ def read_note(raw: bytes) -> Note:
     if len(lines) != 3 or not block.endswith("\n"):
         raise Wrong("a checkpoint has three lines, a blank line, and signature lines to its end")
     origin, size, root = lines[0], lines[1], unbase64(lines[2])
-    if not is_name(origin) or not _SIZE.fullmatch(size) or root is None or len(root) != 32:
+    counted = _SIZE.fullmatch(size) is not None and int(size) <= MAX_SIZE
+    if not is_name(origin) or not counted or root is None or len(root) != 32:
         raise Wrong("a checkpoint says an origin, a size in decimal, and a root in Base64")
     return Note(text + "\n", origin, int(size), root, [_read_signature(line) for line in block[:-1].split("\n")])
 

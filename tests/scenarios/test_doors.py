@@ -1,0 +1,193 @@
+"""One scenario, every door: the same decision, the same obligations and the same entry."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import remit
+from remit.local import entering
+from remit.model.authorizer import Outcome, OutcomeStatus
+from remit.model.decision import Decision, Deny, Permit
+from remit.model.errors import RemitError
+from remit.model.identity import AgentStatus, Operator
+from remit.model.request import TOOL_CALL, EvaluationRequest
+from remit.model.task import Session, Task
+from remit.model.values import NO_ARGUMENTS, freeze
+from remit.pap.bundle import compile_bundle, to_document
+from remit.pap.cases import Case, CaseTask, Step
+from remit.pap.contents import Bundle
+from remit.pap.extend import extended
+from remit.pap.reading.cases import read_cases
+from remit.pap.reading.folder import read_bundle
+from remit.pap.running import BEGIN, run_case
+from remit.runtime import administration, sessions, tasks
+from remit.runtime.approvals import resolve
+from remit.runtime.tasks import Opening
+from tests.runtime.world import Clock, World
+
+ROOT = Path(__file__).resolve().parents[2]
+BUNDLES = {"baseline": ROOT / "src/remit/pap/baseline", "cases": ROOT / "tests/cases"}
+Ask = Callable[[World, Session | None, Case, Step], Decision]
+
+
+def _all() -> Iterator[Any]:
+    for name, folder in BUNDLES.items():
+        bundle = read_bundle(folder)
+        for case in read_cases(bundle):
+            if _same_everywhere(case.task):
+                yield pytest.param(bundle, case, id=f"{name}: {case.name}")
+
+
+def _same_everywhere(task: CaseTask | None) -> bool:
+    """A task that a person opened; what agents open begins with the label of a session that cases do not have."""
+    return task is None or (task.purpose_trusted and _same_everywhere(task.parent))
+
+
+ALL = list(_all())
+TOOLS_ONLY = [p for p in ALL if all(step.action == TOOL_CALL for step in p.values[1].steps)]
+
+
+def _facts(decision: Decision) -> tuple[object, ...]:
+    permit = isinstance(decision, Permit)
+    requestable = decision.requestable if isinstance(decision, Deny) else None
+    asked = tuple((o.type, o.argument) for o in decision.obligations) if permit else ()
+    return ("permit" if permit else "deny", decision.reason, decision.tier, requestable, sorted(decision.basis.policies), asked)
+
+
+def _through_evaluate(world: World, session: Session | None, case: Case, step: Step) -> Decision:
+    arguments, problem = NO_ARGUMENTS, ""
+    try:
+        arguments = freeze(step.arguments)
+    except RemitError as fault:
+        problem = fault.message
+    decision = world.embedded.evaluate(
+        EvaluationRequest(
+            case.agent.noun().ref,
+            step.action,
+            step.resource,
+            arguments,
+            session.task if session else None,
+            session.id if session else None,
+            definition=step.definition,
+            malformed=problem,
+        )
+    ).result()
+    if isinstance(decision, Permit):
+        assert world.embedded.may_act(decision.id)
+        status = OutcomeStatus.FAILED if step.fails else OutcomeStatus.SUCCEEDED
+        world.embedded.report(Outcome(decision.id, session.id if session else None, status, step.returns or step.fails or "")).result()
+    return decision
+
+
+def _through_guard(world: World, session: Session | None, case: Case, step: Step) -> Decision:
+    """The same as a function that an agent's code calls; the decision is read back from what the guard raised or the log."""
+
+    def tool(**_arguments: object) -> str:
+        if step.fails:
+            raise LookupError(step.fails)
+        return step.returns or ""
+
+    guarded = remit.guard(tool=step.resource.id)(tool)
+    seen: list[Decision] = []
+    evaluate = world.embedded.evaluate
+
+    class Listening:
+        """The authorizer of the door, heard by the test."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(world.embedded, name)
+
+        def evaluate(self, request: EvaluationRequest) -> Any:
+            answer = evaluate(request)
+
+            class Heard:
+                def result(self) -> Decision:
+                    seen.append(answer.result())
+                    return seen[-1]
+
+            return Heard()
+
+    from remit.pep.sdk.context import Working, current
+
+    agent = case.agent.noun().id
+    token = current.set(Working(Listening(), agent, session.task if session else None, session.id if session else None))
+    try:
+        guarded(**step.arguments)
+    except (remit.Denied, LookupError):
+        pass
+    finally:
+        current.reset(token)
+    return seen[-1]
+
+
+@contextmanager
+def _world(tmp_path: Path, bundle: Bundle, case: Case) -> Iterator[tuple[World, Clock, Session | None]]:
+    clock = Clock(BEGIN)
+    world = World(tmp_path / "store", clock)
+    try:
+        world.publish(extended(bundle, case.fixture))
+        agent = case.agent.noun()
+        world.runtime.view.refresh()
+        administration.change_agent(world.runtime, agent.id, lambda _known: _active(agent), Operator("ana", "os")).result()
+        session = None
+        if case.task is not None:
+            session = sessions.open_session(world.runtime, _open(world, case, case.task).id).result()
+        if agent.status is not AgentStatus.ACTIVE:
+            from msgspec.structs import replace
+
+            changed = replace(agent, version=2)
+            administration.change_agent(world.runtime, agent.id, lambda _known: changed, Operator("ana", "os")).result()
+        yield world, clock, session
+    finally:
+        world.close()
+
+
+def _active(agent: Any) -> Any:
+    from msgspec.structs import replace
+
+    return replace(agent, status=AgentStatus.ACTIVE)
+
+
+def _open(world: World, case: Case, task: CaseTask) -> Task:
+    parent = _open(world, case, task.parent).id if task.parent else None
+    opening = Opening(case.agent.id, task.purpose, task.on_behalf_of, task.type, task.scope, task.budgets, task.seconds, parent)
+    return tasks.open_task(world.runtime, opening, Operator(task.opener, "os")).result()
+
+
+def _play(tmp_path: Path, bundle: Bundle, case: Case, ask: Ask) -> None:
+    expected = run_case(compile_bundle(extended(bundle, case.fixture)), case)
+    assert expected.passed, expected.failures
+    with _world(tmp_path, bundle, case) as (world, clock, session):
+        answers: list[Decision] = []
+        for step in case.steps:
+            clock.forward(step.after)
+            answers.append(ask(world, session, case, step))
+            last = answers[-1]
+            if step.then is not None and isinstance(last, Deny):
+                assert last.approval is not None
+                resolve(world.runtime, last.approval, Operator(step.approver, "os"), True).result()
+                answers.append(ask(world, session, case, step))
+        assert [_facts(answer) for answer in answers] == [_facts(decision) for decision in expected.decisions]
+        written = [(entry.effect, entry.reason, sorted(entry.policies)) for entry in world.decisions()]
+        assert written == [(_facts(a)[0], a.reason.value, sorted(a.basis.policies)) for a in answers]
+        permits = [answer for answer in answers if isinstance(answer, Permit)]
+        assert len(world.outcomes()) == len(permits)
+
+
+@pytest.mark.parametrize(("bundle", "case"), ALL)
+def test_through_the_authorizer(tmp_path: Path, bundle: Bundle, case: Case) -> None:
+    _play(tmp_path, bundle, case, _through_evaluate)
+
+
+@pytest.mark.parametrize(("bundle", "case"), TOOLS_ONLY)
+def test_through_the_guard(tmp_path: Path, bundle: Bundle, case: Case) -> None:
+    _play(tmp_path, bundle, case, _through_guard)
+
+
+def test_there_are_scenarios() -> None:
+    assert len(ALL) >= 25
+    assert to_document(ALL[0].values[0])
+    assert entering.guard is remit.guard
