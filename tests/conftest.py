@@ -29,8 +29,10 @@ def open_store(tmp_path: Path, clock: Clock) -> Iterator[OpenStore]:
     """Opens the store `name` of this test (`again` as another process would: without publishing anything); closes all at the end."""
     opened: list[World] = []
 
-    def open_(name: str = "store", *, again: bool = False, bundle: Bundle | None = None, clock: Clock = clock) -> World:
-        world = World(tmp_path / name, clock)
+    def open_(
+        name: str = "store", *, again: bool = False, bundle: Bundle | None = None, clock: Clock = clock, lock_seconds: float = 2.0
+    ) -> World:
+        world = World(tmp_path / name, clock, lock_seconds)
         opened.append(world)
         if not again:
             world.publish(bundle or small_bundle())

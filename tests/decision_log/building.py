@@ -115,6 +115,7 @@ def export_bytes(lines: Sequence[bytes], note: str | None = None, key: str | Non
 
 
 def write(path: Path, content: bytes) -> Path:
-    """Write a file and return its path."""
+    """Write a file anew and return its path."""
+    path.unlink(missing_ok=True)  # ext4 flushes a file that is truncated and written again
     path.write_bytes(content)
     return path

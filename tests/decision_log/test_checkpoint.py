@@ -146,7 +146,9 @@ def test_unknown_signatures_are_passed_over_but_ours_must_verify() -> None:
     stranger = signature(private_key(2), CHECKPOINT.text, "example.com/witness")
     impostor = signature(private_key(2), CHECKPOINT.text, ORIGIN)
     assert verify_checkpoint(note + stranger + impostor, verifier()) == CHECKPOINT
-    assert verify_checkpoint(f"{CHECKPOINT.text}\n{stranger}{signature(private_key(), CHECKPOINT.text)}", verifier()) == CHECKPOINT
+    assert (
+        verify_checkpoint(f"{CHECKPOINT.text}\n{stranger}{signature(private_key(), CHECKPOINT.text)}", verifier()) == CHECKPOINT
+    )
     assert refusal(f"{CHECKPOINT.text}\n{stranger}{impostor}") is ErrorKind.REFUSED
     assert refusal(note + signature(private_key(), "another text\n")) is ErrorKind.REFUSED
     assert refusal(note.replace("\n7\n", "\n8\n")) is ErrorKind.REFUSED

@@ -190,3 +190,10 @@ def test_no_earlier_state_beyond_the_log(first: int, size: int) -> None:
 def test_a_shorter_log_is_never_consistent_with_a_longer_one_seen_before() -> None:
     assert not verify_consistency(5, bytes.fromhex(CT_ROOTS[5]), 4, bytes.fromhex(CT_ROOTS[4]), [])
     assert not verify_consistency(5, bytes.fromhex(CT_ROOTS[5]), 0, EMPTY_ROOT, [])
+
+
+def test_a_proof_that_ends_below_the_root_proves_nothing() -> None:
+    roots = [bytes.fromhex(root) for root in CT_ROOTS]
+    proof = consistency_proof(among(CT_LEAVES), 1, 2)
+    assert verify_consistency(1, roots[1], 2, roots[2], proof)
+    assert not verify_consistency(1, roots[1], 3, roots[2], proof)

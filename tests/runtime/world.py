@@ -1,14 +1,18 @@
 """A small world to test in: a clock that is set by hand, a bundle of a few tools, and stores that are opened and closed."""
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from remit.decision_log.encoding import decode
 from remit.decision_log.entry import BundlePublished, DecisionMade, Entry, OutcomeSeen
+from remit.decision_log.verify import Report, verify_export
 from remit.inventory.agents import registered
 from remit.local import entering
 from remit.local.config import Settings
 from remit.local.wiring import Embedded
+from remit.model.authorizer import Outcome, OutcomeStatus
 from remit.model.decision import Decision, Deny, Permit, Reason
 from remit.model.identity import EntityRef, Operator
 from remit.model.request import TOOL_CALL, EvaluationRequest
@@ -103,9 +107,9 @@ class Clock:
 class World:
     """One opened store with an agent, as a door and its operator see it."""
 
-    def __init__(self, home: Path, clock: Callable[[], int]) -> None:
+    def __init__(self, home: Path, clock: Callable[[], int], lock_seconds: float = 2.0) -> None:
         self.home = home
-        self.embedded = Embedded(home, Settings(lock_seconds=2.0), clock)
+        self.embedded = Embedded(home, Settings(lock_seconds=lock_seconds), clock)
         self.runtime = self.embedded.runtime
         self.store = self.embedded.store
 
@@ -128,14 +132,23 @@ class World:
         """A session of a task, of a new one if none is given."""
         return sessions.open_session(self.runtime, (task or self.open_task(**opening)).id).result()
 
-    def ask(self, session: Session | None, tool: str, arguments: Mapping[str, Any] | None = None, **request: Any) -> Decision:
+    def ask(self, session: Session | None, tool: str, arguments: Mapping[str, Any] | None = None, /, **request: Any) -> Decision:
         """Evaluate one call, durably."""
         return self.embedded.evaluate(asked(session, tool, arguments, **request)).result()
 
+    def perform(self, session: Session, tool: str, content: str | None, arguments: Mapping[str, Any] | None = None) -> Permit:
+        """A call that is permitted, made, and returns `content`."""
+        given = permit(self.ask(session, tool, arguments))
+        assert self.embedded.may_act(given.id)
+        self.report(given, session, OutcomeStatus.SUCCEEDED, content)
+        return given
+
+    def report(self, given: Permit, session: Session | None, status: OutcomeStatus, content: str | None = None) -> None:
+        """Report an outcome."""
+        self.embedded.report(Outcome(given.id, session.id if session else None, status, content)).result()
+
     def entries(self) -> list[Entry]:
         """The whole log."""
-        from remit.decision_log.encoding import decode
-
         return [decode(index, line) for index, line in enumerate(self.store.log.lines())]
 
     def decisions(self) -> list[DecisionMade]:
@@ -146,10 +159,16 @@ class World:
         """The outcomes of the log, in order."""
         return [entry.body for entry in self.entries() if isinstance(entry.body, OutcomeSeen)]
 
+    def verified(self) -> Report:
+        """Export the log and have a stranger verify it; fails where it does not."""
+        export = self.home / f"log-{len(list(self.home.iterdir()))}.export"
+        self.embedded.head.export(export, overwrite=False)
+        report = verify_export(export, self.embedded.head.vkey)
+        assert report.verified, report.to_text()
+        return report
+
     def enter_default(self) -> None:
         """Make this the store that `remit.guard` and `remit.task` find (REMIT_HOME must name its folder)."""
-        import os
-
         entering._opened[os.getpid(), str(self.home)] = self.embedded
 
     def close(self) -> None:
@@ -158,7 +177,7 @@ class World:
 
 
 def asked(
-    session: Session | None, tool: str, arguments: Mapping[str, Any] | None = None, **request: Any
+    session: Session | None, tool: str, arguments: Mapping[str, Any] | None = None, /, **request: Any
 ) -> EvaluationRequest:
     """A request of the agent to call a tool; any part of it can be given as something else."""
     parts: dict[str, Any] = {

@@ -6,7 +6,7 @@ import typer
 
 from remit import __version__
 from remit.cli import output
-from remit.model.errors import RemitError
+from remit.model.errors import RemitError, malformed
 
 app = typer.Typer(
     name="remit",
@@ -40,6 +40,7 @@ def main() -> None:
 
     verbs.register(app)
     try:
+        _check_arguments()
         app()
     except RemitError as error:
         sys.exit(output.fail(error))
@@ -48,6 +49,13 @@ def main() -> None:
     except KeyboardInterrupt:
         output.err.print("interrupted")
         sys.exit(130)
+
+
+def _check_arguments() -> None:
+    try:
+        "".join(sys.argv).encode()
+    except UnicodeEncodeError:
+        raise malformed("an argument is no valid UTF-8: correct it") from None
 
 
 if __name__ == "__main__":

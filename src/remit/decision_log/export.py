@@ -18,6 +18,7 @@ from remit.model.errors import conflict, corrupt, malformed, refused, unavailabl
 from remit.model.signing import VerificationKey
 
 HEADER = "remit-log-export/1"
+BUFFER = 1024 * 1024
 _NO_HARD_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EACCES})
 
 
@@ -75,8 +76,7 @@ def _write_lines(file: BinaryIO, lines: Iterable[bytes], checkpoint: Checkpoint)
         if not line or b"\n" in line:
             raise malformed(f"entry {frontier.size} is empty or has a newline in it: verify the log")
         frontier.append(leaf_hash(line))
-        file.write(line)
-        file.write(b"\n")
+        file.write(line + b"\n")
     if frontier.size != checkpoint.size:
         raise corrupt(f"the checkpoint is of {checkpoint.size} entries, {frontier.size} were read: export them to its size")
     if frontier.root() != checkpoint.root:
@@ -89,7 +89,7 @@ def _new_file(path: Path, overwrite: bool) -> Iterator[BinaryIO]:
     partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        with open(descriptor, "wb") as file:
+        with open(descriptor, "wb", BUFFER) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -9,6 +9,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from remit.model.errors import corrupt
+from remit.model.identity import random_bytes
 
 NONCE_BYTES = 12
 
@@ -34,7 +35,7 @@ class SealKey:
 
     def seal_raw(self, plain: bytes, about: str) -> bytes:
         """Encrypt, bound to the id of what it is about; nonce and ciphertext."""
-        nonce = os.urandom(NONCE_BYTES)
+        nonce = random_bytes(NONCE_BYTES)
         return nonce + self._encrypt(nonce, plain, about.encode())
 
     def open(self, sealed: str | bytes, about: str) -> bytes:

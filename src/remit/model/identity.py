@@ -1,6 +1,7 @@
 """Who acts and what things are called: ids, entity references, agents and operators."""
 
 import os
+import threading
 from enum import StrEnum
 from typing import NewType
 
@@ -14,9 +15,35 @@ ApprovalId = NewType("ApprovalId", str)
 BundleDigest = NewType("BundleDigest", str)
 
 
+class _Randomness:
+    """Random bytes of the operating system, fetched a page at a time: each fetch gives other threads a turn."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.drop()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self.drop)  # a child must never repeat its parent's
+
+    def drop(self) -> None:
+        self._page, self._next = b"", 0
+        self._lock = threading.Lock()
+
+    def take(self, count: int) -> bytes:
+        with self._lock:
+            if self._next + count > len(self._page):
+                self._page, self._next = os.urandom(4096), 0
+            start = self._next
+            self._next = start + count
+            return self._page[start : self._next]
+
+
+random_bytes = _Randomness().take
+"""So many random bytes, never given twice. At most 4096 at a time."""
+
+
 def new_id(prefix: str, now: int) -> str:
     """A sortable unique id: `prefix_`, the 48-bit millisecond of `now` (µs) and 80 random bits, in 32 hex digits."""
-    return f"{prefix}_{now // 1000 & 0xFFFFFFFFFFFF:012x}{os.urandom(10).hex()}"
+    return f"{prefix}_{now // 1000 & 0xFFFFFFFFFFFF:012x}{random_bytes(10).hex()}"
 
 
 class EntityRef(msgspec.Struct, frozen=True, order=True):

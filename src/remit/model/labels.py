@@ -51,7 +51,9 @@ class Label(msgspec.Struct, frozen=True):
         return Label(level, sources)
 
     def within(self, other: "Label") -> bool:
-        """Whether this label is no higher than `other` in either dimension."""
+        """Whether this label is no higher than `other` in either dimension; never, once it has sources that it cannot name."""
+        if MORE in self.sources:
+            return False
         return _RANK[self.confidentiality] <= _RANK[other.confidentiality] and set(self.sources) <= set(other.sources)
 
 

@@ -5,7 +5,7 @@ from enum import StrEnum
 import msgspec
 
 from remit.model.identity import EntityRef, SessionId, TaskId
-from remit.model.values import Arguments
+from remit.model.values import NO_ARGUMENTS, Arguments
 
 
 class Tier(StrEnum):
@@ -36,6 +36,21 @@ ACTIONS = (TOOL_CALL, FILE_READ, FILE_WRITE, FILE_DELETE, NET_REQUEST, MODEL_INV
 """The actions every bundle knows; a bundle's schema may define any others."""
 
 
+RESOURCE_TYPES = {
+    TOOL_CALL: "Tool",
+    FILE_READ: "File",
+    FILE_WRITE: "File",
+    FILE_DELETE: "File",
+    NET_REQUEST: "Host",
+    MODEL_INVOKE: "Model",
+    AGENT_DELEGATE: "Agent",
+}
+"""The one type of resource that each of these actions is asked for on."""
+
+MAX_NAME = 4096
+"""A longer name in a request is cut for the record, and the request denied."""
+
+
 class EvaluationRequest(msgspec.Struct, frozen=True):
     """May `subject` perform `action` on `resource` with these arguments, now?
 
@@ -54,3 +69,47 @@ class EvaluationRequest(msgspec.Struct, frozen=True):
     upstream: str = ""
     definition: str = ""
     malformed: str = ""
+
+
+def readable(request: EvaluationRequest) -> EvaluationRequest:
+    """The request itself; or, where a name in it is no valid Unicode or too long, one with that shown in ASCII, marked malformed."""
+    names = (
+        request.subject.type,
+        request.subject.id,
+        request.action,
+        request.resource.type,
+        request.resource.id,
+        request.task or "",
+        request.session or "",
+        request.upstream,
+        request.definition,
+    )
+    together = "".join(names)
+    if len(together) <= MAX_NAME and len(request.malformed) <= MAX_NAME and _encodable(together + request.malformed):
+        return request
+    return EvaluationRequest(
+        EntityRef(_shown(request.subject.type), _shown(request.subject.id)),
+        _shown(request.action),
+        EntityRef(_shown(request.resource.type), _shown(request.resource.id)),
+        NO_ARGUMENTS,
+        TaskId(_shown(request.task)) if request.task else None,
+        SessionId(_shown(request.session)) if request.session else None,
+        _shown(request.upstream),
+        _shown(request.definition),
+        _shown(request.malformed) or f"a name in the request is no valid Unicode, or they are longer than {MAX_NAME} characters in all",
+    )
+
+
+def _encodable(text: str) -> bool:
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _shown(name: str) -> str:
+    shown = name if _encodable(name) else ascii(name)[1:-1]
+    return shown if len(shown) <= MAX_NAME else f"{shown[:256]}… ({len(name)} characters)"

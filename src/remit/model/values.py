@@ -150,7 +150,9 @@ def read_json(text: bytes | str) -> Any:
     Raises `RemitError` (malformed) saying which.
     """
     try:
-        value = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+        if isinstance(text, bytes):
+            text = text.decode("utf-8")
+        value = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_float=_finite)
         _encode(value)
     except RemitError:
         raise
@@ -168,6 +170,13 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise malformed(f"JSON has the name `{name}` twice in one object: keep one")
         read[name] = value
     return read
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise malformed(f"JSON has the number `{text[:40]}`, which is beyond what a double can hold: send it as text")
+    return number
 
 
 def _no_constant(name: str) -> Any:

@@ -22,9 +22,8 @@ _encode = msgspec.json.Encoder(order="sorted").encode
 
 
 class _Document(msgspec.Struct, frozen=True):
-    """`check` is the SHA-256 of `bundle`, in hex: it finds accidents, not forgers (who can write the store can publish)."""
+    """`check` finds accidents, not forgers: whoever can write the store can publish."""
 
-    remit: str
     analysis: int
     check: str
     bundle: msgspec.Raw
@@ -41,7 +40,11 @@ class _Files(msgspec.Struct, frozen=True):
 def to_document(bundle: Bundle) -> bytes:
     """The one canonical document that a store keeps: the files, and what was derived from them."""
     body = _encode(bundle)
-    return _encode(_Document("bundle", ANALYSIS, hashlib.sha256(body).hexdigest(), msgspec.Raw(body)))
+    return _encode(_Document(ANALYSIS, _check(ANALYSIS, body), msgspec.Raw(body)))
+
+
+def _check(analysis: int, body: bytes | msgspec.Raw) -> str:
+    return hashlib.sha256(b"remit bundle document %d\n" % analysis + bytes(body)).hexdigest()
 
 
 def from_document(document: bytes) -> Bundle:
@@ -49,13 +52,10 @@ def from_document(document: bytes) -> Bundle:
     # INVARIANT (fail closed): a document that is not exactly what was published is no bundle.
     try:
         outer = _decode_document(document)
-        intact = hashlib.sha256(outer.bundle).hexdigest() == outer.check
-        if not intact or outer.remit != "bundle":
+        if _check(outer.analysis, outer.bundle) != outer.check:
             raise corrupt("the stored bundle is not what was published: publish it again")
-        if outer.analysis != ANALYSIS:
-            return _read_anew(outer.bundle)
-        bundle = _decode_bundle(outer.bundle)
-    except msgspec.MsgspecError as error:
+        bundle = _decode_bundle(outer.bundle) if outer.analysis == ANALYSIS else _read_anew(outer.bundle)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise corrupt(f"the stored bundle cannot be read ({error}): publish it again") from None
     if digest_of(bundle.files) != bundle.digest:
         raise corrupt(f"the stored bundle does not have the digest `{bundle.digest}`: publish it again")

@@ -1,6 +1,6 @@
 """Policy cases: what an agent does step by step, and what must be decided; nouns that every door can run."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any
 
@@ -8,16 +8,7 @@ import msgspec
 
 from remit.model.decision import ApproverRule, Decision, Deny, Permit, Reason
 from remit.model.identity import Agent, AgentId, AgentStatus, EntityRef
-from remit.model.request import (
-    AGENT_DELEGATE,
-    FILE_DELETE,
-    FILE_READ,
-    FILE_WRITE,
-    MODEL_INVOKE,
-    NET_REQUEST,
-    TOOL_CALL,
-    Tier,
-)
+from remit.model.request import Tier
 from remit.model.task import Budgets, Scope
 from remit.model.tool import Tool
 from remit.pdp.compiled import ResourceClass
@@ -28,18 +19,6 @@ class Verdict(StrEnum):
 
     PERMIT = "permit"
     DENY = "deny"
-
-
-TYPE_OF_ACTION: Mapping[str, str] = {
-    TOOL_CALL: "Tool",
-    FILE_READ: "File",
-    FILE_WRITE: "File",
-    FILE_DELETE: "File",
-    NET_REQUEST: "Host",
-    MODEL_INVOKE: "Model",
-    AGENT_DELEGATE: "Agent",
-}
-"""The type of a resource that a step names by its id alone."""
 
 
 class CaseAgent(msgspec.Struct, frozen=True):

@@ -88,7 +88,7 @@ def rollback(store: BundleStore, now: int, operator: Operator, to: str | None = 
         raise conflict(f"bundle `{digest}` is active already")
     document = store.document(digest)
     if document is None:
-        raise not_found(f"no bundle with the digest `{digest}` was published: see `remit policy history`")
+        raise not_found(f"no bundle with the digest `{digest}` was published: see `remit policy show --history`")
     bundle = from_document(document)
     if bundle.digest != digest:
         raise corrupt(f"the stored bundle `{digest}` is another one: publish it again from its folder")

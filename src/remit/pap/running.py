@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 import msgspec
+from msgspec.structs import replace
 
 from remit.model.clock import SECOND
 from remit.model.decision import Decision, Deny, Permit
@@ -20,11 +21,13 @@ from remit.pdp.compiled import CompiledBundle, TaskType
 from remit.pdp.decide import decide
 from remit.pdp.effects import session_after_outcome
 from remit.pdp.inputs import Decided, Grant, Inputs
-from remit.pdp.provenance import Observed, Seen, normalise
+from remit.pdp.memo import Memo
+from remit.pdp.provenance import Observed, seen
 
 BEGIN = 1_767_225_600 * SECOND
 """Cases begin at 2026-01-01T00:00:00Z."""
 DEFAULT_SECONDS = 3600
+LOCI = 256
 
 
 class CaseResult(msgspec.Struct, frozen=True):
@@ -52,7 +55,8 @@ def run_cases(bundle: Bundle, cases: Iterable[Case]) -> Iterator[CaseResult]:
 
 def run_case(bundle: CompiledBundle, case: Case) -> CaseResult:
     """Run one case from the beginning; it stops at the first step that is not as expected."""
-    run = _Run(bundle, case)
+    # What a bundle remembers of an agent goes by id and version; agents of two cases may share both and still differ.
+    run = _Run(replace(bundle, loci=Memo(LOCI)), case)
     for step in case.steps:
         failures = run.step(step)
         if failures:
@@ -90,37 +94,39 @@ class _Run:
         decided = self._ask(step, _grant(decided.decision, step.approver, label))
         return compared(step, step.then, decided.decision) or self._act(step, decided)
 
-    def _ask(self, step: Step, grant: Grant | None) -> Decided:
-        task = self._chain[0].task.id if self._chain else None
-        session = self._session.id if self._session else None
+    def _request(self, step: Step) -> EvaluationRequest:
         arguments, problem = NO_ARGUMENTS, ""
         try:
             arguments = freeze(step.arguments)
         except RemitError as fault:
             problem = fault.message
-        request = EvaluationRequest(
+        return EvaluationRequest(
             self._agent.ref,
             step.action,
             step.resource,
             arguments,
-            task,
-            session,
+            self._chain[0].task.id if self._chain else None,
+            self._session.id if self._session else None,
             definition=step.definition,
             malformed=problem,
         )
-        decided = decide(
-            Inputs(
-                self._bundle,
-                request,
-                self._agent,
-                self._now,
-                DecisionId(f"dec_{len(self.decisions) + 1}"),
-                self._chain,
-                session=self._session,
-                grant=grant,
-                observed=self._observed,
-            )
+
+    def _ask(self, step: Step, grant: Grant | None) -> Decided:
+        inputs = Inputs(
+            self._bundle,
+            self._request(step),
+            self._agent,
+            self._now,
+            DecisionId(f"dec_{len(self.decisions) + 1}"),
+            self._chain,
+            session=self._session,
+            observed=self._observed,
         )
+        decided = decide(inputs)
+        if grant is not None and isinstance(decided.decision, Deny) and decided.decision.requestable:
+            lifted = decide(replace(inputs, grant=grant))
+            # An approval that does not lift the denial changes nothing: the denial is what it is without.
+            decided = lifted if isinstance(lifted.decision, Permit) else decided
         self.decisions.append(decided.decision)
         self._session = decided.effects.session or self._session
         self._chain = decided.effects.tasks or self._chain
@@ -134,8 +140,8 @@ class _Run:
             touched = worst if content else PUBLIC_TRUSTED
             self._session = session_after_outcome(self._session, decided.decision.id, touched, self._now)
             if content:
-                seen = Seen(step.resource.id, worst.untrusted, normalise(content))
-                self._observed = Observed((*self._observed.outputs, seen))
+                output = seen(step.resource.id, worst.untrusted, content)
+                self._observed = Observed((*self._observed.outputs, output))
         return []
 
 
@@ -156,7 +162,7 @@ def _chain(bundle: CompiledBundle, case: Case) -> Iterator[TaskState]:
                 agent=case.agent.noun().id,
                 purpose=link.purpose,
                 opener=link.opener,
-                on_behalf_of=link.on_behalf_of,
+                on_behalf_of=links[-1].on_behalf_of,
                 opened=BEGIN,
                 expires=BEGIN + seconds * SECOND,
                 type=link.type,
@@ -179,11 +185,11 @@ def _scope(asked: Scope, kind: Scope) -> Scope:
 
 
 def _budgets(asked: Budgets, kind: Budgets) -> Budgets:
-    return Budgets(
-        kind.calls if asked.calls is None else asked.calls,
-        {**kind.tools, **asked.tools},
-        {**kind.amounts, **asked.amounts},
-    )
+    """The smaller of each."""
+    calls = [bound for bound in (asked.calls, kind.calls) if bound is not None]
+    tools = {name: min(bound, kind.tools.get(name, bound)) for name, bound in asked.tools.items()}
+    amounts = {key: min(bound, kind.amounts.get(key, bound)) for key, bound in asked.amounts.items()}
+    return Budgets(min(calls, default=None), {**kind.tools, **tools}, {**kind.amounts, **amounts})
 
 
 def _grant(deny: Deny, approver: str, label: Label) -> Grant:

@@ -1,13 +1,15 @@
 """`check`: everything that can be known to go wrong before a bundle decides anything."""
 
 import os
+from collections.abc import Iterable, Iterator
 
+from remit.pap.cases import Case
 from remit.pap.checks.catalogue import catalogue_problems
 from remit.pap.checks.context import Checking
 from remit.pap.checks.policies import policy_problems
 from remit.pap.checks.types import type_problems
 from remit.pap.contents import Bundle
-from remit.pap.problems import BundleError, Problem, in_order
+from remit.pap.problems import BundleError, Problem, did_you_mean, error, in_order
 from remit.pap.reading.cases import read_cases
 from remit.pap.reading.folder import read_bundle
 
@@ -21,10 +23,22 @@ def check(bundle: Bundle) -> tuple[Problem, ...]:
         *type_problems(bundle, checking.matches),
     ]
     try:
-        read_cases(bundle)
+        problems.extend(_task_types(checking, read_cases(bundle)))
     except BundleError as fault:
         problems.extend(fault.problems)
     return in_order(problems)
+
+
+def _task_types(checking: Checking, cases: Iterable[Case]) -> Iterator[Problem]:
+    """Cases whose task is of a type that there is not."""
+    known = checking.compiled.task_types
+    for case in cases:
+        task = case.task
+        while task is not None:
+            if task.type and task.type not in known:
+                message = f"case `{case.name}` has a task of type `{task.type}`, which there is not"
+                yield error((case.file, case.line), "unknown-task-type", message, did_you_mean(task.type, known))
+            task = task.parent
 
 
 def check_folder(folder: str | os.PathLike[str]) -> tuple[Problem, ...]:

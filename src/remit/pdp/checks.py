@@ -5,13 +5,13 @@ from fnmatch import fnmatchcase
 from remit.model.decision import Reason
 from remit.model.identity import AgentStatus
 from remit.model.labels import Confidentiality
-from remit.model.request import AGENT_DELEGATE, TOOL_CALL
+from remit.model.request import AGENT_DELEGATE, RESOURCE_TYPES, TOOL_CALL
 from remit.model.task import Scope, TaskState, TaskStatus
 from remit.model.tool import UNANNOTATED, ToolEffect
 from remit.pdp.compiled import CompiledBundle, CompiledTool
+from remit.pdp.destinations import destinations, known, leaves
 from remit.pdp.effects import NotAnAmount, exceeded, spend
 from remit.pdp.inputs import Inputs
-from remit.pdp.provenance import known_destination, leaves, normalise
 
 CLOCK_TOLERANCE = 1_000_000
 """A clock may be set back by a second (µs), as time services do; more denies."""
@@ -36,40 +36,55 @@ def check_agent(inputs: Inputs) -> None:
 
 
 def check_action(inputs: Inputs, bundle: CompiledBundle) -> None:
-    """The action is one that the bundle knows."""
+    """The action is one that the bundle knows, asked for on the type of resource it is for."""
+    expected = RESOURCE_TYPES.get(inputs.request.action)
+    if expected is not None and inputs.request.resource.type != expected:
+        # Another type would slip past policies that name the right one.
+        message = f"`{inputs.request.action}` is asked for on a {expected}, not a {inputs.request.resource.type}"
+        raise Refusal(Reason.MALFORMED_REQUEST, message)
     if inputs.request.action not in bundle.actions:
         raise Refusal(Reason.UNKNOWN_ACTION, f"action `{inputs.request.action}` is not defined: add it to the bundle's schema")
 
 
 def check_clock(inputs: Inputs) -> None:
-    """Time has not gone backwards since this session or its task last moved."""
-    latest = max([inputs.session.seen if inputs.session else 0, *(state.task.opened for state in inputs.chain)])
+    """Time has not gone backwards since anything was last decided here, or this session or its task moved."""
+    seen = inputs.session.seen if inputs.session else 0
+    latest = max([inputs.latest, seen, *(state.task.opened for state in inputs.chain)])
     if inputs.now + CLOCK_TOLERANCE < latest:
         behind = (latest - inputs.now) / 1_000_000
         raise Refusal(Reason.CLOCK_BACKWARDS, f"the clock is {behind:.1f} s behind the last decision: set it right")
 
 
 def check_task(inputs: Inputs, bundle: CompiledBundle) -> None:
-    """There is a task, it and all it was delegated from still stand, and it is this agent's."""
+    """There is a task, it and all it was delegated from still stand, and it and the session are this agent's."""
     request = inputs.request
-    if not inputs.chain and request.task is None:
-        if bundle.needs_task(request.action, request.resource):
-            raise Refusal(Reason.TASK_REQUIRED, "this needs a task: open one with `remit.task(…)` or `remit task open`")
-        return
-    if not inputs.chain:
+    if not inputs.chain and request.task is not None:
         raise Refusal(Reason.TASK_UNKNOWN, f"task `{request.task}` does not exist in this store")
     # INVARIANT (delegation only narrows): a link that cannot be verified denies.
     if not inputs.complete:
         raise Refusal(Reason.DELEGATION_BROKEN, "a task this one was delegated from cannot be found")
-    if inputs.chain[0].task.agent != request.subject.id:
+    if inputs.chain and inputs.chain[0].task.agent != request.subject.id:
         raise Refusal(Reason.TASK_OF_ANOTHER, f"task `{request.task}` was given to another agent")
-    if inputs.session is None or inputs.session.task != request.task or inputs.session.agent != request.subject.id:
+    if (inputs.chain or request.session is not None) and not owns_session(inputs):
         raise Refusal(Reason.SESSION_UNKNOWN, "the session does not belong to this task: enter the task again")
     for state in inputs.chain:
         if state.task.status is not TaskStatus.OPEN:
             raise Refusal(Reason.TASK_CLOSED, f"task `{state.task.id}` is closed: ask for a new one")
         if inputs.now >= state.task.expires:
             raise Refusal(Reason.TASK_EXPIRED, f"task `{state.task.id}` has expired: ask for a new one")
+    if not inputs.chain and bundle.needs_task(request.action, request.resource):
+        raise Refusal(Reason.TASK_REQUIRED, "this needs a task: open one with `remit.task(…)` or `remit task open`")
+
+
+def owns_session(inputs: Inputs) -> bool:
+    """Whether the session that the request names is this agent's, in this task."""
+    session, request = inputs.session, inputs.request
+    return (
+        session is not None
+        and request.subject.type == "Agent"
+        and session.agent == request.subject.id
+        and session.task == request.task
+    )
 
 
 def check_arguments(inputs: Inputs, tool: CompiledTool | None) -> None:
@@ -132,12 +147,9 @@ def _undeclared_destination(inputs: Inputs, tool: CompiledTool | None, scope: Sc
     annotations = tool.tool.annotations if tool else UNANNOTATED
     if scope.destinations is None or annotations.effect is ToolEffect.READ:
         return None
-    values = inputs.request.arguments.values
-    names = annotations.destinations if annotations.complete else tuple(values)
-    for name in names:
-        for part in leaves(values.get(name)):
-            wanted = normalise(part)
-            if wanted and not known_destination(wanted, scope.destinations):
+    for _name, values in destinations(inputs.request, tool):
+        for part in (part for value in values for part in leaves(value)):
+            if part.strip() and not known(part, scope.destinations):
                 return part
     return None
 

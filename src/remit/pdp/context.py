@@ -1,20 +1,21 @@
 """The context a slice of policies can read, and nothing beyond it, in Cedar's JSON form."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from remit.model.decision import Steering
 from remit.model.labels import Label
-from remit.model.request import TOOL_CALL, EvaluationRequest, Tier
+from remit.model.request import EvaluationRequest, Tier
 from remit.model.task import Session, TaskState
-from remit.model.tool import UNANNOTATED, ToolEffect
 from remit.pdp.arguments import ANY, MAX_LONG, MIN_LONG, UNTYPED, ArgumentType, Unrepresentable, to_cedar
 from remit.pdp.compiled import CompiledBundle, CompiledTool
+from remit.pdp.destinations import destinations, exact
 from remit.pdp.inputs import Inputs
-from remit.pdp.provenance import INTENDED, KNOWN, STEERED, TRUSTED, UNKNOWN, normalise, trace
+from remit.pdp.provenance import INTENDED, KNOWN, STEERED, TRUSTED, UNKNOWN, trace
 from remit.pdp.reads import Node, project
 
 _encode = msgspec.json.Encoder().encode
@@ -150,40 +151,12 @@ def steering_of(bundle: CompiledBundle, inputs: Inputs, tool: CompiledTool | Non
 
     A tool without complete annotations has only such arguments; a resource that is no tool is its own destination.
     """
-    request, observed = inputs.request, inputs.observed
-    names = _authority_bearing(request, tool)
-    if not names:
+    found = destinations(inputs.request, tool)
+    if not found:
         return ()
-    intent = " \n ".join(normalise(state.task.purpose) for state in inputs.chain if state.task.purpose_trusted)
-    if request.action != TOOL_CALL:
-        return (trace("resource", request.resource.id, intent, bundle.directory, observed),)
-    found = []
-    for name in names:
-        value = _lookup(request.arguments.values, name)
-        if value is not None:
-            found.append(trace(name, value, intent, bundle.directory, observed))
-    return tuple(found)
-
-
-def _authority_bearing(request: EvaluationRequest, tool: CompiledTool | None) -> Sequence[str]:
-    if request.action != TOOL_CALL:
-        return ("resource",)
-    annotations = tool.tool.annotations if tool else UNANNOTATED
-    names = annotations.destinations
-    if not annotations.complete or (not names and annotations.effect is not ToolEffect.READ):
-        return [name for name in request.arguments.values if name not in annotations.content]
-    return names
-
-
-def _lookup(values: Mapping[str, Any], path: str) -> Any:
-    if path in values:
-        return values[path]
-    here: Any = values
-    for part in path.split("."):
-        if isinstance(here, list):
-            here = [item.get(part) for item in here if isinstance(item, dict)]
-        elif isinstance(here, dict):
-            here = here.get(part)
-        else:
-            return None
-    return here
+    observed = inputs.observed
+    if inputs.session is not None and any(label.untrusted for label in inputs.session.pending.values()):
+        # What an untrusted call under way has returned so far is not yet known: any value may be from there.
+        observed = replace(observed, overflow=True)
+    intent = " \n ".join(exact(state.task.purpose) for state in inputs.chain if state.task.purpose_trusted)
+    return tuple(trace(name, values, intent, bundle.directory, observed) for name, values in found)

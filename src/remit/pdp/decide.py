@@ -15,10 +15,9 @@ from remit.model.decision import (
 )
 from remit.model.errors import RemitError
 from remit.model.identity import EntityRef
-from remit.model.labels import PUBLIC_TRUSTED
+from remit.model.labels import PUBLIC_TRUSTED, Label
 from remit.model.request import Tier
 from remit.model.task import TaskState
-from remit.model.tool import Tool
 from remit.pdp import checks
 from remit.pdp.arguments import Unrepresentable
 from remit.pdp.cedar import EngineAnswer
@@ -30,6 +29,7 @@ from remit.pdp.entities import check_resource
 from remit.pdp.inputs import PERMIT_MICROSECONDS, Decided, Grant, Inputs
 from remit.pdp.locus import Locus, evaluate, locus_of
 from remit.pdp.obligations import UnknownObligation, approver_rule, obligations_of
+from remit.pdp.tier import output_label
 
 SHADOWED = frozenset(
     {
@@ -113,13 +113,12 @@ def _permitted(
         return _shadowed(inputs, Deny(inputs.decision, Reason.UNKNOWN_OBLIGATION, message, facts.tier, basis=basis))
     granted = inputs.grant.id if inputs.grant and facts.approver is not None else None
     permit = Permit(inputs.decision, facts.tier, inputs.now + PERMIT_MICROSECONDS, obligations, basis=basis, approval=granted)
-    return Decided(permit, _permit_effects(inputs, spent, locus, permit))
+    return Decided(permit, _permit_effects(inputs, spent, locus.worst, permit))
 
 
-def _permit_effects(inputs: Inputs, spent: tuple[TaskState, ...], locus: Locus | None, permit: Permit) -> Effects:
+def _permit_effects(inputs: Inputs, spent: tuple[TaskState, ...], worst: Label, permit: Permit) -> Effects:
     if inputs.session is None:
-        return Effects(approval_used=permit.approval)
-    worst = (locus.tool.tool if locus and locus.tool else Tool(inputs.request.resource.id)).output_label
+        return Effects(approval_used=permit.approval, worst=worst)
     session = session_after_permit(inputs.session, permit.id, inputs.request, worst, inputs.now)
     return Effects(session, spent, permit.approval, worst)
 
@@ -198,9 +197,10 @@ def _shadowed(inputs: Inputs, deny: Deny) -> Decided:
             basis=deny.basis,
             enforced=False,
         )
-        return Decided(permit, _permit_effects(inputs, (), None, permit))
-    if session is None or deny.reason in (Reason.CLOCK_BACKWARDS, Reason.SESSION_UNKNOWN, Reason.TASK_OF_ANOTHER):
-        return Decided(deny, Effects())
+        worst = output_label(inputs.bundle, inputs.request.action, inputs.request.resource)
+        return Decided(permit, _permit_effects(inputs, (), worst, permit))
+    if session is None or not checks.owns_session(inputs):
+        return Decided(deny, Effects())  # whoever is refused as a stranger moves nobody's session
     return Decided(deny, Effects(session_after_deny(session, inputs.now)))
 
 

@@ -70,14 +70,13 @@ def session_after_permit(session: Session, decision: DecisionId, request: Evalua
     name = counted_as(request)
     calls = {**session.calls, name: session.calls.get(name, 0) + 1}
     pending = session.pending if worst.within(session.label) else {**session.pending, decision: worst}
-    return Session(
-        session.id, session.task, session.agent, session.label, pending, calls, session.denials, now, session.version + 1
-    )
+    seen, version = max(now, session.seen), session.version + 1
+    return Session(session.id, session.task, session.agent, session.label, pending, calls, session.denials, seen, version)
 
 
 def session_after_deny(session: Session, now: int) -> Session:
     """The session once the call is denied: counted apart, for denied attempts are not use."""
-    return replace(session, denials=session.denials + 1, seen=now, version=session.version + 1)
+    return replace(session, denials=session.denials + 1, seen=max(now, session.seen), version=session.version + 1)
 
 
 def session_after_outcome(session: Session, decision: DecisionId, touched: Label | None, now: int) -> Session:

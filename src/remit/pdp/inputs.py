@@ -32,7 +32,8 @@ class Inputs(msgspec.Struct, frozen=True):
     """One evaluation request and the state it meets.
 
     `chain` is the task and those it was delegated from, leaf first, empty without a task; `complete` is false if a link could not be
-    loaded. `decision` is the id the decision will carry; `now` is µs since the epoch.
+    loaded. `decision` is the id the decision will carry; `now` is µs since the epoch, `latest` the time of the latest decision that
+    is known of.
     """
 
     bundle: CompiledBundle | None
@@ -45,6 +46,7 @@ class Inputs(msgspec.Struct, frozen=True):
     session: Session | None = None
     grant: Grant | None = None
     observed: Observed = NOTHING_OBSERVED
+    latest: int = 0
 
 
 class Decided(msgspec.Struct, frozen=True):

@@ -18,7 +18,7 @@ from remit.pdp.entities import (
 )
 from remit.pdp.memo import Memo
 from remit.pdp.slices import Slice
-from remit.pdp.tier import tier_of
+from remit.pdp.tier import output_label, tier_of
 
 MEMO_LIMIT = 8192
 _RESTRICTED = Label(Confidentiality.RESTRICTED)
@@ -36,6 +36,7 @@ class Locus(msgspec.Struct, frozen=True):
     documents: tuple[EntityDocument, ...]
     tool: CompiledTool | None
     tiers: tuple[Tier, Tier]
+    worst: Label
     uids: cedar.RequestUids
     entities: cedar.Entities
     answers: Memo[bytes, EngineAnswer]
@@ -68,6 +69,7 @@ def _find(bundle: CompiledBundle, agent: Agent, request: EvaluationRequest) -> L
         documents,
         bundle.tools.get(request.resource.id) if request.action == TOOL_CALL else None,
         (tiers[0], tiers[1]),
+        output_label(bundle, request.action, request.resource),
         cedar.request_uids(principal.ref, request.action, resource.ref),
         entities_handle(bundle, slice_, documents, ()),
         Memo(MEMO_LIMIT),

@@ -1,12 +1,13 @@
 """Where the value of an authority-bearing argument came from: pure matching of values against what was seen."""
 
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from remit.model.decision import Steering
+from remit.pdp.destinations import exact, known, leaves
 
 INTENDED, KNOWN, TRUSTED, STEERED, UNKNOWN = "intent", "directory", "trusted", "untrusted", "nowhere"
 _BADNESS = {INTENDED: 0, KNOWN: 1, TRUSTED: 2, UNKNOWN: 3, STEERED: 4}
@@ -15,7 +16,7 @@ _TRIES = 1000
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """One tool output as the session saw it; `text` is normalised by `normalise`."""
+    """One tool output as the session saw it; `text` is folded by `normalise` if untrusted, taken by `exact` if trusted."""
 
     source: str
     untrusted: bool
@@ -23,10 +24,12 @@ class Seen(msgspec.Struct, frozen=True):
 
 
 class Observed(msgspec.Struct, frozen=True):
-    """What a session has seen, oldest first. `overflow`: more was seen than could be kept, so any value may be from there."""
+    """What a session has seen, oldest first. `overflow`: more was seen than could be kept, so any value may be from there. `held` is
+    how many characters there are in all."""
 
     outputs: tuple[Seen, ...] = ()
     overflow: bool = False
+    held: int = 0
 
 
 NOTHING_OBSERVED = Observed()
@@ -39,55 +42,35 @@ def normalise(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
-def trace(name: str, value: Any, intent: str, directory: Iterable[str], observed: Observed) -> Steering:
-    """The origin of one argument: of its worst part, if it is a list or an object.
+def seen(source: str, untrusted: bool, text: str) -> Seen:
+    """An output, made ready to be searched: folding must find more of what is tainted, and no more of what is trusted."""
+    return Seen(source, untrusted, normalise(text) if untrusted else exact(text))
+
+
+def trace(name: str, values: Iterable[Any], intent: str, directory: Iterable[str], observed: Observed) -> Steering:
+    """The origin of one argument: of its worst part, if it has several. `intent` is as `exact` gives it.
 
     A value counts as the intent's, the directory's or an output's if it stands there as a whole word; of several outputs the
     first that held it counts, so that a trusted tool that echoes does not launder. Found nowhere is an origin of its own.
     """
     worst = Steering(name, "", INTENDED)
-    for part in leaves(value):
+    for part in (part for value in values for part in leaves(value)):
         found = _trace_one(name, part, intent, directory, observed)
         if _BADNESS[found.origin] > _BADNESS[worst.origin] or not worst.value:
             worst = found
     return worst
 
 
-def leaves(value: Any) -> Iterator[str]:
-    """The scalar parts of a value, as text; true, false and null carry no destination."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, bool) or value is None:
-        return
-    elif isinstance(value, int | float):
-        yield repr(value)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from leaves(item)
-    else:
-        for item in value:
-            yield from leaves(item)
-
-
 def _trace_one(name: str, part: str, intent: str, directory: Iterable[str], observed: Observed) -> Steering:
-    wanted = normalise(part)
-    if not wanted:
+    folded, precise = normalise(part), exact(part)
+    if not folded or _holds(intent, precise, exhausted=False):
         return Steering(name, part, INTENDED)
-    if _holds(intent, wanted, exhausted=False):
-        return Steering(name, part, INTENDED)
-    if known_destination(wanted, directory):
+    if known(part, directory):
         return Steering(name, part, KNOWN)
-    for seen in observed.outputs:
-        if _holds(seen.text, wanted, exhausted=seen.untrusted):
-            return Steering(name, part, STEERED if seen.untrusted else TRUSTED, seen.source)
+    for output in observed.outputs:
+        if _holds(output.text, folded if output.untrusted else precise, exhausted=output.untrusted):
+            return Steering(name, part, STEERED if output.untrusted else TRUSTED, output.source)
     return Steering(name, part, STEERED if observed.overflow else UNKNOWN)
-
-
-def known_destination(wanted: str, directory: Iterable[str]) -> bool:
-    """Whether a normalised value is one of the known principals: the same, or an address of a known `@domain`."""
-    at = wanted.rfind("@")
-    domain = wanted[at:] if at > 0 and wanted.count("@") == 1 else None
-    return any(wanted == known or (domain is not None and domain == known) for known in map(normalise, directory))
 
 
 def _holds(text: str, wanted: str, exhausted: bool) -> bool:

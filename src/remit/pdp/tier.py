@@ -12,7 +12,7 @@ from remit.model.request import (
     TOOL_CALL,
     Tier,
 )
-from remit.model.tool import Annotations, Reach, ToolEffect
+from remit.model.tool import Annotations, Reach, Tool, ToolEffect
 from remit.pdp.compiled import CompiledBundle
 
 _OF_ACTION = {
@@ -73,6 +73,16 @@ def tier_of(bundle: CompiledBundle, action: str, resource: EntityRef, label: Lab
     if label.confidentiality is Confidentiality.RESTRICTED and not reads:
         tier = _RAISED[tier]
     return tier
+
+
+def output_label(bundle: CompiledBundle, action: str, resource: EntityRef) -> Label:
+    """The worst a session can have touched after this action: as the catalogue or the resource's class says, else as for an unknown tool."""
+    if action == TOOL_CALL:
+        known = bundle.tools.get(resource.id)
+        return (known.tool if known else Tool(resource.id)).output_label
+    classed = bundle.class_of(resource)
+    sensitivity = classed.sensitivity if classed and classed.sensitivity else Confidentiality.INTERNAL
+    return Label(sensitivity, () if classed and classed.trusted else (resource.id,))
 
 
 def _highest(one: Tier, other: Tier | None) -> Tier:

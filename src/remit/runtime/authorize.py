@@ -9,9 +9,10 @@ from remit.model.decision import NO_EFFECTS, Decision, Deny, Permit, Reason
 from remit.model.errors import ErrorKind, RemitError
 from remit.model.identity import AgentId, DecisionId, new_id
 from remit.model.labels import PUBLIC_TRUSTED
-from remit.model.request import EvaluationRequest
+from remit.model.request import EvaluationRequest, readable
+from remit.pdp.checks import CLOCK_TOLERANCE
 from remit.pdp.decide import decide
-from remit.pdp.inputs import Decided, Inputs
+from remit.pdp.inputs import PERMIT_MICROSECONDS, Decided, Inputs
 from remit.runtime import approvals
 from remit.runtime.pending import Driven, Steps
 from remit.runtime.records import decision_record
@@ -49,7 +50,7 @@ def evaluate(runtime: Runtime, request: EvaluationRequest) -> Driven[Decision]:
 
 
 def _evaluate(runtime: Runtime, request: EvaluationRequest) -> Steps[Decision]:
-    now = runtime.clock()
+    request, now = readable(request), runtime.clock()
     decision_id = DecisionId(new_id("dec", now))
     for _ in range(ATTEMPTS):
         try:
@@ -76,7 +77,10 @@ def load(runtime: Runtime, request: EvaluationRequest, decision: DecisionId, now
     session = view.session(request.session)
     inputs = Inputs(view.bundle, request, view.agent(AgentId(request.subject.id)), now, decision, chain, complete, session)
     if session is not None:
-        inputs = replace(inputs, observed=view.observed(session.id, session.task))
+        inputs = replace(inputs, observed=view.observed(session.id, session.task), latest=view.latest)
+    elif view.latest:
+        inputs = replace(inputs, latest=view.latest)
+    view.latest = max(view.latest, now)
     key = view.key(request.task) or view.key(None)
     if key is None:
         raise RemitError(ErrorKind.CORRUPT, "the store has lost its data key: restore a backup")
@@ -164,4 +168,8 @@ def may_act(runtime: Runtime, decision: DecisionId) -> bool:
     """Whether a permit still stands, asked just before the act; true at most once for each permit."""
     # INVARIANT (what was decided is what runs): a permit is used once, within seconds.
     until = runtime.view.live.pop(decision, None)
-    return until is not None and runtime.clock() < until
+    now = runtime.clock()
+    if until is None or not until - PERMIT_MICROSECONDS - CLOCK_TOLERANCE <= now < until:
+        return False
+    runtime.view.acted.add(decision)
+    return True

@@ -7,6 +7,8 @@ from remit.model.errors import malformed, refused
 from remit.model.labels import Confidentiality
 from remit.model.task import Amount, Budgets, Scope
 
+MAX_BUDGET = 10**18
+
 
 def narrow_scope(asked: Scope, above: Sequence[Scope]) -> Scope:
     """The scope a task gets: what is asked for, within everything above it; what is not asked for comes from there.
@@ -60,8 +62,8 @@ def narrow_budgets(asked: Budgets, above: Sequence[Budgets]) -> Budgets:
     Raises `RemitError` (malformed) for a budget below zero. What is spent counts all along the chain, so a sub-task cannot gain.
     """
     calls, tools, amounts = asked.calls, dict(asked.tools), dict(asked.amounts)
-    if any(value < 0 for value in (calls or 0, *tools.values(), *amounts.values())):
-        raise malformed("a budget cannot be below zero")
+    if any(not 0 <= value <= MAX_BUDGET for value in (calls or 0, *tools.values(), *amounts.values())):
+        raise malformed(f"a budget must lie between 0 and {MAX_BUDGET}")
     for bound in above:
         calls = bound.calls if calls is None else calls if bound.calls is None else min(calls, bound.calls)
         for tool, limit in bound.tools.items():

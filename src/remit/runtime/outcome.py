@@ -1,6 +1,7 @@
 """What became of a permitted action: its outcome is recorded once, and what it touched joins the session."""
 
 from remit.decision_log.append import Conflict, Ticket
+from remit.decision_log.sealing import SealKey
 from remit.model.authorizer import Outcome, OutcomeStatus
 from remit.model.errors import conflict, unavailable
 from remit.model.identity import DecisionId
@@ -11,7 +12,7 @@ from remit.runtime.pending import Driven, Steps
 from remit.runtime.records import outcome_record
 from remit.runtime.runtime import ATTEMPTS, Runtime
 from remit.runtime.store import DeletePermit, InsertObservation, OpenPermit, PutSession, Write
-from remit.runtime.view import MAX_OUTPUT
+from remit.runtime.view import MAX_OUTPUT, View
 
 
 def report(runtime: Runtime, outcome: Outcome) -> Driven[None]:
@@ -40,6 +41,7 @@ def _report(runtime: Runtime, outcome: Outcome) -> Steps[None]:
             _forget(runtime, permit)
             raise
         runtime.view.permits.pop(outcome.decision, None)
+        runtime.view.acted.discard(outcome.decision)
         return
     raise unavailable("the outcome could not be recorded, the session kept changing in other processes: report it again")
 
@@ -54,25 +56,39 @@ def _submit(runtime: Runtime, outcome: Outcome, permit: OpenPermit) -> Ticket[Wr
     writes: list[Write] = [DeletePermit(permit.decision)]
     after: Session | None = None
     if before is not None:
-        after = session_after_outcome(before, permit.decision, touched(outcome, permit.worst), now)
+        seen = _touched(outcome, permit, permit.decision in view.acted)
+        after = session_after_outcome(before, permit.decision, seen, now)
         writes.append(PutSession(after))
-        if outcome.content:
-            text = outcome.content[:MAX_OUTPUT]
-            sealed = key.seal_raw(text.encode("utf-8", "replace"), permit.decision)
-            writes.append(InsertObservation(before.id, permit.decision, permit.tool, permit.worst.untrusted, sealed))
-            view.observe(before.id, permit.task, permit.tool, permit.worst.untrusted, text)
+        writes.extend(_observe(view, before, outcome, permit, key, unseen=seen is None))
     record = outcome_record(outcome, permit.task, after, key)
     view.move(after, ())
     return runtime.appender.submit(Ticket([record], writes, revision, now))
 
 
-def touched(outcome: Outcome, worst: Label) -> Label | None:
-    """What the call really touched: nothing where nothing came back or nothing was done, its worst where something did."""
-    if outcome.status is OutcomeStatus.NOT_PERFORMED:
+def _observe(view: View, session: Session, outcome: Outcome, permit: OpenPermit, key: SealKey, unseen: bool) -> list[Write]:
+    """Keep what came back, for provenance; or that something untrusted came back which nobody saw."""
+    untrusted = permit.worst.untrusted
+    if outcome.content:
+        text = outcome.content[:MAX_OUTPUT]
+        sealed = key.seal_raw(text.encode("utf-8", "replace"), permit.decision)
+        view.observe(session, permit.tool, untrusted, text)
+        return [InsertObservation(session.id, permit.decision, permit.tool, untrusted, sealed)]
+    if unseen and untrusted:
+        view.observe(session, permit.tool, untrusted, None)
+        return [InsertObservation(session.id, permit.decision, permit.tool, untrusted, b"")]
+    return []
+
+
+def _touched(outcome: Outcome, permit: OpenPermit, acted: bool) -> Label | None:
+    """What the call really touched: nothing where nothing came back or nothing was done, its worst where something did; None where
+    that cannot be told."""
+    if outcome.content:
+        return permit.worst
+    if outcome.status is OutcomeStatus.NOT_PERFORMED and not acted:
         return PUBLIC_TRUSTED
-    if outcome.status is OutcomeStatus.UNKNOWN or outcome.content is None:
+    if outcome.status in (OutcomeStatus.UNKNOWN, OutcomeStatus.NOT_PERFORMED) or outcome.content is None:
         return None
-    return worst if outcome.content else PUBLIC_TRUSTED
+    return PUBLIC_TRUSTED
 
 
 def _forget(runtime: Runtime, permit: OpenPermit) -> None:

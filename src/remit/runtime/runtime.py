@@ -7,11 +7,12 @@ import msgspec
 from remit.decision_log.append import Appender, Conflict, Ticket
 from remit.decision_log.store import Record
 from remit.model.clock import Clock
-from remit.model.errors import conflict
+from remit.model.errors import conflict, malformed
 from remit.runtime.pending import Steps
 from remit.runtime.store import Write
 from remit.runtime.view import View
 
+_encode = msgspec.msgpack.Encoder().encode
 ATTEMPTS = 24
 """So often is something decided again because its state moved in another process; then it is refused."""
 
@@ -22,6 +23,14 @@ class Runtime(msgspec.Struct, frozen=True):
     view: View
     appender: Appender[Write]
     clock: Clock
+
+
+def _check_storable(writes: Sequence[Write]) -> None:
+    """Refuse here what the writer could not store: a fault in there would end it for everybody."""
+    try:
+        _encode(writes)
+    except (ValueError, OverflowError, TypeError) as error:
+        raise malformed(f"it cannot be stored ({error}): use valid Unicode and numbers of at most 64 bits") from None
 
 
 Change = tuple[Sequence[Record], Sequence[Write]]
@@ -36,6 +45,7 @@ def administer(runtime: Runtime, prepare: Callable[[], Change]) -> Steps[None]:
         with runtime.view.lock:
             revision = runtime.view.refresh()
             records, writes = prepare()
+            _check_storable(writes)
             ticket = runtime.appender.submit(Ticket(records, writes, revision, runtime.clock()))
         try:
             yield ticket

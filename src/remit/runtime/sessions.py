@@ -1,5 +1,7 @@
 """Sessions: one run of an agent within a task, opened by the door and never by the agent's own word."""
 
+from collections.abc import Iterator
+
 from msgspec.structs import replace
 
 from remit.decision_log.append import Conflict, Ticket
@@ -12,7 +14,7 @@ from remit.model.labels import PUBLIC_TRUSTED
 from remit.model.task import Session, TaskStatus
 from remit.runtime.pending import Driven, Steps
 from remit.runtime.runtime import ATTEMPTS, Change, Runtime, administer
-from remit.runtime.store import InsertSession, PutSession
+from remit.runtime.store import InsertObservation, InsertSession, PutSession
 
 
 def open_session(runtime: Runtime, task: TaskId) -> Driven[Session]:
@@ -59,12 +61,15 @@ def _inherit(runtime: Runtime, session: SessionId, child: SessionId) -> Steps[No
         with runtime.view.lock:
             revision = runtime.view.refresh()
             before = resume(runtime, session)
-            label = before.label.join(resume(runtime, child).reached)
-            if label == before.label:
+            inner = resume(runtime, child)
+            seen = list(_passed_on(runtime, before, inner))
+            label = before.label.join(inner.reached)
+            if label == before.label and not seen:
                 return
             after = replace(before, label=label, version=before.version + 1)
+            runtime.view.forget(session, ())
             runtime.view.move(after, ())
-            ticket = runtime.appender.submit(Ticket((), [PutSession(after)], revision, runtime.clock()))
+            ticket = runtime.appender.submit(Ticket((), [PutSession(after), *seen], revision, runtime.clock()))
         try:
             yield ticket
         except Conflict:
@@ -72,6 +77,16 @@ def _inherit(runtime: Runtime, session: SessionId, child: SessionId) -> Steps[No
         else:
             return
     raise unavailable("the session kept changing in other processes: try again")
+
+
+def _passed_on(runtime: Runtime, outer: Session, inner: Session) -> Iterator[InsertObservation]:
+    """What the inner session saw, sealed for the outer one: its values may come back in the delegated result."""
+    theirs, ours = runtime.view.key(inner.task), runtime.view.key(outer.task)
+    for seen in runtime.view.store.observations(inner.id):
+        sealed = b""
+        if seen.sealed and theirs is not None and ours is not None:
+            sealed = ours.seal_raw(theirs.open(seen.sealed, seen.decision), seen.decision)
+        yield InsertObservation(outer.id, seen.decision, seen.source, seen.untrusted, sealed)
 
 
 def resume(runtime: Runtime, session: SessionId) -> Session:

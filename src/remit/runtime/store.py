@@ -103,7 +103,7 @@ class PutApproval(msgspec.Struct, frozen=True):
 
 
 class InsertObservation(msgspec.Struct, frozen=True):
-    """What a session saw come back from a tool, sealed under the task's key."""
+    """What a session saw come back from a tool, sealed under the task's key; empty where nobody saw what came back."""
 
     session: SessionId
     decision: DecisionId
@@ -145,7 +145,7 @@ Write: TypeAlias = (
 
 
 class Observation(msgspec.Struct, frozen=True):
-    """A stored observation, still sealed."""
+    """A stored observation, still sealed; empty where nobody saw what came back."""
 
     decision: DecisionId
     source: str
@@ -187,6 +187,10 @@ class RuntimeStore(Protocol):
 
     def active_bundle(self) -> tuple[str, bytes] | None:
         """Digest and document of the active bundle."""
+        ...
+
+    def latest_time(self) -> int:
+        """The time (µs) of the newest entry of the log, 0 if there is none."""
         ...
 
     def observations(self, session: SessionId) -> list[Observation]:

@@ -10,7 +10,7 @@ from remit.inventory.agents import checked_name
 from remit.model.clock import SECOND
 from remit.model.errors import malformed, not_found, refused
 from remit.model.identity import Agent, AgentId, AgentStatus, Operator, SessionId, TaskId, new_id
-from remit.model.labels import PUBLIC_TRUSTED, Label
+from remit.model.labels import PUBLIC_TRUSTED, Confidentiality, Label
 from remit.model.task import Budgets, Scope, Task, TaskState, TaskStatus
 from remit.pdp.compiled import TaskType
 from remit.runtime.narrowing import narrow_budgets, narrow_scope
@@ -20,6 +20,7 @@ from remit.runtime.store import CloseTask, InsertTask
 
 MAX_PURPOSE = 4000
 DEFAULT_SECONDS = 3600
+MAX_SECONDS = 366 * 24 * 3600
 
 
 class Opening(msgspec.Struct, frozen=True):
@@ -81,7 +82,7 @@ def _prepare(runtime: Runtime, opening: Opening, opener: Opener, task_id: TaskId
         raise malformed(f"a task needs a purpose in words, up to {MAX_PURPOSE} printable characters")
     # INVARIANT (authority enters from outside the agent): only the opener's own words are trusted intent.
     _may_open(opener, opening, kind, parents)
-    label = _label_of(runtime, opener)
+    label = _label_of(runtime, opener, opening.parent)
     scope = narrow_scope(opening.scope, [kind.scope if kind else Scope(), *(p.task.scope for p in parents)])
     budgets = narrow_budgets(opening.budgets, [kind.budgets if kind else Budgets(), *(p.task.budgets for p in parents)])
     on_behalf_of = parents[0].task.on_behalf_of if parents else opening.on_behalf_of or _name(opener)
@@ -146,19 +147,22 @@ def _may_open(opener: Opener, opening: Opening, kind: TaskType | None, parents: 
     raise refused(f"agent `{opener.agent}` may not open this task: somebody else opens it, or its type says `agent_may_open`")
 
 
-def _label_of(runtime: Runtime, opener: Opener) -> Label:
+def _label_of(runtime: Runtime, opener: Opener, parent: TaskId | None) -> Label:
     if isinstance(opener, Operator):
         return PUBLIC_TRUSTED
     session = runtime.view.session(opener.session)
-    # An agent whose session is not known may have read anything.
-    return session.reached if session else Label(sources=(f"agent:{opener.agent}",))
+    if session is not None and session.agent == opener.agent and session.task == parent:
+        return session.reached
+    # An agent that does not say truly where it writes from may have read anything.
+    level = Confidentiality.RESTRICTED if parent is not None else Confidentiality.PUBLIC
+    return Label(level, (f"agent:{opener.agent}",))
 
 
 def _expiry(now: int, opening: Opening, kind: TaskType | None, parents: tuple[TaskState, ...]) -> int:
     bound = kind.seconds if kind else None
     seconds = opening.seconds if opening.seconds is not None else bound or DEFAULT_SECONDS
-    if seconds <= 0:
-        raise malformed(f"a task must live for some seconds, not {seconds}")
+    if not 0 < seconds <= MAX_SECONDS:
+        raise malformed(f"a task must live for 1 to {MAX_SECONDS} s, not {seconds}")
     if bound is not None and seconds > bound:
         raise refused(f"a task of type `{opening.type}` lives {bound} s at most, not {seconds}")
     return min([now + seconds * SECOND, *(state.task.expires for state in parents)])

@@ -4,10 +4,11 @@ import threading
 from collections.abc import Callable, Iterable
 
 from remit.decision_log.sealing import SealKey
+from remit.model.errors import corrupt
 from remit.model.identity import Agent, AgentId, DecisionId, SessionId, TaskId
 from remit.model.task import Session, Spent, Task, TaskState
 from remit.pdp.compiled import CompiledBundle
-from remit.pdp.provenance import Observed, Seen, normalise
+from remit.pdp.provenance import Observed, seen
 from remit.runtime.store import OpenPermit, RuntimeStore
 
 MAX_OUTPUT = 1 << 20
@@ -32,6 +33,10 @@ class View:
         self.lock = threading.RLock()
         self.store = store
         self.revision = -1
+        self.latest = store.latest_time()
+        """The time (µs) of the latest decision this process knows of."""
+        self.acted: set[DecisionId] = set()
+        """The permits of this process that were used and are not yet reported."""
         self.live: dict[DecisionId, int] = {}
         """Until when (µs) each permit that was given and not yet used may be used."""
         self.permits: dict[DecisionId, OpenPermit] = {}
@@ -65,7 +70,10 @@ class View:
         digest, document = active
         if self._bundle is not None and self._bundle.digest == digest:
             return self._bundle
-        return self._compile(document)
+        compiled = self._compile(document)
+        if compiled.digest != digest:
+            raise corrupt("the stored bundle is not the one that was activated: publish it again")
+        return compiled
 
     @property
     def bundle(self) -> CompiledBundle | None:
@@ -140,13 +148,14 @@ class View:
         key = self.key(task)
         observed = Observed()
         for stored in self.store.observations(session):
-            text = key.open(stored.sealed, stored.decision).decode() if key else ""
-            observed = _with(observed, stored.source, stored.untrusted, text, lost=key is None)
+            text = key.open(stored.sealed, stored.decision).decode() if key and stored.sealed else ""
+            observed = _with(observed, stored.source, stored.untrusted, text, lost=key is None or not stored.sealed)
         return observed
 
-    def observe(self, session: SessionId, task: TaskId | None, source: str, untrusted: bool, text: str) -> None:
-        """Add what a tool returned to what the session has seen."""
-        self._observed[session] = _with(self.observed(session, task), source, untrusted, text, lost=False)
+    def observe(self, session: Session, source: str, untrusted: bool, text: str | None) -> None:
+        """Add what a tool returned to what the session has seen; None where it could not be seen."""
+        before = self.observed(session.id, session.task)
+        self._observed[session.id] = _with(before, source, untrusted, text or "", lost=text is None)
 
     def move(self, session: Session | None, tasks: Iterable[TaskState]) -> None:
         """Take over the states that a decision leads to, before they are durable: what follows is decided on them."""
@@ -171,9 +180,9 @@ class View:
 
 
 def _with(observed: Observed, source: str, untrusted: bool, text: str, lost: bool) -> Observed:
-    held = sum(len(seen.text) for seen in observed.outputs)
+    total = observed.held + len(text)
     # INVARIANT (fail closed): of what could not be kept, any value may have been part.
-    overflow = observed.overflow or (untrusted and (lost or len(text) >= MAX_OUTPUT or held + len(text) > MAX_OBSERVED))
-    if lost or held + len(text) > MAX_OBSERVED:
-        return Observed(observed.outputs, overflow)
-    return Observed((*observed.outputs, Seen(source, untrusted, normalise(text[:MAX_OUTPUT]))), overflow)
+    overflow = observed.overflow or (untrusted and (lost or len(text) >= MAX_OUTPUT or total > MAX_OBSERVED))
+    if lost or total > MAX_OBSERVED:
+        return Observed(observed.outputs, overflow, observed.held)
+    return Observed((*observed.outputs, seen(source, untrusted, text[:MAX_OUTPUT])), overflow, total)

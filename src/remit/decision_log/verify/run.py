@@ -18,6 +18,7 @@ from .tree import Tree
 HEADER = re.compile("remit-log-export/1 (.+)\n")
 MAX_LINE, MAX_NOTE = 64 * 1024 * 1024, 1024 * 1024
 PROGRESS_EVERY = 8192
+BUFFER = 1024 * 1024
 
 Progress = Callable[[int, int], None]
 """Called every few thousand lines with the bytes read and the bytes there are."""
@@ -37,7 +38,7 @@ def verify_export(
     """
     verification = Verification(key, witnesses, head)
     try:
-        with open(path, "rb") as stream:
+        with open(path, "rb", BUFFER) as stream:
             total = os.fstat(stream.fileno()).st_size
             return verification.run(stream, lambda done: progress(done, total) if progress else None)
     except OSError as error:

@@ -82,9 +82,9 @@ def _tool_schema(checking: Checking, position: int, tool: Tool) -> Iterator[Prob
     schema = tool.schema
     if schema is None:
         return
-    if schema.get("type", "object") != "object" or not isinstance(schema.get("properties", {}), dict):
+    if schema.get("type", "object") != "object":
         place = checking.place(TOOLS_FILE, position, "schema")
-        message = f"the schema of tool `{tool.name}` does not describe an object with properties"
+        message = f"the schema of tool `{tool.name}` does not describe an object"
         yield error(place, "tool-schema", message, "write `type: object` and `properties`")
         return
     fields = checking.compiled.tools[tool.name].types.root.fields

@@ -36,8 +36,9 @@ _OBLIGATION_ARGUMENTS: Mapping[str, tuple[str, str]] = {
 
 def policy_problems(checking: Checking) -> Iterator[Problem]:
     """What is wrong with each policy, and with all of them together."""
+    known = _known(checking)
     for policy in checking.contents.policies:
-        yield from _names(checking, policy)
+        yield from _names(policy, known)
         yield from _annotations(checking, policy)
     yield from _unlinked(checking)
     yield from _nowhere(checking)
@@ -48,10 +49,8 @@ def _place(policy: Policy) -> tuple[str, int]:
     return policy.source, policy.line
 
 
-def _names(checking: Checking, policy: Policy) -> Iterator[Problem]:
-    tools = checking.compiled.tools
-    groups = {ref.id for ref in _groups(checking)}
-    declared = {ref.id for ref in checking.compiled.entities if ref.type == "Group"}
+def _names(policy: Policy, known: Mapping[str, frozenset[str]]) -> Iterator[Problem]:
+    tools, groups, declared = known["Tool"], known["ToolGroup"], known["Group"]
     for named in _entities(policy):
         what = f"policy `{policy.id}` names `{named}`"
         if named.type == "Tool" and named.id not in tools:
@@ -66,10 +65,16 @@ def _names(checking: Checking, policy: Policy) -> Iterator[Problem]:
             yield warning(_place(policy), "unknown-group", f"{what}, which `entities.yaml` does not have", hint)
 
 
-def _groups(checking: Checking) -> set[EntityRef]:
+def _known(checking: Checking) -> dict[str, frozenset[str]]:
+    """The ids that policies can name, by type."""
+    entities = checking.compiled.entities
     first = [EntityRef("ToolGroup", group) for tool in checking.contents.tools for group in tool.groups]
-    first += [ref for ref in checking.compiled.entities if ref.type == "ToolGroup"]
-    return {ref for ref in ancestors(checking.compiled, first) if ref.type == "ToolGroup"}
+    first += [ref for ref in entities if ref.type == "ToolGroup"]
+    return {
+        "Tool": frozenset(checking.compiled.tools),
+        "ToolGroup": frozenset(ref.id for ref in ancestors(checking.compiled, first) if ref.type == "ToolGroup"),
+        "Group": frozenset(ref.id for ref in entities if ref.type == "Group"),
+    }
 
 
 def _entities(policy: Policy) -> list[EntityRef]:

@@ -17,7 +17,7 @@ from remit.pdp.compiled import CompiledBundle
 from remit.pdp.entities import ancestors
 from remit.pdp.policies import Policy, validate
 from remit.pdp.reads import Node
-from remit.pdp.scopes import PolicyScope
+from remit.pdp.scopes import ACTION, Constraint, PolicyScope, Relation
 from remit.pdp.slices import PolicyIndex
 
 ANY_AGENT = EntityRef("Agent", "(any agent)")
@@ -29,6 +29,9 @@ _UNKNOWN = re.compile(r"unrecognized (action|entity type) `([^`]+)`.*", re.S)
 _IMPOSSIBLE = "unable to find an applicable action given the policy scope constraints"
 _DENIES = " (a policy that errs denies all that it can match)"
 _ELSEWHERE = re.compile(r'in context for Action::"(?!tool\.call")')
+
+
+_TOOL_CALL_ALONE = (Constraint(Relation.EQUAL, "", EntityRef(ACTION, TOOL_CALL)),)
 
 
 class Matches(msgspec.Struct, frozen=True):
@@ -81,7 +84,7 @@ def type_problems(bundle: Bundle, found: Matches) -> list[Problem]:
     policies = {policy.id: policy for policy in bundle.contents.policies}
     readers = [policy for policy in policies.values() if arguments_read(policy) is not None]
     names = {policy.id for policy in readers}
-    faults = _check([p for p in policies.values() if p.id not in names], parse(bundle.contents.schema))
+    faults = _check_others(bundle, [policy for policy in policies.values() if policy.id not in names])
     # Which arguments a template can read is known only of what is linked from it.
     faults += _check_readers(bundle, [policy for policy in readers if not policy.is_template], found)
     impossible = {fault.policy for fault in faults if fault.message != _IMPOSSIBLE}
@@ -94,6 +97,18 @@ def type_problems(bundle: Bundle, found: Matches) -> list[Problem]:
     ]
 
 
+def _check_others(bundle: Bundle, policies: Sequence[Policy]) -> list[_Fault]:
+    """Those that read no arguments, once; what a policy costs grows with the actions it is checked against."""
+    own = bundle.contents.schema
+    narrow = [policy for policy in policies if _only_tools(policy)]
+    wide = [policy for policy in policies if not _only_tools(policy)]
+    return _check(narrow, parse(own, NO_ARGUMENTS, others=False)) + _check(wide, parse(own))
+
+
+def _only_tools(policy: Policy) -> bool:
+    return policy.scope.actions == _TOOL_CALL_ALONE
+
+
 def _check(policies: Sequence[Policy], schema: Schema, tools: tuple[str, ...] = ()) -> list[_Fault]:
     return [_Fault(name, message, tools) for name, message in validate(policies, schema)] if policies else []
 
@@ -104,7 +119,9 @@ def _check_readers(bundle: Bundle, readers: Sequence[Policy], found: Matches) ->
     by_type = _by_type(bundle, {policy.id: policy for policy in readers}, found)
     matching = {policy for meeting in by_type.values() for policy in meeting}
     faults = [
-        fault for fault in _check(readers, parse(own, None)) if fault.message != _IMPOSSIBLE or fault.policy not in matching
+        fault
+        for fault in _check([policy for policy in readers if not _only_tools(policy)], parse(own, None))
+        if fault.message != _IMPOSSIBLE or fault.policy not in matching
     ]
     by_name = {policy.id: policy for policy in readers}
     for arguments, meeting in by_type.items():
@@ -159,15 +176,7 @@ class _Explainer:
     def problem(self, policy: Policy, fault: _Fault) -> Problem:
         place = policy.source, policy.line
         if unknown := _UNKNOWN.fullmatch(fault.message):
-            kind, name = unknown.groups()
-            actions = [f'Action::"{action}"' for action in (*self._names.actions, *self._names.groups)]
-            hint = did_you_mean(name, actions if kind == "action" else self._names.types)
-            return error(
-                place,
-                f"unknown-{kind.replace(' ', '-')}",
-                f"policy `{policy.id}` names {kind} `{name}`",
-                hint,
-            )
+            return self._unknown(policy, *unknown.groups())
         if fault.message == _IMPOSSIBLE:
             message = f"the scope of policy `{policy.id}` fits no request"
             return error(place, "no-request", message, "name an action together with the resources it is for")
@@ -179,6 +188,14 @@ class _Explainer:
             return self._absent(policy, fault, _path(absent[1], absent[2]))
         message = f"policy `{policy.id}`{self._for(fault)}: {fault.message}"
         return error(place, "type", message, _type_hint(fault.message))
+
+    def _unknown(self, policy: Policy, kind: str, name: str) -> Problem:
+        place = policy.source, policy.line
+        message = f"policy `{policy.id}` names {kind} `{name}`, which there is not"
+        if kind == "action":
+            known = [f'Action::"{action}"' for action in (*self._names.actions, *self._names.groups)]
+            return error(place, "unknown-action", message, did_you_mean(name, known))
+        return error(place, "unknown-entity-type", message, did_you_mean(name, self._names.types))
 
     def _absent(self, policy: Policy, fault: _Fault, path: str) -> Problem:
         place = policy.source, policy.line

@@ -6,11 +6,10 @@ from typing import Any
 import msgspec
 
 from remit.model.identity import EntityRef
-from remit.model.request import TOOL_CALL
+from remit.model.request import RESOURCE_TYPES, TOOL_CALL
 from remit.model.task import Scope
 from remit.model.tool import Tool
 from remit.pap.cases import (
-    TYPE_OF_ACTION,
     Case,
     CaseAgent,
     CaseTask,
@@ -99,7 +98,7 @@ class StepEntry(msgspec.Struct, frozen=True):
             raise Malformed("it is not clear what is done", "write `call`, or else `action` and `resource`")
         if '::"' in self.resource:
             return self.action, entity_ref(self.resource)
-        kind = TYPE_OF_ACTION.get(self.action)
+        kind = RESOURCE_TYPES.get(self.action)
         if kind is None:
             raise Malformed(f"the type of `{self.resource}` does not follow from `{self.action}`", 'write `Type::"id"`')
         return self.action, EntityRef(kind, self.resource)

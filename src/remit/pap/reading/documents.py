@@ -55,18 +55,19 @@ def read_document(text: str, file: str) -> Document:
     try:
         return reader.document()
     except yaml.MarkedYAMLError as fault:
-        raise BundleError([*reader.problems, _syntax(file, fault)]) from None
+        raise BundleError([*reader.problems, _syntax(file, text, fault)]) from None
     except yaml.YAMLError as fault:
         words = " ".join(str(fault).split())[:200]
         hint = "save the file as UTF-8 text without control characters"
         raise BundleError([error((file, 1), "yaml", f"this is no YAML ({words})", hint)]) from None
 
 
-def _syntax(file: str, fault: yaml.MarkedYAMLError) -> Problem:
+def _syntax(file: str, text: str, fault: yaml.MarkedYAMLError) -> Problem:
     mark = fault.problem_mark or fault.context_mark
     words = ", ".join(part for part in (fault.context, fault.problem) if part)
     hint = "correct it; is the file complete?"
-    return error((file, mark.line + 1 if mark else 1), "yaml", f"this is no YAML ({words})", hint)
+    line = min(mark.line + 1 if mark else 1, max(len(text.splitlines()), 1))
+    return error((file, line), "yaml", f"this is no YAML ({words})", hint)
 
 
 class _Reader:

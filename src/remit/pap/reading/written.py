@@ -7,6 +7,7 @@ import msgspec
 
 from remit.model.identity import EntityRef
 from remit.model.task import Amount, Budgets, Scope
+from remit.model.tool import Tool
 from remit.pap.contents import Link
 from remit.pdp.compiled import EntityDocument, TaskType
 from remit.pdp.effects import NotAnAmount, amount_of
@@ -29,6 +30,35 @@ def entity_ref(text: str) -> EntityRef:
     if found is None:
         raise Malformed(f"`{text}` names no entity", 'write `Type::"id"`')
     return EntityRef(found[1], _ESCAPED.sub(r"\1", found[2]))
+
+
+def checked_tool(tool: Tool) -> Tool:
+    """The tool, if its schema has the form of a JSON Schema where types are read from it. Raises `Malformed`."""
+    if tool.schema is not None and (wrong := _schema_fault(tool.schema, "schema")):
+        raise Malformed(f"tool `{tool.name}`: {wrong}", "write a JSON Schema of the tool's arguments")
+    return tool
+
+
+def _schema_fault(node: Any, path: str) -> str:
+    if isinstance(node, bool):
+        return ""
+    if not isinstance(node, dict):
+        return f"`{path}` is no schema"
+    required = node.get("required", [])
+    if not isinstance(required, list) or not all(isinstance(name, str) for name in required):
+        return f"`{path}.required` is no list of names"
+    if not isinstance(node.get("$ref", ""), str):
+        return f"`{path}.$ref` is no text"
+    nested = [(f"{path}.{name}", node[name]) for name in ("items", "additionalProperties") if name in node]
+    for union in ("anyOf", "oneOf"):
+        if not isinstance(node.get(union, []), list):
+            return f"`{path}.{union}` is no list"
+        nested += [(f"{path}.{union}", option) for option in node.get(union, [])]
+    for group in ("properties", "$defs"):
+        if not isinstance(node.get(group, {}), dict):
+            return f"`{path}.{group}` is no mapping"
+        nested += [(f"{path}.{group}.{name}", value) for name, value in node.get(group, {}).items()]
+    return next((fault for place, value in nested if (fault := _schema_fault(value, place))), "")
 
 
 class BudgetsEntry(msgspec.Struct, frozen=True):

@@ -4,11 +4,12 @@ import functools
 import inspect
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import PurePath
 from typing import Any, ParamSpec, TypeVar, overload
 
 import msgspec
 
-from remit.model.errors import RemitError
+from remit.model.errors import RemitError, malformed
 from remit.model.identity import EntityRef
 from remit.model.request import TOOL_CALL, EvaluationRequest
 from remit.model.values import NO_ARGUMENTS, freeze
@@ -170,6 +171,8 @@ class _Guarded:
             return EntityRef("Tool", self._tool)
         kind = _RESOURCE_TYPES.get(self._action.partition(".")[0], "Resource")
         value = str(call.data[self._resource])
+        if not value or "\x00" in value:
+            raise malformed(f"`{self._resource}` names no resource: give its path or name")
         if kind == "File":
             # Links are followed before the decision, and the resolved path is what the function gets.
             value = os.path.realpath(value)
@@ -187,6 +190,16 @@ def to_text(result: Any) -> str | None:
     if isinstance(result, bytes):
         return result.decode("utf-8", "replace")
     try:
-        return msgspec.json.encode(result, enc_hook=str).decode()
+        return msgspec.json.encode(result, enc_hook=_visible).decode()
     except (TypeError, ValueError, RecursionError):
-        return str(result)
+        return None
+
+
+def _visible(value: Any) -> Any:
+    """What an object of a library shows of itself (pydantic's way); paths and exceptions as text. Raises `TypeError` for anything else."""
+    dump = getattr(value, "model_dump", None)
+    if callable(dump):
+        return dump()
+    if isinstance(value, PurePath | BaseException):
+        return str(value)
+    raise TypeError

@@ -122,13 +122,18 @@ def _clean(error: sqlite3.Error) -> bool:
     return getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL)
 
 
+_ROWS = 500
+"""So many rows go into one statement. SQLite lets other threads run at each statement; one of many rows costs one such turn."""
+
+
 class _Transaction:
     def __init__(self, groups: Groups) -> None:
         self._groups = groups
         self._run = groups._connection.execute
-        self._many = groups._connection.executemany
         self._staged: dict[tuple[str, str], Any] = {}
         self._permits: dict[str, tuple[str, str, bytes]] = {}
+        self._reported: list[str] = []
+        self._observations: list[tuple[Any, ...]] = []
 
     def apply(self, changes: Sequence[tuple[Sequence[Write], int]]) -> list[bool]:
         """Apply, in order, each change decided on the present revision whose versions all fit."""
@@ -147,7 +152,7 @@ class _Transaction:
             case PutSpent(task, spent):
                 return self._groups.version(_SPENT, task) == spent.version - 1
             case DeletePermit(decision):
-                return decision in self._permits or bool(self._one("SELECT 1 FROM permits WHERE decision = ?", decision))
+                return decision not in self._reported and self._is_open(decision)
             case PutAgent(agent):
                 stored = self._one("SELECT version FROM agents WHERE id = ?", agent.id)
                 return bool((stored or 0) == agent.version - 1)
@@ -163,6 +168,9 @@ class _Transaction:
                 return bool(self._one("SELECT 1 FROM data_keys WHERE task = ? AND secret IS NOT NULL", task))
             case InsertTask() | InsertSession() | InsertPermit() | InsertObservation():
                 return True
+
+    def _is_open(self, decision: str) -> bool:
+        return decision in self._permits or bool(self._one("SELECT 1 FROM permits WHERE decision = ?", decision))
 
     def _one(self, query: str, *parameters: str) -> Any:
         row = self._run(query, parameters).fetchone()
@@ -185,10 +193,9 @@ class _Transaction:
                 self._permits[permit.decision] = (permit.decision, permit.writer, encode(permit))
             case DeletePermit(decision):
                 if self._permits.pop(decision, None) is None:
-                    self._run("DELETE FROM permits WHERE decision = ?", (decision,))
+                    self._reported.append(decision)
             case InsertObservation(session, decision, source, untrusted, sealed):
-                columns = "INSERT INTO observations (session, decision, source, untrusted, sealed) VALUES (?, ?, ?, ?, ?)"
-                self._run(columns, (session, decision, source, untrusted, sealed))
+                self._observations.append((session, decision, source, untrusted, sealed))
             case InsertSession(session):
                 self._run("INSERT INTO sessions VALUES (?, ?, ?)", (session.id, session.version, encode(session)))
             case PutApproval(approval):
@@ -244,22 +251,31 @@ class _Transaction:
     def append(self, lines: Sequence[Line]) -> None:
         """Append entries at the end of the log."""
         start = self._groups._next
-        self._many(
-            "INSERT INTO entries (idx, writer, seq, kind, decision, task, leaf, line) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                (start + n, line.writer, line.seq, line.kind, line.decision, line.task, line.leaf, line.line)
-                for n, line in enumerate(lines)
-            ],
-        )
+        rows = [
+            (start + n, line.writer, line.seq, line.kind, line.decision, line.task, line.leaf, line.line)
+            for n, line in enumerate(lines)
+        ]
+        self._insert("INSERT INTO entries (idx, writer, seq, kind, decision, task, leaf, line) VALUES ", rows)
         self._groups._next = start + len(lines)
 
     def finish(self) -> None:
         """Write what was staged: of states that moved several times in one group only the last."""
-        sessions = [(s.version, encode(s), key) for (kind, key), s in self._staged.items() if kind == _SESSION]
-        if sessions:
-            self._many("UPDATE sessions SET version = ?, state = ? WHERE id = ?", sessions)
-        spendings = [(s.version, encode(s), key) for (kind, key), s in self._staged.items() if kind == _SPENT]
-        if spendings:
-            self._many("UPDATE tasks SET spent_version = ?, spent = ? WHERE id = ?", spendings)
-        if self._permits:
-            self._many("INSERT INTO permits VALUES (?, ?, ?)", list(self._permits.values()))
+        sessions = [(key, s.version, encode(s)) for (kind, key), s in self._staged.items() if kind == _SESSION]
+        change = " ON CONFLICT (id) DO UPDATE SET version = excluded.version, state = excluded.state"
+        self._insert("INSERT INTO sessions (id, version, state) VALUES ", sessions, change)
+        for (kind, key), spent in self._staged.items():
+            if kind == _SPENT:
+                self._run("UPDATE tasks SET spent_version = ?, spent = ? WHERE id = ?", (spent.version, encode(spent), key))
+        self._insert("INSERT INTO permits (decision, writer, permit) VALUES ", list(self._permits.values()))
+        columns = "INSERT INTO observations (session, decision, source, untrusted, sealed) VALUES "
+        self._insert(columns, self._observations)
+        for start in range(0, len(self._reported), _ROWS):
+            part = self._reported[start : start + _ROWS]
+            self._run(f"DELETE FROM permits WHERE decision IN ({','.join('?' * len(part))})", part)  # noqa: S608 - only marks
+
+    def _insert(self, statement: str, rows: Sequence[tuple[Any, ...]], ending: str = "") -> None:
+        for start in range(0, len(rows), _ROWS):
+            part = rows[start : start + _ROWS]
+            marks = f"({','.join('?' * len(part[0]))})"
+            values = [value for row in part for value in row]
+            self._run(f"{statement}{','.join([marks] * len(part))}{ending}", values)

@@ -10,7 +10,7 @@ import msgspec
 from remit.decision_log.encoding import decode
 from remit.decision_log.entry import Entry
 from remit.model.authorizer import ApprovalState
-from remit.model.errors import corrupt
+from remit.model.errors import corrupt, malformed
 from remit.model.identity import Agent, AgentId, ApprovalId, DecisionId, SessionId, TaskId
 from remit.model.task import Session, Spent, Task, TaskState, TaskStatus
 from remit.runtime.store import Approval, Observation, OpenPermit
@@ -34,6 +34,8 @@ class Reading:
                 return self._database.reader.execute(query, parameters).fetchall()
         except sqlite3.Error as error:
             raise explain(error, self._database.path) from None
+        except (UnicodeEncodeError, OverflowError):
+            raise malformed("a name that was asked for is no valid Unicode text: correct it") from None
 
     def row(self, query: str, *parameters: Any) -> Any:
         """The first row of a query, or None."""
@@ -98,6 +100,11 @@ class StateReader:
     def activations(self) -> list[tuple[str, str, int, str]]:
         """Digest, previous, time and operator of each activation, newest first."""
         return [tuple(row) for row in self._rows("SELECT digest, previous, time, operator FROM activations ORDER BY n DESC")]
+
+    def latest_time(self) -> int:
+        """The time (µs) of the newest entry of the log, 0 if there is none."""
+        row = self._row("SELECT idx, line FROM entries ORDER BY idx DESC LIMIT 1")
+        return 0 if row is None else decode(*row).time
 
     def observations(self, session: SessionId) -> list[Observation]:
         """What a session has seen, oldest first."""

@@ -1,0 +1,90 @@
+"""Which values of a call choose a destination, an object or a command, in whatever shape they come."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from remit.model.request import TOOL_CALL, EvaluationRequest
+from remit.model.tool import UNANNOTATED, ToolEffect
+from remit.pdp.compiled import CompiledTool
+
+_FIELD = re.compile("[a-z][A-Za-z_]{0,31}")
+"""A name of an object that is structure rather than data."""
+_ADDRESS = re.compile(r"[^\s@<>()\[\],;:/\\?#&=\"'`|{}]+(@[^\s@<>()\[\],;:/\\?#&=\"'`|{}]+)")
+
+
+def destinations(request: EvaluationRequest, tool: CompiledTool | None) -> list[tuple[str, list[Any]]]:
+    """Each authority-bearing argument by name, with its values.
+
+    A tool without complete annotations, or one that acts without naming destinations, has only such arguments.
+    """
+    if request.action != TOOL_CALL:
+        return [("resource", [request.resource.id])]
+    values = request.arguments.values
+    found = [(name, list(_reach(values, name))) for name in _names(values, tool)]
+    return [(name, there) for name, there in found if there]
+
+
+def _names(values: Mapping[str, Any], tool: CompiledTool | None) -> Sequence[str]:
+    annotations = tool.tool.annotations if tool else UNANNOTATED
+    if not annotations.complete or (not annotations.destinations and annotations.effect is not ToolEffect.READ):
+        return [name for name in values if name not in annotations.content]
+    return annotations.destinations
+
+
+def _reach(values: Mapping[str, Any], name: str) -> Iterator[Any]:
+    """The values at a dotted name, by that name itself and along its path; both, where an agent sends both."""
+    if values.get(name) is not None:
+        yield values[name]
+    if "." in name:
+        yield from _along(dict(values), name.split("."))
+
+
+def _along(here: Any, path: Sequence[str]) -> Iterator[Any]:
+    if here is None:
+        return
+    if not path:
+        yield here
+    elif isinstance(here, list):
+        for item in here:
+            yield from _along(item, path)
+    elif isinstance(here, dict):
+        if path[0] in here:
+            yield from _along(here[path[0]], path[1:])
+    else:
+        yield here  # not the shape that was declared: all of it counts
+
+
+def leaves(value: Any) -> Iterator[str]:
+    """The parts of a value that can name something, as text: scalars, and names of objects that are no plain field names."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, bool) or value is None:
+        return
+    elif isinstance(value, int | float):
+        yield repr(value)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            if not _FIELD.fullmatch(name):
+                yield name
+            yield from leaves(item)
+    else:
+        for item in value:
+            yield from leaves(item)
+
+
+_LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
+
+
+def exact(text: str) -> str:
+    """Text as it is compared where a match gives trust: ASCII case and white space aside, nothing is folded (RFC 5891: `straße.de`
+    is not `strasse.de`)."""
+    return " ".join(text.translate(_LOWER).split())
+
+
+def known(value: str, directory: Iterable[str]) -> bool:
+    """Whether a value is one of the known principals: exactly, or a plain address of a known `@domain`."""
+    wanted = exact(value)
+    address = _ADDRESS.fullmatch(wanted)
+    domain = address[1] if address else None
+    return any(wanted == name or (domain is not None and domain == name) for name in map(exact, directory))

@@ -1,0 +1,165 @@
+"""A bundle is what stands in its folder, whole, or it is none."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from remit.model.errors import ErrorKind
+from remit.pap.bundle import compile_bundle
+from remit.pap.contents import SourceFile, digest_of
+from remit.pap.problems import BundleError
+from remit.pap.reading import files as files_module
+from remit.pap.reading.folder import bundle_of, read_bundle
+from tests.pap.bundles import SMALL, files, small, write
+
+
+def refused(folder: Path) -> list[tuple[str, int, str]]:
+    """File, line and code of everything that a folder is refused for."""
+    with pytest.raises(BundleError) as caught:
+        read_bundle(folder)
+    assert caught.value.kind is ErrorKind.MALFORMED
+    return [(problem.file, problem.line, problem.code) for problem in caught.value.problems]
+
+
+def without(name: str) -> dict[str, str]:
+    """The small bundle's files, but one."""
+    return {path: text for path, text in SMALL.items() if path != name}
+
+
+def test_a_folder_is_read(tmp_path: Path) -> None:
+    write(tmp_path)
+    (tmp_path / "README.md").write_text("words")
+    (tmp_path / ".hidden.yaml").write_text("no: [")
+    bundle = read_bundle(tmp_path)
+    assert bundle == small()
+    assert [tool.name for tool in bundle.contents.tools] == ["send", "look"]
+    assert compile_bundle(bundle).tools["send"].types.closed
+
+
+def test_a_folder_that_is_no_bundle(tmp_path: Path) -> None:
+    assert refused(tmp_path / "missing") == [("missing", 1, "folder")]
+    assert refused(tmp_path) == [("bundle.yaml", 1, "no-manifest"), ("bundle.yaml", 1, "no-policy")]
+
+
+@pytest.mark.parametrize(
+    ("texts", "found"),
+    [
+        (without("bundle.yaml"), [("bundle.yaml", 1, "no-manifest")]),
+        (without("policies/all.cedar"), [("bundle.yaml", 1, "no-policy")]),
+        ({**SMALL, "policies/all.cedar": "// nothing\n"}, [("bundle.yaml", 1, "no-policy")]),
+        ({**SMALL, "bundle.yaml": ""}, [("bundle.yaml", 1, "empty")]),
+        ({**SMALL, "bundle.yaml": "name: ' '"}, [("bundle.yaml", 1, "no-name")]),
+        ({**SMALL, "bundle.yaml": "nam: x"}, [("bundle.yaml", 1, "missing-field"), ("bundle.yaml", 1, "unknown-field")]),
+        ({**SMALL, "bundle.yaml": "name: x\nmode: on"}, [("bundle.yaml", 2, "ambiguous")]),
+        ({**SMALL, "bundle.yaml": "name: x\nmode: watch"}, [("bundle.yaml", 2, "shape")]),
+        ({**SMALL, "tools.yaml": SMALL["tools.yaml"][:60]}, [("tools.yaml", 3, "yaml")]),
+        ({**SMALL, "tools.yaml": SMALL["tools.yaml"][:150]}, [("tools.yaml", 1, "malformed")]),
+        ({**SMALL, "tools.yaml": "- name: a\n  schema: {required: to}"}, [("tools.yaml", 1, "malformed")]),
+        ({**SMALL, "tools.yaml": "- name: a\n  schema: {properties: {x: [1]}}"}, [("tools.yaml", 1, "malformed")]),
+        ({**SMALL, "policies/all.cedar": SMALL["policies/all.cedar"][:40]}, [("policies/all.cedar", 1, "cedar")]),
+        ({**SMALL, "schema.cedarschema": "entity Ledger {"}, [("schema.cedarschema", 1, "cedar")]),
+        (
+            {**SMALL, "policies/b.cedar": '\n@id("all") forbid (principal, action, resource);'},
+            [("policies/b.cedar", 2, "duplicate-id")],
+        ),
+        (
+            {**SMALL, "tool.yaml": "[]", "policy/x.cedar": "x", "policies/a.yml": "x", "cases/deep/x.json": "{}"},
+            [(name, 1, "unknown-file") for name in ("cases/deep/x.json", "policies/a.yml", "policy/x.cedar", "tool.yaml")],
+        ),
+    ],
+)
+def test_what_is_missing_half_written_or_misplaced(
+    tmp_path: Path, texts: dict[str, str], found: list[tuple[str, int, str]]
+) -> None:
+    assert refused(write(tmp_path, texts)) == found
+
+
+def test_every_problem_is_named_at_once(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        {
+            **SMALL,
+            "tools.yaml": "- name: send\n  anotations: {}\n- name: look\n  annotations: {effect: sends}\n",
+            "task_types.yaml": "- name: t\n  seconds: 0\n- name: u\n  budgets: {amounts: {pay: 1}}\n",
+            "links.yaml": "- {template: al, id: x}\n- {template: t, id: y, principal: Agent-a}\n",
+            "entities.yaml": "- {type: Group, id: a, parents: [staff]}\n",
+        },
+    )
+    assert refused(tmp_path) == [
+        ("entities.yaml", 1, "malformed"),
+        ("links.yaml", 1, "unknown-template"),
+        ("links.yaml", 2, "malformed"),
+        ("task_types.yaml", 1, "malformed"),
+        ("task_types.yaml", 3, "malformed"),
+        ("tools.yaml", 2, "unknown-field"),
+        ("tools.yaml", 4, "shape"),
+    ]
+    with pytest.raises(BundleError) as caught:
+        read_bundle(tmp_path)
+    assert "did you mean `annotations`?" in caught.value.message
+    assert "`effect` must be one of `read`, `write`, `delete`" in caught.value.message
+
+
+def test_links_do_not_lead_out(tmp_path: Path) -> None:
+    outside = tmp_path / "outside.cedar"
+    outside.write_text('@id("x") permit (principal, action, resource);')
+    folder = write(tmp_path / "bundle")
+    (folder / "policies/outside.cedar").symlink_to(outside)
+    (folder / "cases").symlink_to(tmp_path)
+    assert refused(folder) == [("cases", 1, "link"), ("policies/outside.cedar", 1, "link")]
+
+
+def test_links_within_the_folder_are_files(tmp_path: Path) -> None:
+    folder = write(tmp_path, without("tools.yaml"))
+    (folder / ".data").mkdir()
+    (folder / ".data/tools.yaml").write_text(SMALL["tools.yaml"])
+    (folder / "tools.yaml").symlink_to(folder / ".data/tools.yaml")
+    assert read_bundle(folder) == small()
+
+
+def test_what_is_no_text(tmp_path: Path) -> None:
+    folder = write(tmp_path)
+    (folder / "tools.yaml").write_bytes(b"- name: a\n- name: \xff\n")
+    (folder / "resources.yaml").write_bytes(b"\xef\xbb\xbf[]\n")
+    os.mkfifo(folder / "links.yaml")
+    (folder / "policies/caf\u00e9.cedar").write_text("")
+    assert refused(folder) == [
+        ("links.yaml", 1, "unreadable"),
+        ("policies/caf\u00e9.cedar", 1, "file-name"),
+        ("resources.yaml", 1, "encoding"),
+        ("tools.yaml", 2, "encoding"),
+    ]
+
+
+def test_what_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write(tmp_path)
+    monkeypatch.setattr(files_module, "MAX_FILE", 200)
+    assert refused(folder) == [("tools.yaml", 1, "size")]
+    monkeypatch.undo()
+    monkeypatch.setattr(files_module, "MAX_BUNDLE", 100)
+    assert refused(folder) == [("bundle.yaml", 1, "size")]
+
+
+def test_the_digest_is_that_of_the_text_wherever_it_is_checked_out(tmp_path: Path) -> None:
+    unix = write(tmp_path / "unix")
+    other = tmp_path / "other"
+    for path, text in SMALL.items():
+        (other / path).parent.mkdir(parents=True, exist_ok=True)
+        (other / path).write_bytes(text.replace("\n", "\r\n").encode())
+    assert read_bundle(unix).digest == read_bundle(other).digest
+
+
+def test_the_digest_names_every_byte_and_every_boundary() -> None:
+    base = files()
+    same = [SourceFile(file.path, file.text) for file in reversed(base)]
+    assert digest_of(same) == digest_of(base)
+    moved = [SourceFile("a", "bc"), SourceFile("d", "")]
+    assert len({digest_of(moved), digest_of([SourceFile("ab", "c"), moved[1]]), digest_of([SourceFile("a", "bcd")])}) == 3
+    changed = {digest_of(files(manifest="name: small\n\n")), digest_of(files(cases="[]")), digest_of(base)}
+    assert len(changed) == 3
+
+
+def test_a_bundle_is_the_same_from_its_files() -> None:
+    bundle = small()
+    assert bundle_of(bundle.files) == bundle
