@@ -15,6 +15,7 @@ from remit.inventory.agents import registered
 from remit.model.decision import Deny, Permit, Reason
 from remit.model.errors import ErrorKind, RemitError
 from remit.model.identity import EntityRef
+from remit.model.request import MAX_NAME
 from remit.model.task import Budgets, Scope, Session
 from remit.model.values import freeze
 from remit.runtime import administration, approvals, sessions
@@ -62,7 +63,7 @@ def test_no_other_spelling_is_the_agent(world: World, name: str) -> None:
     assert reason(world.ask(world.open_session(), "look", subject=EntityRef("Agent", name))) is Reason.AGENT_UNKNOWN
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name.isprintable() and name], ids=shown)
+@pytest.mark.parametrize("name", [name for name in NAMES if name.isprintable() and 0 < len(name) <= MAX_NAME // 2], ids=shown)
 def test_a_name_in_the_log_is_exactly_the_one_that_was_asked_for(world: World, name: str) -> None:
     world.ask(world.open_session(), "look", resource=EntityRef("Tool", name), upstream=name)
     [made] = world.decisions()

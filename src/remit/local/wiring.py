@@ -18,7 +18,7 @@ from remit.local.head import Head
 from remit.model.authorizer import ApprovalState, Outcome, OutcomeStatus
 from remit.model.clock import Clock
 from remit.model.decision import Decision, Deny, Reason
-from remit.model.errors import RemitError, not_found
+from remit.model.errors import ErrorKind, RemitError, not_found, unavailable
 from remit.model.identity import ApprovalId, DecisionId, new_id
 from remit.model.request import EvaluationRequest
 from remit.pap.bundle import compile_bundle, from_document
@@ -33,6 +33,7 @@ from remit.storage.sqlite.store import SqliteStore
 
 STORE_FILE = "remit.db"
 _POLL = 0.2
+_FORKED = "this process was forked after the store was opened: open it anew in the child"
 
 
 def wall_clock() -> int:
@@ -99,11 +100,13 @@ class Embedded:
 
     def report(self, seen: Outcome) -> Driven[None]:
         """Record an outcome; see `Authorizer`."""
+        if os.getpid() != self._pid:
+            raise unavailable(_FORKED)
         return outcome.report(self.runtime, seen)
 
     def may_act(self, decision: DecisionId) -> bool:
         """Whether a permit still stands; see `Authorizer`."""
-        return may_act(self.runtime, decision)
+        return os.getpid() == self._pid and may_act(self.runtime, decision)
 
     def wait(self, approval: ApprovalId, seconds: float) -> "Waiting":
         """Wait until a person has answered; see `Authorizer`."""
@@ -126,8 +129,9 @@ class Embedded:
             status = OutcomeStatus.NOT_PERFORMED if unused else OutcomeStatus.UNKNOWN
             try:
                 outcome.report(self.runtime, Outcome(permit.decision, permit.session, status)).result()
-            except RemitError:
-                break  # the next start says that the outcome is unknown
+            except RemitError as error:
+                if error.kind is not ErrorKind.CONFLICT:  # another process settled it
+                    break  # the next start says that the outcome is unknown
         self.runtime.appender.close()
         with suppress(RemitError):  # the head that was kept still holds; the next one to close signs what came since
             self.head.sign()
@@ -169,5 +173,4 @@ class Waiting:
 def _forked(now: int) -> Generator[Ticket[Any], None, Decision]:
     if now < 0:
         yield Ticket((), (), 0, 0)
-    message = "this process was forked after the store was opened: open it anew in the child"
-    return Deny(DecisionId(new_id("dec", now)), Reason.STORE_UNAVAILABLE, message)
+    return Deny(DecisionId(new_id("dec", now)), Reason.STORE_UNAVAILABLE, _FORKED)

@@ -14,6 +14,10 @@ from remit.pap.reading.cases import read_cases
 from remit.pap.reading.folder import read_bundle
 
 
+TYPE_CODES = ("undeclared-argument", "untyped-argument", "unguarded")
+ARGUMENT_CODES = ("argument-nowhere", "unchecked-argument")
+
+
 def check(bundle: Bundle) -> tuple[Problem, ...]:
     """Every problem of a bundle that can be read, by file and line; with an error among them it cannot be published."""
     checking = Checking(bundle)
@@ -26,7 +30,15 @@ def check(bundle: Bundle) -> tuple[Problem, ...]:
         problems.extend(_task_types(checking, read_cases(bundle)))
     except BundleError as fault:
         problems.extend(fault.problems)
-    return in_order(problems)
+    return in_order(_said_once(problems))
+
+
+def _said_once(problems: list[Problem]) -> Iterator[Problem]:
+    """Without the warnings on arguments of policies that are wrong in their types already."""
+    wrong = {(problem.file, problem.line) for problem in problems if problem.code in TYPE_CODES}
+    for problem in problems:
+        if problem.code not in ARGUMENT_CODES or (problem.file, problem.line) not in wrong:
+            yield problem
 
 
 def _task_types(checking: Checking, cases: Iterable[Case]) -> Iterator[Problem]:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
-from remit.pep.gate import Act, Enforcement
+from remit.pep.gate import Act, Enforcement, Interrupted
 
 MAX_STREAMED = 1 << 20
 """So many characters of a stream are kept for its outcome; of a longer one the worst is assumed."""
@@ -39,11 +39,17 @@ def run(enforcement: Enforcement, act: Callable[[], Any]) -> Any:
             try:
                 answer = act() if isinstance(step, Act) else step.result()
             except BaseException as error:  # belongs to the sequence, which reports it
-                step = enforcement.throw(error)
+                step = enforcement.throw(_carried(error))
             else:
                 step = enforcement.send(answer)
     except StopIteration as finished:
         return finished.value
+    except Interrupted as interrupted:
+        raise interrupted.original from None
+
+
+def _carried(error: BaseException) -> BaseException:
+    return Interrupted(error) if isinstance(error, GeneratorExit) else error
 
 
 async def run_async(enforcement: Enforcement, act: Callable[[], Awaitable[Any]]) -> Any:
@@ -57,11 +63,13 @@ async def run_async(enforcement: Enforcement, act: Callable[[], Awaitable[Any]])
                 else:
                     answer = await step
             except BaseException as error:  # belongs to the sequence, which reports it
-                step = enforcement.throw(error)
+                step = enforcement.throw(_carried(error))
             else:
                 step = enforcement.send(answer)
     except StopIteration as finished:
         return finished.value
+    except Interrupted as interrupted:
+        raise interrupted.original from None
 
 
 def run_stream(enforcement: Enforcement, start: Callable[[], Iterator[Any]], items: Streamed) -> Iterator[Any]:

@@ -28,6 +28,14 @@ class Denied(Exception):
         return self.decision.reason
 
 
+class Interrupted(Exception):
+    """Carries a tool's own `GeneratorExit` into the sequence, which would take it for its own end. `original` is what the tool raised."""
+
+    def __init__(self, original: BaseException) -> None:
+        super().__init__(str(type(original).__name__))
+        self.original = original
+
+
 class OutcomeUnrecorded(Exception):
     """The action ran, but the log could not take its outcome: its result is withheld and its session keeps the worst label."""
 
@@ -88,19 +96,26 @@ def _perform(authorizer: Authorizer, request: EvaluationRequest, permit: Permit,
     # INVARIANT (what was decided is what runs): a permit is used once, and asked about again just before the act.
     if not authorizer.may_act(permit.id):
         yield from _not_performed(
-            authorizer, request, permit, Reason.PERMIT_EXPIRED, "the permit was used or came too late: ask again"
+            authorizer, request, permit, Reason.PERMIT_EXPIRED, "the permit was used, came too late, or was taken back: ask again"
         )
     try:
         result = duties.fulfil((yield Act(duties)))
     except GeneratorExit:
         raise
     except BaseException as error:
-        text = f"{type(error).__name__}: {error}"
+        text = _words(error)
         yield from _report(authorizer, Outcome(permit.id, request.session, OutcomeStatus.FAILED, text, text[:500]))
         raise
     content = options.to_text(result)
     yield from _report(authorizer, Outcome(permit.id, request.session, OutcomeStatus.SUCCEEDED, content))
     return result
+
+
+def _words(error: BaseException) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # an exception of the tool's that cannot even be shown
+        return type(error).__name__
 
 
 def _not_performed(

@@ -7,9 +7,10 @@ from remit.decision_log.append import Conflict, Ticket
 from remit.decision_log.sealing import SealKey
 from remit.model.decision import NO_EFFECTS, Decision, Deny, Permit, Reason
 from remit.model.errors import ErrorKind, RemitError
-from remit.model.identity import AgentId, DecisionId, new_id
+from remit.model.identity import AgentId, AgentStatus, DecisionId, new_id
 from remit.model.labels import PUBLIC_TRUSTED
 from remit.model.request import EvaluationRequest, readable
+from remit.model.task import TaskStatus
 from remit.pdp.checks import CLOCK_TOLERANCE
 from remit.pdp.decide import decide
 from remit.pdp.inputs import PERMIT_MICROSECONDS, Decided, Inputs
@@ -26,6 +27,7 @@ from remit.runtime.store import (
     PutSpent,
     Write,
 )
+from remit.runtime.view import Live
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -65,7 +67,7 @@ def _evaluate(runtime: Runtime, request: EvaluationRequest) -> Steps[Decision]:
             _forget(runtime, request, decision_id)
             return _fault(decision_id, error)
         else:
-            return _given(runtime, considered.decided.decision)
+            return _given(runtime, loaded, considered.decided.decision)
     return Deny(decision_id, Reason.CONFLICT, f"the session kept changing in other processes ({ATTEMPTS} times): try again")
 
 
@@ -144,9 +146,11 @@ def _open_permit(runtime: Runtime, inputs: Inputs, considered: Considered) -> Op
     )
 
 
-def _given(runtime: Runtime, decision: Decision) -> Decision:
+def _given(runtime: Runtime, loaded: Loaded, decision: Decision) -> Decision:
     if isinstance(decision, Permit):
-        runtime.view.live[decision.id] = decision.until
+        request = loaded.inputs.request
+        live = Live(decision.until, loaded.revision, AgentId(request.subject.id), request.task, decision.basis.bundle)
+        runtime.view.live[decision.id] = live
     return decision
 
 
@@ -166,10 +170,29 @@ def _fault(decision: DecisionId, error: RemitError) -> Deny:
 
 def may_act(runtime: Runtime, decision: DecisionId) -> bool:
     """Whether a permit still stands, asked just before the act; true at most once for each permit."""
-    # INVARIANT (what was decided is what runs): a permit is used once, within seconds.
-    until = runtime.view.live.pop(decision, None)
+    # INVARIANT (what was decided is what runs): a permit is used once, within seconds, and not after it was taken back.
+    live = runtime.view.live.pop(decision, None)
     now = runtime.clock()
-    if until is None or not until - PERMIT_MICROSECONDS - CLOCK_TOLERANCE <= now < until:
+    if live is None or not live.until - PERMIT_MICROSECONDS - CLOCK_TOLERANCE <= now < live.until:
+        return False
+    try:
+        if runtime.view.store.current_revision() != live.revision and not _still_stands(runtime, live, now):
+            return False
+    except RemitError:
         return False
     runtime.view.acted.add(decision)
+    return True
+
+
+def _still_stands(runtime: Runtime, live: Live, now: int) -> bool:
+    """Something administrative has changed since the permit: whether it concerns the agent, the tasks or the bundle."""
+    store = runtime.view.store
+    agent, active, task = store.agent(live.agent), store.active_bundle(), live.task
+    if agent is None or agent.status is not AgentStatus.ACTIVE or active is None or active[0] != live.bundle:
+        return False
+    while task is not None:
+        state = store.task(task)
+        if state is None or state.task.status is not TaskStatus.OPEN or now >= state.task.expires:
+            return False
+        task = state.task.parent
     return True

@@ -3,7 +3,7 @@
 from remit.decision_log.append import Conflict, Ticket
 from remit.decision_log.sealing import SealKey
 from remit.model.authorizer import Outcome, OutcomeStatus
-from remit.model.errors import conflict, unavailable
+from remit.model.errors import ErrorKind, RemitError, conflict, unavailable
 from remit.model.identity import DecisionId
 from remit.model.labels import PUBLIC_TRUSTED, Label
 from remit.model.task import Session
@@ -28,7 +28,7 @@ def _report(runtime: Runtime, outcome: Outcome) -> Steps[None]:
     runtime.view.live.pop(outcome.decision, None)
     for _ in range(ATTEMPTS):
         with runtime.view.lock:
-            permit = runtime.view.permits.get(outcome.decision) or runtime.view.store.permit(outcome.decision)
+            permit = runtime.view.permits.get(outcome.decision) or _stored(runtime, outcome.decision)
             if permit is None:
                 raise conflict(f"decision `{outcome.decision}` has no open permit: it was reported before, or never permitted")
             ticket = _submit(runtime, outcome, permit)
@@ -46,6 +46,15 @@ def _report(runtime: Runtime, outcome: Outcome) -> Steps[None]:
     raise unavailable("the outcome could not be recorded, the session kept changing in other processes: report it again")
 
 
+def _stored(runtime: Runtime, decision: DecisionId) -> OpenPermit | None:
+    try:
+        return runtime.view.store.permit(decision)
+    except RemitError as error:
+        if error.kind is ErrorKind.MALFORMED:
+            return None  # what is no text names no permit
+        raise
+
+
 def _submit(runtime: Runtime, outcome: Outcome, permit: OpenPermit) -> Ticket[Write]:
     view, now = runtime.view, runtime.clock()
     revision = view.refresh()
@@ -60,7 +69,7 @@ def _submit(runtime: Runtime, outcome: Outcome, permit: OpenPermit) -> Ticket[Wr
         after = session_after_outcome(before, permit.decision, seen, now)
         writes.append(PutSession(after))
         writes.extend(_observe(view, before, outcome, permit, key, unseen=seen is None))
-    record = outcome_record(outcome, permit.task, after, key)
+    record = outcome_record(outcome, permit, after, key)
     view.move(after, ())
     return runtime.appender.submit(Ticket([record], writes, revision, now))
 
@@ -103,6 +112,11 @@ def recover(runtime: Runtime, writers: list[str]) -> int:
     for writer in writers:
         for permit in runtime.view.store.permits_of(writer):
             unknown = Outcome(DecisionId(permit.decision), permit.session, OutcomeStatus.UNKNOWN)
-            report(runtime, unknown).result()
-            found += 1
+            try:
+                report(runtime, unknown).result()
+            except RemitError as error:
+                if error.kind is not ErrorKind.CONFLICT:  # another process that starts now has settled it
+                    raise
+            else:
+                found += 1
     return found

@@ -8,10 +8,10 @@ from remit.decision_log.sealing import SealKey
 from remit.decision_log.store import Record
 from remit.model.authorizer import Outcome
 from remit.model.decision import Decision, Permit, Steering
-from remit.model.identity import DecisionId, TaskId
 from remit.model.labels import PUBLIC_TRUSTED
 from remit.model.task import Session
 from remit.pdp.inputs import Inputs
+from remit.runtime.store import OpenPermit
 
 _encode = msgspec.json.Encoder().encode
 
@@ -76,19 +76,19 @@ def open_sealed(entry: DecisionMade, key: SealKey | None) -> SealedDecision | No
     return None if key is None else _decode_sealed(key.open(entry.sealed, entry.id))
 
 
-def outcome_record(outcome: Outcome, task: TaskId | None, session: Session | None, key: SealKey) -> Record:
+def outcome_record(outcome: Outcome, permit: OpenPermit, session: Session | None, key: SealKey) -> Record:
     """The entry of an outcome; the content itself is not in it, only its keyed digest and its size."""
     label = session.reached if session is not None else PUBLIC_TRUSTED
     content = outcome.content.encode("utf-8", "surrogatepass") if outcome.content else b""
     body = OutcomeSeen(
         decision=outcome.decision,
         status=outcome.status.value,
-        session=outcome.session,
-        task=task,
+        session=permit.session,
+        task=permit.task,
         label=label.confidentiality.value,
         sources=label.sources,
         content=key.digest(content) if content else "",
         size=len(content),
         sealed=key.seal(outcome.error.encode("utf-8", "replace"), outcome.decision) if outcome.error else "",
     )
-    return Record(encode_body(body), "outcome", DecisionId(outcome.decision), task)
+    return Record(encode_body(body), "outcome", outcome.decision, permit.task)

@@ -25,15 +25,19 @@ class Runtime(msgspec.Struct, frozen=True):
     clock: Clock
 
 
-def _check_storable(writes: Sequence[Write]) -> None:
+Change = tuple[Sequence[Record], Sequence[Write]]
+
+
+def _storable(prepare: Callable[[], Change]) -> Change:
     """Refuse here what the writer could not store: a fault in there would end it for everybody."""
     try:
+        records, writes = prepare()
         _encode(writes)
     except (ValueError, OverflowError, TypeError) as error:
         raise malformed(f"it cannot be stored ({error}): use valid Unicode and numbers of at most 64 bits") from None
+    return records, writes
 
 
-Change = tuple[Sequence[Record], Sequence[Write]]
 
 
 def administer(runtime: Runtime, prepare: Callable[[], Change]) -> Steps[None]:
@@ -44,8 +48,7 @@ def administer(runtime: Runtime, prepare: Callable[[], Change]) -> Steps[None]:
     for attempt in range(ATTEMPTS):
         with runtime.view.lock:
             revision = runtime.view.refresh()
-            records, writes = prepare()
-            _check_storable(writes)
+            records, writes = _storable(prepare)
             ticket = runtime.appender.submit(Ticket(records, writes, revision, runtime.clock()))
         try:
             yield ticket

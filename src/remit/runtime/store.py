@@ -161,6 +161,10 @@ class RuntimeStore(Protocol):
         """Administrative changes as last seen by this process."""
         ...
 
+    def current_revision(self) -> int:
+        """Administrative changes as the store has them now, those of other processes included."""
+        ...
+
     def task(self, task: TaskId) -> TaskState | None:
         """A task and what it has spent."""
         ...

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from remit.decision_log.sealing import SealKey
 from remit.model.errors import corrupt
@@ -23,6 +24,16 @@ _MAX_CHAIN = 32
 Compile = Callable[[bytes], CompiledBundle]
 
 
+class Live(NamedTuple):
+    """A permit that may be used before `until` (µs), as long as what it was decided on still stands."""
+
+    until: int
+    revision: int
+    agent: AgentId
+    task: TaskId | None
+    bundle: str
+
+
 class View:
     """Caches over a store. Whoever reads or moves it holds `lock`.
 
@@ -37,12 +48,13 @@ class View:
         """The time (µs) of the latest decision this process knows of."""
         self.acted: set[DecisionId] = set()
         """The permits of this process that were used and are not yet reported."""
-        self.live: dict[DecisionId, int] = {}
-        """Until when (µs) each permit that was given and not yet used may be used."""
+        self.live: dict[DecisionId, Live] = {}
+        """The permits that were given and not yet used."""
         self.permits: dict[DecisionId, OpenPermit] = {}
         """The permits of this process whose outcome is not reported."""
         self._compile = compile_bundle
         self._bundle: CompiledBundle | None = None
+        self._bundle_read = False
         self._agents: dict[AgentId, Agent] = {}
         self._tasks: dict[TaskId, Task] = {}
         self._spent: dict[TaskId, Spent] = {}
@@ -57,7 +69,7 @@ class View:
             self._agents.clear()
             self._tasks.clear()
             self._keys.clear()
-            self._bundle = self._load_bundle()
+            self._bundle_read = False
             self.revision = revision
         if len(self._sessions) > _LIMIT or len(self._spent) > _LIMIT:
             self.forget_all()
@@ -77,7 +89,10 @@ class View:
 
     @property
     def bundle(self) -> CompiledBundle | None:
-        """The active bundle, compiled."""
+        """The active bundle, compiled. Raises `RemitError` (corrupt) if it is not what was published."""
+        if not self._bundle_read:
+            self._bundle = self._load_bundle()
+            self._bundle_read = True
         return self._bundle
 
     def agent(self, agent: AgentId) -> Agent | None:

@@ -8,9 +8,10 @@ from remit.model.decision import ApproverRule
 from remit.model.identity import EntityRef
 from remit.model.obligations import KNOWN_OBLIGATIONS
 from remit.pap.checks.context import Checking
-from remit.pap.checks.types import OTHER_TOOL, arguments_read
+from remit.pap.checks.types import OTHER_TOOL, arguments_read, is_untyped
 from remit.pap.problems import Problem, did_you_mean, error, warning
 from remit.pap.reading.files import TOOLS_FILE
+from remit.pdp.arguments import ArgumentTypes
 from remit.pdp.entities import ancestors
 from remit.pdp.obligations import OBLIGATION, REQUESTABLE
 from remit.pdp.policies import Policy
@@ -41,7 +42,7 @@ def policy_problems(checking: Checking) -> Iterator[Problem]:
         yield from _names(policy, known)
         yield from _annotations(checking, policy)
     yield from _unlinked(checking)
-    yield from _nowhere(checking)
+    yield from _arguments(checking)
     yield from _many(checking)
 
 
@@ -141,22 +142,28 @@ def _unlinked(checking: Checking) -> Iterator[Problem]:
             yield warning(_place(policy), "unlinked", message, "link it in `links.yaml`, or remove it")
 
 
-def _nowhere(checking: Checking) -> Iterator[Problem]:
-    """Guarded reads of arguments that no tool has: such a policy is silent for ever, most likely by a slip."""
-    meets: dict[str, list[str]] = {}
+def _arguments(checking: Checking) -> Iterator[Problem]:
+    """Guarded reads that the schema cannot see through: of what no tool has, and of what has no one type."""
+    meets: dict[str, list[ArgumentTypes]] = {}
     for tool, names in checking.matches.by_tool.items():
         for name in names:
-            meets.setdefault(name, []).append(tool)
-    other = set(checking.matches.other)
+            meets.setdefault(name, []).append(checking.compiled.tools[tool].types)
     for policy in checking.contents.policies:
         read = arguments_read(policy)
-        if read is None or policy.id in other or not meets.get(policy.id):
-            continue
-        types = [checking.compiled.tools[tool].types for tool in meets[policy.id]]
-        known = {argument for tool in types for argument in tool.root.fields}
-        for argument in sorted(read.children.keys() - known) if all(tool.closed for tool in types) else ():
-            message = f"policy `{policy.id}` reads `context.args.{argument}`, which no tool it can match has"
-            yield warning(_place(policy), "argument-nowhere", message, did_you_mean(argument, known))
+        types = meets.get(policy.id, [])
+        for argument in read.children if read else ():
+            yield from _argument(policy, argument, types, policy.id in checking.matches.other)
+
+
+def _argument(policy: Policy, argument: str, types: list[ArgumentTypes], others: bool) -> Iterator[Problem]:
+    known = {name for tool in types for name in tool.root.fields}
+    what = f"policy `{policy.id}` reads `context.args.{argument}`"
+    if any(argument in tool.root.fields and is_untyped(tool.root.fields[argument]) for tool in types):
+        message = f"{what}, which has no one type: what is compared with it is not checked"
+        yield warning(_place(policy), "unchecked-argument", message, f"give `{argument}` one `type` in the tool's `schema`")
+    elif types and argument not in known and not others and all(tool.closed for tool in types):
+        message = f"{what}, which no tool it can match has"
+        yield warning(_place(policy), "argument-nowhere", message, did_you_mean(argument, known))
 
 
 def _many(checking: Checking) -> Iterator[Problem]:

@@ -166,6 +166,11 @@ def _record(types: ArgumentTypes, wanted: frozenset[str] | None) -> str:
     return ArgumentTypes(ArgumentType("object", fields, root.required & wanted)).cedar_type()
 
 
+def is_untyped(node: ArgumentType) -> bool:
+    """Whether an argument has no one type that policies can be checked against."""
+    return ArgumentTypes(ArgumentType("object", {"it": node})).cedar_type() == NO_ARGUMENTS
+
+
 class _Explainer:
     """Puts what the engine says into words that name the tool and say what to do."""
 

@@ -76,6 +76,7 @@ class Groups:
             self._database.check_present()
             committing = True
             self._connection.execute("COMMIT")
+            self.revision = group.revision  # not before others can read what it stands for
         except sqlite3.Error as error:
             self._abandon()
             failure = explain(error, self._database.path)
@@ -134,6 +135,7 @@ class _Transaction:
         self._permits: dict[str, tuple[str, str, bytes]] = {}
         self._reported: list[str] = []
         self._observations: list[tuple[Any, ...]] = []
+        self.revision = groups.revision
 
     def apply(self, changes: Sequence[tuple[Sequence[Write], int]]) -> list[bool]:
         """Apply, in order, each change decided on the present revision whose versions all fit."""
@@ -141,7 +143,7 @@ class _Transaction:
 
     def _fits(self, writes: Sequence[Write], revision: int) -> bool:
         # INVARIANT (one commit): compare and set, so that what was decided on stale state is decided again.
-        if revision != self._groups.revision:
+        if revision != self.revision:
             return False
         return all(self._fits_one(write) for write in writes)
 
@@ -245,8 +247,8 @@ class _Transaction:
 
     def _bump(self) -> None:
         """Count an administrative change: whatever was decided before it and is not yet committed is decided again."""
-        self._groups.revision += 1
-        self._run("UPDATE meta SET value = ? WHERE name = 'revision'", (self._groups.revision,))
+        self.revision += 1
+        self._run("UPDATE meta SET value = ? WHERE name = 'revision'", (self.revision,))
 
     def append(self, lines: Sequence[Line]) -> None:
         """Append entries at the end of the log."""

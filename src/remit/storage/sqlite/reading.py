@@ -56,6 +56,11 @@ class StateReader:
     def __init__(self, reading: Reading) -> None:
         self._rows, self._row = reading.rows, reading.row
 
+    def current_revision(self) -> int:
+        """Administrative changes as the store has them now, those of other processes included."""
+        found: int = self._row("SELECT value FROM meta WHERE name = 'revision'")[0]
+        return found
+
     def task(self, task: TaskId) -> TaskState | None:
         """A task and what it has spent."""
         row = self._row("SELECT task, status, spent FROM tasks WHERE id = ?", task)
