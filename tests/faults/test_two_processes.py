@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 
 from remit.local.wiring import wall_clock
-from remit.model.decision import Deny
+from remit.model.authorizer import OutcomeStatus
+from remit.model.decision import Decision, Deny
 from remit.model.task import Amount, Budgets, Session
 from remit.runtime import approvals
 from tests.conftest import OpenStore
+from tests.faults.disk import FaultyConnection
 from tests.faults.processes import line, python, rest, tell
-from tests.runtime.world import CARL, World, permit
+from tests.runtime.world import CARL, Clock, World, asked, permit
 
 
 @pytest.fixture
@@ -65,7 +67,6 @@ def test_one_session_and_one_budget(real_time: World) -> None:
     reasons = check(real_time, decisions)
     stored, spent = real_time.store.session(session.id), real_time.store.task(task.id)
     assert stored is not None and spent is not None
-    print(reasons, spent.spent, stored, len(real_time.decisions()))
     assert reasons["permitted"] == spent.spent.calls == stored.calls["look"]
     assert spent.spent.amounts["look.amount"] == reasons["permitted"] * 7500 <= 100 * 10000
     assert stored.denials == reasons["budget-exhausted"]
@@ -92,6 +93,86 @@ def test_one_approval_is_used_once(real_time: World) -> None:
     assert [approval for effect, _, _, approval in decisions if effect == "permit"] == [denied.approval]
 
 
+class Begun:
+    """A decision that is queued and not yet committed, as that of a thread which was not scheduled since."""
+
+    def __init__(self, world: World, session: Session, tool: str, arguments: Mapping[str, Any] | None = None) -> None:
+        self._steps = world.embedded.evaluate(asked(session, tool, arguments))._start()
+        self._ticket = next(self._steps)
+
+    def finish(self) -> Decision:
+        """Wait for it as its thread would."""
+        while True:
+            try:
+                try:
+                    self._ticket.result()
+                except Exception as error:
+                    self._ticket = self._steps.throw(error)
+                else:
+                    self._ticket = self._steps.send(None)
+            except StopIteration as ended:
+                decision: Decision = ended.value
+                return decision
+
+
+class TestLostUpdates:
+    """INVARIANT (one commit): what was decided on a state that never came to be is decided again."""
+
+    @pytest.mark.parametrize("begun", [1, 2, 3, 5])
+    def test_of_a_session(self, open_store: OpenStore, begun: int) -> None:
+        world, other = open_store(), open_store(again=True)
+        session = world.open_session()
+        waiting = [Begun(world, session, "look") for _ in range(begun)]
+        permit(other.ask(session, "secret"))
+        for decision in waiting:
+            permit(decision.finish())
+        stored = world.store.session(session.id)
+        assert stored is not None
+        assert stored.calls == {"look": begun, "secret": 1}
+        assert stored.reached.confidentiality.rank == 3
+        assert isinstance(world.ask(session, "send", {"to": "boss@corp.com"}), Deny)
+
+    @pytest.mark.parametrize("begun", [1, 2, 3, 5])
+    def test_of_a_budget(self, open_store: OpenStore, begun: int) -> None:
+        world, other = open_store(), open_store(again=True)
+        task = world.open_task(budgets=Budgets(amounts={"look.amount": Amount(100 * 10000)}))
+        sessions, others = [world.open_session(task) for _ in range(begun)], world.open_session(task)
+        waiting = [Begun(world, session, "look", {"amount": 1}) for session in sessions]
+        permit(other.ask(others, "look", {"amount": 90}))
+        for decision in waiting:
+            permit(decision.finish())
+        stored = world.store.task(task.id)
+        assert stored is not None
+        assert stored.spent.amounts == {"look.amount": (90 + begun) * 10000}
+        assert stored.spent.calls == begun + 1
+        assert isinstance(other.ask(others, "look", {"amount": 90}), Deny)
+
+    @pytest.mark.parametrize("begun", [1, 2, 3])
+    def test_of_a_denial(self, open_store: OpenStore, begun: int) -> None:
+        world, other = open_store(), open_store(again=True)
+        session = world.open_session()
+        waiting = [Begun(world, session, "never") for _ in range(begun)]
+        other.perform(session, "secret", "secret")
+        for decision in waiting:
+            assert isinstance(decision.finish(), Deny)
+        stored = world.store.session(session.id)
+        assert stored is not None
+        assert (stored.denials, stored.calls, stored.label.confidentiality.rank) == (begun, {"secret": 1}, 3)
+
+    def test_of_an_outcome(self, open_store: OpenStore) -> None:
+        world, other = open_store(), open_store(again=True)
+        session = world.open_session()
+        given = permit(world.ask(session, "read"))
+        waiting = Begun(world, session, "look")
+        other.perform(session, "secret", "secret")
+        world.report(given, session, OutcomeStatus.SUCCEEDED, "text")
+        permit(waiting.finish())
+        stored = world.store.session(session.id)
+        assert stored is not None
+        assert stored.reached.confidentiality.rank == 3 and "read" in stored.reached.sources
+        assert stored.calls == {"read": 1, "secret": 1, "look": 1}
+
+
 def test_what_one_process_saw_steers_another(open_store: OpenStore) -> None:
     world, other = open_store(), open_store(again=True)
     session = world.open_session()
@@ -105,9 +186,6 @@ def test_what_one_process_saw_steers_another(open_store: OpenStore) -> None:
 
 def test_a_decision_that_waited_for_another_process_is_not_taken_for_a_clock_gone_backwards(open_store: OpenStore) -> None:
     """The time of a decision that is made again is the time it is made again."""
-    from tests.faults.disk import FaultyConnection
-    from tests.runtime.world import Clock
-
     clock = Clock()
     world, other = open_store(clock=clock), open_store(again=True, clock=clock)
     session = world.open_session()

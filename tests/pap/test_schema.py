@@ -20,7 +20,6 @@ from remit.pap.running import BEGIN
 from remit.pap.schema import parse, schema_for, schema_text, vocabulary
 from remit.pdp.context import Facts, context_bytes
 from remit.pdp.entities import principal_document, resource_document
-from remit.pdp.provenance import Observed
 from remit.pdp.reads import Node
 from tests.pap.bundles import small
 
@@ -52,7 +51,6 @@ def facts(action: str, with_task: bool = True) -> Facts:
         (task,) if with_task else (),
         None,
         PUBLIC_TRUSTED,
-        Observed(),
         COMPILED.tools.get(resource.id) if action == TOOL_CALL else None,
         (Steering("to", "a", "nowhere"),),
     )
@@ -96,8 +94,8 @@ def test_the_vocabulary_is_ours_and_the_bundles() -> None:
     own = """
       entity User in [Group] { department?: String };
       entity Record, Note in [Record] = { status: String };
-      namespace Acme { entity User; action zip appliesTo { principal: [User], resource: [User] }; }
-      action "read", "write" in ["any", "records"] appliesTo { principal: [Agent], resource: [Record, Acme::User] };
+      namespace Acme { entity Person; action zip appliesTo { principal: [Person], resource: [Person] }; }
+      action "read", "write" in ["any", "records"] appliesTo { principal: [Agent], resource: [Record, Acme::Person] };
       action records in ["any"];
       // entity Group;
     """
@@ -106,7 +104,7 @@ def test_the_vocabulary_is_ours_and_the_bundles() -> None:
     assert names.actions["file.read"] == ("file", "any")
     assert set(names.actions) == {*ACTIONS, "read", "write"}
     assert names.groups == {"any": (), "file": ("any",), "records": ("any",)}
-    assert {"Record", "Note", "Acme::User", "User", "Agent", "Group"} <= names.types
+    assert {"Record", "Note", "Acme::Person", "User", "Agent", "Group"} <= names.types
     assert "entity User in [Group];" not in schema_text(own) and "entity Group in [Group];" in schema_text(own)
 
 

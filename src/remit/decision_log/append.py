@@ -139,9 +139,11 @@ class Appender(Generic[W]):
             error = unavailable(f"nothing was permitted, the log could not be written ({failure})")
             self._settle(group, [error] * len(group))
         except BaseException as error:
-            self._poison = f"the log's writer failed ({type(error).__name__}): restart"
+            # Whatever ended the writer, nobody may be left waiting for it.
+            self._poison = f"the log's writer failed ({type(error).__name__}: {error}): restart"
             self._settle(group, [unavailable(self._poison)] * len(group))
-            raise
+            if not isinstance(error, Exception):
+                raise
 
     def _write(self, group: list[Ticket[W]]) -> list[Exception | None]:
         if self._poison is not None:

@@ -13,7 +13,6 @@ from remit.pap.problems import BundleError, Problem, did_you_mean, error, in_ord
 from remit.pap.reading.cases import read_cases
 from remit.pap.reading.folder import read_bundle
 
-
 TYPE_CODES = ("undeclared-argument", "untyped-argument", "unguarded")
 ARGUMENT_CODES = ("argument-nowhere", "unchecked-argument")
 

@@ -139,9 +139,9 @@ def grant_of(approval: Approval, key: SealKey, now: int) -> Grant | None:
     return Grant(approval.id, approval.resolver, approval.rule, shown.label, shown.steering, shown.obligations)
 
 
-def used(approval: Approval) -> PutApproval:
+def used(approval: Approval) -> Approval:
     """The approval after its one use."""
-    return PutApproval(replace(approval, state=ApprovalState.USED, version=approval.version + 1))
+    return replace(approval, state=ApprovalState.USED, version=approval.version + 1)
 
 
 def resolve(runtime: Runtime, approval: ApprovalId, operator: Operator, grant: bool, why: str = "") -> Driven[Approval]:

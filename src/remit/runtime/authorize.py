@@ -39,11 +39,11 @@ class Loaded(msgspec.Struct, frozen=True):
 
 
 class Considered(msgspec.Struct, frozen=True):
-    """A decision with the approval it uses, or the access request it opens."""
+    """A decision, with the approval it uses or (`opened`) the access request it opens, as that will be."""
 
     decided: Decided
-    used: Approval | None = None
-    opened: Approval | None = None
+    approval: Approval | None = None
+    opened: bool = False
 
 
 def evaluate(runtime: Runtime, request: EvaluationRequest) -> Driven[Decision]:
@@ -54,6 +54,7 @@ def evaluate(runtime: Runtime, request: EvaluationRequest) -> Driven[Decision]:
 def _evaluate(runtime: Runtime, request: EvaluationRequest) -> Steps[Decision]:
     request, now = readable(request), runtime.clock()
     decision_id = DecisionId(new_id("dec", now))
+    considered: Considered | None = None
     for _ in range(ATTEMPTS):
         try:
             with runtime.view.lock:
@@ -68,6 +69,9 @@ def _evaluate(runtime: Runtime, request: EvaluationRequest) -> Steps[Decision]:
             return _fault(decision_id, error)
         else:
             return _given(runtime, loaded, considered.decided.decision)
+        finally:
+            if considered is not None and considered.approval is not None:
+                runtime.view.underway.pop(considered.approval.id, None)
     return Deny(decision_id, Reason.CONFLICT, f"the session kept changing in other processes ({ATTEMPTS} times): try again")
 
 
@@ -96,16 +100,18 @@ def consider(runtime: Runtime, loaded: Loaded) -> Considered:
     if not isinstance(decision, Deny) or decision.requestable is None:
         return Considered(decided)
     digest = approvals.action_digest(loaded.key, loaded.inputs)
-    known = runtime.view.store.approval_for(digest)
-    grant = approvals.grant_of(known, loaded.key, loaded.inputs.now) if known else None
-    if known is not None and grant is not None:
-        again = _decide(replace(loaded.inputs, grant=grant))
-        if isinstance(again.decision, Permit):
-            return Considered(again, used=known if again.effects.approval_used else None)
-    if known is not None and approvals.still_asks(known, decision, loaded.key, loaded.inputs):
-        return Considered(replace(decided, decision=replace(decision, approval=known.id)))
+    known = runtime.view.approvals_for(digest)
+    for approval in known:
+        grant = approvals.grant_of(approval, loaded.key, loaded.inputs.now)
+        again = _decide(replace(loaded.inputs, grant=grant)) if grant else None
+        if again is not None and isinstance(again.decision, Permit):
+            used = approvals.used(approval) if again.effects.approval_used else None
+            return Considered(again, approval=used)
+    for approval in known:
+        if approvals.still_asks(approval, decision, loaded.key, loaded.inputs):
+            return Considered(replace(decided, decision=replace(decision, approval=approval.id)))
     opened = approvals.open_request(loaded.inputs, decision, loaded.key, digest)
-    return Considered(replace(decided, decision=replace(decision, approval=opened.id)), opened=opened)
+    return Considered(replace(decided, decision=replace(decision, approval=opened.id)), approval=opened, opened=True)
 
 
 def _decide(inputs: Inputs) -> Decided:
@@ -127,12 +133,12 @@ def commit(runtime: Runtime, loaded: Loaded, considered: Considered) -> Ticket[W
         permit = _open_permit(runtime, inputs, considered)
         writes.append(InsertPermit(permit))
         runtime.view.permits[decision.id] = permit
-    if considered.used is not None:
-        writes.append(approvals.used(considered.used))
     records = [decision_record(inputs, decision, effects.session or inputs.session, loaded.key)]
-    if considered.opened is not None:
-        writes.append(PutApproval(considered.opened))
-        records.append(approvals.requested_record(considered.opened))
+    if considered.approval is not None:
+        writes.append(PutApproval(considered.approval))
+        runtime.view.underway[considered.approval.id] = considered.approval
+        if considered.opened:
+            records.append(approvals.requested_record(considered.approval))
     runtime.view.move(effects.session, effects.tasks)
     return runtime.appender.submit(Ticket(records, writes, loaded.revision, inputs.now))
 

@@ -209,8 +209,8 @@ class RuntimeStore(Protocol):
         """The newest access requests, of one state or all."""
         ...
 
-    def approval_for(self, digest: str) -> Approval | None:
-        """The newest access request for this exact action that is pending or approved."""
+    def approvals_for(self, digest: str) -> list[Approval]:
+        """The access requests for this exact action that are pending or approved, newest first."""
         ...
 
     def permit(self, decision: DecisionId) -> OpenPermit | None:

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 from remit.decision_log.sealing import SealKey
 from remit.model.errors import corrupt
-from remit.model.identity import Agent, AgentId, DecisionId, SessionId, TaskId
+from remit.model.identity import Agent, AgentId, ApprovalId, DecisionId, SessionId, TaskId
 from remit.model.task import Session, Spent, Task, TaskState
 from remit.pdp.compiled import CompiledBundle
 from remit.pdp.provenance import Observed, seen
-from remit.runtime.store import OpenPermit, RuntimeStore
+from remit.runtime.store import Approval, OpenPermit, RuntimeStore
 
 MAX_OUTPUT = 1 << 20
 """So many characters of one output are kept for provenance; of what was longer, any value may have been part."""
@@ -52,6 +52,8 @@ class View:
         """The permits that were given and not yet used."""
         self.permits: dict[DecisionId, OpenPermit] = {}
         """The permits of this process whose outcome is not reported."""
+        self.underway: dict[ApprovalId, Approval] = {}
+        """The access requests that decisions on their way to the disk open or use."""
         self._compile = compile_bundle
         self._bundle: CompiledBundle | None = None
         self._bundle_read = False
@@ -171,6 +173,12 @@ class View:
         """Add what a tool returned to what the session has seen; None where it could not be seen."""
         before = self.observed(session.id, session.task)
         self._observed[session.id] = _with(before, source, untrusted, text or "", lost=text is None)
+
+    def approvals_for(self, digest: str) -> list[Approval]:
+        """The access requests for one exact action, newest first, with those that decisions on their way open or use."""
+        known = {approval.id: approval for approval in self.store.approvals_for(digest)}
+        known |= {approval.id: approval for approval in self.underway.values() if approval.digest == digest}
+        return sorted(known.values(), key=lambda approval: approval.id, reverse=True)
 
     def move(self, session: Session | None, tasks: Iterable[TaskState]) -> None:
         """Take over the states that a decision leads to, before they are durable: what follows is decided on them."""

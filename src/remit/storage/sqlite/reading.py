@@ -127,13 +127,10 @@ class StateReader:
         value = state.value if state else None
         return [_read(Approval, row[0]) for row in self._rows(query, value, value, limit)]
 
-    def approval_for(self, digest: str) -> Approval | None:
-        """The newest access request for this exact action that is pending or approved."""
-        query = (
-            "SELECT approval FROM approvals WHERE digest = ? AND state IN ('pending', 'approved') ORDER BY state, id DESC LIMIT 1"
-        )
-        row = self._row(query, digest)
-        return None if row is None else _read(Approval, row[0])
+    def approvals_for(self, digest: str) -> list[Approval]:
+        """The access requests for this exact action that are pending or approved, newest first."""
+        query = "SELECT approval FROM approvals WHERE digest = ? AND state IN ('pending', 'approved') ORDER BY id DESC LIMIT 100"
+        return [_read(Approval, row[0]) for row in self._rows(query, digest)]
 
     def permit(self, decision: DecisionId) -> OpenPermit | None:
         """A permit whose outcome is not known."""
