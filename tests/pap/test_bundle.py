@@ -28,7 +28,7 @@ SMALL_DOCUMENT = to_document(small())
 def facts(compiled: CompiledBundle) -> object:
     """What a compiled bundle decides with, in a form that can be compared."""
     ids = [policy.id for policy in compiled.index._policies]
-    plain = msgspec.structs.replace(compiled, index=None, loci=None)  # type: ignore[arg-type]
+    plain = msgspec.structs.replace(compiled, index=None, loci=None)
     return ids, plain
 
 

@@ -80,7 +80,7 @@ cases:
     assert case.task.budgets.amounts == {"x.y": 5000}
     first, second, third = case.steps
     assert (first.line, first.resource, first.approver, first.after, first.definition) == (
-        20,
+        19,
         EntityRef("Tool", "x"),
         "carl",
         -3,
@@ -137,7 +137,7 @@ def test_a_failure_explains_what_decided() -> None:
     assert "`tool.call` on `send`: expected decision `permit`, got `deny`; expected tier `low`, got `high`" in failure.message
     assert "reason: approval-required, this needs an approval: never (policy `no`)" in failure.message
     assert "decided by: `no`" in failure.message
-    assert 'policies read: {"approval":{"approver":"","granted":false}' in failure.message
+    assert 'policies read: {"approval":{"granted":false},"task":{}}' in failure.message
 
 
 @pytest.mark.parametrize(

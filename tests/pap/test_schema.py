@@ -1,6 +1,7 @@
 """The schema says what policies can read, no more and no less than a decision gives them."""
 
 import json
+from typing import Any
 
 import cedarpy
 import msgspec
@@ -23,7 +24,7 @@ from remit.pdp.entities import principal_document, resource_document
 from remit.pdp.reads import Node
 from tests.pap.bundles import small
 
-ARGUMENTS = {
+ARGUMENTS: dict[str, dict[str, Any]] = {
     "tool.call": {"to": "a", "size": 3, "price": 1.5},
     "file.read": {"path": "/a", "size": 3},
     "file.write": {"path": "/a"},

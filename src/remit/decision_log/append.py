@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, Generic, TypeVar
 
 from remit.decision_log.encoding import seal_line
@@ -99,6 +99,11 @@ class Appender(Generic[W]):
         with self._leading:
             if self._queue:
                 self._commit_group()
+
+    def alone(self, act: Callable[[], None]) -> None:
+        """Do something to the store while nothing is being committed."""
+        with self._leading:
+            act()
 
     def wake(self) -> None:
         """Let the background thread lead, for callers that must not block."""

@@ -58,6 +58,15 @@ class Embedded:
         self._pid = os.getpid()
         self.store = SqliteStore(home / STORE_FILE, settings.lock_seconds)
         self._lock_file: IO[str] | None = None
+        try:
+            self._start(home, settings, clock)
+        except BaseException:
+            if self._lock_file is not None:
+                self._lock_file.close()
+            self.store.close()
+            raise
+
+    def _start(self, home: Path, settings: Settings, clock: Clock) -> None:
         writer = new_id("wri", clock())
         opening = Record(encode_body(WriterOpened(__version__, self._pid)), "writer.opened")
         appender: Appender[Write] = Appender(self.store.groups, writer, opening)

@@ -2,6 +2,7 @@
 
 from enum import StrEnum
 from typing import NewType
+from zlib import crc32
 
 import msgspec
 
@@ -64,6 +65,15 @@ class Task(msgspec.Struct, frozen=True):
     status: TaskStatus = TaskStatus.OPEN
     purpose_trusted: bool = True
     purpose_label: Label = PUBLIC_TRUSTED
+
+
+def next_version(version: int, act: str) -> int:
+    """The version of the state that `act` leads to: a count in the high bits, and a fingerprint of where it comes from.
+
+    A version names a state, not just its number: two processes that each took a step from the same state must not be mistaken for
+    one another.
+    """
+    return ((version >> 32) + 1) << 32 | crc32(f"{version}:{act}".encode("utf-8", "replace"))
 
 
 class Spent(msgspec.Struct, frozen=True):

@@ -162,7 +162,7 @@ def check_budgets(inputs: Inputs) -> tuple[TaskState, ...]:
     after = []
     for state in inputs.chain:
         try:
-            spent = spend(state.spent, inputs.request, state.task.budgets.amounts)
+            spent = spend(state.spent, inputs.request, state.task.budgets.amounts, inputs.decision)
         except NotAnAmount:
             raise Refusal(
                 Reason.MALFORMED_ARGUMENTS, "an argument that a budget adds up is not a number from zero to 10^15"

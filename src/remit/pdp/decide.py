@@ -201,7 +201,7 @@ def _shadowed(inputs: Inputs, deny: Deny) -> Decided:
         return Decided(permit, _permit_effects(inputs, (), worst, permit))
     if session is None or not checks.owns_session(inputs):
         return Decided(deny, Effects())  # whoever is refused as a stranger moves nobody's session
-    return Decided(deny, Effects(session_after_deny(session, inputs.now)))
+    return Decided(deny, Effects(session_after_deny(session, inputs.decision, inputs.now)))
 
 
 def _basis(locus: Locus, facts: Facts, answer: EngineAnswer, read: bytes) -> Basis:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from remit.model.identity import DecisionId
 from remit.model.labels import Label
 from remit.model.request import TOOL_CALL, EvaluationRequest
-from remit.model.task import Amount, Session, Spent, TaskState
+from remit.model.task import Amount, Session, Spent, TaskState, next_version
 
 
 class NotAnAmount(Exception):
@@ -33,7 +33,7 @@ def counted_as(request: EvaluationRequest) -> str:
     return request.resource.id if request.action == TOOL_CALL else request.action
 
 
-def spend(spent: Spent, request: EvaluationRequest, watched: Mapping[str, Amount]) -> Spent:
+def spend(spent: Spent, request: EvaluationRequest, watched: Mapping[str, Amount], decision: DecisionId) -> Spent:
     """What has been spent once this request is permitted; only arguments that a budget watches are added up.
 
     Raises `NotAnAmount` if a watched argument is there and cannot be added up.
@@ -46,7 +46,7 @@ def spend(spent: Spent, request: EvaluationRequest, watched: Mapping[str, Amount
         if tool == name and request.arguments.values.get(argument) is not None:
             sum_ = amounts.get(key, 0) + amount_of(request.arguments.values[argument])
             amounts = {**amounts, key: Amount(sum_)}
-    return Spent(spent.calls + 1, tools, amounts, spent.version + 1)
+    return Spent(spent.calls + 1, tools, amounts, next_version(spent.version, decision))
 
 
 def exceeded(state: TaskState, after: Spent) -> str | None:
@@ -70,13 +70,14 @@ def session_after_permit(session: Session, decision: DecisionId, request: Evalua
     name = counted_as(request)
     calls = {**session.calls, name: session.calls.get(name, 0) + 1}
     pending = session.pending if worst.within(session.label) else {**session.pending, decision: worst}
-    seen, version = max(now, session.seen), session.version + 1
+    seen, version = max(now, session.seen), next_version(session.version, decision)
     return Session(session.id, session.task, session.agent, session.label, pending, calls, session.denials, seen, version)
 
 
-def session_after_deny(session: Session, now: int) -> Session:
+def session_after_deny(session: Session, decision: DecisionId, now: int) -> Session:
     """The session once the call is denied: counted apart, for denied attempts are not use."""
-    return replace(session, denials=session.denials + 1, seen=max(now, session.seen), version=session.version + 1)
+    version = next_version(session.version, decision)
+    return replace(session, denials=session.denials + 1, seen=max(now, session.seen), version=version)
 
 
 def session_after_outcome(session: Session, decision: DecisionId, touched: Label | None, now: int) -> Session:
@@ -91,4 +92,5 @@ def session_after_outcome(session: Session, decision: DecisionId, touched: Label
     elif worst is not None:
         label = label.join(worst)
     pending = {key: value for key, value in session.pending.items() if key != decision}
-    return replace(session, label=label, pending=pending, seen=max(now, session.seen), version=session.version + 1)
+    version = next_version(session.version, f"outcome of {decision}")
+    return replace(session, label=label, pending=pending, seen=max(now, session.seen), version=version)

@@ -106,9 +106,16 @@ def _perform(authorizer: Authorizer, request: EvaluationRequest, permit: Permit,
         text = _words(error)
         yield from _report(authorizer, Outcome(permit.id, request.session, OutcomeStatus.FAILED, text, text[:500]))
         raise
-    content = options.to_text(result)
+    content = _content(options, result)
     yield from _report(authorizer, Outcome(permit.id, request.session, OutcomeStatus.SUCCEEDED, content))
     return result
+
+
+def _content(options: Options, result: Any) -> str | None:
+    try:
+        return options.to_text(result)
+    except Exception:  # a result of the tool's that cannot be shown: the worst is assumed
+        return None
 
 
 def _words(error: BaseException) -> str:

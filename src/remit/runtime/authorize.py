@@ -52,13 +52,13 @@ def evaluate(runtime: Runtime, request: EvaluationRequest) -> Driven[Decision]:
 
 
 def _evaluate(runtime: Runtime, request: EvaluationRequest) -> Steps[Decision]:
-    request, now = readable(request), runtime.clock()
-    decision_id = DecisionId(new_id("dec", now))
+    request = readable(request)
+    decision_id = DecisionId(new_id("dec", runtime.clock()))
     considered: Considered | None = None
     for _ in range(ATTEMPTS):
         try:
             with runtime.view.lock:
-                loaded = load(runtime, request, decision_id, now)
+                loaded = load(runtime, request, decision_id, runtime.clock())
                 considered = consider(runtime, loaded)
                 ticket = commit(runtime, loaded, considered)
             yield ticket
@@ -87,10 +87,7 @@ def load(runtime: Runtime, request: EvaluationRequest, decision: DecisionId, now
     elif view.latest:
         inputs = replace(inputs, latest=view.latest)
     view.latest = max(view.latest, now)
-    key = view.key(request.task) or view.key(None)
-    if key is None:
-        raise RemitError(ErrorKind.CORRUPT, "the store has lost its data key: restore a backup")
-    return Loaded(inputs, revision, key)
+    return Loaded(inputs, revision, view.sealing_key(request.task if chain else None))
 
 
 def consider(runtime: Runtime, loaded: Loaded) -> Considered:
@@ -126,9 +123,11 @@ def commit(runtime: Runtime, loaded: Loaded, considered: Considered) -> Ticket[W
     """Submit the entry with every effect of the decision, and move the view on to what they lead to."""
     # INVARIANT (one commit): entry, session, budgets, approval and permit stand or fall together.
     inputs, effects, decision = loaded.inputs, considered.decided.effects, considered.decided.decision
-    writes: list[Write] = [PutSpent(state.task.id, state.spent) for state in effects.tasks]
-    if effects.session is not None:
-        writes.append(PutSession(effects.session))
+    writes: list[Write] = [
+        PutSpent(after.task.id, after.spent, before.spent.version) for before, after in zip(inputs.chain, effects.tasks, strict=False)
+    ]
+    if effects.session is not None and inputs.session is not None:
+        writes.append(PutSession(effects.session, inputs.session.version))
     if isinstance(decision, Permit):
         permit = _open_permit(runtime, inputs, considered)
         writes.append(InsertPermit(permit))

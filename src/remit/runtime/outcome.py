@@ -58,16 +58,14 @@ def _stored(runtime: Runtime, decision: DecisionId) -> OpenPermit | None:
 def _submit(runtime: Runtime, outcome: Outcome, permit: OpenPermit) -> Ticket[Write]:
     view, now = runtime.view, runtime.clock()
     revision = view.refresh()
-    key = view.key(permit.task) or view.key(None)
-    if key is None:
-        raise unavailable("the store has lost its data key: restore a backup")
+    key = view.sealing_key(permit.task)
     before = view.session(permit.session)
     writes: list[Write] = [DeletePermit(permit.decision)]
     after: Session | None = None
     if before is not None:
         seen = _touched(outcome, permit, permit.decision in view.acted)
         after = session_after_outcome(before, permit.decision, seen, now)
-        writes.append(PutSession(after))
+        writes.append(PutSession(after, before.version))
         writes.extend(_observe(view, before, outcome, permit, key, unseen=seen is None))
     record = outcome_record(outcome, permit, after, key)
     view.move(after, ())

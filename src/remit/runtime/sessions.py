@@ -11,7 +11,7 @@ from remit.decision_log.store import Record
 from remit.model.errors import not_found, refused, unavailable
 from remit.model.identity import SessionId, TaskId, new_id
 from remit.model.labels import PUBLIC_TRUSTED
-from remit.model.task import Session, TaskStatus
+from remit.model.task import Session, TaskStatus, next_version
 from remit.runtime.pending import Driven, Steps
 from remit.runtime.runtime import ATTEMPTS, Change, Runtime, administer
 from remit.runtime.store import InsertObservation, InsertSession, PutSession
@@ -37,7 +37,7 @@ def _open(runtime: Runtime, task_id: TaskId) -> Steps[Session]:
             raise refused(f"task `{state.task.id}` is closed or has expired: open a new one")
     task = chain[0].task
     label = PUBLIC_TRUSTED if task.purpose_trusted else task.purpose_label
-    session = Session(SessionId(new_id("ses", now)), task.id, task.agent, label, seen=now, version=1)
+    session = Session(SessionId(new_id("ses", now)), task.id, task.agent, label, seen=now, version=1 << 32)
     record = Record(encode_body(SessionOpened(session.id, task.id, task.agent)), "session.opened", None, task.id)
 
     def prepare() -> Change:
@@ -66,10 +66,10 @@ def _inherit(runtime: Runtime, session: SessionId, child: SessionId) -> Steps[No
             label = before.label.join(inner.reached)
             if label == before.label and not seen:
                 return
-            after = replace(before, label=label, version=before.version + 1)
+            after = replace(before, label=label, version=next_version(before.version, f"return of {child}"))
             runtime.view.forget(session, ())
             runtime.view.move(after, ())
-            ticket = runtime.appender.submit(Ticket((), [PutSession(after), *seen], revision, runtime.clock()))
+            ticket = runtime.appender.submit(Ticket((), [PutSession(after, before.version), *seen], revision, runtime.clock()))
         try:
             yield ticket
         except Conflict:

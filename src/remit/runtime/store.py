@@ -66,16 +66,18 @@ class InsertSession(msgspec.Struct, frozen=True):
 
 
 class PutSession(msgspec.Struct, frozen=True):
-    """A session's new state; the stored version must be one less."""
+    """A session's new state; `base` is the version it was decided on, which the stored one must be."""
 
     session: Session
+    base: int
 
 
 class PutSpent(msgspec.Struct, frozen=True):
-    """What a task has spent; the stored version must be one less."""
+    """What a task has spent; `base` is the version it was decided on, which the stored one must be."""
 
     task: TaskId
     spent: Spent
+    base: int
 
 
 class PutAgent(msgspec.Struct, frozen=True):
@@ -159,6 +161,10 @@ class RuntimeStore(Protocol):
     @property
     def revision(self) -> int:
         """Administrative changes as last seen by this process."""
+        ...
+
+    def scrub(self) -> None:
+        """Remove what was overwritten from the files too. Raises `RemitError` (unavailable) while another process keeps it there."""
         ...
 
     def current_revision(self) -> int:

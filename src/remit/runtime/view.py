@@ -154,6 +154,10 @@ class View:
             known = self._keys[task] = SealKey(secret)
         return known
 
+    def sealing_key(self, task: TaskId | None) -> SealKey:
+        """The key to seal with. Once a task's was destroyed, one that is thrown away: what comes late is never readable."""
+        return self.key(task) or SealKey.generate()
+
     def observed(self, session: SessionId, task: TaskId | None) -> Observed:
         """What a session has seen come back, oldest first."""
         known = self._observed.get(session)

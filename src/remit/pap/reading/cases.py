@@ -185,9 +185,11 @@ def _cases(
             problems.append(error(place, "malformed", str(fault), fault.hint))
             continue
         steps = tuple(_steps(document, entry, (*here, "steps"), problems))
-        if entry.name in seen or not steps:
-            message = f"case `{entry.name}` " + ("has no step" if not steps else "stands twice in this file")
-            problems.append(error((document.file, line), "case", message, "rename it" if steps else "write one"))
+        if not entry.steps:
+            problems.append(error((document.file, line), "case", f"case `{entry.name}` has no step", "write one"))
+        if entry.name in seen:
+            message = f"case `{entry.name}` stands twice in this file"
+            problems.append(error((document.file, line), "case", message, "rename it"))
         seen.add(entry.name)
         yield Case(entry.name, document.file, line, entry.agent, task, steps, fixture)
 

@@ -149,10 +149,10 @@ class _Transaction:
 
     def _fits_one(self, write: Write) -> bool:
         match write:
-            case PutSession(session):
-                return self._groups.version(_SESSION, session.id) == session.version - 1
-            case PutSpent(task, spent):
-                return self._groups.version(_SPENT, task) == spent.version - 1
+            case PutSession(session, base):
+                return self._groups.version(_SESSION, session.id) == base
+            case PutSpent(task, _, base):
+                return self._groups.version(_SPENT, task) == base
             case DeletePermit(decision):
                 return decision not in self._reported and self._is_open(decision)
             case PutAgent(agent):

@@ -1,8 +1,10 @@
 """The embedded store: one SQLite file behind every protocol that the parts declare."""
 
+import sqlite3
 from pathlib import Path
 
-from remit.storage.sqlite.database import Database
+from remit.model.errors import unavailable
+from remit.storage.sqlite.database import Database, explain
 from remit.storage.sqlite.groups import Groups
 from remit.storage.sqlite.reading import Reading, SqliteLog, StateReader
 
@@ -24,6 +26,15 @@ class SqliteStore(StateReader):
     def revision(self) -> int:
         """Administrative changes as last seen by this process."""
         return self.groups.revision
+
+    def scrub(self) -> None:
+        """Bring what was overwritten out of the write-ahead log. Raises `RemitError` (unavailable) while another process reads it."""
+        try:
+            busy = self._database.writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        except sqlite3.Error as error:
+            raise explain(error, self._database.path) from None
+        if busy:
+            raise unavailable("the data is erased, but another process keeps remains of it in the write-ahead log: close it, then repeat")
 
     def close(self) -> None:
         """Close the file."""
