@@ -4,14 +4,18 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from remit.model.errors import ErrorKind
-from remit.pap.bundle import compile_bundle
+from remit.pap.bundle import compile_bundle, from_document, to_document
 from remit.pap.contents import SourceFile, digest_of
 from remit.pap.problems import BundleError
 from remit.pap.reading import files as files_module
+from remit.pap.reading.files import read_files
 from remit.pap.reading.folder import bundle_of, read_bundle
-from tests.pap.bundles import SMALL, files, small, write
+from remit.pap.validate import check
+from tests.pap.bundles import SCENARIOS, SMALL, files, small, write
 
 
 def refused(folder: Path) -> list[tuple[str, int, str]]:
@@ -158,6 +162,42 @@ def test_the_digest_names_every_byte_and_every_boundary() -> None:
     assert len({digest_of(moved), digest_of([SourceFile("ab", "c"), moved[1]]), digest_of([SourceFile("a", "bcd")])}) == 3
     changed = {digest_of(files(manifest="name: small\n\n")), digest_of(files(cases="[]")), digest_of(base)}
     assert len(changed) == 3
+
+
+WHOLE = read_files(SCENARIOS)
+PIECES = [
+    "",
+    "\n",
+    "  ",
+    "- ",
+    ": ",
+    "{",
+    "]",
+    '"',
+    "'",
+    "permit",
+    "forbid (principal, action, resource);",
+    "@id",
+    "null",
+    "-1",
+    "é",
+]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.integers(0, len(WHOLE) - 1), st.floats(0, 1), st.integers(0, 30), st.sampled_from(PIECES))
+def test_a_damaged_bundle_is_refused_in_words_or_still_one(which: int, where: float, cut: int, piece: str) -> None:
+    text = WHOLE[which].text
+    place = int(len(text) * where)
+    damaged = SourceFile(WHOLE[which].path, text[:place] + piece + text[place + cut :])
+    try:
+        bundle = bundle_of([*WHOLE[:which], damaged, *WHOLE[which + 1 :]])
+    except BundleError as fault:
+        assert fault.problems and all(problem.line >= 1 and problem.message for problem in fault.problems)
+        return
+    assert from_document(to_document(bundle)) == bundle
+    compile_bundle(bundle)
+    check(bundle)
 
 
 def test_a_bundle_is_the_same_from_its_files() -> None:

@@ -2,13 +2,14 @@
 
 import typer
 
-from remit.cli import agent, approval, decision, demo, init, log, policy, task
+from remit.cli import agent, approval, decision, demo, eval, init, log, policy, task
 
 
 def register(app: typer.Typer) -> None:
     """Add every verb to the command line."""
     app.command("init")(init.init)
     app.command("demo")(demo.demo)
+    app.command("eval")(eval.evaluate)
     app.add_typer(policy.app, name="policy", help="Policy bundles: check, test, publish, roll back, explain.")
     app.add_typer(agent.app, name="agent", help="Agents: who acts, for which purpose, owned by whom.")
     app.add_typer(task.app, name="task", help="Tasks: what an agent was entrusted to do, for whom, until when.")

@@ -96,7 +96,8 @@ def readable(request: EvaluationRequest) -> EvaluationRequest:
         SessionId(_shown(request.session)) if request.session else None,
         _shown(request.upstream),
         _shown(request.definition),
-        _shown(request.malformed) or f"a name in the request is no valid Unicode, or they are longer than {MAX_NAME} characters in all",
+        _shown(request.malformed)
+        or f"a name in the request is no valid Unicode, or they are longer than {MAX_NAME} characters in all",
     )
 
 

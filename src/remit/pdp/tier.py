@@ -76,7 +76,7 @@ def tier_of(bundle: CompiledBundle, action: str, resource: EntityRef, label: Lab
 
 
 def output_label(bundle: CompiledBundle, action: str, resource: EntityRef) -> Label:
-    """The worst a session can have touched after this action: as the catalogue or the resource's class says, else as for an unknown tool."""
+    """The worst a session can have touched after this action: as catalogue or class say, else as for an unknown tool."""
     if action == TOOL_CALL:
         known = bundle.tools.get(resource.id)
         return (known.tool if known else Tool(resource.id)).output_label

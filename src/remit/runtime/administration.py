@@ -47,8 +47,8 @@ def _activate(runtime: Runtime, published: BundlePublished, document: bytes) -> 
 def erase(runtime: Runtime, task: TaskId, operator: Operator) -> Driven[None]:
     """Destroy the data key of a closed task: what its entries sealed, and what its sessions saw, can never be read again.
 
-    Raises `RemitError`: not-found, refused while the task is open, conflict if it was erased before; unavailable if the key is destroyed
-    but another process keeps remains of it in the write-ahead log for now.
+    Raises `RemitError`: not-found, refused while the task is open, unavailable if the key is destroyed but another process
+    keeps remains of it in the write-ahead log for now: repeat it then.
     """
     return Driven(lambda: _erase(runtime, task, operator))
 
@@ -63,6 +63,9 @@ def _erase(runtime: Runtime, task: TaskId, operator: Operator) -> Steps[None]:
         record = Record(encode_body(KeyDestroyed(task, operator.id)), "key.destroyed", None, task)
         return [record], [DestroyKey(task)]
 
-    yield from administer(runtime, prepare)
+    with runtime.view.lock:
+        erased = runtime.view.store.task(task) is not None and runtime.view.store.secret(task) is None
+    if not erased:
+        yield from administer(runtime, prepare)
     runtime.view.forget_all()
     runtime.appender.alone(runtime.view.store.scrub)

@@ -124,7 +124,8 @@ def commit(runtime: Runtime, loaded: Loaded, considered: Considered) -> Ticket[W
     # INVARIANT (one commit): entry, session, budgets, approval and permit stand or fall together.
     inputs, effects, decision = loaded.inputs, considered.decided.effects, considered.decided.decision
     writes: list[Write] = [
-        PutSpent(after.task.id, after.spent, before.spent.version) for before, after in zip(inputs.chain, effects.tasks, strict=False)
+        PutSpent(after.task.id, after.spent, before.spent.version)
+        for before, after in zip(inputs.chain, effects.tasks, strict=False)
     ]
     if effects.session is not None and inputs.session is not None:
         writes.append(PutSession(effects.session, inputs.session.version))

@@ -66,7 +66,8 @@ def _submit(runtime: Runtime, outcome: Outcome, permit: OpenPermit) -> Ticket[Wr
         seen = _touched(outcome, permit, permit.decision in view.acted)
         after = session_after_outcome(before, permit.decision, seen, now)
         writes.append(PutSession(after, before.version))
-        writes.extend(_observe(view, before, outcome, permit, key, unseen=seen is None))
+        if view.key(permit.task) is not None:  # of a task that was erased, nothing is kept that comes late
+            writes.extend(_observe(view, before, outcome, permit, key, unseen=seen is None))
     record = outcome_record(outcome, permit, after, key)
     view.move(after, ())
     return runtime.appender.submit(Ticket([record], writes, revision, now))

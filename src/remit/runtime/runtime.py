@@ -38,8 +38,6 @@ def _storable(prepare: Callable[[], Change]) -> Change:
     return records, writes
 
 
-
-
 def administer(runtime: Runtime, prepare: Callable[[], Change]) -> Steps[None]:
     """Commit an administrative change, prepared anew if something else changed meanwhile.
 

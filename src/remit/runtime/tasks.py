@@ -18,7 +18,7 @@ from remit.runtime.pending import Driven, Steps
 from remit.runtime.runtime import Change, Runtime, administer
 from remit.runtime.store import CloseTask, InsertTask
 
-MAX_PURPOSE = 4000
+MAX_PURPOSE = 16_000
 DEFAULT_SECONDS = 3600
 MAX_SECONDS = 366 * 24 * 3600
 

@@ -34,7 +34,9 @@ class SqliteStore(StateReader):
         except sqlite3.Error as error:
             raise explain(error, self._database.path) from None
         if busy:
-            raise unavailable("the data is erased, but another process keeps remains of it in the write-ahead log: close it, then repeat")
+            raise unavailable(
+                "the data is erased, but another process keeps remains of it in the write-ahead log: close it, then repeat"
+            )
 
     def close(self) -> None:
         """Close the file."""
