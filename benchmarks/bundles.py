@@ -1,0 +1,93 @@
+"""The bundles that benchmarks decide with: written as folders, as an administrator would."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+FIELDS = 20
+FOR_ONE_TOOL = 8
+"""So many policies are for one tool alone; two more match every tool."""
+WIDE, NARROW = "wide", "narrow"
+"""Tools of 20 arguments: the policies of the first read them all between them, those of the second only three."""
+
+GENERAL = """
+@id("within-task") permit (principal, action, resource) when { context has task };
+@id("steered") @requestable("one") @description("untrusted data chose what this acts on")
+forbid (principal, action == Action::"tool.call", resource)
+when { resource.effect != "read" && !context.flow.steered.isEmpty() } unless { context.approval.granted };
+"""
+
+COMMON_RULE = """
+@id("small-to-us")
+permit (principal in Group::"support", action == Action::"tool.call", resource == Tool::"send_email")
+when { context.args.amount <= 1000 && context.args.domain == "example.com" };
+@id("tainted") forbid (principal, action == Action::"tool.call", resource) when { context.args.tainted };
+"""
+"""The rule that the rivals are compared on: three fields, two policies."""
+
+
+def wide_arguments(changing: int = 7) -> dict[str, Any]:
+    """The arguments of a call, texts and numbers; `changing` is the value of one that policies read."""
+    return {f"f{n}": (n if n % 2 else f"value {n}") for n in range(FIELDS)} | {"f1": changing}
+
+
+def write_many(folder: Path, policies: int) -> None:
+    """A bundle of so many policies, of which ten match a call of `wide` or `narrow`, and at most 20 any other."""
+    lines = [*_of_tool(WIDE, range(FIELDS)), *_of_tool(NARROW, range(3))]
+    others = policies - len(lines) - 2
+    tools = [_wide_tool(WIDE), _wide_tool(NARROW)]
+    for number in range(others):
+        tool = f"other{number // 18}"
+        condition = f"context.args.amount > {number} && context.args.kind == \"k{number}\""
+        lines.append(f'@id("o{number}") forbid (principal, action == Action::"tool.call", resource == Tool::"{tool}")\n'
+                     f"when {{ {condition} }};")
+        if number % 18 == 0:
+            tools.append(_tool(tool, {"amount": "integer", "kind": "string"}))
+    _write(folder, f"many-{policies}", [GENERAL, *lines], tools)
+
+
+def write_few(folder: Path) -> None:
+    """The ten policies of `wide` alone."""
+    _write(folder, "few", [GENERAL, *_of_tool(WIDE, range(FIELDS))], [_wide_tool(WIDE)])
+
+
+def write_common_rule(folder: Path) -> None:
+    """The rule of the rivals."""
+    types = {"amount": "integer", "domain": "string", "tainted": "boolean"}
+    _write(folder, "common-rule", [COMMON_RULE], [_tool("send_email", types, "write")])
+
+
+def _of_tool(tool: str, fields: range) -> Iterator[str]:
+    """Policies for one tool that read these fields between them."""
+    for number in range(FOR_ONE_TOOL):
+        read = list(fields)[number::FOR_ONE_TOOL] or [number % len(fields)]
+        tests = [f"context.args.f{n} > 1000000" if n % 2 else f'context.args.f{n} == "forbidden"' for n in read]
+        yield (
+            f'@id("{tool}-{number}") forbid (principal, action == Action::"tool.call", resource == Tool::"{tool}")\n'
+            f"when {{ {' || '.join(tests)} }};"
+        )
+
+
+def _wide_tool(name: str) -> dict[str, Any]:
+    return _tool(name, {f"f{n}": "integer" if n % 2 else "string" for n in range(FIELDS)})
+
+
+def _tool(name: str, types: dict[str, str], effect: str = "read") -> dict[str, Any]:
+    return {
+        "name": name,
+        "annotations": {"effect": effect, "reach": "internal", "output_trusted": True},
+        "schema": {
+            "type": "object",
+            "properties": {argument: {"type": kind} for argument, kind in types.items()},
+            "required": list(types),
+        },
+    }
+
+
+def _write(folder: Path, name: str, policies: list[str], tools: list[dict[str, Any]]) -> None:
+    (folder / "policies").mkdir(parents=True)
+    (folder / "bundle.yaml").write_text(f"name: {name}\n")
+    (folder / "entities.yaml").write_text('- {type: Group, id: support}\n')
+    (folder / "policies" / "all.cedar").write_text("\n".join(policies) + "\n")
+    (folder / "tools.yaml").write_text("\n".join(f"- {json.dumps(tool)}" for tool in tools) + "\n")
