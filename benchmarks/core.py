@@ -9,7 +9,7 @@ from benchmarks.figures import Report, progress
 from benchmarks.rounds import Plan
 from benchmarks.workplace import temporary_folder
 
-FULL, QUICK = Plan(rounds=201, block=25), Plan(rounds=11, block=25)
+FULL, QUICK = Plan(rounds=101, calls=40), Plan(rounds=7, calls=40)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

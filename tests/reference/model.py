@@ -48,16 +48,26 @@ class Rule:
         return f"{notes}{self.effect} ({self.scope}) {self.condition};"
 
 
-@dataclass(frozen=True)
-class Case:
-    """Everything a decision is made from. `classes` are (pattern, sensitivity, trusted) of files, `seen` (source, untrusted, text)."""
+@dataclass(frozen=True, repr=False)
+class Catalogue:
+    """What a bundle says besides its policies. `classes` are (pattern, sensitivity, trusted) of files."""
 
-    rules: tuple[Rule, ...]
     tools: Mapping[str, Tool]
     classes: tuple[tuple[str, Confidentiality, bool], ...]
     parents: Mapping[EntityRef, tuple[EntityRef, ...]]
     directory: tuple[str, ...]
     task_free: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return "the pool's"
+
+
+@dataclass(frozen=True)
+class Case:
+    """Everything a decision is made from. `seen` are outputs as (source, untrusted, text)."""
+
+    rules: tuple[Rule, ...]
+    catalogue: Catalogue
     shadow: bool
     request: EvaluationRequest
     agent: Agent | None
@@ -117,7 +127,7 @@ def check(case: Case) -> None:
     resource, tool = request.resource, tool_of(case)
     scopes = [state.task.scope for state in chain]
     latest = max([case.latest, case.session.seen if case.session else 0, *(state.task.opened for state in chain)])
-    free = any(matches(entry, f"{request.action} {resource.id}" if " " in entry else request.action) for entry in case.task_free)
+    free = any(matches(entry, f"{request.action} {resource.id}" if " " in entry else request.action) for entry in case.catalogue.task_free)
     schema = (tool.schema or {}) if tool else {}
     foreign = set(request.arguments.values) - set(schema.get("properties", {})) if schema.get("additionalProperties") is False else set()
     for failed, reason in (
@@ -166,7 +176,7 @@ def matches(pattern: str, text: str) -> bool:
 
 
 def tool_of(case: Case) -> Tool | None:
-    return case.tools.get(case.request.resource.id) if case.request.action == "tool.call" else None
+    return case.catalogue.tools.get(case.request.resource.id) if case.request.action == "tool.call" else None
 
 
 def counted(request: EvaluationRequest) -> str:
@@ -174,7 +184,7 @@ def counted(request: EvaluationRequest) -> str:
 
 
 def class_of(case: Case) -> tuple[Confidentiality | None, bool]:
-    found = (known[1:] for known in case.classes if case.request.resource.type == "File" and matches(known[0], case.request.resource.id))
+    found = (known[1:] for known in case.catalogue.classes if case.request.resource.type == "File" and matches(known[0], case.request.resource.id))
     return next(found, (None, False))
 
 
@@ -282,7 +292,7 @@ def flows(case: Case) -> list[tuple[str, str]]:
     def origin(part: str) -> str:
         if not part.strip() or any(holds(text, plain(part)) for text in intent):
             return "intent"
-        if listed(part, case.directory):
+        if listed(part, case.catalogue.directory):
             return "directory"
         for _, untrusted, text in case.seen:
             if holds(" ".join(text.casefold().split()), " ".join(part.casefold().split())) if untrusted else holds(plain(text), plain(part)):
@@ -326,7 +336,9 @@ def ten_thousandths(value: Any) -> int:
 
 def ask_policies(case: Case, spent: tuple[Any, ...]) -> Answer:
     """What all the policies together say, and whether an approval could change it."""
-    matching = [rule for rule in case.rules if engine(case, [replace(rule, effect="permit", condition="")], {})[0]]
+    heads = [replace(rule, effect="permit", condition="") for rule in case.rules]
+    matched = engine(case, heads, {})[1]
+    matching = [rule for rule in case.rules if rule.id in matched]
     check_representable(case, matching)
     shown = flows(case) if any(rule.flow or rule.reads is None for rule in matching) else []
     allowed, reasons, errs = engine(case, case.rules, context(case, None))
@@ -399,7 +411,7 @@ def entities(case: Case) -> list[dict[str, Any]]:
     if agent is not None:
         owner = {"__entity": {"type": "User", "id": agent.owner}}
         own = {"owner": owner, "purpose": agent.purpose, "status": agent.status.value}
-    above: dict[EntityRef, list[EntityRef]] = {ref: list(parents) for ref, parents in case.parents.items()}
+    above: dict[EntityRef, list[EntityRef]] = {ref: list(parents) for ref, parents in case.catalogue.parents.items()}
     above.setdefault(request.subject, []).extend(EntityRef("Group", group) for group in (agent.groups if agent else ()))
     above.setdefault(request.resource, []).extend(EntityRef("ToolGroup", group) for group in (tool.groups if tool else ()))
     for action in APPLIES_TO:

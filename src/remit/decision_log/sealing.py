@@ -12,12 +12,16 @@ from remit.model.errors import corrupt
 from remit.model.identity import random_bytes
 
 NONCE_BYTES = 12
+SECRET_BYTES = 32
 
 
 class SealKey:
     """The data key of one task: AES-256-GCM for what may be read again, HMAC-SHA256 for what is only compared."""
 
     def __init__(self, secret: bytes) -> None:
+        """Raises `RemitError` (corrupt) for a secret that is not 32 bytes."""
+        if len(secret) != SECRET_BYTES:
+            raise corrupt("a stored data key is not what was written: restore a backup")
         self.secret = secret
         self.commitment = hashlib.sha256(b"remit-seal-key\x00" + secret).hexdigest()
         self._encrypt = AESGCM(hmac.digest(secret, b"seal", "sha256")).encrypt
@@ -27,7 +31,7 @@ class SealKey:
     @classmethod
     def generate(cls) -> "SealKey":
         """A new random key."""
-        return cls(os.urandom(32))
+        return cls(os.urandom(SECRET_BYTES))
 
     def seal(self, plain: bytes, about: str) -> str:
         """Encrypt, bound to the id of what it is about; base64 of nonce and ciphertext."""

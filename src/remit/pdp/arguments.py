@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any, TypeAlias
 
 import msgspec
+from msgspec.structs import replace
 
 CedarValue: TypeAlias = Any
 """A value in Cedar's JSON form (`{"__extn": …}` for decimals)."""
@@ -22,13 +23,14 @@ class Unrepresentable(Exception):
 class ArgumentType(msgspec.Struct, frozen=True):
     """One node of a tool's argument types, reduced from JSON Schema to what changes the mapping.
 
-    `kind` is `string`, `integer`, `number`, `boolean`, `array`, `object` or `any` (the value's own type counts).
+    `nullable` makes an argument optional to policies: a null is an absent attribute. `kind` is `string`, `integer`, `number`, `boolean`, `array`, `object` or `any` (the value's own type counts).
     """
 
     kind: str = "any"
     fields: Mapping[str, "ArgumentType"] = {}
     required: frozenset[str] = frozenset()
     items: "ArgumentType | None" = None
+    nullable: bool = False
 
 
 ANY = ArgumentType()
@@ -78,11 +80,13 @@ def _reduce(node: Any, document: Mapping[str, Any], depth: int) -> ArgumentType:
     for union in ("anyOf", "oneOf"):
         if union in node:
             options = [o for o in node[union] if not (isinstance(o, Mapping) and o.get("type") == "null")]
-            return _reduce(options[0], document, depth + 1) if len(options) == 1 else ANY
+            only = _reduce(options[0], document, depth + 1) if len(options) == 1 else ANY
+            return replace(only, nullable=True) if len(options) < len(node[union]) else only
     kind = node.get("type")
     if isinstance(kind, list):
         kinds = [k for k in kind if k != "null"]
-        kind = kinds[0] if len(kinds) == 1 else None
+        only = _reduce({**node, "type": kinds[0]}, document, depth + 1) if len(kinds) == 1 else ANY
+        return replace(only, nullable=True) if len(kinds) < len(kind) else only
     if kind in ("string", "integer", "number", "boolean"):
         return ArgumentType(kind)
     if kind == "array":
@@ -119,7 +123,7 @@ def _cedar_type(node: ArgumentType) -> str | None:
             for name, field in node.fields.items():
                 inner = _cedar_type(field)
                 if inner:
-                    parts.append(f"{_quote(name)}{'' if name in node.required else '?'}: {inner}")
+                    parts.append(f"{_quote(name)}{'' if name in node.required and not field.nullable else '?'}: {inner}")
             return "{" + ", ".join(parts) + "}"
         case _:
             return None

@@ -44,6 +44,9 @@ MIGRATIONS = (
 """Each step brings the schema one version on; `PRAGMA user_version` counts the steps done."""
 
 
+_ABANDONED: list[tuple[sqlite3.Connection, sqlite3.Connection]] = []
+
+
 class Database:
     """The file of one embedded store and the two connections a process has to it: one that writes, one that reads.
 
@@ -63,7 +66,9 @@ class Database:
             raise explain(error, path) from None
         except OSError as error:
             raise unavailable(f"store `{path}` cannot be opened ({error.strerror}): check the folder's permissions") from None
-        self._files = [path, Path(f"{path}-wal")]
+        # The shared-memory file holds the locks of the write-ahead log: who opens a new one does not see who else writes.
+        self._files = [path, Path(f"{path}-wal"), Path(f"{path}-shm")]
+        self._held = [_hold(file) for file in self._files]
         self._identity = [self._inode(file) for file in self._files]
 
     def _prepare_file(self) -> None:
@@ -123,9 +128,26 @@ class Database:
             raise unavailable(f"store `{self.path}` was deleted or replaced while in use: restart and restore it")
 
     def close(self) -> None:
-        """Close both connections."""
+        """Close both connections; leave them to the end of the process if the files under them are no longer theirs."""
+        try:
+            self.check_present()
+        except RemitError:
+            # Closing the last connection empties the write-ahead log, and now others write to the one that lies there.
+            _ABANDONED.append((self.reader, self.writer))
+            return
         self.reader.close()
         self.writer.close()
+        for held in self._held:
+            if held is not None:
+                os.close(held)
+        self._held = []
+
+
+def _hold(file: Path) -> int | None:
+    """Keep a file's inode from being given to another while we compare it. A path descriptor, for closing any other would drop the
+    locks that SQLite holds on the file (fcntl(2)); None where there are none."""
+    flags = getattr(os, "O_PATH", None)
+    return os.open(file, flags | os.O_CLOEXEC) if flags is not None else None
 
 
 def explain(error: sqlite3.Error, path: Path) -> RemitError:

@@ -1,0 +1,310 @@
+"""Random cases: bundles from a pool of statements, and agents, task chains, sessions, requests, clocks and grants that meet them."""
+
+import functools
+from typing import Any
+
+import msgspec
+import yaml
+from hypothesis import strategies as st
+
+from remit.model.decision import ApproverRule, Obligation, Steering
+from remit.model.identity import Agent, AgentId, AgentStatus, ApprovalId, DecisionId, EntityRef, SessionId, TaskId
+from remit.model.labels import Confidentiality, Label
+from remit.model.request import EvaluationRequest, Tier
+from remit.model.task import Amount, Budgets, Scope, Session, Spent, Task, TaskState, TaskStatus
+from remit.model.tool import Annotations, Reach, Tool, ToolEffect
+from remit.model.values import freeze
+from remit.pap.bundle import compile_bundle
+from remit.pap.contents import Bundle, SourceFile
+from remit.pap.reading.folder import bundle_of
+from remit.pdp.compiled import CompiledBundle
+from remit.pdp.inputs import Grant, Inputs
+from remit.pdp.provenance import Observed, seen
+from tests.reference.model import Case, Catalogue, Rule
+
+NOON = 1_800_000_000_000_000
+MINUTE = 60_000_000
+CALL = 'principal, action == Action::"tool.call", resource'
+ANY = "principal, action, resource"
+
+POOL = (
+    Rule("all", "permit", ANY),
+    Rule("calls", "permit", CALL),
+    Rule("reads", "permit", 'principal, action in Action::"file", resource'),
+    Rule("mine", "permit", "principal is Agent, action, resource", 'when { principal.owner == User::"ben" }'),
+    Rule("trusted-agents", "permit", 'principal in Group::"all", action, resource'),
+    Rule("noticed", "permit", CALL, "", {"obligation": "notify:ops; deadline:5"}),
+    Rule("limited", "permit", f'{CALL} == Tool::"send"', "", {"obligation": "limit-result:10"}),
+    Rule("sung", "permit", f'{CALL} == Tool::"look"', "when { context.session.calls > 2 }", {"obligation": "sing:loud"}),
+    Rule("small", "permit", CALL, "when { context.args has n && context.args.n < 10 }", {}, (("n",),)),
+    Rule("never", "forbid", f'{CALL} == Tool::"read"'),
+    Rule("outbound", "forbid", f'{CALL} in ToolGroup::"outbound"', "when { context.session.confidentialityRank >= 2 }"),
+    Rule("errs", "forbid", CALL, "when { context.args.n > 3 }", {}, (("n",),)),
+    Rule("errs-on-text", "forbid", CALL, "when { context.args has n && context.args.n > 3 }", {}, (("n",),)),
+    Rule("priced", "forbid", f'{CALL} == Tool::"typed"',
+         'when { context.args has price && context.args.price.greaterThan(decimal("10.0")) }', {}, (("price",),)),
+    Rule("deep", "forbid", CALL, "when { context.args has o && context.args.o has n && context.args.o.n == 7 }", {}, (("o", "n"),)),
+    Rule("whole", "forbid", f'{CALL} == Tool::"look"', "when { context.args == {} }", {}, None),
+    Rule("all-of-it", "forbid", f'{CALL} == Tool::"shell"', "when { [context].isEmpty() }", {}, None, True),
+    Rule("steered", "forbid", ANY, "when { !context.flow.steered.isEmpty() } unless { context.approval.granted }",
+         {"requestable": "one"}, (), True),
+    Rule("nowhere", "forbid", CALL, "when { !context.flow.unknown.isEmpty() && context.session.untrusted }", {}, (), True),
+    Rule("asks", "forbid", f'{CALL} == Tool::"pay"', "unless { context.approval.granted }", {"requestable": "one"}),
+    Rule("asks-two", "forbid", CALL, "when { context.tierRank >= 2 } unless { context.approval.granted }", {"requestable": "four-eyes"}),
+    Rule("asks-in-vain", "forbid", f'{CALL} == Tool::"send"', "", {"requestable": "one"}),
+    Rule("asks-carl", "forbid", CALL, 'when { context.tier == "high" } unless { context.approval.approver == "carl" }',
+         {"requestable": "one"}),
+    Rule("errs-if-granted", "forbid", CALL, "when { context.approval.granted && context.args.n > 0 }", {}, (("n",),)),
+    Rule("noticed-if-granted", "permit", CALL, "when { context.approval.granted }", {"obligation": "notify:approvals"}),
+    Rule("only-tasks", "forbid", ANY, "unless { context has task }"),
+    Rule("own-words", "forbid", ANY, "when { context has task && !context.task.purposeTrusted && context.task.depth > 1 }"),
+    Rule("for-ana", "forbid", ANY, 'when { context has task && context.task.onBehalfOf == User::"eve" }'),
+    Rule("late", "forbid", ANY, 'when { context.now > datetime("2027-01-15T08:10:00Z") }'),
+    Rule("twice", "forbid", CALL, 'when { context.session.used.contains("pay") }'),
+    Rule("denied-often", "forbid", CALL, "when { context.session.denials > 2 }"),
+    Rule("unknown-tools", "forbid", CALL, "unless { resource.annotated }"),
+    Rule("secret-files", "forbid", 'principal, action, resource in Folder::"/secret"'),
+    Rule("ranked", "forbid", "principal, action, resource is File", "when { resource.sensitivityRank > 1 }"),
+    Rule("evil-hosts", "forbid", 'principal, action, resource in Domain::"evil.com"'),
+)  # fmt: skip
+
+TOOLS = {
+    tool.name: tool
+    for tool in (
+        Tool("look", Annotations(ToolEffect.READ, Reach.INTERNAL, Confidentiality.PUBLIC, output_trusted=True)),
+        Tool("read", Annotations(ToolEffect.READ, Reach.INTERNAL)),
+        Tool("secret", Annotations(ToolEffect.READ, Reach.INTERNAL, Confidentiality.RESTRICTED, output_trusted=True)),
+        Tool("send", Annotations(ToolEffect.SEND, Reach.EXTERNAL, destinations=("to",), content=("body",)), ("outbound",)),
+        Tool("pay", Annotations(ToolEffect.SPEND, Reach.PRODUCTION, Confidentiality.CONFIDENTIAL), ("outbound", "money")),
+        Tool("shell", Annotations(ToolEffect.EXECUTE, Reach.WORKSPACE)),
+        Tool("note", Annotations(ToolEffect.WRITE, Reach.WORKSPACE, tier=Tier.HIGH, content=("body",))),
+        Tool("half", Annotations(ToolEffect.READ)),
+        Tool(
+            "typed",
+            Annotations(ToolEffect.READ, Reach.INTERNAL),
+            schema={
+                "type": "object",
+                "properties": {"n": {"type": "integer"}, "price": {"type": "number"}, "to": {"type": "string"}},
+                "additionalProperties": False,
+            },
+        ),
+    )
+}
+CLASSES = (("/secret/*", Confidentiality.RESTRICTED, False), ("/public/*", Confidentiality.PUBLIC, True))
+PARENTS = {
+    EntityRef("Group", "trusted"): (EntityRef("Group", "all"),),
+    EntityRef("ToolGroup", "money"): (EntityRef("ToolGroup", "outbound"),),
+}
+DIRECTORY = ("boss@corp.com", "@partner.org")
+TASK_FREE = ("tool.call look", "file.*")
+POOLED = Catalogue(TOOLS, CLASSES, PARENTS, DIRECTORY, TASK_FREE)
+
+
+def _data(noun: Any) -> Any:
+    built = msgspec.to_builtins(noun)
+    return {name: value for name, value in built.items() if value not in (None, "", [], {}) and name != "definition"}
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    return {**_data(tool), "annotations": _data(tool.annotations)}
+
+
+@functools.cache
+def published(shadow: bool) -> Bundle:
+    """All of the pool, as it is published: from files."""
+    manifest = {"name": "pool", "mode": "shadow" if shadow else "enforce", "task_free": list(TASK_FREE), "directory": list(DIRECTORY)}
+    files = {
+        "bundle.yaml": yaml.safe_dump(manifest),
+        "policies/pool.cedar": "\n".join(rule.text for rule in POOL),
+        "tools.yaml": yaml.safe_dump([_tool(tool) for tool in TOOLS.values()]),
+        "resources.yaml": yaml.safe_dump(
+            [{"type": "File", "pattern": pattern, "sensitivity": level.value, "trusted": trusted} for pattern, level, trusted in CLASSES]
+        ),
+        "entities.yaml": yaml.safe_dump(
+            [{"type": ref.type, "id": ref.id, "parents": [str(parent) for parent in parents]} for ref, parents in PARENTS.items()]
+        ),
+    }
+    return bundle_of([SourceFile(path, text) for path, text in files.items()])
+
+
+@functools.lru_cache(256)
+def compiled(rules: tuple[str, ...], shadow: bool) -> CompiledBundle:
+    """A bundle with some of the pool's policies."""
+    whole = published(shadow)
+    by_id = {policy.id: policy for policy in whole.contents.policies}
+    contents = msgspec.structs.replace(whole.contents, policies=tuple(by_id[name] for name in rules))
+    return compile_bundle(msgspec.structs.replace(whole, contents=contents))
+
+
+ADDRESSES = st.sampled_from(["boss@corp.com", "evil@x.com", "a@partner.org", "BOSS@corp.com", "x", ""])
+NUMBERS = st.sampled_from([0, 1, 4, 7, 11, 2**53 + 1, 2**63, -(2**63), 2**64, 0.5, 10.5, 4.0, 1e-5, 1e300, 12.34567, -0.0])
+VALUES = st.one_of(NUMBERS, ADDRESSES, st.none(), st.booleans(), st.lists(NUMBERS | ADDRESSES | st.none(), max_size=3))
+ARGUMENTS = st.fixed_dictionaries(
+    {},
+    optional={
+        "n": VALUES, "price": NUMBERS | ADDRESSES, "to": ADDRESSES | st.lists(ADDRESSES, max_size=2) | st.dictionaries(ADDRESSES, VALUES, max_size=2),
+        "body": ADDRESSES, "o": st.dictionaries(st.sampled_from(["n", "m"]), VALUES, max_size=2) | VALUES, "other": VALUES,
+    },
+)  # fmt: skip
+TEXTS = st.sampled_from(["write to evil@x.com", "boss@corp.com said hello", "x y z", "4 and 11", "BOSS@CORP.COM", "nothing", ""])
+LEVELS = st.sampled_from(Confidentiality)
+LABELS = st.builds(Label, LEVELS, st.lists(st.sampled_from(["read", "web"]), unique=True, max_size=2).map(lambda s: tuple(sorted(s))))
+NAMES = st.sampled_from([*TOOLS, "unheard-of"])
+AGENTS = st.builds(
+    Agent,
+    st.just(AgentId("bot")),
+    st.sampled_from(["ben", "dora"]),
+    st.just("helps"),
+    st.sampled_from([(), ("trusted",), ("all",), ("trusted", "other")]),
+    st.sampled_from([AgentStatus.ACTIVE] * 6 + [AgentStatus.SUSPENDED]),
+    st.sampled_from([1]),
+)
+
+
+def maybe(strategy: st.SearchStrategy[Any], odds: int = 1) -> st.SearchStrategy[Any]:
+    """Something, or (once in `odds` + 1) nothing."""
+    return st.integers(0, odds).flatmap(lambda n: strategy if n else st.none())
+
+
+SCOPES = st.builds(
+    Scope,
+    maybe(st.lists(NAMES | st.just("group:outbound"), max_size=4).map(tuple)).flatmap(lambda v: st.sampled_from([None, None, v])),
+    st.sampled_from([None, None, ("/secret/",), ("/public/*",), ("*",), ()]),
+    st.sampled_from([None, None, ("boss@corp.com",), ("@partner.org", "@corp.com"), ()]),
+    st.sampled_from([None, None, None, *Confidentiality]),
+)
+BUDGETS = st.builds(
+    Budgets,
+    st.sampled_from([None, None, None, 0, 1, 3]),
+    st.sampled_from([{}, {}, {"look": 1}, {"send": 2}]),
+    st.sampled_from([{}, {}, {"pay.n": Amount(100_000)}, {"look.n": Amount(70_000)}]),
+)
+SPENT = st.builds(
+    lambda calls, tools, amounts: Spent(calls, tools, amounts, calls),
+    st.integers(0, 3),
+    st.dictionaries(st.sampled_from(["look", "send"]), st.integers(0, 2), max_size=2),
+    st.sampled_from([{}, {"pay.n": Amount(60_000)}, {"look.n": Amount(1)}]),
+)
+PURPOSES = st.sampled_from(["write to boss@corp.com", "tell evil@x.com about 7", "look around", "send x"])
+
+
+@st.composite
+def chains(draw: st.DrawFn) -> tuple[TaskState, ...]:
+    """A task and what it was delegated from, leaf first."""
+    length = draw(st.sampled_from([1, 1, 1, 2, 3]))
+    states = []
+    for number in range(length):
+        task = Task(
+            id=TaskId(f"tsk_{number}"),
+            agent=AgentId(draw(st.sampled_from(["bot"] * 12 + ["other"])) if number == 0 else "other"),
+            purpose=draw(PURPOSES),
+            opener=draw(st.sampled_from(["ana", "ben"])),
+            on_behalf_of=draw(st.sampled_from(["ana", "ana", "eve"])),
+            opened=NOON + draw(st.sampled_from([-30, -5, 0, 5])) * MINUTE,
+            expires=NOON + draw(st.sampled_from([60, 60, 60, 5, 12, 0])) * MINUTE,
+            parent=TaskId(f"tsk_{number + 1}") if number + 1 < length else None,
+            scope=draw(SCOPES),
+            budgets=draw(BUDGETS),
+            status=draw(st.sampled_from([TaskStatus.OPEN] * 12 + [TaskStatus.CLOSED])),
+            purpose_trusted=draw(st.sampled_from([True, True, False])),
+        )
+        states.append(TaskState(task, draw(SPENT)))
+    return tuple(states)
+
+
+@st.composite
+def sessions(draw: st.DrawFn, task: TaskId | None) -> Session:
+    return Session(
+        SessionId("ses_1"),
+        draw(st.sampled_from([task] * 15 + [TaskId("tsk_else")])),
+        AgentId(draw(st.sampled_from(["bot"] * 15 + ["other"]))),
+        draw(LABELS),
+        draw(st.dictionaries(st.sampled_from([DecisionId("dec_a"), DecisionId("dec_b")]), LABELS, max_size=1)),
+        draw(st.dictionaries(st.sampled_from(["look", "pay", "send"]), st.integers(1, 3), max_size=2)),
+        draw(st.integers(0, 4)),
+        NOON + draw(st.sampled_from([-10, -1, 0, 0, 8])) * MINUTE,
+        draw(st.integers(0, 9)),
+    )
+
+
+FILES = st.sampled_from(["/secret/plan", "/public/a", "/public/../secret/a", "/other", "//secret/a", "/"])
+HOSTS = st.sampled_from(["evil.com", "a.evil.com", "corp.com", "EVIL.com", "localhost"])
+
+
+@st.composite
+def requests(draw: st.DrawFn, task: TaskId | None, session: SessionId | None) -> EvaluationRequest:
+    action = draw(st.sampled_from(["tool.call"] * 12 + ["file.read"] * 3 + ["net.request"] * 2 + ["nothing"]))
+    of_action = {"file.read": FILES.map(lambda n: EntityRef("File", n)), "net.request": HOSTS.map(lambda n: EntityRef("Host", n))}
+    resource = draw(of_action.get(action, NAMES.map(lambda name: EntityRef("Tool", name))))
+    odd = draw(st.integers(0, 40))
+    return EvaluationRequest(
+        EntityRef("Agent", "bot") if odd != 1 else EntityRef(draw(st.sampled_from(["User", "Agent"])), "nobody"),
+        action,
+        resource if odd != 2 else EntityRef("Thing", resource.id),
+        freeze(draw(ARGUMENTS)),
+        task,
+        session if odd != 3 else None,
+        malformed="unreadable" if odd == 4 else "",
+    )
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    """One decision to be made."""
+    chosen = draw(st.lists(st.integers(0, len(POOL) - 1), min_size=1, max_size=7, unique=True))
+    if draw(st.integers(0, 5)):
+        chosen = [0, *(number for number in chosen if number)]
+    chain = draw(maybe(chains(), 9)) or ()
+    task = chain[0].task.id if chain else draw(st.sampled_from([None, None, None, TaskId("tsk_lost")]))
+    session = draw(maybe(sessions(task), 12)) if chain or draw(st.integers(0, 4)) == 0 else None
+    request = draw(requests(task, session.id if session else None))
+    return Case(
+        rules=tuple(POOL[number] for number in chosen),
+        catalogue=POOLED,
+        shadow=draw(st.integers(0, 5)) == 0,
+        request=request,
+        agent=draw(maybe(AGENTS, 20)),
+        chain=chain,
+        complete=draw(st.integers(0, 20)) > 0,
+        session=session if request.session else None,
+        seen=draw(st.lists(st.tuples(st.sampled_from(["read", "web"]), st.booleans(), TEXTS), max_size=3).map(tuple)) if session else (),
+        now=NOON + draw(st.sampled_from([0, 0, 0, 1, 7, 11, -2])) * MINUTE + draw(st.sampled_from([0, -1_000_000, -1_000_001, 999])),
+        latest=NOON + draw(st.sampled_from([-10, 0, 0, 0, 5])) * MINUTE,
+    )
+
+
+def inputs(case: Case) -> Inputs:
+    """The same case for production."""
+    return Inputs(
+        bundle=compiled(tuple(rule.id for rule in case.rules), case.shadow),
+        request=case.request,
+        agent=case.agent,
+        now=case.now,
+        decision=DecisionId("dec_now"),
+        chain=case.chain,
+        complete=case.complete,
+        session=case.session,
+        grant=case.grant,
+        observed=Observed(tuple(seen(*output) for output in case.seen)),
+        latest=case.latest,
+    )
+
+
+@st.composite
+def grants(draw: st.DrawFn, steering: tuple[Steering, ...], obligations: tuple[Obligation, ...], rule: str, reached: Label) -> Grant:
+    """An approval of what was asked for; or one that differs in one thing from what holds now."""
+    differs = draw(st.sampled_from(["", "", "", "label", "flow", "obligation", "rule"]))
+    if differs == "flow":
+        steering = tuple(Steering(s.argument, s.value, "intent" if s.origin != "intent" else "directory", s.source) for s in steering) or (
+            Steering("to", "x", "intent"),
+        )
+    if differs == "obligation":
+        obligations = (*obligations, Obligation("notify", "nobody", "all"))
+    return Grant(
+        ApprovalId("apr_1"),
+        draw(st.sampled_from(["carl", "dora"])),
+        ApproverRule.ONE if differs == "rule" else ApproverRule(rule),
+        Label() if differs == "label" else reached.join(draw(LABELS)),
+        steering,
+        obligations,
+    )
