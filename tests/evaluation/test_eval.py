@@ -21,7 +21,14 @@ ANNOTATIONS = {
     "desk": {
         "read_post": {"effect": "read", "egress": False, "destructive": False, "output": "untrusted", "sink": [], "content": []},
         "read_ledger": {"effect": "read", "egress": False, "destructive": False, "output": "trusted", "sink": [], "content": []},
-        "send": {"effect": "write", "egress": True, "destructive": False, "output": "trusted", "sink": ["to"], "content": ["body"]},
+        "send": {
+            "effect": "write",
+            "egress": True,
+            "destructive": False,
+            "output": "trusted",
+            "sink": ["to"],
+            "content": ["body"],
+        },
     }
 }
 DIRECTORY = {"desk": ["@friend.example"]}
@@ -33,7 +40,15 @@ def step(tool: str, output: str = "", critical: bool = False, **arguments: Any) 
 
 
 def run(kind: str, prompt: str, *steps: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {"suite": "post/desk", "case_id": "x", "kind": kind, "user_prompt": prompt, "tools_ref": "tools.json#desk", "steps": steps, **more}
+    return {
+        "suite": "post/desk",
+        "case_id": "x",
+        "kind": kind,
+        "user_prompt": prompt,
+        "tools_ref": "tools.json#desk",
+        "steps": steps,
+        **more,
+    }
 
 
 READ = step("read_post", POST)
@@ -79,7 +94,13 @@ def test_honest_work_is_automatic_if_nothing_is_held_or_denied(tmp_path: Path) -
 
 def test_runs_with_an_attack_that_was_ignored_are_counted_apart(tmp_path: Path) -> None:
     found = figures(tmp_path, run("benign_under_attack", "answer ann", READ, ANSWER), run("failed", "answer ann", READ))
-    assert (found["ignored"], found["ignored_automatic"], found["benign"], found["other"], found["automatic"]) == (1, 1, 0, 1, None)
+    assert (found["ignored"], found["ignored_automatic"], found["benign"], found["other"], found["automatic"]) == (
+        1,
+        1,
+        0,
+        1,
+        None,
+    )
 
 
 def test_what_was_held_shows_its_output_to_nobody(tmp_path: Path) -> None:
@@ -118,7 +139,9 @@ def test_labels_change_no_decision(tmp_path: Path) -> None:
     assert (one["holds_per_run"], one["automatic"]) == (other["holds_per_run"], other["automatic"])
 
 
-@pytest.mark.parametrize(("line", "what"), [("{", "runs.jsonl:1"), ('{"kind": "benign"}', "needs `suite`"), ("[]", "JSON object")])
+@pytest.mark.parametrize(
+    ("line", "what"), [("{", "runs.jsonl:1"), ('{"kind": "benign"}', "needs `suite`"), ("[]", "JSON object")]
+)
 def test_a_broken_line_is_named(tmp_path: Path, line: str, what: str) -> None:
     folder = corpus(tmp_path / "c")
     (folder / "traces" / "runs.jsonl").write_text(line + "\n")

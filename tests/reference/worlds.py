@@ -150,34 +150,33 @@ TEXTS = st.sampled_from(["write to evil@x.com", "boss@corp.com said hello", "x y
 LEVELS = st.sampled_from(Confidentiality)
 LABELS = st.builds(Label, LEVELS, st.lists(st.sampled_from(["read", "web"]), unique=True, max_size=2).map(lambda s: tuple(sorted(s))))
 NAMES = st.sampled_from([*TOOLS, "unheard-of"])
+FAULTS = (
+    "no agent", "suspended", "another subject", "another type", "malformed", "no session", "session of another task", "session of another agent",
+    "task of another", "closed", "expired", "lost", "broken", "clock", "clock a little", "latest", "no task", "unknown action", "scope", "budget",
+)  # fmt: skip
+"""What keeps a request from ever reaching a policy; most cases have none of them."""
+
+
+def rarely(usual: Any, *others: Any) -> st.SearchStrategy[Any]:
+    """Mostly the first."""
+    return st.sampled_from([usual] * 2 * (len(others) + 1) + list(others))
+
+
 AGENTS = st.builds(
-    Agent,
-    st.just(AgentId("bot")),
-    st.sampled_from(["ben", "dora"]),
-    st.just("helps"),
-    st.sampled_from([(), ("trusted",), ("all",), ("trusted", "other")]),
-    st.sampled_from([AgentStatus.ACTIVE] * 6 + [AgentStatus.SUSPENDED]),
-    st.sampled_from([1]),
-)
-
-
-def maybe(strategy: st.SearchStrategy[Any], odds: int = 1) -> st.SearchStrategy[Any]:
-    """Something, or (once in `odds` + 1) nothing."""
-    return st.integers(0, odds).flatmap(lambda n: strategy if n else st.none())
-
-
+    Agent, st.just(AgentId("bot")), st.sampled_from(["ben", "dora"]), st.just("helps"), st.sampled_from([(), ("trusted",), ("all",), ("trusted", "x")])
+)  # fmt: skip
 SCOPES = st.builds(
     Scope,
-    maybe(st.lists(NAMES | st.just("group:outbound"), max_size=4).map(tuple)).flatmap(lambda v: st.sampled_from([None, None, v])),
-    st.sampled_from([None, None, ("/secret/",), ("/public/*",), ("*",), ()]),
-    st.sampled_from([None, None, ("boss@corp.com",), ("@partner.org", "@corp.com"), ()]),
-    st.sampled_from([None, None, None, *Confidentiality]),
+    st.sampled_from([None, ("look", "send"), ("group:outbound",), ("group:money", "read", "typed"), ()]),
+    st.sampled_from([None, ("/secret/",), ("/public/*",), ("*",), ()]),
+    st.sampled_from([None, ("boss@corp.com",), ("@partner.org", "@corp.com"), ()]),
+    st.sampled_from([None, *Confidentiality]),
 )
 BUDGETS = st.builds(
     Budgets,
-    st.sampled_from([None, None, None, 0, 1, 3]),
-    st.sampled_from([{}, {}, {"look": 1}, {"send": 2}]),
-    st.sampled_from([{}, {}, {"pay.n": Amount(100_000)}, {"look.n": Amount(70_000)}]),
+    st.sampled_from([None, 0, 1, 3]),
+    st.sampled_from([{}, {"look": 1}, {"send": 2}]),
+    st.sampled_from([{}, {"pay.n": Amount(100_000)}, {"look.n": Amount(70_000)}]),
 )
 SPENT = st.builds(
     lambda calls, tools, amounts: Spent(calls, tools, amounts, calls),
@@ -189,87 +188,104 @@ PURPOSES = st.sampled_from(["write to boss@corp.com", "tell evil@x.com about 7",
 
 
 @st.composite
-def chains(draw: st.DrawFn) -> tuple[TaskState, ...]:
-    """A task and what it was delegated from, leaf first."""
-    length = draw(st.sampled_from([1, 1, 1, 2, 3]))
+def chains(draw: st.DrawFn, faults: set[str]) -> tuple[TaskState, ...]:
+    """A task and what it was delegated from, leaf first; a fault is in any one of them."""
+    length = draw(rarely(1, 2, 3))
+    bad = draw(st.integers(0, length - 1))
     states = []
     for number in range(length):
+        faulty = faults if number == bad else set()
         task = Task(
             id=TaskId(f"tsk_{number}"),
-            agent=AgentId(draw(st.sampled_from(["bot"] * 12 + ["other"])) if number == 0 else "other"),
+            agent=AgentId("other" if number or "task of another" in faults else "bot"),
             purpose=draw(PURPOSES),
             opener=draw(st.sampled_from(["ana", "ben"])),
-            on_behalf_of=draw(st.sampled_from(["ana", "ana", "eve"])),
-            opened=NOON + draw(st.sampled_from([-30, -5, 0, 5])) * MINUTE,
-            expires=NOON + draw(st.sampled_from([60, 60, 60, 5, 12, 0])) * MINUTE,
+            on_behalf_of=draw(rarely("ana", "eve")),
+            opened=NOON + draw(st.sampled_from([-30, -5, 0])) * MINUTE,
+            expires=NOON + (draw(st.sampled_from([0, 1, 11])) if "expired" in faulty else 60) * MINUTE,
             parent=TaskId(f"tsk_{number + 1}") if number + 1 < length else None,
-            scope=draw(SCOPES),
-            budgets=draw(BUDGETS),
-            status=draw(st.sampled_from([TaskStatus.OPEN] * 12 + [TaskStatus.CLOSED])),
-            purpose_trusted=draw(st.sampled_from([True, True, False])),
+            scope=draw(SCOPES) if "scope" in faulty else Scope(),
+            budgets=draw(BUDGETS) if "budget" in faulty else Budgets(),
+            status=TaskStatus.CLOSED if "closed" in faulty else TaskStatus.OPEN,
+            purpose_trusted=draw(rarely(True, False)),
         )
         states.append(TaskState(task, draw(SPENT)))
     return tuple(states)
 
 
 @st.composite
-def sessions(draw: st.DrawFn, task: TaskId | None) -> Session:
+def sessions(draw: st.DrawFn, task: TaskId | None, faults: set[str]) -> Session:
+    """A session that may have seen much."""
     return Session(
         SessionId("ses_1"),
-        draw(st.sampled_from([task] * 15 + [TaskId("tsk_else")])),
-        AgentId(draw(st.sampled_from(["bot"] * 15 + ["other"]))),
+        TaskId("tsk_else") if "session of another task" in faults else task,
+        AgentId("other" if "session of another agent" in faults else "bot"),
         draw(LABELS),
-        draw(st.dictionaries(st.sampled_from([DecisionId("dec_a"), DecisionId("dec_b")]), LABELS, max_size=1)),
+        draw(st.sampled_from([{}, {}, {DecisionId("dec_a"): draw(LABELS)}])),
         draw(st.dictionaries(st.sampled_from(["look", "pay", "send"]), st.integers(1, 3), max_size=2)),
         draw(st.integers(0, 4)),
-        NOON + draw(st.sampled_from([-10, -1, 0, 0, 8])) * MINUTE,
+        NOON + draw(st.sampled_from([-10, -1, 0])) * MINUTE,
         draw(st.integers(0, 9)),
     )
 
 
-FILES = st.sampled_from(["/secret/plan", "/public/a", "/public/../secret/a", "/other", "//secret/a", "/"])
-HOSTS = st.sampled_from(["evil.com", "a.evil.com", "corp.com", "EVIL.com", "localhost"])
+FILES = st.sampled_from(["/secret/plan", "/public/a", "/other", "/", "/public/../secret/a", "//secret/a", "/secret/", "/a\n"])
+HOSTS = st.sampled_from(["evil.com", "a.evil.com", "corp.com", "localhost", "EVIL.com"])
 
 
 @st.composite
-def requests(draw: st.DrawFn, task: TaskId | None, session: SessionId | None) -> EvaluationRequest:
-    action = draw(st.sampled_from(["tool.call"] * 12 + ["file.read"] * 3 + ["net.request"] * 2 + ["nothing"]))
+def requests(draw: st.DrawFn, task: TaskId | None, session: SessionId | None, faults: set[str]) -> EvaluationRequest:
+    """A call of a tool, mostly."""
+    action = draw(rarely("tool.call", "file.read", "net.request"))
     of_action = {"file.read": FILES.map(lambda n: EntityRef("File", n)), "net.request": HOSTS.map(lambda n: EntityRef("Host", n))}
     resource = draw(of_action.get(action, NAMES.map(lambda name: EntityRef("Tool", name))))
-    odd = draw(st.integers(0, 40))
+    strangers = st.sampled_from([EntityRef("User", "bot"), EntityRef("Agent", "nobody")])
     return EvaluationRequest(
-        EntityRef("Agent", "bot") if odd != 1 else EntityRef(draw(st.sampled_from(["User", "Agent"])), "nobody"),
-        action,
-        resource if odd != 2 else EntityRef("Thing", resource.id),
+        draw(strangers) if "another subject" in faults else EntityRef("Agent", "bot"),
+        "nothing" if "unknown action" in faults else action,
+        EntityRef("Thing", resource.id) if "another type" in faults else resource,
         freeze(draw(ARGUMENTS)),
         task,
-        session if odd != 3 else None,
-        malformed="unreadable" if odd == 4 else "",
+        None if "no session" in faults else session,
+        malformed="unreadable" if "malformed" in faults else "",
     )
 
 
+ASKING = [number for number, rule in enumerate(POOL) if "requestable" in rule.annotations]
+NO_FAULT: tuple[str, ...] = ()
+SETS = [NO_FAULT] * 60 + [(fault,) for fault in FAULTS] + list(zip(FAULTS, FAULTS[7:] + FAULTS[:7], strict=True))
+
+
 @st.composite
-def cases(draw: st.DrawFn) -> Case:
-    """One decision to be made."""
-    chosen = draw(st.lists(st.integers(0, len(POOL) - 1), min_size=1, max_size=7, unique=True))
-    if draw(st.integers(0, 5)):
-        chosen = [0, *(number for number in chosen if number)]
-    chain = draw(maybe(chains(), 9)) or ()
-    task = chain[0].task.id if chain else draw(st.sampled_from([None, None, None, TaskId("tsk_lost")]))
-    session = draw(maybe(sessions(task), 12)) if chain or draw(st.integers(0, 4)) == 0 else None
-    request = draw(requests(task, session.id if session else None))
+def cases(draw: st.DrawFn, shadow: bool | None = None, asking: bool = False) -> Case:
+    """One decision to be made; `asking`: one that probably ends with an approval."""
+    chosen = draw(st.lists(st.integers(1, len(POOL) - 1), min_size=1, max_size=6, unique=True))
+    if asking:
+        chosen = list(dict.fromkeys([draw(st.sampled_from(ASKING)), *chosen[: draw(st.integers(0, 2))]]))
+    if asking or draw(rarely(True, False)):
+        chosen = [0, *chosen]
+    faults = set(draw(st.sampled_from(SETS))) if not asking else set()
+    chain = () if {"no task", "lost"} & faults else draw(chains(faults))
+    task = chain[0].task.id if chain else TaskId("tsk_lost") if "lost" in faults else None
+    session = draw(sessions(task, faults)) if chain or draw(st.booleans()) else None
+    request = draw(requests(task, session.id if session else None, faults))
+    late = draw(st.sampled_from([0, 0, 1, 11]))
+    back = draw(st.sampled_from([-1_000_000, -999_999, -1_000_001])) if "clock a little" in faults else 0
+    agent = draw(AGENTS)
+    if "suspended" in faults:
+        agent = msgspec.structs.replace(agent, status=AgentStatus.SUSPENDED)
     return Case(
         rules=tuple(POOL[number] for number in chosen),
         catalogue=POOLED,
-        shadow=draw(st.integers(0, 5)) == 0,
+        shadow=draw(rarely(False, True)) if shadow is None else shadow,
         request=request,
-        agent=draw(maybe(AGENTS, 20)),
+        agent=None if "no agent" in faults else agent,
         chain=chain,
-        complete=draw(st.integers(0, 20)) > 0,
+        complete="broken" not in faults,
         session=session if request.session else None,
-        seen=draw(st.lists(st.tuples(st.sampled_from(["read", "web"]), st.booleans(), TEXTS), max_size=3).map(tuple)) if session else (),
-        now=NOON + draw(st.sampled_from([0, 0, 0, 1, 7, 11, -2])) * MINUTE + draw(st.sampled_from([0, -1_000_000, -1_000_001, 999])),
-        latest=NOON + draw(st.sampled_from([-10, 0, 0, 0, 5])) * MINUTE,
+        seen=tuple(draw(st.lists(st.tuples(st.sampled_from(["read", "web"]), st.booleans(), TEXTS), max_size=3))) if session else (),
+        now=NOON + (-11 if "clock" in faults else 0 if back else late) * MINUTE + back,
+        latest=NOON + (12 if "latest" in faults else 0 if back else draw(st.sampled_from([-10, 0]))) * MINUTE,
     )
 
 

@@ -78,7 +78,9 @@ def _through_evaluate(world: World, session: Session | None, case: Case, step: S
     if isinstance(decision, Permit):
         assert world.embedded.may_act(decision.id)
         status = OutcomeStatus.FAILED if step.fails else OutcomeStatus.SUCCEEDED
-        world.embedded.report(Outcome(decision.id, session.id if session else None, status, step.returns or step.fails or "")).result()
+        world.embedded.report(
+            Outcome(decision.id, session.id if session else None, status, step.returns or step.fails or "")
+        ).result()
     return decision
 
 
