@@ -22,9 +22,9 @@ COMMON_RULE = """
 @id("small-to-us")
 permit (principal in Group::"support", action == Action::"tool.call", resource == Tool::"send_email")
 when { context.args.amount <= 1000 && context.args.domain == "example.com" };
-@id("tainted") forbid (principal, action == Action::"tool.call", resource) when { context.args.tainted };
+@id("tainted") forbid (principal, action == Action::"tool.call", resource) when { context.args has tainted && context.args.tainted };
 """
-"""The rule that the rivals are compared on: three fields, two policies."""
+"""The rule that the rivals are compared on: three fields, two policies. Other tools of the bundle may have no `tainted`."""
 
 
 def wide_arguments(changing: int = 7) -> dict[str, Any]:

@@ -9,18 +9,18 @@ NO_ENTRY = "0" * 64
 """The `prev` of the first entry of a writer."""
 
 
-class Body(msgspec.Struct, frozen=True, tag_field="kind"):
+class Body(msgspec.Struct, frozen=True, gc=False, tag_field="kind"):
     """What an entry says, without its place in the log."""
 
 
-class WriterOpened(Body, frozen=True, tag="writer.opened"):
+class WriterOpened(Body, frozen=True, gc=False, tag="writer.opened"):
     """A process began a chain of its own: which Remit, and the id of the process on its machine."""
 
     version: str
     process: int
 
 
-class BundlePublished(Body, frozen=True, tag="bundle.published"):
+class BundlePublished(Body, frozen=True, gc=False, tag="bundle.published"):
     """A bundle became the active one; `previous` is what it replaced, `rollback` says that it had been active before."""
 
     digest: str
@@ -31,7 +31,7 @@ class BundlePublished(Body, frozen=True, tag="bundle.published"):
     rollback: bool
 
 
-class AgentChanged(Body, frozen=True, tag="agent.changed"):
+class AgentChanged(Body, frozen=True, gc=False, tag="agent.changed"):
     """An agent was registered or changed; the whole agent as it now is."""
 
     agent: str
@@ -43,7 +43,7 @@ class AgentChanged(Body, frozen=True, tag="agent.changed"):
     operator: str
 
 
-class TaskOpened(Body, frozen=True, tag="task.opened"):
+class TaskOpened(Body, frozen=True, gc=False, tag="task.opened"):
     """A task was opened. `sealed` holds its purpose; `commitment` is SHA-256 of the key it is sealed with."""
 
     task: str
@@ -61,14 +61,14 @@ class TaskOpened(Body, frozen=True, tag="task.opened"):
     sealed: str
 
 
-class TaskClosed(Body, frozen=True, tag="task.closed"):
+class TaskClosed(Body, frozen=True, gc=False, tag="task.closed"):
     """A task ended; nothing more is permitted under it."""
 
     task: str
     operator: str
 
 
-class SessionOpened(Body, frozen=True, tag="session.opened"):
+class SessionOpened(Body, frozen=True, gc=False, tag="session.opened"):
     """An agent began a run within a task."""
 
     session: str
@@ -76,7 +76,7 @@ class SessionOpened(Body, frozen=True, tag="session.opened"):
     agent: str
 
 
-class DecisionMade(Body, frozen=True, tag="decision"):
+class DecisionMade(Body, frozen=True, gc=False, tag="decision"):
     """One decision. Plain fields say who, what and why; `sealed` holds the arguments, what policies read of them, and the message.
 
     `arguments` is an HMAC-SHA256 of the canonical arguments under the task's key; `action_digest` is what an approval binds to, keyed
@@ -112,7 +112,7 @@ class DecisionMade(Body, frozen=True, tag="decision"):
     sealed: str
 
 
-class OutcomeSeen(Body, frozen=True, tag="outcome"):
+class OutcomeSeen(Body, frozen=True, gc=False, tag="outcome"):
     """What became of a permit. `content` is an HMAC of what came back, under the task's key; `error` is sealed."""
 
     decision: str
@@ -126,7 +126,7 @@ class OutcomeSeen(Body, frozen=True, tag="outcome"):
     sealed: str
 
 
-class ApprovalRequested(Body, frozen=True, tag="approval.requested"):
+class ApprovalRequested(Body, frozen=True, gc=False, tag="approval.requested"):
     """A requestable denial opened an access request for one exact action."""
 
     id: str
@@ -137,7 +137,7 @@ class ApprovalRequested(Body, frozen=True, tag="approval.requested"):
     expires: int
 
 
-class ApprovalResolved(Body, frozen=True, tag="approval"):
+class ApprovalResolved(Body, frozen=True, gc=False, tag="approval"):
     """A human (or the clock) answered an access request. `why` is sealed under the task's key."""
 
     id: str
@@ -149,7 +149,7 @@ class ApprovalResolved(Body, frozen=True, tag="approval"):
     sealed: str
 
 
-class KeyDestroyed(Body, frozen=True, tag="key.destroyed"):
+class KeyDestroyed(Body, frozen=True, gc=False, tag="key.destroyed"):
     """The key of a task was destroyed: its sealed fields can never be read again, and replay has a stated gap."""
 
     task: str

@@ -34,7 +34,7 @@ class OutcomeStatus(StrEnum):
     """The process ended between permit and report: the action may or may not have happened."""
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """What a door saw of a permitted action: its status, and what it returned as text (for labels and provenance).
 
     `content` is `None` where the door cannot see the result; then the tool's annotation stands at its worst.

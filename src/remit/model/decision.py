@@ -55,7 +55,7 @@ class ApproverRule(StrEnum):
     FOUR_EYES = "four-eyes"
 
 
-class Obligation(msgspec.Struct, frozen=True):
+class Obligation(msgspec.Struct, frozen=True, gc=False):
     """What the enforcement point must do for a permit to stand; one it does not understand turns the permit into a denial.
 
     `type` and `argument` come from a policy's `@obligation("type:argument")`; `policy` says which policy asked.
@@ -66,7 +66,7 @@ class Obligation(msgspec.Struct, frozen=True):
     policy: str = ""
 
 
-class Steering(msgspec.Struct, frozen=True):
+class Steering(msgspec.Struct, frozen=True, gc=False):
     """Where the value of one authority-bearing argument came from: `origin` is `intent`, `directory`, `trusted`, `untrusted`
     or `nowhere`, `source` the tool output it was found in, if any."""
 
@@ -76,7 +76,7 @@ class Steering(msgspec.Struct, frozen=True):
     source: str = ""
 
 
-class Basis(msgspec.Struct, frozen=True):
+class Basis(msgspec.Struct, frozen=True, gc=False):
     """What a decision rests on: the policies that decided, errors, and what they could read, as canonical JSON text.
 
     `slice_size` counts the policies whose scope matched; `read` is the projected context the engine saw; `entities` are those that
@@ -95,7 +95,7 @@ class Basis(msgspec.Struct, frozen=True):
 EMPTY_BASIS = Basis()
 
 
-class Permit(msgspec.Struct, frozen=True, tag="permit"):
+class Permit(msgspec.Struct, frozen=True, gc=False, tag="permit"):
     """The action may happen once, before `until` (µs), if every obligation is fulfilled.
 
     `enforced` is false for what shadow mode let pass although policy denied; then `reason` says what would have been.
@@ -115,7 +115,7 @@ class Permit(msgspec.Struct, frozen=True, tag="permit"):
         raise TypeError("a decision is no truth value: match on Permit and Deny")
 
 
-class Deny(msgspec.Struct, frozen=True, tag="deny"):
+class Deny(msgspec.Struct, frozen=True, gc=False, tag="deny"):
     """The action must not happen; `message` says why in words an agent can act on.
 
     `requestable` says who could approve this exact action, if anybody; `approval` is the access request that was opened for it, and
@@ -138,7 +138,7 @@ class Deny(msgspec.Struct, frozen=True, tag="deny"):
 Decision: TypeAlias = Permit | Deny
 
 
-class Effects(msgspec.Struct, frozen=True):
+class Effects(msgspec.Struct, frozen=True, gc=False):
     """What committing a decision changes: the session and the tasks of the chain as they will be, and an approval's use.
 
     `worst` is the label that a permitted call adds until its outcome is reported.

@@ -46,7 +46,7 @@ def new_id(prefix: str, now: int) -> str:
     return f"{prefix}_{now // 1000 & 0xFFFFFFFFFFFF:012x}{random_bytes(10).hex()}"
 
 
-class EntityRef(msgspec.Struct, frozen=True, order=True):
+class EntityRef(msgspec.Struct, frozen=True, gc=False, order=True):
     """A typed name, as Cedar and AuthZEN know it: `Agent::"support-bot"`."""
 
     type: str

@@ -26,7 +26,7 @@ class Confidentiality(StrEnum):
 _RANK = {level: rank for rank, level in enumerate(Confidentiality)}
 
 
-class Label(msgspec.Struct, frozen=True):
+class Label(msgspec.Struct, frozen=True, gc=False):
     """Confidentiality, and integrity as the untrusted sources that had a part; no source means trusted."""
 
     confidentiality: Confidentiality = Confidentiality.PUBLIC

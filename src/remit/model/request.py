@@ -51,7 +51,7 @@ MAX_NAME = 4096
 """A longer name in a request is cut for the record, and the request denied."""
 
 
-class EvaluationRequest(msgspec.Struct, frozen=True):
+class EvaluationRequest(msgspec.Struct, frozen=True, gc=False):
     """May `subject` perform `action` on `resource` with these arguments, now?
 
     `upstream` names what would execute it (a server, or empty for a function of this process). `definition` is the digest

@@ -76,7 +76,7 @@ def next_version(version: int, act: str) -> int:
     return ((version >> 32) + 1) << 32 | crc32(f"{version}:{act}".encode("utf-8", "replace"))
 
 
-class Spent(msgspec.Struct, frozen=True):
+class Spent(msgspec.Struct, frozen=True, gc=False):
     """What a task has used of its budgets; `version` is compared and set at each commit."""
 
     calls: int = 0
@@ -85,14 +85,14 @@ class Spent(msgspec.Struct, frozen=True):
     version: int = 0
 
 
-class TaskState(msgspec.Struct, frozen=True):
+class TaskState(msgspec.Struct, frozen=True, gc=False):
     """A task and what it has spent."""
 
     task: Task
     spent: Spent = Spent()
 
 
-class Session(msgspec.Struct, frozen=True):
+class Session(msgspec.Struct, frozen=True, gc=False):
     """One run of an agent within a task: its label, the worst case of calls still under way, and counters.
 
     `version` is compared and set at each commit; `seen` is the latest time this session acted at (µs), so that a clock that went

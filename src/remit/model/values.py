@@ -23,7 +23,7 @@ _encode = msgspec.json.Encoder(order="deterministic").encode
 _decode = msgspec.json.Decoder().decode
 
 
-class Arguments(msgspec.Struct, frozen=True):
+class Arguments(msgspec.Struct, frozen=True, gc=False):
     """The arguments of one call: a private copy of the values and their canonical bytes.
 
     `canonical` is JSON with sorted names, no white space and floats as tagged text, so that equal bytes mean

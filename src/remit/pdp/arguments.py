@@ -23,7 +23,8 @@ class Unrepresentable(Exception):
 class ArgumentType(msgspec.Struct, frozen=True):
     """One node of a tool's argument types, reduced from JSON Schema to what changes the mapping.
 
-    `nullable` makes an argument optional to policies: a null is an absent attribute. `kind` is `string`, `integer`, `number`, `boolean`, `array`, `object` or `any` (the value's own type counts).
+    `kind` is `string`, `integer`, `number`, `boolean`, `array`, `object` or `any` (the value's own type counts). `nullable` makes an
+    argument optional to policies: a null is an absent attribute.
     """
 
     kind: str = "any"

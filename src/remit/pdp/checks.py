@@ -48,8 +48,12 @@ def check_action(inputs: Inputs, bundle: CompiledBundle) -> None:
 
 def check_clock(inputs: Inputs) -> None:
     """Time has not gone backwards since anything was last decided here, or this session or its task moved."""
-    seen = inputs.session.seen if inputs.session else 0
-    latest = max([inputs.latest, seen, *(state.task.opened for state in inputs.chain)])
+    latest = inputs.latest
+    if inputs.session is not None and inputs.session.seen > latest:
+        latest = inputs.session.seen
+    for state in inputs.chain:
+        if state.task.opened > latest:
+            latest = state.task.opened
     if inputs.now + CLOCK_TOLERANCE < latest:
         behind = (latest - inputs.now) / 1_000_000
         raise Refusal(Reason.CLOCK_BACKWARDS, f"the clock is {behind:.1f} s behind the last decision: set it right")

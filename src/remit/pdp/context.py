@@ -21,7 +21,7 @@ from remit.pdp.reads import Node, project
 _encode = msgspec.json.Encoder().encode
 
 
-class Facts(msgspec.Struct, frozen=True):
+class Facts(msgspec.Struct, frozen=True, gc=False):
     """What a context is made from; `approver` is set where an approval is taken as granted."""
 
     bundle: CompiledBundle
@@ -80,19 +80,20 @@ def _typed(name: str, value: Any, expected: ArgumentType) -> Any:
 
 
 def _session(node: Node, facts: Facts) -> Mapping[str, Any]:
-    reached, session = facts.reached, facts.session
-    whole: dict[str, Any] = {
-        "confidentiality": reached.confidentiality.value,
-        "confidentialityRank": reached.confidentiality.rank,
-        "untrusted": reached.untrusted,
-        "sources": reached.sources,
-        "denials": session.denials if session else 0,
-    }
-    if node.whole or "calls" in node.children or "used" in node.children:
-        calls = session.calls if session else {}
-        whole["calls"] = sum(calls.values())
-        whole["used"] = sorted(calls)
-    return project(node, whole)
+    session, reached = facts.session, facts.reached
+    wanted = _SESSION.keys() if node.whole else node.children.keys()
+    return {name: _SESSION[name](session, reached) for name in wanted if name in _SESSION}
+
+
+_SESSION: dict[str, Callable[[Session | None, Label], Any]] = {
+    "confidentiality": lambda _session, reached: reached.confidentiality,
+    "confidentialityRank": lambda _session, reached: reached.confidentiality.rank,
+    "untrusted": lambda _session, reached: reached.untrusted,
+    "sources": lambda _session, reached: reached.sources,
+    "calls": lambda session, _reached: sum(session.calls.values()) if session else 0,
+    "denials": lambda session, _reached: session.denials if session else 0,
+    "used": lambda session, _reached: sorted(session.calls) if session else [],
+}
 
 
 def _task(node: Node, facts: Facts) -> Mapping[str, Any] | None:
@@ -112,6 +113,7 @@ def _task(node: Node, facts: Facts) -> Mapping[str, Any] | None:
 
 
 _FLOW = {"intended": INTENDED, "known": KNOWN, "trusted": TRUSTED, "steered": STEERED, "unknown": UNKNOWN}
+_NO_APPROVAL = {"granted": False, "approver": ""}
 _NO_FLOW: dict[str, list[str]] = {name: [] for name in _FLOW}
 
 
@@ -125,6 +127,8 @@ def _flow(node: Node, facts: Facts) -> Mapping[str, Any]:
 
 
 def _approval(node: Node, facts: Facts) -> Mapping[str, Any]:
+    if facts.approver is None:
+        return project(node, _NO_APPROVAL)
     whole = {"granted": facts.approver is not None, "approver": facts.approver or ""}
     return project(node, whole)
 
@@ -136,7 +140,7 @@ def _now(_node: Node, facts: Facts) -> dict[str, Any]:
 
 _PARTS: dict[str, Callable[[Node, Facts], Any]] = {
     "args": _args,
-    "tier": lambda _node, facts: facts.tier.value,
+    "tier": lambda _node, facts: facts.tier,
     "tierRank": lambda _node, facts: facts.tier.rank,
     "session": _session,
     "task": _task,

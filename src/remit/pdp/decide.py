@@ -28,7 +28,8 @@ from remit.pdp.effects import session_after_deny, session_after_permit
 from remit.pdp.entities import check_resource
 from remit.pdp.inputs import PERMIT_MICROSECONDS, Decided, Grant, Inputs
 from remit.pdp.locus import Locus, evaluate, locus_of
-from remit.pdp.obligations import UnknownObligation, approver_rule, obligations_of
+from remit.pdp.locus import obligations as asked_by
+from remit.pdp.obligations import UnknownObligation, approver_rule
 from remit.pdp.tier import output_label
 
 SHADOWED = frozenset(
@@ -107,7 +108,7 @@ def _permitted(
 ) -> Decided:
     basis = _basis(locus, facts, answer, read)
     try:
-        obligations = obligations_of(answer.reasons, locus.slice.annotations)
+        obligations = asked_by(locus, answer.reasons)
     except UnknownObligation as problem:
         message = f"a policy asks for obligation {problem}, which nothing here understands"
         return _shadowed(inputs, Deny(inputs.decision, Reason.UNKNOWN_OBLIGATION, message, facts.tier, basis=basis))
@@ -168,7 +169,7 @@ def _lift(inputs: Inputs, locus: Locus, facts: Facts, answer: EngineAnswer) -> _
     if not lifted.allowed or lifted.errors:
         return None
     try:
-        obligations = obligations_of(lifted.reasons, locus.slice.annotations)
+        obligations = asked_by(locus, lifted.reasons)
     except UnknownObligation:
         return None
     return _Lift(ApproverRule.FOUR_EYES if facts.tier is Tier.CRITICAL else rule, lifted, read, obligations)

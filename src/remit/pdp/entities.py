@@ -26,7 +26,7 @@ def check_resource(resource: EntityRef) -> None:
         raise malformed(f"resource id must have 1 to {MAX_RESOURCE_ID} characters, not {len(name)}")
     if not name.isprintable() and any(ord(c) < 32 or ord(c) == 127 or 0xD800 <= ord(c) <= 0xDFFF for c in name):
         raise malformed("resource id has control characters or lone surrogates: name the resource by printable text")
-    if resource.type == "File" and (not name.startswith("/") or posixpath.normpath(name) != name):
+    if resource.type == "File" and (name[:1] != "/" or name[:2] == "//" or posixpath.normpath(name) != name):
         raise malformed(f"file `{name}` is not an absolute path in normal form: resolve it first")
     if resource.type == "Host" and (name != name.lower() or name.strip(".") != name):
         raise malformed(f"host `{name}` is not in normal form: lower case, without dots at the ends")

@@ -14,7 +14,7 @@ PERMIT_MICROSECONDS = 10_000_000
 """How long a permit stands before it must be asked for again."""
 
 
-class Grant(msgspec.Struct, frozen=True):
+class Grant(msgspec.Struct, frozen=True, gc=False):
     """An approval that was given for exactly this action and is still unused, with what its approver was shown.
 
     It covers the action under those obligations, from those origins, in a session that has touched no more than `label`.
@@ -28,7 +28,7 @@ class Grant(msgspec.Struct, frozen=True):
     obligations: tuple[Obligation, ...]
 
 
-class Inputs(msgspec.Struct, frozen=True):
+class Inputs(msgspec.Struct, frozen=True, gc=False):
     """One evaluation request and the state it meets.
 
     `chain` is the task and those it was delegated from, leaf first, empty without a task; `complete` is false if a link could not be
@@ -49,7 +49,7 @@ class Inputs(msgspec.Struct, frozen=True):
     latest: int = 0
 
 
-class Decided(msgspec.Struct, frozen=True):
+class Decided(msgspec.Struct, frozen=True, gc=False):
     """A decision and what committing it changes."""
 
     decision: Decision

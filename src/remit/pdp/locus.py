@@ -2,6 +2,7 @@
 
 import msgspec
 
+from remit.model.decision import Obligation
 from remit.model.identity import Agent, EntityRef
 from remit.model.labels import PUBLIC_TRUSTED, Confidentiality, Label
 from remit.model.request import TOOL_CALL, EvaluationRequest, Tier
@@ -17,6 +18,7 @@ from remit.pdp.entities import (
     resource_document,
 )
 from remit.pdp.memo import Memo
+from remit.pdp.obligations import obligations_of
 from remit.pdp.slices import Slice
 from remit.pdp.tier import output_label, tier_of
 
@@ -40,6 +42,7 @@ class Locus(msgspec.Struct, frozen=True):
     uids: cedar.RequestUids
     entities: cedar.Entities
     answers: Memo[bytes, EngineAnswer]
+    asked: Memo[tuple[str, ...], tuple[Obligation, ...]]
 
     def tier(self, label: Label) -> Tier:
         """The tier of the request for a session with this label."""
@@ -73,6 +76,7 @@ def _find(bundle: CompiledBundle, agent: Agent, request: EvaluationRequest) -> L
         cedar.request_uids(principal.ref, request.action, resource.ref),
         entities_handle(bundle, slice_, documents, ()),
         Memo(MEMO_LIMIT),
+        Memo(MEMO_LIMIT),
     )
 
 
@@ -94,6 +98,12 @@ def entities_handle(
             for document in closed
         ]
     )
+
+
+def obligations(locus: Locus, policies: tuple[str, ...]) -> tuple[Obligation, ...]:
+    """What these policies, having permitted, ask of the enforcement point. Raises `UnknownObligation`."""
+    known = locus.asked.find(policies)
+    return known if known is not None else locus.asked.keep(policies, obligations_of(policies, locus.slice.annotations))
 
 
 def evaluate(bundle: CompiledBundle, locus: Locus, context: bytes) -> EngineAnswer:

@@ -15,7 +15,7 @@ _TRIES = 1000
 """A value is looked for at so many places of one text; an untrusted text with more near-matches counts as containing it."""
 
 
-class Seen(msgspec.Struct, frozen=True):
+class Seen(msgspec.Struct, frozen=True, gc=False):
     """One tool output as the session saw it; `text` is folded by `normalise` if untrusted, taken by `exact` if trusted."""
 
     source: str
@@ -23,7 +23,7 @@ class Seen(msgspec.Struct, frozen=True):
     text: str
 
 
-class Observed(msgspec.Struct, frozen=True):
+class Observed(msgspec.Struct, frozen=True, gc=False):
     """What a session has seen, oldest first. `overflow`: more was seen than could be kept, so any value may be from there. `held` is
     how many characters there are in all."""
 

@@ -14,6 +14,7 @@ from remit.model.task import TaskStatus
 from remit.pdp.checks import CLOCK_TOLERANCE
 from remit.pdp.decide import decide
 from remit.pdp.inputs import PERMIT_MICROSECONDS, Decided, Inputs
+from remit.pdp.provenance import NOTHING_OBSERVED
 from remit.runtime import approvals
 from remit.runtime.pending import Driven, Steps
 from remit.runtime.records import decision_record
@@ -30,7 +31,7 @@ from remit.runtime.store import (
 from remit.runtime.view import Live
 
 
-class Loaded(msgspec.Struct, frozen=True):
+class Loaded(msgspec.Struct, frozen=True, gc=False):
     """The inputs of one decision, the revision they were read at, and the task's data key."""
 
     inputs: Inputs
@@ -38,7 +39,7 @@ class Loaded(msgspec.Struct, frozen=True):
     key: SealKey
 
 
-class Considered(msgspec.Struct, frozen=True):
+class Considered(msgspec.Struct, frozen=True, gc=False):
     """A decision, with the approval it uses or (`opened`) the access request it opens, as that will be."""
 
     decided: Decided
@@ -81,12 +82,11 @@ def load(runtime: Runtime, request: EvaluationRequest, decision: DecisionId, now
     revision = view.refresh()
     chain, complete = view.chain(request.task)
     session = view.session(request.session)
-    inputs = Inputs(view.bundle, request, view.agent(AgentId(request.subject.id)), now, decision, chain, complete, session)
-    if session is not None:
-        inputs = replace(inputs, observed=view.observed(session.id, session.task), latest=view.latest)
-    elif view.latest:
-        inputs = replace(inputs, latest=view.latest)
-    view.latest = max(view.latest, now)
+    observed = NOTHING_OBSERVED if session is None else view.observed(session.id, session.task)
+    agent = view.agent(AgentId(request.subject.id))
+    inputs = Inputs(view.bundle, request, agent, now, decision, chain, complete, session, None, observed, view.latest)
+    if now > view.latest:
+        view.latest = now
     return Loaded(inputs, revision, view.sealing_key(request.task if chain else None))
 
 

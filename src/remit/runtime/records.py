@@ -16,7 +16,7 @@ from remit.runtime.store import OpenPermit
 _encode = msgspec.json.Encoder().encode
 
 
-class SealedDecision(msgspec.Struct, frozen=True):
+class SealedDecision(msgspec.Struct, frozen=True, gc=False):
     """What a decision entry keeps sealed: arguments in canonical form, what policies could read, and what was said."""
 
     arguments: msgspec.Raw
@@ -44,8 +44,8 @@ def decision_record(inputs: Inputs, decision: Decision, session: Session | None,
         at=inputs.now,
         effect="permit" if permit else "deny",
         enforced=decision.enforced if isinstance(decision, Permit) else True,
-        reason=decision.reason.value,
-        tier=decision.tier.value if decision.tier else "",
+        reason=decision.reason,
+        tier=decision.tier or "",
         subject=f"{request.subject.type}::{request.subject.id}",
         subject_version=inputs.agent.version if inputs.agent else 0,
         action=request.action,
@@ -60,10 +60,10 @@ def decision_record(inputs: Inputs, decision: Decision, session: Session | None,
         bundle=basis.bundle,
         policies=basis.policies,
         slice_size=basis.slice_size,
-        obligations=tuple([f"{o.type}:{o.argument}" for o in decision.obligations]),
+        obligations=tuple([f"{o.type}:{o.argument}" for o in decision.obligations]) if decision.obligations else (),
         requestable="" if isinstance(decision, Permit) or decision.requestable is None else decision.requestable.value,
         approval=decision.approval,
-        label=label.confidentiality.value,
+        label=label.confidentiality,
         sources=label.sources,
         arguments=key.digest(canonical),
         sealed=key.seal(_encode(sealed), decision.id),

@@ -34,7 +34,7 @@ class Approval(msgspec.Struct, frozen=True):
     version: int = 1
 
 
-class OpenPermit(msgspec.Struct, frozen=True):
+class OpenPermit(msgspec.Struct, frozen=True, gc=False):
     """A permit whose outcome has not been reported; `worst` is the label its call can have added."""
 
     decision: DecisionId
@@ -65,14 +65,14 @@ class InsertSession(msgspec.Struct, frozen=True):
     session: Session
 
 
-class PutSession(msgspec.Struct, frozen=True):
+class PutSession(msgspec.Struct, frozen=True, gc=False):
     """A session's new state; `base` is the version it was decided on, which the stored one must be."""
 
     session: Session
     base: int
 
 
-class PutSpent(msgspec.Struct, frozen=True):
+class PutSpent(msgspec.Struct, frozen=True, gc=False):
     """What a task has spent; `base` is the version it was decided on, which the stored one must be."""
 
     task: TaskId
@@ -86,13 +86,13 @@ class PutAgent(msgspec.Struct, frozen=True):
     agent: Agent
 
 
-class InsertPermit(msgspec.Struct, frozen=True):
+class InsertPermit(msgspec.Struct, frozen=True, gc=False):
     """A permit was given."""
 
     permit: OpenPermit
 
 
-class DeletePermit(msgspec.Struct, frozen=True):
+class DeletePermit(msgspec.Struct, frozen=True, gc=False):
     """A permit's outcome is known; it must still be open."""
 
     decision: DecisionId
@@ -104,7 +104,7 @@ class PutApproval(msgspec.Struct, frozen=True):
     approval: Approval
 
 
-class InsertObservation(msgspec.Struct, frozen=True):
+class InsertObservation(msgspec.Struct, frozen=True, gc=False):
     """What a session saw come back from a tool, sealed under the task's key; empty where nobody saw what came back."""
 
     session: SessionId
