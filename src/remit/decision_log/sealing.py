@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import os
 from base64 import b64decode, b64encode
+from itertools import count
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -26,6 +27,7 @@ class SealKey:
         self.commitment = hashlib.sha256(b"remit-seal-key\x00" + secret).hexdigest()
         self._encrypt = AESGCM(hmac.digest(secret, b"seal", "sha256")).encrypt
         self._decrypt = AESGCM(hmac.digest(secret, b"seal", "sha256")).decrypt
+        self._prefix, self._count = random_bytes(NONCE_BYTES - 6), count()
         self._hmac = hmac.new(hmac.digest(secret, b"digest", "sha256"), digestmod="sha256")
 
     @classmethod
@@ -39,7 +41,8 @@ class SealKey:
 
     def seal_raw(self, plain: bytes, about: str) -> bytes:
         """Encrypt, bound to the id of what it is about; nonce and ciphertext."""
-        nonce = random_bytes(NONCE_BYTES)
+        # Never twice under one key: a prefix of its own for each use of the key in a process, and a count.
+        nonce = self._prefix + next(self._count).to_bytes(6)
         return nonce + self._encrypt(nonce, plain, about.encode())
 
     def open(self, sealed: str | bytes, about: str) -> bytes:

@@ -19,6 +19,7 @@ FLOAT_KEY = "__float"
 
 _FLOAT = re.compile(rb"[:\[,]-?[0-9]+[.eE]")
 """Finds every float of compact JSON (and some text that looks like one)."""
+_SCALARS = frozenset({str, int, bool, type(None)})
 _encode = msgspec.json.Encoder(order="deterministic").encode
 _decode = msgspec.json.Decoder().decode
 
@@ -54,9 +55,11 @@ def freeze(values: dict[str, Any], limit: int = MAX_BYTES) -> Arguments:
         copy = _decode(canonical)
     except (TypeError, ValueError, OverflowError, RecursionError):
         return _freeze_carefully(values, limit)
-    plain = copy == values and b'"__' not in canonical and not _FLOAT.search(canonical)
-    if not plain or canonical.count(b"{") + canonical.count(b"[") > MAX_DEPTH:
+    if copy != values or b'"__' in canonical:
         return _freeze_carefully(values, limit)
+    if not _SCALARS.issuperset(map(type, copy.values())):
+        if _FLOAT.search(canonical) or canonical.count(b"{") + canonical.count(b"[") > MAX_DEPTH:
+            return _freeze_carefully(values, limit)
     return _limited(copy, canonical, limit)
 
 
