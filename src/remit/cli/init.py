@@ -31,7 +31,7 @@ def init(
     with store() as embedded:
         if embedded.store.active_bundle() is None:
             published = publish_folder(embedded, policy, this_operator())
-            done.append(f"published it as {published.digest[:12]}")
+            done.append(f"published it as {published.digest[:12]}" if published else "it is published")
         if agent and embedded.store.agent(AgentId(agent)) is None:
             owner = this_operator()
             change_agent(embedded.runtime, agent, lambda known: registered(known, agent, owner.id, purpose, ()), owner).result()

@@ -78,11 +78,10 @@ def _case_json(result: Any) -> dict[str, Any]:
 def publish(folder: Folder, shadow: Shadow = False, json: JsonFlag = False) -> None:
     """Check, test, and make the bundle the active one, everywhere at once."""
     with store() as embedded:
-        active = embedded.store.active_bundle()
-        if active is not None and active[0] == read_bundle(folder).digest:
-            show_json({"digest": active[0], "active": True}) if json else say(f"bundle {active[0][:12]} is active already")
-            return
         published = publish_folder(embedded, folder, this_operator(), shadow)
+    if published is None:
+        show_json({"active": True}) if json else say("exactly these files are active already")
+        return
     _published(published, json)
 
 

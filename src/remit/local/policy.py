@@ -10,9 +10,15 @@ from remit.pap.reading.folder import read_bundle
 from remit.runtime.administration import activate_bundle
 
 
-def publish_folder(embedded: Embedded, folder: Path, operator: Operator, shadow: bool = False) -> Publication:
-    """Check, test and activate a bundle. Raises as `pap.publish.publish` does, and conflict if somebody else published meanwhile."""
-    publication = publish(read_bundle(folder), embedded.store, embedded.runtime.clock(), operator, shadow)
+def publish_folder(embedded: Embedded, folder: Path, operator: Operator, shadow: bool = False) -> Publication | None:
+    """Check, test and activate a bundle; None if exactly these files are active already.
+
+    Raises as `pap.publish.publish` does, and conflict if somebody else published meanwhile.
+    """
+    bundle, active = read_bundle(folder), embedded.store.active_bundle()
+    if active is not None and active[0] == bundle.digest:
+        return None
+    publication = publish(bundle, embedded.store, embedded.runtime.clock(), operator, shadow)
     return _activate(embedded, publication)
 
 

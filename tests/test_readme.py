@@ -1,0 +1,60 @@
+"""The README's first minute, as it stands there."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def _run(folder: Path, *command: str) -> str:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("REMIT_")}
+    environment["PYTHONPATH"] = str(ROOT / "src")
+    done = subprocess.run([sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, (command, done.stdout, done.stderr)
+    return done.stdout
+
+
+def test_what_the_readme_says_works_as_it_says(tmp_path: Path) -> None:
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    [snippet] = [text for kind, text in blocks if kind == "python"]
+    shell = "\n".join(text for kind, text in blocks if not kind)
+    verbs = [part.split("#")[0].strip() for line in shell.splitlines() for part in line.split("&&") if "./run remit" in part]
+    setup = [verb for verb in verbs if " init" in verb or " register" in verb]
+    assert len(setup) == 2 and len(verbs) >= 8
+    (tmp_path / "notes.txt").write_text("milk, bread")
+    (tmp_path / "agent.py").write_text(snippet)
+    for verb in setup:
+        _run(tmp_path, "-m", "remit.cli.main", *_words(verb))
+    assert "milk, bread" in _run(tmp_path, "agent.py")
+    [decision] = re.findall(r"dec_\w+", _run(tmp_path, "-m", "remit.cli.main", "decision", "list"))
+    for verb in verbs:
+        if verb not in setup:
+            _run(tmp_path, "-m", "remit.cli.main", *[decision if word == "dec_…" else word for word in _words(verb)])
+    assert (tmp_path / "log.export").exists()
+
+
+def _words(verb: str) -> list[str]:
+    import shlex
+
+    return shlex.split(verb)[2:]
+
+
+def test_the_demo_stops_the_attack_and_tells_the_story(tmp_path: Path) -> None:
+    told = _run(tmp_path, "-m", "remit.cli.main", "demo", "--yes")
+    for words in ("nothing went to the attacker", "budget-exhausted", "approval-required", "verified", "is caught"):
+        assert words in told, words
+    assert "defect" not in told and "SUCCEEDED" not in told
+
+
+def test_the_demo_leaves_its_store_where_remit_home_says(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "REMIT_HOME": str(tmp_path / "home")}
+    for verb in (["demo", "--yes"], ["demo", "--yes"], ["log", "verify"], ["decision", "list"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "remit.cli.main", *verb], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, (verb, done.stdout, done.stderr)
+    assert "send_mail" in done.stdout
