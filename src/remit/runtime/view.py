@@ -1,5 +1,6 @@
 """This process's working view of tasks, sessions and agents: read once, moved by each decision, checked again at commit."""
 
+import logging
 import threading
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -8,7 +9,7 @@ from remit.decision_log.sealing import SealKey
 from remit.model.errors import corrupt
 from remit.model.identity import Agent, AgentId, ApprovalId, DecisionId, SessionId, TaskId
 from remit.model.task import Session, Spent, Task, TaskState
-from remit.pdp.compiled import CompiledBundle
+from remit.pdp.compiled import CompiledBundle, Mode
 from remit.pdp.provenance import Observed, seen
 from remit.runtime.store import Approval, OpenPermit, RuntimeStore
 
@@ -16,6 +17,7 @@ MAX_OUTPUT = 1 << 20
 """So many characters of one output are kept for provenance; of what was longer, any value may have been part."""
 MAX_OBSERVED = 16 << 20
 """So many characters in all are kept for one session."""
+_log = logging.getLogger("remit")
 TASK_FREE = TaskId("task-free")
 """Names the data key of what belongs to no task."""
 _LIMIT = 20_000
@@ -87,6 +89,8 @@ class View:
         compiled = self._compile(document)
         if compiled.digest != digest:
             raise corrupt("the stored bundle is not the one that was activated: publish it again")
+        if compiled.mode is Mode.SHADOW:
+            _log.warning("SHADOW MODE: bundle `%s` decides and logs, but nothing is enforced", compiled.name)
         return compiled
 
     @property

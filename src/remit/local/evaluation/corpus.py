@@ -1,210 +1,166 @@
-"""Recorded runs from files: what the guard may see of a run, and, kept apart, what only the scoring may."""
+"""Recorded runs from files: what the guard may see of a run, and, read apart, what only the scoring may."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from remit.model.errors import RemitError, malformed, not_found
-from remit.model.tool import Annotations, Reach, ToolEffect
-from remit.model.values import read_json
+from remit.model.errors import malformed, not_found
 
-ANNOTATIONS, DIRECTORY = "tool_annotations.json", "directory.json"
+T = TypeVar("T")
 
 
 class RecordedStep(msgspec.Struct, frozen=True):
     """One call as it was made, and what came back."""
 
     tool: str
-    arguments: dict[str, Any]
-    output: str
-    failed: bool
+    args: dict[str, Any] = {}
+    output: Any = ""
+    error: Any = False
+
+    @property
+    def text(self) -> str:
+        """What came back, as the agent read it."""
+        return self.output if isinstance(self.output, str) else "" if self.output is None else json.dumps(self.output)
+
+
+class Definition(msgspec.Struct, frozen=True):
+    """A tool as it was shown to the agent."""
+
+    name: str
+    description: str = ""
+    json_schema: dict[str, Any] | None = None
 
 
 class Recorded(msgspec.Struct, frozen=True):
     """All that the guard may see of a run: who asked for what, which tools there are, and the calls in order.
 
-    `declared` are the tools of the declared scope, None where none is given.
+    It is read from the line on its own, and reading drops every field that is not named here.
     """
 
+    # INVARIANT (the guard is blind to the truth): nothing that says what a run or a step really was has a name in these types.
     suite: str
-    case: str
-    intent: str
-    tools: tuple[dict[str, Any], ...]
+    user_prompt: str
     steps: tuple[RecordedStep, ...]
-    declared: tuple[str, ...] | None
+    user_messages: tuple[str, ...] = ()
+    user_task: str = ""
+    tools: tuple[Definition, ...] = ()
+    tools_ref: str = ""
+
+    @property
+    def intent(self) -> str:
+        """What the user said, all turns together."""
+        return "\n".join(self.user_messages or (self.user_prompt,))
+
+
+class TrueStep(msgspec.Struct, frozen=True):
+    """Whether an attack needs this call."""
+
+    critical: bool = False
 
 
 class Truth(msgspec.Struct, frozen=True):
     """What a run really was, for the scoring alone: it never reaches the guard.
 
-    `critical` says for each step whether the attack needs it; `by_model` whether a model made the run or its author wrote it.
+    `kind` is empty for a line that is no run; `text_only` marks an attack that is prose and calls nothing.
     """
 
-    kind: str
-    by_model: bool
-    critical: tuple[bool, ...]
+    suite: str = ""
+    kind: str = ""
+    case_id: str = ""
+    text_only: bool = False
+    model: str | None = None
+    reward: float | None = None
+    steps: tuple[TrueStep, ...] = ()
+
+    @property
+    def by_model(self) -> bool:
+        """Whether a model made the run; else its author wrote it out as the ground truth."""
+        return self.model is not None or self.reward is not None
+
+    @property
+    def scored(self) -> bool:
+        """Whether it is a run that can be scored."""
+        return bool(self.kind) and not self.text_only
 
 
-class Surroundings(msgspec.Struct, frozen=True):
-    """What a deployment knows beside the runs: annotations and known principals by suite, and declared scopes by suite and task."""
+class DeclaredScope(msgspec.Struct, frozen=True):
+    """The tools that a user task was meant to use."""
 
-    annotations: Mapping[str, Mapping[str, Any]] = {}
-    directory: Mapping[str, Sequence[str]] = {}
-    scopes: Mapping[tuple[str, str], tuple[str, ...]] = {}
+    suite: str
+    user_task: str
+    tools: tuple[str, ...]
+
+
+class Line(NamedTuple):
+    """A line of a file, and where it stands."""
+
+    place: str
+    row: Any
 
 
 def files_of(paths: Sequence[Path]) -> list[Path]:
-    """The files of runs that are named, or lie in a folder that is named (in its `traces`, if it has one).
+    """The files of runs that are named, or lie in a folder that is named (in its `traces`, if it has one), each once.
 
     Raises `RemitError`: not-found for a path that is not there, malformed for a folder without runs.
     """
-    found: list[Path] = []
+    found: dict[Path, None] = {}
     for path in paths:
         if path.is_dir():
             inner = path / "traces" if (path / "traces").is_dir() else path
             there = sorted(inner.glob("*.jsonl"))
             if not there:
                 raise malformed(f"folder `{path}` has no runs: they are files that end in .jsonl")
-            found.extend(there)
-        elif path.exists():
-            found.append(path)
+            found.update(dict.fromkeys(there))
+        elif path.is_file():
+            found[path] = None
         else:
-            raise not_found(f"there is no file or folder `{path}`")
-    return found
+            raise not_found(f"there is no file or folder `{path}`: name recorded runs (.jsonl), or a folder of them")
+    return list(found)
 
 
-def surroundings_of(files: Sequence[Path], annotations: Path | None, directory: Path | None, scope: Path | None) -> Surroundings:
-    """Read what is named, and what is not named but lies beside the runs or one folder up. Raises `RemitError` (malformed)."""
-    return Surroundings(
-        _object(annotations or _beside(files, ANNOTATIONS)), _object(directory or _beside(files, DIRECTORY)), _scopes(scope)
-    )
-
-
-def _beside(files: Sequence[Path], name: str) -> Path | None:
-    for file in files:
-        for folder in (file.parent, file.parent.parent):
-            if (folder / name).is_file():
-                return folder / name
-    return None
-
-
-def _object(path: Path | None) -> dict[str, Any]:
-    if path is None:
-        return {}
-    value = _read(path.read_bytes() if path.is_file() else b"", str(path))
-    if not isinstance(value, dict):
-        raise malformed(f"`{path}` is no JSON object by suite: see docs/efficacy.md")
-    return value
-
-
-def _read(text: bytes, place: str) -> Any:
-    try:
-        return read_json(text)
-    except RemitError as error:
-        raise malformed(f"{place}: {error.message}") from None
-
-
-def _scopes(path: Path | None) -> dict[tuple[str, str], tuple[str, ...]]:
-    scopes = {}
-    for place, row in _rows(path) if path else ():
-        try:
-            scopes[str(row["suite"]), str(row["user_task"])] = tuple(str(tool) for tool in row["tools"])
-        except (KeyError, TypeError):
-            raise malformed(f"{place}: a scope needs `suite`, `user_task` and a list `tools`") from None
-    return scopes
-
-
-def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    place = f"{path}:{number}"
-                    row = _read(line, place)
-                    if not isinstance(row, dict):
-                        raise malformed(f"{place}: a run is a JSON object on a line")
-                    yield place, row
-    except OSError as error:
-        raise malformed(f"`{path}` cannot be read ({error.strerror})") from None
-
-
-def read_runs(file: Path, around: Surroundings) -> Iterator[tuple[Recorded, Truth]]:
-    """The runs of a file. Attacks that are only prose (`text_only`) and rows that are no run (no `kind`) are left out.
+def read_runs(file: Path) -> Iterator[tuple[Recorded | None, Truth]]:
+    """Each line of a file, twice over: what the guard may see (None where there is nothing to play), and what it really was.
 
     Raises `RemitError` (malformed) naming file and line.
     """
-    catalogues: dict[str, tuple[dict[str, Any], ...]] = {}
-    for place, row in _rows(file):
-        if row.get("text_only") or "kind" not in row:
-            continue
-        try:
-            yield _recorded(row, around, _tools(file, row, catalogues)), _truth(row)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise malformed(
-                f"{place}: a run needs `suite`, `user_prompt` and `steps` ({type(error).__name__}: {error})"
-            ) from None
+    for line in read_lines(file):
+        truth = _as(Truth, line)
+        yield (_as(Recorded, line) if truth.scored else None), truth
 
 
-def _recorded(row: Mapping[str, Any], around: Surroundings, tools: tuple[dict[str, Any], ...]) -> Recorded:
-    suite = str(row["suite"])
-    words = [str(message) for message in row.get("user_messages") or [row["user_prompt"]]]
-    steps = tuple(
-        RecordedStep(str(s["tool"]), dict(s.get("args") or {}), _text(s.get("output")), bool(s.get("error")))
-        for s in row["steps"]
-    )
-    declared = around.scopes.get((suite, str(row.get("user_task", ""))))
-    return Recorded(suite, str(row.get("case_id", "")), "\n".join(words), tools, steps, declared)
+def read_scopes(file: Path) -> dict[tuple[str, str], tuple[str, ...]]:
+    """Declared tools by suite and user task. Raises `RemitError`: not-found, malformed naming file and line."""
+    if not file.is_file():
+        raise not_found(f"there is no file `{file}`")
+    scopes = (_as(DeclaredScope, line) for line in read_lines(file))
+    return {(scope.suite, scope.user_task): scope.tools for scope in scopes}
 
 
-def _text(output: Any) -> str:
-    return output if isinstance(output, str) else "" if output is None else json.dumps(output)
+def read_lines(file: Path) -> Iterator[Line]:
+    """The JSON values of a file, one a line, blank lines left out. Raises `RemitError` (malformed) naming file and line."""
+    try:
+        with file.open("rb") as lines:
+            for number, text in enumerate(lines, 1):
+                if text.strip():
+                    yield Line(f"{file}:{number}", _json(text, f"{file}:{number}"))
+    except OSError as error:
+        raise malformed(f"`{file}` cannot be read ({error.strerror})") from None
 
 
-def _truth(row: Mapping[str, Any]) -> Truth:
-    return Truth(str(row["kind"]), "model" in row or "reward" in row, tuple(bool(step.get("critical")) for step in row["steps"]))
+def _json(text: bytes, place: str) -> Any:
+    # A recording is no door: what a door would refuse in it (NaN, lone surrogates) is left for the gate to refuse, call by call.
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise malformed(f"{place}: this is no JSON ({error})") from None
 
 
-def _tools(file: Path, row: Mapping[str, Any], known: dict[str, tuple[dict[str, Any], ...]]) -> tuple[dict[str, Any], ...]:
-    if "tools" in row:
-        return tuple(row["tools"])
-    reference = str(row.get("tools_ref", ""))
-    if reference and reference not in known:
-        name, _, part = reference.partition("#")
-        folder = next((folder for folder in (file.parent, file.parent.parent) if (folder / name).is_file()), None)
-        listed = _object(folder / name).get(part, []) if folder else []
-        known[reference] = tuple(tool for tool in listed if isinstance(tool, dict))
-    return known.get(reference, ())
-
-
-def annotations_of(suite: str, tool: str, around: Surroundings) -> Annotations | None:
-    """What the deployment says of a tool, in the vocabulary of the catalogue; None for a tool nobody described.
-
-    Raises `RemitError` (malformed) for a description that lacks `effect`.
-    """
-    by_suite = around.annotations.get(suite) or around.annotations.get(suite.rpartition("/")[2]) or {}
-    said = by_suite.get(tool)
-    if said is None:
-        return None
-    destructive, egress = bool(said.get("destructive")), bool(said.get("egress"))
-    if said.get("effect") not in ("read", "write"):
-        raise malformed(f"the annotation of `{tool}` in suite `{suite}` needs `effect`: read or write")
-    effect = ToolEffect.READ if said["effect"] == "read" else ToolEffect.WRITE
-    return Annotations(
-        effect=ToolEffect.DELETE
-        if destructive and not egress
-        else ToolEffect.SEND
-        if egress and effect is ToolEffect.WRITE
-        else effect,
-        reach=Reach.EXTERNAL if egress else Reach.WORKSPACE if destructive else Reach.INTERNAL,
-        output_trusted=said.get("output") == "trusted",
-        destinations=tuple(said.get("sink") or ()),
-        content=tuple(said.get("content") or ()),
-    )
-
-
-def principals_of(suite: str, around: Surroundings) -> tuple[str, ...]:
-    """The principals a deployment knows in this suite."""
-    return tuple(around.directory.get(suite) or around.directory.get(suite.rpartition("/")[2]) or ())
+def _as(shape: type[T], line: Line) -> T:
+    try:
+        return msgspec.convert(line.row, shape)
+    except msgspec.ValidationError as error:
+        said = str(error)
+        raise malformed(f"{line.place}: this is no recorded run ({said[0].lower()}{said[1:]}): see docs/efficacy.md") from None
