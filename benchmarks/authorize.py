@@ -12,12 +12,12 @@ import msgspec
 from benchmarks import bundles, figures
 from benchmarks.figures import Report, progress
 from benchmarks.rounds import Case, Plan, interleaved, ratio
-from benchmarks.stores import AGENT, Desk, furnish, opened
+from benchmarks.stores import Desk, furnish, opened
 from remit.local.wiring import Embedded
 from remit.pdp.locus import Locus
 
 POLICIES = 100
-_BARE, _NEW, _SAME = "bare", "new", "same"
+_BARE, _NEW, _SAME, _QUEUED = "bare", "new", "same", "queued"
 
 
 def measure(report: Report, folder: Path, plan: Plan) -> None:
@@ -36,25 +36,25 @@ def measure(report: Report, folder: Path, plan: Plan) -> None:
         report.tell(f"bare cedarpy.is_authorized, {what}", median(times[_BARE]), "µs")
         report.tell(f"authorize without disk, {what}, new values", median(times[_NEW]), "µs")
         report.tell(f"authorize without disk, {what}, remembered", median(times[_SAME]), "µs")
+        report.tell(f"the same through the writer's queue, {what}, remembered", median(times[_QUEUED]), "µs")
 
 
 def _measured(embedded: Embedded, tool: str, plan: Plan) -> dict[str, Sequence[float]]:
     desk = Desk(embedded, tool, bundles.wide_arguments())
     fresh = count()
     cases = {
-        _BARE: bare_case(embedded, tool, desk.basis.read),
+        _BARE: bare_case(desk.locus(), desk.basis.read),
         _NEW: Case(desk.authorize, desk.prepared(lambda: bundles.wide_arguments(next(fresh)))),
         _SAME: Case(desk.authorize, desk.prepared(bundles.wide_arguments)),
+        _QUEUED: Case(desk.answer, desk.prepared(bundles.wide_arguments)),
     }
     return dict(interleaved(cases, plan))
 
 
-def bare_case(embedded: Embedded, tool: str, read: bytes) -> Case:
+def bare_case(locus: Locus, read: bytes) -> Case:
     """The public `cedarpy.is_authorized` over the same slice, entities and fields as the authorization has, handles kept."""
-    bundle = embedded.runtime.view.bundle
-    assert bundle is not None
-    locus: Locus = bundle.loci.find((AGENT, 1, "tool.call", "Tool", tool))
     principal, action, resource = locus.uids
+    policies, entities = locus.slice.handle.handle, cedarpy.Entities(locus.entities)
     fresh = count()
 
     def prepare(calls: int) -> list[dict[str, Any]]:
@@ -64,7 +64,7 @@ def bare_case(embedded: Embedded, tool: str, read: bytes) -> Case:
         ]
 
     def call(request: dict[str, Any]) -> object:
-        return cedarpy.is_authorized(request, locus.slice.handle.handle, locus.entities)
+        return cedarpy.is_authorized(request, policies, entities)
 
     _check(call, prepare)
     return Case(call, prepare)

@@ -39,9 +39,11 @@ def write_many(folder: Path, policies: int) -> None:
     tools = [_wide_tool(WIDE), _wide_tool(NARROW)]
     for number in range(others):
         tool = f"other{number // 18}"
-        condition = f"context.args.amount > {number} && context.args.kind == \"k{number}\""
-        lines.append(f'@id("o{number}") forbid (principal, action == Action::"tool.call", resource == Tool::"{tool}")\n'
-                     f"when {{ {condition} }};")
+        condition = f'context.args.amount > {number} && context.args.kind == "k{number}"'
+        lines.append(
+            f'@id("o{number}") forbid (principal, action == Action::"tool.call", resource == Tool::"{tool}")\n'
+            f"when {{ {condition} }};"
+        )
         if number % 18 == 0:
             tools.append(_tool(tool, {"amount": "integer", "kind": "string"}))
     _write(folder, f"many-{policies}", [GENERAL, *lines], tools)
@@ -88,6 +90,6 @@ def _tool(name: str, types: dict[str, str], effect: str = "read") -> dict[str, A
 def _write(folder: Path, name: str, policies: list[str], tools: list[dict[str, Any]]) -> None:
     (folder / "policies").mkdir(parents=True)
     (folder / "bundle.yaml").write_text(f"name: {name}\n")
-    (folder / "entities.yaml").write_text('- {type: Group, id: support}\n')
+    (folder / "entities.yaml").write_text("- {type: Group, id: support}\n")
     (folder / "policies" / "all.cedar").write_text("\n".join(policies) + "\n")
     (folder / "tools.yaml").write_text("\n".join(f"- {json.dumps(tool)}" for tool in tools) + "\n")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import bundles
-from benchmarks.stores import expect_permit, open_sessions, opened, request
+from benchmarks.stores import call_once, expect_permit, open_sessions, opened, request
 from remit.local.wiring import Embedded
 from remit.model.authorizer import Outcome, OutcomeStatus
 from remit.model.task import Session
@@ -26,6 +26,8 @@ def main(home: Path, rounds: int, seconds: float) -> None:
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     with opened(home) as embedded:
         sessions = open_sessions(embedded.runtime, CALLERS)
+        for session in sessions:
+            call_once(embedded, request(session, bundles.WIDE, bundles.wide_arguments()))
         loads = _loads(embedded)
         found: dict[str, list[dict[str, float]]] = {name: [] for name in loads}
         for number in range(-1, rounds):

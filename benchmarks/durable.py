@@ -11,7 +11,7 @@ from benchmarks import bundles, figures
 from benchmarks.figures import Report, progress
 from benchmarks.processes import run_module
 from benchmarks.rounds import Case, Plan, interleaved, ratio
-from benchmarks.stores import expect_permit, furnish, open_sessions, opened, request
+from benchmarks.stores import call_once, expect_permit, furnish, open_sessions, opened, request
 from remit.model.decision import Decision
 from remit.model.request import EvaluationRequest
 
@@ -28,6 +28,7 @@ def measure(report: Report, folder: Path, quick: bool) -> None:
         furnish(embedded, folder / "bundle")
         [session] = open_sessions(embedded.runtime, 1)
         call = request(session, bundles.WIDE, bundles.wide_arguments())
+        call_once(embedded, call)
 
         def decide(asked: EvaluationRequest) -> Decision:
             return expect_permit(embedded.evaluate(asked).result())

@@ -40,7 +40,7 @@ def interleaved(cases: Mapping[str, Case], plan: Plan) -> Times:
 def _round(cases: Mapping[str, Case], calls: int, backwards: bool) -> dict[str, float]:
     """For each case the median µs of its calls: a time slice lost to another process is none of its own."""
     items = {name: case.prepare(calls) for name, case in cases.items()}
-    order = list(reversed(cases)) if backwards else list(cases)
+    order = list(cases)[:: -1 if backwards else 1]
     spent: dict[str, list[int]] = {name: [] for name in cases}
     turns = [(cases[name].call, items[name], spent[name].append) for name in order]
     clock = time.perf_counter_ns
@@ -62,7 +62,7 @@ def alternating(rounds: Mapping[str, Callable[[int], float]], plan: Plan) -> Tim
     times: dict[str, list[float]] = {name: [] for name in rounds}
     gc.collect()
     for number in range(-1, plan.rounds):
-        for name in rounds if number % 2 == 0 else reversed(rounds):
+        for name in list(rounds)[:: -1 if number % 2 == 1 else 1]:
             spent = rounds[name](plan.calls)
             if number >= 0:
                 times[name].append(spent)

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from remit.decision_log.append import Appender
-from remit.decision_log.encoding import encode_body
-from remit.decision_log.entry import WriterOpened
+from remit.decision_log.encoding import encode_body, seal_line
+from remit.decision_log.entry import NO_ENTRY, WriterOpened
+from remit.decision_log.merkle import leaf_hash
 from remit.decision_log.store import Line, Record
 from remit.inventory.agents import registered
 from remit.local.config import Settings
@@ -15,12 +16,14 @@ from remit.local.policy import publish_folder
 from remit.local.wiring import Embedded
 from remit.model.authorizer import Outcome, OutcomeStatus
 from remit.model.decision import Decision, Permit
-from remit.model.identity import EntityRef, Operator
-from remit.model.request import TOOL_CALL, EvaluationRequest
+from remit.model.identity import AgentId, DecisionId, EntityRef, Operator, new_id
+from remit.model.request import TOOL_CALL, EvaluationRequest, readable
 from remit.model.task import Session
 from remit.model.values import freeze
+from remit.pdp.locus import Locus, locus_of
 from remit.runtime import administration, sessions, tasks
-from remit.runtime.authorize import evaluate
+from remit.runtime.authorize import consider, evaluate, load
+from remit.runtime.records import decision_record
 from remit.runtime.runtime import Runtime
 from remit.runtime.store import Write
 from remit.runtime.tasks import Opening
@@ -66,6 +69,13 @@ def expect_permit(decision: Decision) -> Permit:
     return decision
 
 
+def call_once(embedded: Embedded, asked: EvaluationRequest) -> Permit:
+    """One call with its outcome. The session then holds what the tool can touch: every call from then on is like the one before."""
+    permit = expect_permit(embedded.evaluate(asked).result())
+    embedded.report(Outcome(permit.id, asked.session, OutcomeStatus.SUCCEEDED, "done")).result()
+    return permit
+
+
 class Diskless:
     """A group store that says yes and keeps nothing."""
 
@@ -83,7 +93,7 @@ class Diskless:
 
 
 class Desk:
-    """Whole authorizations of one tool without the disk: everything the product does, up to the lines a disk would take."""
+    """Authorizations of one tool without the disk: everything the product does for one, in its own functions."""
 
     def __init__(self, embedded: Embedded, tool: str, arguments: dict[str, Any]) -> None:
         self._tool = tool
@@ -91,15 +101,31 @@ class Desk:
         opening = Record(encode_body(WriterOpened("bench", 0)), "writer.opened")
         self.view = embedded.runtime.view
         self.runtime = Runtime(self.view, Appender(Diskless(), "wri_bench", opening), embedded.runtime.clock)
-        first = request(self._session, tool, arguments)
-        permit = expect_permit(embedded.evaluate(first).result())
-        # With one outcome the session has touched what the tool touches: every call from then on is like the one before.
-        embedded.report(Outcome(permit.id, self._session.id, OutcomeStatus.SUCCEEDED, "done")).result()
-        self.basis = permit.basis
+        self._seq, self._prev = 0, NO_ENTRY
+        self.basis = call_once(embedded, request(self._session, tool, arguments)).basis
 
     def authorize(self, arguments: dict[str, Any]) -> Decision:
-        """From raw arguments to the decision, its entry chained and hashed."""
+        """From raw arguments to the decision, its effects in force, its entry digested, sealed, chained and hashed."""
+        asked, now = readable(request(self._session, self._tool, arguments)), self.runtime.clock()
+        with self.view.lock:
+            loaded = load(self.runtime, asked, DecisionId(new_id("dec", now)), now)
+            decided = consider(self.runtime, loaded).decided
+            session = decided.effects.session
+            record = decision_record(loaded.inputs, decided.decision, session, loaded.key)
+            self.view.move(session, decided.effects.tasks)
+        leaf = leaf_hash(seal_line(record.body, "wri_bench", self._seq, now, self._prev))
+        self._seq, self._prev = self._seq + 1, leaf.hex()
+        return decided.decision
+
+    def answer(self, arguments: dict[str, Any]) -> Decision:
+        """The same as a caller meets it, through the writer's queue and a group that is written nowhere."""
         return evaluate(self.runtime, request(self._session, self._tool, arguments)).result()
+
+    def locus(self) -> Locus:
+        """Where its calls fall: the slice, the entities and the names that the engine is asked with."""
+        agent = self.view.agent(AgentId(AGENT))
+        assert self.view.bundle is not None and agent is not None
+        return locus_of(self.view.bundle, agent, request(self._session, self._tool, {}))
 
     def prepared(self, arguments: Callable[[], dict[str, Any]]) -> Callable[[int], list[dict[str, Any]]]:
         """What `rounds.Case` prepares: arguments for so many calls."""

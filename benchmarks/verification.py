@@ -9,13 +9,12 @@ from msgspec.structs import replace
 from benchmarks import bundles, figures
 from benchmarks.figures import Report, progress
 from benchmarks.processes import run_module
-from benchmarks.stores import expect_permit, furnish, open_sessions, opened, request
+from benchmarks.stores import call_once, furnish, open_sessions, opened, request
 from remit.decision_log.append import Ticket
 from remit.decision_log.encoding import encode_body
 from remit.decision_log.entry import DecisionMade, OutcomeSeen
 from remit.decision_log.store import Record
 from remit.local.wiring import Embedded
-from remit.model.authorizer import Outcome, OutcomeStatus
 from remit.model.identity import new_id
 
 ENTRIES, QUICK_ENTRIES = 1_000_000, 50_000
@@ -58,8 +57,7 @@ def _fill(embedded: Embedded, entries: int) -> None:
 def _one_of_each(embedded: Embedded) -> tuple[DecisionMade, OutcomeSeen]:
     [session] = open_sessions(embedded.runtime, 1)
     arguments = {"amount": 250, "domain": "example.com", "tainted": False}
-    permit = expect_permit(embedded.evaluate(request(session, "send_email", arguments)).result())
-    embedded.report(Outcome(permit.id, session.id, OutcomeStatus.SUCCEEDED, "queued")).result()
+    permit = call_once(embedded, request(session, "send_email", arguments))
     decision, outcome = (entry.body for entry in embedded.store.log.by_decision(permit.id))
     assert isinstance(decision, DecisionMade) and isinstance(outcome, OutcomeSeen)
     return decision, outcome

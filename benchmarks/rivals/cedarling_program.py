@@ -12,7 +12,13 @@ from cedarling_python import BootstrapConfig, Cedarling, EntityData, RequestUnsi
 METADATA = {
     "policy_store_spec_version": 1,
     "cedar_version": "4.4.0",
-    "policy_store": {"id": "0" * 40, "name": "Bench", "description": "", "version": "1.0.0", "created_date": "2026-01-01T00:00:00Z"},
+    "policy_store": {
+        "id": "0" * 40,
+        "name": "Bench",
+        "description": "",
+        "version": "1.0.0",
+        "created_date": "2026-01-01T00:00:00Z",
+    },
 }
 SCHEMA = """
 namespace Bench {
@@ -24,7 +30,8 @@ namespace Bench {
 """
 POLICIES = {
     # Without tokens an agent has no groups here: this names the type.
-    "small-to-us": """@id("small-to-us") permit (principal is Bench::Agent, action == Bench::Action::"call", resource == Bench::Tool::"send_email")
+    "small-to-us": """@id("small-to-us")
+        permit (principal is Bench::Agent, action == Bench::Action::"call", resource == Bench::Tool::"send_email")
         when { context.amount <= 1000 && context.domain == "example.com" };""",
     "tainted": '@id("tainted") forbid (principal, action, resource) when { context.tainted };',
 }

@@ -31,9 +31,7 @@ def started(rival: str, install: bool) -> Iterator[Worker]:
     """Run `RIVAL_program.py` in the rival's environment, ended with the block. Raises `NotAvailable`."""
     python = python_of(rival, install)
     program = Path(__file__).parent / f"{rival}_program.py"
-    with subprocess.Popen(
-        [python, "-W", "ignore", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
+    with subprocess.Popen([python, "-W", "ignore", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None and process.stdout is not None
         try:
             worker = Worker(process.stdin, process.stdout)

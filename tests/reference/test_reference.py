@@ -12,10 +12,11 @@ from remit.model.labels import PUBLIC_TRUSTED
 from remit.pdp.decide import decide
 from remit.pdp.inputs import Decided
 from tests.reference import model
-from tests.reference.model import Answer, Case
+from tests.reference.case import Case
+from tests.reference.model import Answer
 from tests.reference.worlds import cases, grants, inputs
 
-EXAMPLES = int(os.environ.get("REMIT_TEST_EXAMPLES", "800"))
+EXAMPLES = int(os.environ.get("REMIT_TEST_EXAMPLES", "500"))
 SLOW = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 

@@ -20,7 +20,7 @@ from remit.pap.reading.folder import bundle_of
 from remit.pdp.compiled import CompiledBundle
 from remit.pdp.inputs import Grant, Inputs
 from remit.pdp.provenance import Observed, seen
-from tests.reference.model import Case, Catalogue, Rule
+from tests.reference.case import Case, Catalogue, Rule
 
 NOON = 1_800_000_000_000_000
 MINUTE = 60_000_000
@@ -67,6 +67,9 @@ POOL = (
     Rule("ranked", "forbid", "principal, action, resource is File", "when { resource.sensitivityRank > 1 }"),
     Rule("evil-hosts", "forbid", 'principal, action, resource in Domain::"evil.com"'),
 )  # fmt: skip
+
+ERRING = Rule("always-errs", "forbid", ANY, "when { context.nothing == 1 }")
+"""In no case by chance."""
 
 TOOLS = {
     tool.name: tool
@@ -115,7 +118,7 @@ def published(shadow: bool) -> Bundle:
     manifest = {"name": "pool", "mode": "shadow" if shadow else "enforce", "task_free": list(TASK_FREE), "directory": list(DIRECTORY)}
     files = {
         "bundle.yaml": yaml.safe_dump(manifest),
-        "policies/pool.cedar": "\n".join(rule.text for rule in POOL),
+        "policies/pool.cedar": "\n".join(rule.text for rule in (*POOL, ERRING)),
         "tools.yaml": yaml.safe_dump([_tool(tool) for tool in TOOLS.values()]),
         "resources.yaml": yaml.safe_dump(
             [{"type": "File", "pattern": pattern, "sensitivity": level.value, "trusted": trusted} for pattern, level, trusted in CLASSES]
@@ -162,9 +165,15 @@ def rarely(usual: Any, *others: Any) -> st.SearchStrategy[Any]:
     return st.sampled_from([usual] * 2 * (len(others) + 1) + list(others))
 
 
-AGENTS = st.builds(
-    Agent, st.just(AgentId("bot")), st.sampled_from(["ben", "dora"]), st.just("helps"), st.sampled_from([(), ("trusted",), ("all",), ("trusted", "x")])
-)  # fmt: skip
+OWNERS, GROUPS = ("ben", "dora"), ((), ("trusted",), ("all",), ("trusted", "x"))
+AGENTS = st.sampled_from(
+    [
+        Agent(AgentId("bot"), owner, "helps", groups, version=4 * number + other)
+        for number, owner in enumerate(OWNERS)
+        for other, groups in enumerate(GROUPS)
+    ]
+)
+"""A version stands for one state of an agent."""
 SCOPES = st.builds(
     Scope,
     st.sampled_from([None, ("look", "send"), ("group:outbound",), ("group:money", "read", "typed"), ()]),
@@ -224,7 +233,7 @@ def sessions(draw: st.DrawFn, task: TaskId | None, faults: set[str]) -> Session:
         draw(st.sampled_from([{}, {}, {DecisionId("dec_a"): draw(LABELS)}])),
         draw(st.dictionaries(st.sampled_from(["look", "pay", "send"]), st.integers(1, 3), max_size=2)),
         draw(st.integers(0, 4)),
-        NOON + draw(st.sampled_from([-10, -1, 0])) * MINUTE,
+        NOON + draw(st.sampled_from([-10, -1, 0, 0])) * MINUTE,
         draw(st.integers(0, 9)),
     )
 
@@ -252,8 +261,14 @@ def requests(draw: st.DrawFn, task: TaskId | None, session: SessionId | None, fa
 
 
 ASKING = [number for number, rule in enumerate(POOL) if "requestable" in rule.annotations]
+IF_GRANTED = [number for number, rule in enumerate(POOL) if rule.id.endswith("-if-granted")]
 NO_FAULT: tuple[str, ...] = ()
-SETS = [NO_FAULT] * 60 + [(fault,) for fault in FAULTS] + list(zip(FAULTS, FAULTS[7:] + FAULTS[:7], strict=True))
+SETS = [
+    *[NO_FAULT] * 40,
+    *[(fault,) for fault in FAULTS],
+    *[("scope",), ("budget",), ("clock a little",)] * 6,
+    *zip(FAULTS[::2], FAULTS[1::2], strict=True),
+]
 
 
 @st.composite
@@ -261,7 +276,8 @@ def cases(draw: st.DrawFn, shadow: bool | None = None, asking: bool = False) -> 
     """One decision to be made; `asking`: one that probably ends with an approval."""
     chosen = draw(st.lists(st.integers(1, len(POOL) - 1), min_size=1, max_size=6, unique=True))
     if asking:
-        chosen = list(dict.fromkeys([draw(st.sampled_from(ASKING)), *chosen[: draw(st.integers(0, 2))]]))
+        lifted = draw(st.sampled_from([[], [], *[[number] for number in IF_GRANTED]]))
+        chosen = list(dict.fromkeys([draw(st.sampled_from(ASKING)), *lifted, *chosen[: draw(st.integers(0, 2))]]))
     if asking or draw(rarely(True, False)):
         chosen = [0, *chosen]
     faults = set(draw(st.sampled_from(SETS))) if not asking else set()
