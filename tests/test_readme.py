@@ -13,7 +13,9 @@ README = (ROOT / "README.md").read_text("utf-8")
 def _run(folder: Path, *command: str) -> str:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("REMIT_")}
     environment["PYTHONPATH"] = str(ROOT / "src")
-    done = subprocess.run([sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 0, (command, done.stdout, done.stderr)
     return done.stdout
 
@@ -54,7 +56,13 @@ def test_the_demo_leaves_its_store_where_remit_home_says(tmp_path: Path) -> None
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "REMIT_HOME": str(tmp_path / "home")}
     for verb in (["demo", "--yes"], ["demo", "--yes"], ["log", "verify"], ["decision", "list"]):
         done = subprocess.run(
-            [sys.executable, "-m", "remit.cli.main", *verb], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
+            [sys.executable, "-m", "remit.cli.main", *verb],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
         assert done.returncode == 0, (verb, done.stdout, done.stderr)
     assert "send_mail" in done.stdout

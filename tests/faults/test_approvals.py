@@ -29,7 +29,9 @@ def requested(decision: Decision) -> ApprovalId:
     return decision.approval
 
 
-def approved(world: World, session: Session, tool: str = "pay", arguments: Mapping[str, Any] = PAY, by: Operator = CARL) -> ApprovalId:
+def approved(
+    world: World, session: Session, tool: str = "pay", arguments: Mapping[str, Any] = PAY, by: Operator = CARL
+) -> ApprovalId:
     approval = requested(world.ask(session, tool, arguments))
     approvals.resolve(world.runtime, approval, by, True, "fine").result()
     return approval
@@ -202,7 +204,9 @@ class TestWhatTheApproverWasShown:
     def test_a_rule_that_has_become_stricter_is_not_covered(self, world: World) -> None:
         session = world.open_session()
         approval = approved(world, session)
-        world.publish(small_bundle(policies=POLICIES.replace('"pay-asks") @requestable("one")', '"pay-asks") @requestable("four-eyes")')))
+        world.publish(
+            small_bundle(policies=POLICIES.replace('"pay-asks") @requestable("one")', '"pay-asks") @requestable("four-eyes")'))
+        )
         assert requested(world.ask(session, "pay", PAY)) != approval
 
     def test_policy_is_asked_again_at_execution(self, world: World) -> None:
@@ -231,7 +235,9 @@ class TestWho:
             approvals.resolve(world.runtime, approval, Operator("bot", "os"), True).result()
         assert caught.value.kind is ErrorKind.REFUSED
 
-    @pytest.mark.parametrize("who", [ANA, BEN, Operator("customer", "os"), Operator("bot", "os"), Operator("parent", "os")], ids=str)
+    @pytest.mark.parametrize(
+        "who", [ANA, BEN, Operator("customer", "os"), Operator("bot", "os"), Operator("parent", "os")], ids=str
+    )
     def test_four_eyes_are_not_those_of_anybody_involved(self, world: World, who: Operator) -> None:
         """Ana opened the task, ben owns the agent, the task is for the customer, and `parent` opened the task above."""
         above = open_task(world.runtime, Opening("bot", "all of it", "customer"), Operator("parent", "os")).result()

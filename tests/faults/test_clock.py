@@ -21,7 +21,7 @@ def moved_on(world: World, clock: Clock) -> Task:
     return task
 
 
-@pytest.mark.parametrize("seconds", [-1.1, -HOUR, -10**9])
+@pytest.mark.parametrize("seconds", [-1.1, -HOUR, -(10**9)])
 def test_a_session_that_acted_later_than_now_is_denied(world: World, clock: Clock, seconds: float) -> None:
     session = world.open_session(moved_on(world, clock))
     permit(world.ask(session, "look"))
@@ -49,7 +49,12 @@ def test_small_corrections_do_not_add_up(world: World, clock: Clock) -> None:
 
 @pytest.mark.parametrize(
     "request_",
-    [{"malformed": "unreadable"}, {"action": "nothing"}, {"subject": EntityRef("Agent", "nobody")}, {"resource": EntityRef("Tool", "")}],
+    [
+        {"malformed": "unreadable"},
+        {"action": "nothing"},
+        {"subject": EntityRef("Agent", "nobody")},
+        {"resource": EntityRef("Tool", "")},
+    ],
 )
 def test_a_denied_call_does_not_make_the_session_forget_the_time(world: World, clock: Clock, request_: dict[str, str]) -> None:
     session = world.open_session(moved_on(world, clock))

@@ -17,7 +17,13 @@ from remit.runtime.tasks import close_task
 from tests.conftest import OpenStore
 from tests.runtime.world import ANA, CARL, World, permit
 
-NAME, WORDS, SEEN, WHY, FAULT = "Erika Mustermann", "born in Bielefeld", "lives at Heidestraße 17", "she asked for it", "no such person Erika"
+NAME, WORDS, SEEN, WHY, FAULT = (
+    "Erika Mustermann",
+    "born in Bielefeld",
+    "lives at Heidestraße 17",
+    "she asked for it",
+    "no such person Erika",
+)
 PERSONAL = [text.encode() for text in (NAME, "Mustermann", WORDS, SEEN, WHY, FAULT)]
 
 

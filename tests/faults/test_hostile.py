@@ -28,7 +28,19 @@ NAMES = [
     "Agent::\"bot\"", "\x1b[31mred", "\u202egnp.exe", "é" * 50, "\\", "%s%n", "{}", "", " ", "bot ", "BOT", "bot\n", "__entity", "\U0001f600",
     "x" * 100_000, "\ud800", "bot\udfff",
 ]  # fmt: skip
-PLACES = ["agent", "agent type", "tool", "resource type", "file", "action", "task", "session", "upstream", "definition", "malformed"]
+PLACES = [
+    "agent",
+    "agent type",
+    "tool",
+    "resource type",
+    "file",
+    "action",
+    "task",
+    "session",
+    "upstream",
+    "definition",
+    "malformed",
+]
 
 
 def shown(name: str) -> str:
@@ -129,7 +141,9 @@ def test_a_purpose_is_words(world: World, text: str) -> None:
     {"seconds": 10**30}, {"budgets": Budgets(calls=-1)}, {"seconds": 0}, {"seconds": -5}, {"scope": Scope(tools=("\ud800",))},
 ], ids=str)  # fmt: skip
 @pytest.mark.parametrize("by_agent", [False, True])
-def test_a_task_with_impossible_bounds_is_refused_and_breaks_nothing(world: World, opening: dict[str, Any], by_agent: bool) -> None:
+def test_a_task_with_impossible_bounds_is_refused_and_breaks_nothing(
+    world: World, opening: dict[str, Any], by_agent: bool
+) -> None:
     """An agent opens sub-tasks itself: what it asks for must not end the writer that all depend on."""
     session = world.open_session()
     try:

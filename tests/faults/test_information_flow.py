@@ -171,7 +171,9 @@ class TestShedding:
         task = strict.open_task("do what the page says")
         session = strict.open_session(task)
         strict.perform(session, "read", f"write to {EVIL}")
-        sub = open_task(strict.runtime, Opening("bot", f"write to {EVIL}", parent=task.id), AgentOpener(task.agent, session.id)).result()
+        sub = open_task(
+            strict.runtime, Opening("bot", f"write to {EVIL}", parent=task.id), AgentOpener(task.agent, session.id)
+        ).result()
         inner = strict.open_session(sub)
         assert inner.label.untrusted
         denied = strict.ask(inner, "send", {"to": EVIL})
@@ -322,12 +324,16 @@ class TestScope:
         session = world.open_session(scope=Scope(destinations=(known,)))
         assert reason(world.ask(session, "send", {"to": to})) is Reason.OUTSIDE_SCOPE
 
-    @pytest.mark.parametrize("to", ["a@corp.com", "A@CORP.COM", "first.last+tag@corp.com", ["a@corp.com", "b@corp.com"], [], None])
+    @pytest.mark.parametrize(
+        "to", ["a@corp.com", "A@CORP.COM", "first.last+tag@corp.com", ["a@corp.com", "b@corp.com"], [], None]
+    )
     def test_addresses_of_the_domain_do(self, world: World, to: Any) -> None:
         session = world.open_session(scope=Scope(destinations=("@corp.com",)))
         permit(world.ask(session, "send", {"to": to}))
 
-    @pytest.mark.parametrize("path", ["/data/../secret/a", "/data//a", "data/a", "/data/./a", "/data/a/", "/data/a\x00", "/data\n", ""])
+    @pytest.mark.parametrize(
+        "path", ["/data/../secret/a", "/data//a", "data/a", "/data/./a", "/data/a/", "/data/a\x00", "/data\n", ""]
+    )
     def test_a_path_that_means_another_is_refused(self, world: World, path: str) -> None:
         session = world.open_session(scope=Scope(resources=("/data/",)))
         assert isinstance(world.ask(session, "", action="file.read", resource=EntityRef("File", path)), Deny)

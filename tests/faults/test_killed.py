@@ -38,7 +38,9 @@ def test_two_hundred_kills(open_store: OpenStore, tmp_path: Path) -> None:
     assert set(acted) <= set(permits.values()), "no act without a durable permit"
     assert len(set(permits.values())) == len(permits), "no permit is given twice for one call"
     assert len(after.outcomes()) == len(outcomes) and outcomes.keys() == permits.keys(), "one outcome for each permit"
-    by_status = {status: {permits[id_] for id_, other in outcomes.items() if other == status} for status in set(outcomes.values())}
+    by_status = {
+        status: {permits[id_] for id_, other in outcomes.items() if other == status} for status in set(outcomes.values())
+    }
     assert set(by_status) == {"succeeded", "unknown"}
     assert by_status["succeeded"] <= set(acted), "what is said to have succeeded was done"
     assert set(permits.values()) - by_status["unknown"] <= set(acted)

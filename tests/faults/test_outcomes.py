@@ -407,7 +407,11 @@ class TestGuard:
         after = World(guarded.home, guarded.runtime.clock)
         try:
             assert len(statuses(after)) == 1
-            allowed = {"waiting for the permit": {"not-performed", "unknown"}, "acting": {"failed"}, "reporting": {"succeeded", "unknown"}}
+            allowed = {
+                "waiting for the permit": {"not-performed", "unknown"},
+                "acting": {"failed"},
+                "reporting": {"succeeded", "unknown"},
+            }
             assert set(statuses(after)) <= allowed[when]
             assert after.verified().open == 0
         finally:

@@ -84,7 +84,9 @@ def test_what_was_taken_back_after_the_permit_may_not_act(open_store: OpenStore,
     other = world if by == "this process" else open_store(again=True)
     match taken_back:
         case "agent suspended":
-            change = administration.change_agent(other.runtime, "bot", lambda a: with_status(a, "bot", AgentStatus.SUSPENDED), ANA)
+            change = administration.change_agent(
+                other.runtime, "bot", lambda a: with_status(a, "bot", AgentStatus.SUSPENDED), ANA
+            )
             change.result()
         case "task closed":
             close_task(other.runtime, task.id, "ana").result()

@@ -84,7 +84,9 @@ def test_an_approval_never_leads_to_an_obligation_that_nothing_understands(open_
     assert isinstance(denied, Deny) and denied.approval is None
 
 
-@pytest.mark.parametrize("tools", ["- {name: look, annotations: {tier: extreme}}", "- {name: look, annotations: {effect: teleport}}"])
+@pytest.mark.parametrize(
+    "tools", ["- {name: look, annotations: {tier: extreme}}", "- {name: look, annotations: {effect: teleport}}"]
+)
 def test_an_unknown_tier_or_effect_is_no_bundle(tools: str) -> None:
     with pytest.raises(RemitError) as caught:
         small_bundle(tools=tools)
@@ -150,7 +152,10 @@ def damage(world: World, document: bytes) -> None:
 
 
 def test_what_a_policy_reads_must_be_representable_and_what_it_does_not_read_need_not(open_store: OpenStore) -> None:
-    reads = PERMIT_ALL + '@id("n") forbid (principal, action, resource == Tool::"read") when { context.args has n && context.args.n == 1 };'
+    reads = (
+        PERMIT_ALL
+        + '@id("n") forbid (principal, action, resource == Tool::"read") when { context.args has n && context.args.n == 1 };'
+    )
     world = open_store(bundle=small_bundle(policies=reads))
     session = world.open_session()
     for value in (2**63, -(2**63) - 1, 0.00001, 1e300, [None], [2**63], {"deep": [1.5, 2**64]}):

@@ -169,7 +169,9 @@ class TestGone:
         environment = {**os.environ, "REMIT_HOME": str(world.home), "PYTHONPATH": os.pathsep.join(sys.path)}
         verbs = [["decision", "list", "--json"], ["log", "verify"]]
         listed, verified = (
-            subprocess.run([sys.executable, "-m", "remit.cli.main", *verb], env=environment, capture_output=True, timeout=60, check=False)
+            subprocess.run(
+                [sys.executable, "-m", "remit.cli.main", *verb], env=environment, capture_output=True, timeout=60, check=False
+            )
             for verb in verbs
         )
         assert {made["id"] for made in json.loads(listed.stdout)}.issuperset(ids), "no permit without an entry"
@@ -230,7 +232,9 @@ class TestGone:
 
 class TestFailingCommits:
     @pytest.mark.parametrize("error", [FSYNC_FAILED, WRITE_FAILED], ids=["fsync", "write"])
-    def test_after_a_commit_that_failed_in_the_disk_only_a_restart_helps(self, open_store: OpenStore, error: sqlite3.Error) -> None:
+    def test_after_a_commit_that_failed_in_the_disk_only_a_restart_helps(
+        self, open_store: OpenStore, error: sqlite3.Error
+    ) -> None:
         """What is on the disk after a failed fsync nobody knows; a second fsync that succeeds proves nothing."""
         world = open_store()
         session = world.open_session()
@@ -241,7 +245,11 @@ class TestFailingCommits:
         disk.mend()
         for _ in range(3):
             assert reason(world.ask(session, "look")) is Reason.STORE_UNAVAILABLE
-        for act in (world.open_task, lambda: world.register("second"), lambda: world.report(given, session, OutcomeStatus.SUCCEEDED, "")):
+        for act in (
+            world.open_task,
+            lambda: world.register("second"),
+            lambda: world.report(given, session, OutcomeStatus.SUCCEEDED, ""),
+        ):
             with pytest.raises(RemitError) as caught:
                 act()
             assert caught.value.kind is ErrorKind.UNAVAILABLE
@@ -252,7 +260,9 @@ class TestFailingCommits:
         assert denied.id not in {made.id for made in world.decisions()}
         assert world.verified()
 
-    @pytest.mark.parametrize("statement", ["BEGIN", "INSERT INTO entries", "INSERT INTO sessions (id", "INSERT INTO permits", "COMMIT"])
+    @pytest.mark.parametrize(
+        "statement", ["BEGIN", "INSERT INTO entries", "INSERT INTO sessions (id", "INSERT INTO permits", "COMMIT"]
+    )
     def test_a_full_disk_permits_nothing_and_is_no_fault_once_there_is_room(self, world: World, statement: str) -> None:
         session = world.open_session()
         permit(world.ask(session, "look"))
@@ -292,7 +302,9 @@ def failing_disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("no C compiler: the same faults are injected into the connection above")
     library = tmp_path_factory.mktemp("disk") / "failing_disk.so"
     source = Path(__file__).with_name("failing_disk.c")
-    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(source), "-ldl"], check=True, capture_output=True)
+    subprocess.run(
+        [compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(source), "-ldl"], check=True, capture_output=True
+    )
     return library
 
 

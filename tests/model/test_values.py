@@ -22,7 +22,9 @@ INTEGERS = st.one_of(
 )
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 SCALARS = st.one_of(st.none(), st.booleans(), INTEGERS, FLOATS, TEXT)
-LOOKALIKES = st.sampled_from([None, True, False, 0, 1, -1, 0.0, -0.0, 1.0, "0", "1", "1.0", "true", "null", "", [], {}, [0], {"a": 0}])
+LOOKALIKES = st.sampled_from(
+    [None, True, False, 0, 1, -1, 0.0, -0.0, 1.0, "0", "1", "1.0", "true", "null", "", [], {}, [0], {"a": 0}]
+)
 
 
 def nested(leaves: st.SearchStrategy[Any], names: st.SearchStrategy[str] = NAMES) -> st.SearchStrategy[Any]:
@@ -104,7 +106,10 @@ def test_no_argument_may_become_an_entity_or_an_extension_value(
     assert "reserved" in refused(inner if isinstance(inner, dict) else {"a": inner})
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, "\ud800", "a\udfff", b"bytes", {1}, object(), 1j, pytest.param(10**5000, id="5001 digits")])
+@pytest.mark.parametrize(
+    "value",
+    [math.nan, math.inf, -math.inf, "\ud800", "a\udfff", b"bytes", {1}, object(), 1j, pytest.param(10**5000, id="5001 digits")],
+)
 @pytest.mark.parametrize("place", [lambda v: {"a": v}, lambda v: {"a": [v]}, lambda v: {"a": [{"b": [1.5, v]}]}])
 def test_what_json_cannot_say_is_refused_at_any_depth(value: Any, place: Any) -> None:
     assert refused(place(value))
@@ -116,7 +121,9 @@ def test_names_are_valid_text(name: Any) -> None:
     assert refused({"a": [{name: 1}]})
 
 
-@pytest.mark.parametrize("number", [2**53 - 1, 2**53, 2**53 + 1, 2**63 - 1, 2**63, 2**64 - 1, 2**64, 10**400, -(2**53) - 1, -(2**63) - 1])
+@pytest.mark.parametrize(
+    "number", [2**53 - 1, 2**53, 2**53 + 1, 2**63 - 1, 2**63, 2**64 - 1, 2**64, 10**400, -(2**53) - 1, -(2**63) - 1]
+)
 def test_integers_keep_every_digit(number: int) -> None:
     frozen = freeze({"n": number})
     assert thaw(frozen.canonical)["n"] == number
@@ -189,7 +196,11 @@ def test_a_name_that_stands_twice_is_refused_at_any_depth(
     values: dict[str, Any], name: str, one: Any, other: Any, depth: int
 ) -> None:
     key = json.dumps(name)
-    escaped = '"' + "".join(f"\\u{unit:04x}" for unit in struct.unpack(f">{len(name.encode('utf-16-be')) // 2}H", name.encode("utf-16-be"))) + '"'
+    escaped = (
+        '"'
+        + "".join(f"\\u{unit:04x}" for unit in struct.unpack(f">{len(name.encode('utf-16-be')) // 2}H", name.encode("utf-16-be")))
+        + '"'
+    )
     inner = f"{{{key}: {json.dumps(one)}, {escaped}: {json.dumps(other)}}}"
     text = f'{{"first": {json.dumps(values)}, "second": {"[" * depth}{inner}{"]" * depth}}}'
     with pytest.raises(RemitError, match="twice"):

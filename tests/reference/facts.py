@@ -35,7 +35,11 @@ def counted(request: EvaluationRequest) -> str:
 
 
 def class_of(case: Case) -> tuple[Confidentiality | None, bool]:
-    found = (known[1:] for known in case.catalogue.classes if case.request.resource.type == "File" and matches(known[0], case.request.resource.id))
+    found = (
+        known[1:]
+        for known in case.catalogue.classes
+        if case.request.resource.type == "File" and matches(known[0], case.request.resource.id)
+    )
     return next(found, (None, False))
 
 
@@ -113,7 +117,8 @@ def listed(value: str, names: tuple[str, ...]) -> bool:
     """A known principal, or a plain address of a known `@domain`."""
     value = plain(value)
     return any(
-        value == plain(name) or (name.startswith("@") and bool(re.fullmatch(r"[\w.+-]+" + re.escape(plain(name)), value))) for name in names
+        value == plain(name) or (name.startswith("@") and bool(re.fullmatch(r"[\w.+-]+" + re.escape(plain(name)), value)))
+        for name in names
     )
 
 
@@ -128,11 +133,18 @@ def flows(case: Case) -> list[tuple[str, str]]:
         if listed(part, case.catalogue.directory):
             return "directory"
         for _, untrusted, text in case.seen:
-            if holds(" ".join(text.casefold().split()), " ".join(part.casefold().split())) if untrusted else holds(plain(text), plain(part)):
+            if (
+                holds(" ".join(text.casefold().split()), " ".join(part.casefold().split()))
+                if untrusted
+                else holds(plain(text), plain(part))
+            ):
                 return "untrusted" if untrusted else "trusted"
         return unknown
 
-    return [(name, max([origin(part) for part in scalars(value)], key=ORIGINS.index, default="intent")) for name, value in authority(case)]
+    return [
+        (name, max([origin(part) for part in scalars(value)], key=ORIGINS.index, default="intent"))
+        for name, value in authority(case)
+    ]
 
 
 def holds(text: str, part: str) -> bool:
@@ -180,7 +192,10 @@ def entities(case: Case) -> list[dict[str, Any]]:
         above.setdefault(child, []).append(EntityRef("Domain", name))
         child = EntityRef("Domain", name)
     shown = {request.subject: own, request.resource: attributes}
-    return [{"uid": uid(ref), "attrs": shown.get(ref, {}), "parents": [uid(parent) for parent in parents]} for ref, parents in above.items()]
+    return [
+        {"uid": uid(ref), "attrs": shown.get(ref, {}), "parents": [uid(parent) for parent in parents]}
+        for ref, parents in above.items()
+    ]
 
 
 def context(case: Case, approver: str | None) -> dict[str, Any]:

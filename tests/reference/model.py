@@ -37,7 +37,15 @@ from tests.reference.facts import (
 )
 
 OBLIGATIONS = {"deadline", "limit-result", "notify", "redact-result"}
-SHADOWED = {"no-permit", "forbidden", "approval-required", "outside-scope", "budget-exhausted", "policy-error", "unrepresentable-argument"}
+SHADOWED = {
+    "no-permit",
+    "forbidden",
+    "approval-required",
+    "outside-scope",
+    "budget-exhausted",
+    "policy-error",
+    "unrepresentable-argument",
+}
 SECOND = 1_000_000
 
 
@@ -88,9 +96,16 @@ def check(case: Case) -> None:
     resource, tool = request.resource, tool_of(case)
     scopes = [state.task.scope for state in chain]
     latest = max([case.latest, case.session.seen if case.session else 0, *(state.task.opened for state in chain)])
-    free = any(matches(entry, f"{request.action} {resource.id}" if " " in entry else request.action) for entry in case.catalogue.task_free)
+    free = any(
+        matches(entry, f"{request.action} {resource.id}" if " " in entry else request.action)
+        for entry in case.catalogue.task_free
+    )
     schema = (tool.schema or {}) if tool else {}
-    foreign = set(request.arguments.values) - set(schema.get("properties", {})) if schema.get("additionalProperties") is False else set()
+    foreign = (
+        set(request.arguments.values) - set(schema.get("properties", {}))
+        if schema.get("additionalProperties") is False
+        else set()
+    )
     for failed, reason in (
         (lambda: request.malformed, "malformed-arguments"),
         (lambda: not normal(resource), "malformed-request"),
@@ -143,7 +158,8 @@ def outside(case: Case, scope: Scope) -> bool:
             if not all(listed(part, scope.destinations) for part in parts):
                 return True
     elif scope.resources is not None and not any(
-        name.startswith(pattern) or name == pattern[:-1] if pattern.endswith("/") else matches(pattern, name) for pattern in scope.resources
+        name.startswith(pattern) or name == pattern[:-1] if pattern.endswith("/") else matches(pattern, name)
+        for pattern in scope.resources
     ):
         return True
     return scope.confidentiality is not None and sensitivity(case).rank > scope.confidentiality.rank
@@ -159,7 +175,11 @@ def spend(case: Case, state: TaskState) -> tuple[int, dict[str, int], dict[str, 
         if key.split(".")[0] == name and value is not None:
             amounts[key] = amounts.get(key, 0) + ten_thousandths(value)
     over = budgets.calls is not None and state.spent.calls + 1 > budgets.calls
-    if over or any(tools.get(k, 0) > n for k, n in budgets.tools.items()) or any(amounts.get(k, 0) > n for k, n in budgets.amounts.items()):
+    if (
+        over
+        or any(tools.get(k, 0) > n for k, n in budgets.tools.items())
+        or any(amounts.get(k, 0) > n for k, n in budgets.amounts.items())
+    ):
         raise No("budget-exhausted")
     return state.spent.calls + 1, tools, amounts
 

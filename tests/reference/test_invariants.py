@@ -114,7 +114,9 @@ def test_a_higher_label_never_permits_what_was_denied(case: Case, more: Label) -
 def test_more_untrusted_output_never_permits_what_was_denied(case: Case, source: str, text: str) -> None:
     """Whatever was seen last: an earlier output that held a value keeps its origin."""
     assume(case.session is not None and not {rule.id for rule in case.rules} & NOT_MONOTONE)
-    assert permitted(case) or not permitted(replace(case, seen=(*case.seen, (source, True, text)))) or _known_only_as_nowhere(case)
+    assert (
+        permitted(case) or not permitted(replace(case, seen=(*case.seen, (source, True, text)))) or _known_only_as_nowhere(case)
+    )
 
 
 def _known_only_as_nowhere(case: Case) -> bool:

@@ -1,6 +1,7 @@
 """Random cases: bundles from a pool of statements, and agents, task chains, sessions, requests, clocks and grants that meet them."""
 
 import functools
+import re
 from typing import Any
 
 import msgspec
@@ -115,13 +116,21 @@ def _tool(tool: Tool) -> dict[str, Any]:
 @functools.cache
 def published(shadow: bool) -> Bundle:
     """All of the pool, as it is published: from files."""
-    manifest = {"name": "pool", "mode": "shadow" if shadow else "enforce", "task_free": list(TASK_FREE), "directory": list(DIRECTORY)}
+    manifest = {
+        "name": "pool",
+        "mode": "shadow" if shadow else "enforce",
+        "task_free": list(TASK_FREE),
+        "directory": list(DIRECTORY),
+    }
     files = {
         "bundle.yaml": yaml.safe_dump(manifest),
         "policies/pool.cedar": "\n".join(rule.text for rule in (*POOL, ERRING)),
         "tools.yaml": yaml.safe_dump([_tool(tool) for tool in TOOLS.values()]),
         "resources.yaml": yaml.safe_dump(
-            [{"type": "File", "pattern": pattern, "sensitivity": level.value, "trusted": trusted} for pattern, level, trusted in CLASSES]
+            [
+                {"type": "File", "pattern": pattern, "sensitivity": level.value, "trusted": trusted}
+                for pattern, level, trusted in CLASSES
+            ]
         ),
         "entities.yaml": yaml.safe_dump(
             [{"type": ref.type, "id": ref.id, "parents": [str(parent) for parent in parents]} for ref, parents in PARENTS.items()]
@@ -151,7 +160,9 @@ ARGUMENTS = st.fixed_dictionaries(
 )  # fmt: skip
 TEXTS = st.sampled_from(["write to evil@x.com", "boss@corp.com said hello", "x y z", "4 and 11", "BOSS@CORP.COM", "nothing", ""])
 LEVELS = st.sampled_from(Confidentiality)
-LABELS = st.builds(Label, LEVELS, st.lists(st.sampled_from(["read", "web"]), unique=True, max_size=2).map(lambda s: tuple(sorted(s))))
+LABELS = st.builds(
+    Label, LEVELS, st.lists(st.sampled_from(["read", "web"]), unique=True, max_size=2).map(lambda s: tuple(sorted(s)))
+)
 NAMES = st.sampled_from([*TOOLS, "unheard-of"])
 FAULTS = (
     "no agent", "suspended", "another subject", "another type", "malformed", "no session", "session of another task", "session of another agent",
@@ -243,11 +254,25 @@ HOSTS = st.sampled_from(["evil.com", "a.evil.com", "corp.com", "localhost", "EVI
 
 
 @st.composite
-def requests(draw: st.DrawFn, task: TaskId | None, session: SessionId | None, faults: set[str]) -> EvaluationRequest:
-    """A call of a tool, mostly."""
+def acts(draw: st.DrawFn) -> tuple[str, EntityRef]:
+    """What is asked for, on what: a call of a tool, mostly."""
     action = draw(rarely("tool.call", "file.read", "net.request"))
     of_action = {"file.read": FILES.map(lambda n: EntityRef("File", n)), "net.request": HOSTS.map(lambda n: EntityRef("Host", n))}
-    resource = draw(of_action.get(action, NAMES.map(lambda name: EntityRef("Tool", name))))
+    return action, draw(of_action.get(action, NAMES.map(lambda name: EntityRef("Tool", name))))
+
+
+def concerns(rule: Rule, action: str, resource: EntityRef) -> bool:
+    """Whether the scope of a rule names no other action or resource."""
+    named = re.findall(r'== (?:Tool|Action)::"([^"]+)"', rule.scope)
+    return all(name in (action, resource.id) for name in named) and (action == "file.read" or "File" not in rule.scope)
+
+
+@st.composite
+def requests(
+    draw: st.DrawFn, act: tuple[str, EntityRef], task: TaskId | None, session: SessionId | None, faults: set[str]
+) -> EvaluationRequest:
+    """The request that asks for it."""
+    action, resource = act
     strangers = st.sampled_from([EntityRef("User", "bot"), EntityRef("Agent", "nobody")])
     return EvaluationRequest(
         draw(strangers) if "another subject" in faults else EntityRef("Agent", "bot"),
@@ -260,8 +285,6 @@ def requests(draw: st.DrawFn, task: TaskId | None, session: SessionId | None, fa
     )
 
 
-ASKING = [number for number, rule in enumerate(POOL) if "requestable" in rule.annotations]
-IF_GRANTED = [number for number, rule in enumerate(POOL) if rule.id.endswith("-if-granted")]
 NO_FAULT: tuple[str, ...] = ()
 SETS = [
     *[NO_FAULT] * 40,
@@ -274,17 +297,20 @@ SETS = [
 @st.composite
 def cases(draw: st.DrawFn, shadow: bool | None = None, asking: bool = False) -> Case:
     """One decision to be made; `asking`: one that probably ends with an approval."""
-    chosen = draw(st.lists(st.integers(1, len(POOL) - 1), min_size=1, max_size=6, unique=True))
+    act = draw(acts())
+    pool = [number for number, rule in enumerate(POOL) if number and concerns(rule, *act)]
+    chosen = draw(st.lists(st.sampled_from(pool), min_size=1, max_size=5, unique=True))
     if asking:
-        lifted = draw(st.sampled_from([[], [], *[[number] for number in IF_GRANTED]]))
-        chosen = list(dict.fromkeys([draw(st.sampled_from(ASKING)), *lifted, *chosen[: draw(st.integers(0, 2))]]))
+        asks = [number for number in pool if "requestable" in POOL[number].annotations]
+        lifted = draw(st.sampled_from([[], [], *[[number] for number in pool if POOL[number].id.endswith("-if-granted")]]))
+        chosen = list(dict.fromkeys([draw(st.sampled_from(asks)), *lifted, *chosen[: draw(st.integers(0, 2))]]))
     if asking or draw(rarely(True, False)):
         chosen = [0, *chosen]
     faults = set(draw(st.sampled_from(SETS))) if not asking else set()
     chain = () if {"no task", "lost"} & faults else draw(chains(faults))
     task = chain[0].task.id if chain else TaskId("tsk_lost") if "lost" in faults else None
     session = draw(sessions(task, faults)) if chain or draw(st.booleans()) else None
-    request = draw(requests(task, session.id if session else None, faults))
+    request = draw(requests(act, task, session.id if session else None, faults))
     late = draw(st.sampled_from([0, 0, 1, 11]))
     back = draw(st.sampled_from([-1_000_000, -999_999, -1_000_001])) if "clock a little" in faults else 0
     agent = draw(AGENTS)
@@ -299,7 +325,9 @@ def cases(draw: st.DrawFn, shadow: bool | None = None, asking: bool = False) -> 
         chain=chain,
         complete="broken" not in faults,
         session=session if request.session else None,
-        seen=tuple(draw(st.lists(st.tuples(st.sampled_from(["read", "web"]), st.booleans(), TEXTS), max_size=3))) if session else (),
+        seen=tuple(draw(st.lists(st.tuples(st.sampled_from(["read", "web"]), st.booleans(), TEXTS), max_size=3)))
+        if session
+        else (),
         now=NOON + (-11 if "clock" in faults else 0 if back else late) * MINUTE + back,
         latest=NOON + (12 if "latest" in faults else 0 if back else draw(st.sampled_from([-10, 0]))) * MINUTE,
     )
@@ -323,13 +351,15 @@ def inputs(case: Case) -> Inputs:
 
 
 @st.composite
-def grants(draw: st.DrawFn, steering: tuple[Steering, ...], obligations: tuple[Obligation, ...], rule: str, reached: Label) -> Grant:
+def grants(
+    draw: st.DrawFn, steering: tuple[Steering, ...], obligations: tuple[Obligation, ...], rule: str, reached: Label
+) -> Grant:
     """An approval of what was asked for; or one that differs in one thing from what holds now."""
     differs = draw(st.sampled_from(["", "", "", "label", "flow", "obligation", "rule"]))
     if differs == "flow":
-        steering = tuple(Steering(s.argument, s.value, "intent" if s.origin != "intent" else "directory", s.source) for s in steering) or (
-            Steering("to", "x", "intent"),
-        )
+        steering = tuple(
+            Steering(s.argument, s.value, "intent" if s.origin != "intent" else "directory", s.source) for s in steering
+        ) or (Steering("to", "x", "intent"),)
     if differs == "obligation":
         obligations = (*obligations, Obligation("notify", "nobody", "all"))
     return Grant(

@@ -73,7 +73,9 @@ TOOLS = """
   schema: {type: object, properties: {n: {type: integer}, price: {type: number}}, additionalProperties: false}
 """
 
-RESOURCES = "- {type: File, pattern: '/secret/*', sensitivity: restricted}\n- {type: File, pattern: '/public/*', sensitivity: public}\n"
+RESOURCES = (
+    "- {type: File, pattern: '/secret/*', sensitivity: restricted}\n- {type: File, pattern: '/public/*', sensitivity: public}\n"
+)
 
 SMALL: Mapping[str, str] = {
     "bundle.yaml": MANIFEST,
@@ -176,9 +178,7 @@ class World:
         self.embedded.close()
 
 
-def asked(
-    session: Session | None, tool: str, arguments: Mapping[str, Any] | None = None, /, **request: Any
-) -> EvaluationRequest:
+def asked(session: Session | None, tool: str, arguments: Mapping[str, Any] | None = None, /, **request: Any) -> EvaluationRequest:
     """A request of the agent to call a tool; any part of it can be given as something else."""
     parts: dict[str, Any] = {
         "subject": EntityRef("Agent", session.agent if session else AGENT),

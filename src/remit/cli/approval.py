@@ -5,6 +5,8 @@ from typing import Annotated, Any
 import msgspec
 import typer
 from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
 
 from remit.cli.output import JsonFlag, out, plain, say, show_json, show_table, store, when
 from remit.local.config import this_operator
@@ -109,19 +111,23 @@ def panel(approval: Approval, shown: Shown | None, state: str) -> Panel:
     """An access request as its approver should see it."""
     if shown is None:
         return Panel(plain("its task's data was erased"), title=approval.id)
-    lines = [
-        f"agent      {shown.agent}, for {shown.on_behalf_of or '-'}",
-        f"purpose    {shown.purpose or '(no task)'}",
-        f"wants      {shown.action} {shown.resource}",
-        f"arguments  {bytes(shown.arguments).decode()}",
-        f"because    {shown.why}",
-        *[f"           `{s.argument}` = `{s.value}` comes from {_origin(s.origin, s.source)}" for s in shown.steering],
-        f"session    has touched {shown.label.confidentiality.value} data"
-        + (f", untrusted: {', '.join(shown.label.sources)}" if shown.label.sources else ", nothing untrusted"),
-        f"before     {', '.join(f'{name} ×{n}' for name, n in shown.before.items()) or 'nothing'}",
-        f"needs      {approval.rule.value} until {when(approval.expires)} UTC; covers this one call, once",
+    values = [f"`{s.argument}` = `{s.value}` comes from {_origin(s.origin, s.source)}" for s in shown.steering]
+    untrusted = f"untrusted: {', '.join(shown.label.sources)}" if shown.label.sources else "nothing untrusted"
+    rows = [
+        ("agent", f"{shown.agent}, for {shown.on_behalf_of or '-'}"),
+        ("purpose", shown.purpose or "(no task)"),
+        ("wants", f"{shown.action} {shown.resource}"),
+        ("arguments", bytes(shown.arguments).decode()),
+        ("because", shown.why),
+        *[("", value) for value in values],
+        ("session", f"has touched {shown.label.confidentiality.value} data, {untrusted}"),
+        ("before", ", ".join(f"{name} ×{n}" for name, n in shown.before.items()) or "nothing"),
+        ("needs", f"{approval.rule.value} until {when(approval.expires)} UTC; covers this one call, once"),
     ]
-    return Panel(plain("\n".join(lines)), title=f"{approval.id} · {state}", title_align="left", border_style="yellow")
+    grid = Table.grid(padding=(0, 2))
+    for name, text in rows:
+        grid.add_row(Text(name, "dim"), plain(text))
+    return Panel(grid, title=f"{approval.id} · {state}", title_align="left", border_style="yellow")
 
 
 def _origin(origin: str, source: str) -> str:

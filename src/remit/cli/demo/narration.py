@@ -6,6 +6,7 @@ import msgspec
 from rich.box import ROUNDED
 from rich.panel import Panel
 from rich.prompt import Confirm
+from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
@@ -22,7 +23,7 @@ _WIDTH = 100
 
 def _heading(text: str) -> None:
     out.print()
-    out.rule(f"[bold]{text}[/]", align="left", style="dim")
+    out.print(Rule(f"[bold]{text}[/]", align="left", style="dim"), width=_WIDTH)
 
 
 def opening(purpose: str, agent: str, opener: str) -> None:
