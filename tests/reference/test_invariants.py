@@ -18,7 +18,7 @@ from tests.reference.case import Case, Rule
 from tests.reference.worlds import ERRING, LABELS, NOON, POOL, SCOPES, cases, inputs
 
 SLOW = settings(
-    max_examples=int(os.environ.get("REMIT_TEST_EXAMPLES", "150")),
+    max_examples=int(os.environ.get("REMIT_TEST_EXAMPLES", "100")),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )

@@ -16,7 +16,7 @@ from tests.reference.case import Case
 from tests.reference.model import Answer
 from tests.reference.worlds import cases, grants, inputs
 
-EXAMPLES = int(os.environ.get("REMIT_TEST_EXAMPLES", "500"))
+EXAMPLES = int(os.environ.get("REMIT_TEST_EXAMPLES", "900"))
 SLOW = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 

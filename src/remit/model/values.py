@@ -57,9 +57,9 @@ def freeze(values: dict[str, Any], limit: int = MAX_BYTES) -> Arguments:
         return _freeze_carefully(values, limit)
     if copy != values or b'"__' in canonical:
         return _freeze_carefully(values, limit)
-    if not _SCALARS.issuperset(map(type, copy.values())):
-        if _FLOAT.search(canonical) or canonical.count(b"{") + canonical.count(b"[") > MAX_DEPTH:
-            return _freeze_carefully(values, limit)
+    scalars = _SCALARS.issuperset(map(type, copy.values()))
+    if not scalars and (_FLOAT.search(canonical) or canonical.count(b"{") + canonical.count(b"[") > MAX_DEPTH):
+        return _freeze_carefully(values, limit)
     return _limited(copy, canonical, limit)
 
 
