@@ -322,3 +322,20 @@ def test_a_guard_that_cannot_work_is_refused_when_it_is_made() -> None:
         remit.guard(unguarded=("nope",))(lambda x: x)
     with pytest.raises(TypeError, match="resource="):
         remit.guard(action="file.read")(lambda path: path)
+
+
+def test_processes_that_open_a_new_store_at_once_share_its_key(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    code = "import sys; from pathlib import Path; from remit.local.wiring import create_store; create_store(Path(sys.argv[1]))"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    starts = [
+        subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "new")], env=environment, stderr=subprocess.PIPE)
+        for _ in range(4)
+    ]
+    ended = [(start.wait(timeout=60), start.stderr.read() if start.stderr else b"") for start in starts]
+    for start in starts:
+        if start.stderr:
+            start.stderr.close()
+    assert [code for code, _ in ended] == [0] * 4, ended

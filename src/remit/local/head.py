@@ -11,7 +11,7 @@ from remit.decision_log.export import ExportSummary, write_export
 from remit.decision_log.keys import Ed25519Signer, Ed25519Verifier
 from remit.decision_log.merkle import Frontier
 from remit.decision_log.store import LogReader
-from remit.model.errors import RemitError, corrupt, unavailable
+from remit.model.errors import ErrorKind, RemitError, corrupt, unavailable
 
 KEY_FILE = "log.key"
 HEAD_FILE = "log.head"
@@ -89,5 +89,9 @@ class Head:
 
 def _signer(path: Path, origin: str) -> Ed25519Signer:
     if not path.exists():
-        Ed25519Signer.generate(origin).save(path)
+        try:
+            Ed25519Signer.generate(origin).save(path)
+        except RemitError as error:
+            if error.kind is not ErrorKind.CONFLICT:  # another process that starts now has made it
+                raise
     return Ed25519Signer.load(origin, path)
