@@ -23,6 +23,7 @@ from remit.pap.extend import extended
 from remit.pap.reading.cases import read_cases
 from remit.pap.reading.folder import read_bundle
 from remit.pap.running import BEGIN, run_case
+from remit.pep.obligations import ObligationFailed
 from remit.runtime import administration, sessions, tasks
 from remit.runtime.approvals import resolve
 from remit.runtime.tasks import Opening
@@ -118,7 +119,7 @@ def _through_guard(world: World, session: Session | None, case: Case, step: Step
     token = current.set(Working(Listening(), agent, session.task if session else None, session.id if session else None))
     try:
         guarded(**step.arguments)
-    except (remit.Denied, LookupError):
+    except (remit.Denied, LookupError, ObligationFailed):
         pass
     finally:
         current.reset(token)

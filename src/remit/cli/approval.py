@@ -126,7 +126,8 @@ def panel(approval: Approval, shown: Shown | None, state: str) -> Panel:
     ]
     grid = Table.grid(padding=(0, 2))
     for name, text in rows:
-        grid.add_row(Text(name, "dim"), plain(text))
+        # On one line each: arguments must not be able to write lines of their own into what the approver reads.
+        grid.add_row(Text(name, "dim"), plain(text.replace("\n", "\\n")))
     return Panel(grid, title=f"{approval.id} · {state}", title_align="left", border_style="yellow")
 
 

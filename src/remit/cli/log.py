@@ -53,7 +53,7 @@ def verify(
     json: JsonFlag = False,
 ) -> None:
     """Verify a log offline: every byte, every chain, every join, and the signature of its head."""
-    report = _verify(path, key, head) if path is not None else _verify_store(head)
+    report = _verify(path, key, head) if path is not None else _verify_store(key, head)
     if json:
         sys.stdout.write(report.to_json() + "\n")
     else:
@@ -79,11 +79,11 @@ def _verify(path: Path, key: str | None, head: Path | None) -> Report:
             raise malformed(str(unusable)) from None
 
 
-def _verify_store(head: Path | None) -> Report:
+def _verify_store(key: str | None, head: Path | None) -> Report:
     with tempfile.TemporaryDirectory() as folder, store() as embedded:
         file = Path(folder) / "export"
         embedded.head.export(file, overwrite=False)
-        return _verify(file, embedded.head.vkey, head)
+        return _verify(file, key, head)
 
 
 @app.command("erase")

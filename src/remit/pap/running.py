@@ -17,7 +17,7 @@ from remit.pap.bundle import compile_bundle
 from remit.pap.cases import Case, CaseTask, Failure, Step, compared, explained
 from remit.pap.contents import Bundle
 from remit.pap.extend import extended
-from remit.pdp.compiled import CompiledBundle, TaskType
+from remit.pdp.compiled import CompiledBundle, Mode, TaskType
 from remit.pdp.decide import decide
 from remit.pdp.effects import session_after_outcome
 from remit.pdp.inputs import Decided, Grant, Inputs
@@ -50,7 +50,13 @@ def run_cases(bundle: Bundle, cases: Iterable[Case]) -> Iterator[CaseResult]:
         known = compiled.get(case.file)
         if known is None:
             known = compiled[case.file] = compile_bundle(extended(bundle, case.fixture))
-        yield run_case(known, case)
+        # Cases say what policy decides, also of a bundle in shadow mode; unless they are about what that lets pass.
+        yield run_case(known if _about_shadow(case) else replace(known, mode=Mode.ENFORCE), case)
+
+
+def _about_shadow(case: Case) -> bool:
+    expected = [step.expect for step in case.steps] + [step.then for step in case.steps if step.then is not None]
+    return any(expectation.enforced is not None for expectation in expected)
 
 
 def run_case(bundle: CompiledBundle, case: Case) -> CaseResult:

@@ -5,9 +5,9 @@ from fnmatch import fnmatchcase
 from remit.model.decision import Reason
 from remit.model.identity import AgentStatus
 from remit.model.labels import Confidentiality
-from remit.model.request import AGENT_DELEGATE, RESOURCE_TYPES, TOOL_CALL
+from remit.model.request import AGENT_DELEGATE, NET_REQUEST, RESOURCE_TYPES, TOOL_CALL
 from remit.model.task import Scope, TaskState, TaskStatus
-from remit.model.tool import UNANNOTATED, ToolEffect
+from remit.model.tool import UNANNOTATED, Reach, ToolEffect
 from remit.pdp.compiled import CompiledBundle, CompiledTool
 from remit.pdp.destinations import destinations, known, leaves
 from remit.pdp.effects import NotAnAmount, exceeded, spend
@@ -125,6 +125,10 @@ def _outside(inputs: Inputs, bundle: CompiledBundle, tool: CompiledTool | None, 
             return f"destination `{outside}` is outside of the task's destinations"
         sensitivity = tool.tool.annotations.sensitivity if tool else None
     else:
+        if scope.resources is None and scope.tools is not None:
+            return f"`{request.action}` is none of the task's tools, and it declares no resources"
+        if request.action == NET_REQUEST and (outside := _undeclared_destination(inputs, None, scope)) is not None:
+            return f"host `{outside}` is outside of the task's destinations"
         if scope.resources is not None and not any(_covers(p, request.resource.id) for p in scope.resources):
             return f"resource `{request.resource.id}` is outside of the task's resources"
         classed = bundle.class_of(request.resource)
@@ -149,7 +153,8 @@ def _covers(pattern: str, resource: str) -> bool:
 
 def _undeclared_destination(inputs: Inputs, tool: CompiledTool | None, scope: Scope) -> str | None:
     annotations = tool.tool.annotations if tool else UNANNOTATED
-    if scope.destinations is None or annotations.effect is ToolEffect.READ:
+    reads_inside = annotations.effect is ToolEffect.READ and annotations.reach is not Reach.EXTERNAL
+    if scope.destinations is None or reads_inside:
         return None
     for _name, values in destinations(inputs.request, tool):
         for part in (part for value in values for part in leaves(value)):

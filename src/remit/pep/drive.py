@@ -21,7 +21,10 @@ class Streamed:
     def add(self, item: Any) -> Any:
         """Remember an item and hand it on."""
         if self._size <= MAX_STREAMED:
-            text = self._to_text(item) or ""
+            text = self._to_text(item)
+            if text is None:
+                self._size = MAX_STREAMED + 1  # an item that cannot be shown: the worst is assumed of all
+                return item
             self._parts.append(text)
             self._size += len(text)
         return item

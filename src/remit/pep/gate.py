@@ -105,6 +105,11 @@ def _perform(authorizer: Authorizer, request: EvaluationRequest, permit: Permit,
     except BaseException as error:
         text = _words(error)
         yield from _report(authorizer, Outcome(permit.id, request.session, OutcomeStatus.FAILED, text, text[:500]))
+        if duties.changes_result and isinstance(error, Exception) and not isinstance(error, ObligationFailed):
+            # What may not come back in a result may not come back in an error either.
+            raise ObligationFailed(
+                f"the action failed ({type(error).__name__}, decision {permit.id}); its words are withheld"
+            ) from None
         raise
     content = _content(options, result)
     yield from _report(authorizer, Outcome(permit.id, request.session, OutcomeStatus.SUCCEEDED, content))

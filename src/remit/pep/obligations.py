@@ -35,6 +35,11 @@ class Duties:
             result = change(result)
         return result
 
+    @property
+    def changes_result(self) -> bool:
+        """Whether anything is to be done to a result."""
+        return bool(self._on_result)
+
     def on_result(self, change: Callable[[Any], Any]) -> None:
         """Add a change to the result, after those added before."""
         self._on_result.append(change)

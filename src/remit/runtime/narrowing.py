@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 from remit.model.errors import malformed, refused
 from remit.model.labels import Confidentiality
 from remit.model.task import Amount, Budgets, Scope
+from remit.pdp.destinations import known
 
 MAX_BUDGET = 10**18
 
@@ -40,12 +41,15 @@ def _narrow(asked: tuple[str, ...] | None, bound: tuple[str, ...] | None, what: 
 
 
 def _within(item: str, pattern: str) -> bool:
-    if pattern.endswith("/"):
-        return item.startswith(pattern)
+    """Whether everything that `item` covers is covered by `pattern`; where that cannot be told, it is not."""
+    if item == pattern:
+        return True
     if pattern.startswith("@"):
-        return item.lower().endswith(pattern.lower())
-    # A pattern within a pattern: wildcards of the item must be covered literally by the prefix of the bound.
-    return fnmatchcase(item.replace("*", "\x00"), pattern)
+        return known(item, (pattern,))
+    plain = not any(mark in item for mark in "*?[")
+    if pattern.endswith("/") and not any(mark in pattern for mark in "*?["):
+        return item.startswith(pattern) and ".." not in item
+    return plain and not item.endswith("/") and fnmatchcase(item, pattern)
 
 
 def _lowest(one: Confidentiality | None, other: Confidentiality | None) -> Confidentiality | None:

@@ -10,8 +10,8 @@ from remit.decision_log.entry import SessionOpened
 from remit.decision_log.store import Record
 from remit.model.errors import not_found, refused, unavailable
 from remit.model.identity import SessionId, TaskId, new_id
-from remit.model.labels import PUBLIC_TRUSTED
-from remit.model.task import Session, TaskStatus, next_version
+from remit.model.labels import PUBLIC_TRUSTED, Label
+from remit.model.task import Session, Task, TaskStatus, next_version
 from remit.runtime.pending import Driven, Steps
 from remit.runtime.runtime import ATTEMPTS, Change, Runtime, administer
 from remit.runtime.store import InsertObservation, InsertSession, PutSession
@@ -36,15 +36,34 @@ def _open(runtime: Runtime, task_id: TaskId) -> Steps[Session]:
         if state.task.status is not TaskStatus.OPEN or now >= state.task.expires:
             raise refused(f"task `{state.task.id}` is closed or has expired: open a new one")
     task = chain[0].task
-    label = PUBLIC_TRUSTED if task.purpose_trusted else task.purpose_label
-    session = Session(SessionId(new_id("ses", now)), task.id, task.agent, label, seen=now, version=1 << 32)
-    record = Record(encode_body(SessionOpened(session.id, task.id, task.agent)), "session.opened", None, task.id)
+    opened: list[Session] = []
 
     def prepare() -> Change:
-        return [record], [InsertSession(session)]
+        label, seen = _so_far(runtime, task)
+        session = Session(SessionId(new_id("ses", now)), task.id, task.agent, label, seen=now, version=1 << 32)
+        opened[:] = [session]
+        record = Record(encode_body(SessionOpened(session.id, task.id, task.agent)), "session.opened", None, task.id)
+        return [record], [InsertSession(session), *(replace(observation, session=session.id) for observation in seen)]
 
     yield from administer(runtime, prepare)
-    return session
+    return opened[0]
+
+
+def _so_far(runtime: Runtime, task: Task) -> tuple[Label, list[InsertObservation]]:
+    """What the sessions of a task have touched and seen up to now.
+
+    A run that begins anew, in another process or beside the first, goes on with the same agent's knowledge: what one session read may
+    be what the next one was told.
+    """
+    # INVARIANT (labels come from what was touched): a new session is no way to shed them.
+    label = PUBLIC_TRUSTED if task.purpose_trusted else task.purpose_label
+    seen: dict[tuple[str, str], InsertObservation] = {}
+    for earlier in runtime.view.store.sessions_of(task.id):
+        label = label.join(earlier.reached)
+        for known in runtime.view.store.observations(earlier.id):
+            observation = InsertObservation(earlier.id, known.decision, known.source, known.untrusted, known.sealed)
+            seen.setdefault((known.decision, known.source), observation)
+    return label, list(seen.values())
 
 
 def inherit(runtime: Runtime, session: SessionId, child: SessionId) -> Driven[None]:

@@ -183,6 +183,10 @@ class RuntimeStore(Protocol):
         """The secret of a task's data key; None once it is destroyed."""
         ...
 
+    def sessions_of(self, task: TaskId) -> list[Session]:
+        """The sessions of a task, oldest first."""
+        ...
+
     def session(self, session: SessionId) -> Session | None:
         """A session's latest state."""
         ...

@@ -23,11 +23,13 @@ from remit.local.config import HOME_VARIABLE, this_operator
 from remit.local.entering import open_default, task
 from remit.local.policy import publish_folder
 from remit.local.wiring import Embedded, create_store
+from remit.model.errors import refused
 from remit.model.identity import AgentId, ApprovalId
 from remit.runtime.administration import change_agent
 from remit.runtime.approvals import resolve, shown_to_approver
 
 AGENT = AgentId("payables-bot")
+DEMO_BUNDLE = "accounts-payable"
 
 
 def demo(
@@ -75,6 +77,12 @@ def _prepare(home: Path) -> Embedded:
     """A store with the demonstration's bundle and agent; one that has them already is used again."""
     create_store(home)
     embedded = open_default()
+    active = embedded.runtime.view.bundle if embedded.runtime.view.refresh() >= 0 else None
+    if active is not None and active.name != DEMO_BUNDLE:
+        embedded.close()
+        raise refused(
+            f"the store in `{home}` has a bundle of yours (`{active.name}`): give the demonstration an empty REMIT_HOME"
+        )
     with tempfile.TemporaryDirectory() as scratch:
         publish_folder(embedded, demo_bundle(Path(scratch)), this_operator())
     if embedded.store.agent(AGENT) is None:

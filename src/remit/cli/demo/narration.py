@@ -65,7 +65,7 @@ def ask(panel: Panel, yes: bool) -> bool:
     if yes:
         out.print("  Approve this one call? [bold]yes[/] (--yes)\n")
         return True
-    granted = Confirm.ask("  Approve this one call?", console=out, default=True)
+    granted = Confirm.ask("  Approve this one call?", console=out, default=False)
     out.print()
     return granted
 

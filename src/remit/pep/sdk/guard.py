@@ -92,7 +92,8 @@ class _Guarded:
         self._signature = inspect.signature(function)
         first = next(iter(self._signature.parameters), "")
         self._unguarded = unguarded | ({first} if first in ("self", "cls") else set())
-        self._options = Options(wait, to_text)
+        # What is passed beside the data (an object, a list to fill) can carry back what the result does not show.
+        self._options = Options(wait, _to_text_or_unseen if self._unguarded else to_text)
         unknown = set(self._unguarded) - set(self._signature.parameters)
         if unknown:
             raise TypeError(f"`{tool}` has no argument `{sorted(unknown)[0]}` to leave unguarded")
@@ -193,6 +194,10 @@ def to_text(result: Any) -> str | None:
         return msgspec.json.encode(result, enc_hook=_visible).decode()
     except (TypeError, ValueError, RecursionError):
         return None
+
+
+def _to_text_or_unseen(result: Any) -> str | None:
+    return None if result is None else to_text(result)
 
 
 def _visible(value: Any) -> Any:

@@ -76,6 +76,14 @@ class StateReader:
         row = self._row("SELECT secret FROM data_keys WHERE task = ?", task)
         return None if row is None else row[0]
 
+    def sessions_of(self, task: TaskId) -> list[Session]:
+        """The sessions of a task, oldest first."""
+        query = (
+            "SELECT s.state FROM entries e JOIN sessions s ON s.id = json_extract(CAST(e.line AS TEXT), '$.session')"
+            " WHERE e.task = ? AND e.kind = 'session.opened' ORDER BY e.idx"
+        )
+        return [_read(Session, row[0]) for row in self._rows(query, task)]
+
     def session(self, session: SessionId) -> Session | None:
         """A session's latest state."""
         row = self._row("SELECT state FROM sessions WHERE id = ?", session)
