@@ -153,10 +153,16 @@ def outside(case: Case, scope: Scope) -> bool:
         groups = {f"group:{group}" for group in (tool.groups if tool else ())}
         if scope.tools is not None and not ({name} | groups) & set(scope.tools):
             return True
-        if scope.destinations is not None and (tool is None or tool.annotations.effect != "read"):
+        if scope.destinations is not None and not (
+            tool is not None and tool.annotations.effect == "read" and tool.annotations.reach != "external"
+        ):
             parts = [part for _, value in authority(case) for part in scalars(value) if part.strip()]
             if not all(listed(part, scope.destinations) for part in parts):
                 return True
+    elif scope.resources is None and scope.tools is not None:
+        return True
+    elif case.request.action == "net.request" and scope.destinations is not None and not listed(name, scope.destinations):
+        return True
     elif scope.resources is not None and not any(
         name.startswith(pattern) or name == pattern[:-1] if pattern.endswith("/") else matches(pattern, name)
         for pattern in scope.resources
