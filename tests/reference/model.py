@@ -159,13 +159,17 @@ def outside(case: Case, scope: Scope) -> bool:
             parts = [part for _, value in authority(case) for part in scalars(value) if part.strip()]
             if not all(listed(part, scope.destinations) for part in parts):
                 return True
-    elif scope.resources is None and scope.tools is not None:
-        return True
-    elif case.request.action == "net.request" and scope.destinations is not None and not listed(name, scope.destinations):
-        return True
-    elif scope.resources is not None and not any(
-        name.startswith(pattern) or name == pattern[:-1] if pattern.endswith("/") else matches(pattern, name)
-        for pattern in scope.resources
+    elif (
+        scope.resources is None
+        and scope.tools is not None
+        or case.request.action == "net.request"
+        and scope.destinations is not None
+        and not listed(name, scope.destinations)
+        or scope.resources is not None
+        and not any(
+            name.startswith(pattern) or name == pattern[:-1] if pattern.endswith("/") else matches(pattern, name)
+            for pattern in scope.resources
+        )
     ):
         return True
     return scope.confidentiality is not None and sensitivity(case).rank > scope.confidentiality.rank
