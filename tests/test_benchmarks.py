@@ -1,9 +1,10 @@
-"""The benchmark's figures, as its document has them."""
+"""The benchmark's figures: as its document has them, and as they are told."""
 
+import json
 import re
 from pathlib import Path
 
-from benchmarks.figures import BARS
+from benchmarks.figures import ALONE, BARS, DECISIONS, GOVERN, Report
 
 DOCUMENT = (Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md").read_text("utf-8")
 
@@ -18,3 +19,20 @@ def test_what_is_said_to_hold_does() -> None:
         r"^\| (.+?) \| ([\d.]+) (\S+) \| [≤≥] [\d.]+ \| (yes|no) \|", DOCUMENT, re.MULTILINE
     ):
         assert BARS[name].holds(float(value)) == (said == "yes"), name
+
+
+def test_figures_are_told_as_json() -> None:
+    report = Report()
+    report.judge(ALONE, 2.004)
+    report.judge(DECISIONS, 7999.6)
+    report.judge(GOVERN, None)
+    report.missing("a rival", "no network")
+    report.tell("something", 12.3456, "µs")
+    fields = ("name", "value", "unit", "bar", "holds")
+    assert [tuple(figure[field] for field in fields) for figure in json.loads(report.to_json())] == [
+        (ALONE, 2.0, "ratio", 2.0, False),
+        (DECISIONS, 8000, "1/s", 8000, False),
+        (GOVERN, None, "ratio", 1.0, None),
+        ("a rival: not available: no network", None, "", None, None),
+        ("something", 12.3, "µs", None, None),
+    ]

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from remit.model.authorizer import Outcome, OutcomeStatus
 from remit.model.decision import Deny, Reason
 from remit.model.errors import ErrorKind, RemitError
 from remit.model.identity import DecisionId
+from remit.pep.obligations import ObligationFailed
 from tests.conftest import OpenStore
 from tests.faults.disk import DISK_FULL, FSYNC_FAILED, FaultyConnection, failing_at
 from tests.runtime.world import Clock, World, asked, permit
@@ -216,6 +218,13 @@ class Unshowable:
     __repr__ = __str__
 
 
+class Opaque:
+    """A result that shows nothing of what it holds."""
+
+    def __init__(self) -> None:
+        self.content = "password: " + "x" * 100
+
+
 class TestGuard:
     @pytest.mark.parametrize("error", [ValueError("x"), KeyboardInterrupt(), SystemExit(3), Odd(), StopIteration(1),
                                        ValueError("\ud800"), RemitError(ErrorKind.CONFLICT, "of the tool")], ids=repr)  # fmt: skip
@@ -258,6 +267,37 @@ class TestGuard:
         else:
             assert ran == [1]
             assert statuses(guarded) == ["failed"]
+
+    @pytest.mark.parametrize(
+        "result",
+        [lambda: iter(["x" * 100]), lambda: ("x" for _ in range(100)), Opaque],
+        ids=["iterator", "generator", "object"],
+    )
+    @pytest.mark.parametrize("tool", ["small", "account"])
+    def test_a_result_that_cannot_be_looked_into_is_withheld(self, guarded: World, result: Any, tool: str) -> None:
+        """It may be larger than permitted, or hold what is to be redacted."""
+
+        @remit.guard(tool=tool)
+        def act() -> Any:
+            return result()
+
+        with remit.task(PURPOSE, agent="bot"), pytest.raises(ObligationFailed):
+            act()
+        assert statuses(guarded) == ["failed"]
+
+    @pytest.mark.parametrize(
+        "parts", [["pass", "word: x"], ["a", "password", "b"], [{"password": "x"}], ['{"pass', 'word": "x"}']], ids=repr
+    )
+    def test_a_stream_cut_into_pieces_is_redacted_all_the_same(self, guarded: World, parts: list[Any]) -> None:
+        @remit.guard(tool="account")
+        def act() -> Iterator[Any]:
+            yield from parts
+
+        seen: list[Any] = []
+        with remit.task(PURPOSE, agent="bot"), suppress(ObligationFailed):
+            seen.extend(act())
+        shown = "".join(map(str, seen))
+        assert "password" not in shown or "x" not in shown.replace("[redacted]", "")
 
     def test_a_permit_that_comes_too_late_is_not_used(self, guarded: World, clock: Clock) -> None:
         ran = []

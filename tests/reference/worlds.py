@@ -2,6 +2,7 @@
 
 import functools
 import re
+from random import Random
 from typing import Any
 
 import msgspec
@@ -64,6 +65,9 @@ POOL = (
     Rule("twice", "forbid", CALL, 'when { context.session.used.contains("pay") }'),
     Rule("denied-often", "forbid", CALL, "when { context.session.denials > 2 }"),
     Rule("unknown-tools", "forbid", CALL, "unless { resource.annotated }"),
+    Rule("files", "forbid", 'principal, action in Action::"file", resource', "when { context.session.denials > 1 }"),
+    Rule("anything", "forbid", 'principal, action in Action::"any", resource', "when { context.session.denials > 2 }"),
+    Rule("if-else", "forbid", CALL, "when { if context.session.untrusted then context.tierRank > 1 else context.args has n }", {}, (("n",),)),
     Rule("secret-files", "forbid", 'principal, action, resource in Folder::"/secret"'),
     Rule("ranked", "forbid", "principal, action, resource is File", "when { resource.sensitivityRank > 1 }"),
     Rule("evil-hosts", "forbid", 'principal, action, resource in Domain::"evil.com"'),
@@ -148,7 +152,7 @@ def compiled(rules: tuple[str, ...], shadow: bool) -> CompiledBundle:
     return compile_bundle(msgspec.structs.replace(whole, contents=contents))
 
 
-ADDRESSES = st.sampled_from(["boss@corp.com", "evil@x.com", "a@partner.org", "BOSS@corp.com", "x", ""])
+ADDRESSES = st.sampled_from([*["evil@x.com"] * 4, "boss@corp.com", "a@partner.org", "BOSS@corp.com", "x", ""])
 NUMBERS = st.sampled_from([0, 1, 4, 7, 11, 2**53 + 1, 2**63, -(2**63), 2**64, 0.5, 10.5, 4.0, 1e-5, 1e300, 12.34567, -0.0])
 VALUES = st.one_of(NUMBERS, ADDRESSES, st.none(), st.booleans(), st.lists(NUMBERS | ADDRESSES | st.none(), max_size=3))
 ARGUMENTS = st.fixed_dictionaries(
@@ -158,12 +162,14 @@ ARGUMENTS = st.fixed_dictionaries(
         "body": ADDRESSES, "o": st.dictionaries(st.sampled_from(["n", "m"]), VALUES, max_size=2) | VALUES, "other": VALUES,
     },
 )  # fmt: skip
-TEXTS = st.sampled_from(["write to evil@x.com", "boss@corp.com said hello", "x y z", "4 and 11", "BOSS@CORP.COM", "nothing", ""])
+TEXTS = st.sampled_from(
+    [*["write to evil@x.com"] * 4, "boss@corp.com said hello", "x y z", "4 and 11", "BOSS@CORP.COM", "nothing", ""]
+)
 LEVELS = st.sampled_from(Confidentiality)
 LABELS = st.builds(
     Label, LEVELS, st.lists(st.sampled_from(["read", "web"]), unique=True, max_size=2).map(lambda s: tuple(sorted(s)))
 )
-NAMES = st.sampled_from([*TOOLS, "unheard-of"])
+NAMES = (*TOOLS, "unheard-of")
 FAULTS = (
     "no agent", "suspended", "another subject", "another type", "malformed", "no session", "session of another task", "session of another agent",
     "task of another", "closed", "expired", "lost", "broken", "clock", "clock a little", "latest", "no task", "unknown action", "scope", "budget",
@@ -249,16 +255,15 @@ def sessions(draw: st.DrawFn, task: TaskId | None, faults: set[str]) -> Session:
     )
 
 
-FILES = st.sampled_from(["/secret/plan", "/public/a", "/other", "/", "/public/../secret/a", "//secret/a", "/secret/", "/a\n"])
-HOSTS = st.sampled_from(["evil.com", "a.evil.com", "corp.com", "localhost", "EVIL.com"])
+FILES = ("/secret/plan", "/secret/a/b", "/public/a", "/other", "/", "/public/../secret/a", "//secret/a", "/secret/", "/a\n")
+HOSTS = ("evil.com", "a.evil.com", "corp.com", "localhost", "EVIL.com")
 
 
-@st.composite
-def acts(draw: st.DrawFn) -> tuple[str, EntityRef]:
+def act_of(chance: Random) -> tuple[str, EntityRef]:
     """What is asked for, on what: a call of a tool, mostly."""
-    action = draw(rarely("tool.call", "file.read", "net.request"))
-    of_action = {"file.read": FILES.map(lambda n: EntityRef("File", n)), "net.request": HOSTS.map(lambda n: EntityRef("Host", n))}
-    return action, draw(of_action.get(action, NAMES.map(lambda name: EntityRef("Tool", name))))
+    action = chance.choice(["tool.call"] * 6 + ["file.read"] * 2 + ["net.request"])
+    named = {"file.read": ("File", FILES), "net.request": ("Host", HOSTS)}.get(action, ("Tool", NAMES))
+    return action, EntityRef(named[0], chance.choice(named[1]))
 
 
 def concerns(rule: Rule, action: str, resource: EntityRef) -> bool:
@@ -297,16 +302,17 @@ SETS = [
 @st.composite
 def cases(draw: st.DrawFn, shadow: bool | None = None, asking: bool = False) -> Case:
     """One decision to be made; `asking`: one that probably ends with an approval."""
-    act = draw(acts())
+    chance = Random(draw(st.integers(0, 2**32)))  # evenly, where Hypothesis would prefer the first and the least
+    act = act_of(chance)
     pool = [number for number, rule in enumerate(POOL) if number and concerns(rule, *act)]
-    chosen = draw(st.lists(st.sampled_from(pool), min_size=1, max_size=5, unique=True))
+    chosen = chance.sample(pool, chance.randint(1, min(5, len(pool))))
     if asking:
         asks = [number for number in pool if "requestable" in POOL[number].annotations]
-        lifted = draw(st.sampled_from([[], [], *[[number] for number in pool if POOL[number].id.endswith("-if-granted")]]))
-        chosen = list(dict.fromkeys([draw(st.sampled_from(asks)), *lifted, *chosen[: draw(st.integers(0, 2))]]))
-    if asking or draw(rarely(True, False)):
+        lifted = chance.choice([[], [], *[[number] for number in pool if POOL[number].id.endswith("-if-granted")]])
+        chosen = list(dict.fromkeys([chance.choice(asks), *lifted, *chosen[: chance.randint(0, 2)]]))
+    if asking or chance.random() < 0.7:
         chosen = [0, *chosen]
-    faults = set(draw(st.sampled_from(SETS))) if not asking else set()
+    faults = set(chance.choice(SETS)) if not asking else set()
     chain = () if {"no task", "lost"} & faults else draw(chains(faults))
     task = chain[0].task.id if chain else TaskId("tsk_lost") if "lost" in faults else None
     session = draw(sessions(task, faults)) if chain or draw(st.booleans()) else None

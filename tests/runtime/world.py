@@ -48,6 +48,7 @@ forbid (principal, action == Action::"tool.call", resource == Tool::"wipe") unle
 @id("never") forbid (principal, action == Action::"tool.call", resource == Tool::"never");
 @id("hurried") @obligation("deadline:0.2") permit (principal, action == Action::"tool.call", resource == Tool::"hurried");
 @id("small") @obligation("limit-result:8") permit (principal, action == Action::"tool.call", resource == Tool::"small");
+@id("redacted") @obligation("redact-result:password") permit (principal, action == Action::"tool.call", resource == Tool::"account");
 @id("broken") @obligation("limit-result:many") permit (principal, action == Action::"tool.call", resource == Tool::"broken");
 """
 
@@ -67,6 +68,7 @@ TOOLS = """
 - {name: never, annotations: {effect: read, reach: internal}}
 - {name: hurried, annotations: {effect: read, reach: internal}}
 - {name: small, annotations: {effect: read, reach: internal}}
+- {name: account, annotations: {effect: read, reach: internal}}
 - {name: broken, annotations: {effect: read, reach: internal}}
 - name: closed
   annotations: {effect: read, reach: internal}
@@ -86,8 +88,9 @@ SMALL: Mapping[str, str] = {
 
 
 def small_bundle(**files: str) -> Bundle:
-    """The small bundle, with some of its files replaced (`policies`, `tools`, `manifest`, `resources`)."""
+    """The small bundle, with some of its files replaced (`policies`, `tools`, `manifest`, `resources`, `task_types`)."""
     names = {"manifest": "bundle.yaml", "policies": "policies/all.cedar", "tools": "tools.yaml", "resources": "resources.yaml"}
+    names["task_types"] = "task_types.yaml"
     texts = {**SMALL, **{names[name]: text for name, text in files.items()}}
     return bundle_of([SourceFile(path, text) for path, text in texts.items()])
 

@@ -99,6 +99,10 @@ class task:
             self.session = sessions.resume(runtime, self._session)
         else:
             self.session = sessions.open_session(runtime, self._resume or self._open(embedded, outer)).result()
+        if outer is not None and outer.session is not None and outer.session != self.session.id:
+            # INVARIANT (labels come from what was touched): what was read outside can be used inside.
+            sessions.inherit(runtime, self.session.id, outer.session).result()
+            self.session = sessions.resume(runtime, self.session.id)
         working = Working(embedded, self.session.agent, self.session.task, self.session.id)
         self._token = current.set(working)
         self._entered = embedded

@@ -1,7 +1,5 @@
 """What must hold before any policy is asked: identity, task, clock, scope and budgets. Each check is one rule."""
 
-from fnmatch import fnmatchcase
-
 from remit.model.decision import Reason
 from remit.model.identity import AgentStatus
 from remit.model.labels import Confidentiality
@@ -12,6 +10,7 @@ from remit.pdp.compiled import CompiledBundle, CompiledTool
 from remit.pdp.destinations import destinations, known, leaves
 from remit.pdp.effects import NotAnAmount, exceeded, spend
 from remit.pdp.inputs import Inputs
+from remit.pdp.patterns import matches
 
 CLOCK_TOLERANCE = 1_000_000
 """A clock may be set back by a second (µs), as time services do; more denies."""
@@ -148,7 +147,7 @@ def _declares(tools: tuple[str, ...], name: str, tool: CompiledTool | None) -> b
 def _covers(pattern: str, resource: str) -> bool:
     if pattern.endswith("/"):
         return resource.startswith(pattern) or resource == pattern[:-1]
-    return fnmatchcase(resource, pattern)
+    return matches(resource, pattern)
 
 
 def _undeclared_destination(inputs: Inputs, tool: CompiledTool | None, scope: Scope) -> str | None:

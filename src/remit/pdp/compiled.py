@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from fnmatch import fnmatchcase
 from typing import Any
 
 import msgspec
@@ -14,6 +13,7 @@ from remit.model.task import Budgets, Scope
 from remit.model.tool import Reach, Tool
 from remit.pdp.arguments import ArgumentTypes
 from remit.pdp.memo import Memo
+from remit.pdp.patterns import matches
 from remit.pdp.slices import PolicyIndex
 
 
@@ -89,11 +89,11 @@ class CompiledBundle(msgspec.Struct, frozen=True):
     def needs_task(self, action: str, resource: EntityRef) -> bool:
         """Whether this action is refused without a task."""
         named = f"{action} {resource.id}"
-        return not any(fnmatchcase(action if " " not in free else named, free) for free in self.task_free)
+        return not any(matches(action if " " not in free else named, free) for free in self.task_free)
 
     def class_of(self, resource: EntityRef) -> ResourceClass | None:
         """The first class whose pattern fits, or None."""
         for known in self.classes:
-            if known.type == resource.type and fnmatchcase(resource.id, known.pattern):
+            if known.type == resource.type and matches(resource.id, known.pattern):
                 return known
         return None

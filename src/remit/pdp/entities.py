@@ -1,6 +1,8 @@
 """The Cedar entities that one request can reach, and no others."""
 
+import ipaddress
 import posixpath
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -28,8 +30,26 @@ def check_resource(resource: EntityRef) -> None:
         raise malformed("resource id has control characters or lone surrogates: name the resource by printable text")
     if resource.type == "File" and (name[:1] != "/" or name[:2] == "//" or posixpath.normpath(name) != name):
         raise malformed(f"file `{name}` is not an absolute path in normal form: resolve it first")
+    if resource.type == "Host" and not _is_host(name):
+        raise malformed(
+            f"host `{name}` is not in normal form: a name in lower-case ASCII (IDNA), or an address as it is written canonically"
+        )
     if resource.type == "Host" and (name != name.lower() or name.strip(".") != name):
         raise malformed(f"host `{name}` is not in normal form: lower case, without dots at the ends")
+
+
+_HOST = re.compile(r"(?=.{1,253}\Z)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*")
+_NUMBER = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)\Z")
+
+
+def _is_host(name: str) -> bool:
+    """Whether no resolver reads a host as another one: numbers at the end make an address (WHATWG URL, host parsing)."""
+    if ":" in name or _NUMBER.fullmatch(name.rpartition(".")[2]):
+        try:
+            return str(ipaddress.ip_address(name)) == name
+        except ValueError:
+            return False
+    return _HOST.fullmatch(name) is not None
 
 
 def principal_document(agent: Agent) -> EntityDocument:

@@ -83,7 +83,19 @@ def _redact_result(duties: Duties, obligation: Obligation) -> None:
     names = frozenset(name.strip() for name in obligation.argument.split(",") if name.strip())
     if not names:
         raise ObligationFailed("obligation `redact-result` names no field")
-    duties.on_result(lambda result: _redacted(result, names))
+    longest = max(map(len, names))
+    tail = ""
+
+    def redact(result: Any) -> Any:
+        nonlocal tail
+        if isinstance(result, str):
+            # A stream may cut a name in two: what was handed on before counts as the beginning of this item.
+            joined, tail = tail + result, (tail + result)[-longest:]
+            if any(joined.find(name) < len(joined) - len(result) and name in joined for name in names):
+                raise ObligationFailed("the result is text that mentions a field to be redacted: it is withheld")
+        return _redacted(result, names)
+
+    duties.on_result(redact)
 
 
 def _notify(_duties: Duties, obligation: Obligation) -> None:

@@ -1,12 +1,12 @@
 """Scopes and budgets only become narrower: from a task type to a task, from a task to what it delegates."""
 
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 
 from remit.model.errors import malformed, refused
 from remit.model.labels import Confidentiality
 from remit.model.task import Amount, Budgets, Scope
 from remit.pdp.destinations import known
+from remit.pdp.patterns import matches
 
 MAX_BUDGET = 10**18
 
@@ -49,7 +49,7 @@ def _within(item: str, pattern: str) -> bool:
     plain = not any(mark in item for mark in "*?[")
     if pattern.endswith("/") and not any(mark in pattern for mark in "*?["):
         return item.startswith(pattern) and ".." not in item
-    return plain and not item.endswith("/") and fnmatchcase(item, pattern)
+    return plain and not item.endswith("/") and matches(item, pattern)
 
 
 def _lowest(one: Confidentiality | None, other: Confidentiality | None) -> Confidentiality | None:

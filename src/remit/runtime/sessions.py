@@ -101,7 +101,10 @@ def _inherit(runtime: Runtime, session: SessionId, child: SessionId) -> Steps[No
 def _passed_on(runtime: Runtime, outer: Session, inner: Session) -> Iterator[InsertObservation]:
     """What the inner session saw, sealed for the outer one: its values may come back in the delegated result."""
     theirs, ours = runtime.view.key(inner.task), runtime.view.key(outer.task)
+    known = {seen.decision for seen in runtime.view.store.observations(outer.id)}
     for seen in runtime.view.store.observations(inner.id):
+        if seen.decision in known:
+            continue
         sealed = b""
         if seen.sealed and theirs is not None and ours is not None:
             sealed = ours.seal_raw(theirs.open(seen.sealed, seen.decision), seen.decision)

@@ -1,0 +1,152 @@
+"""Tasks and sessions: opened by somebody else, delegated narrower, ended for good, and there again after a restart."""
+
+import pytest
+
+from remit.inventory.agents import with_status
+from remit.model.decision import Deny, Reason
+from remit.model.errors import ErrorKind, RemitError
+from remit.model.identity import AgentId, AgentStatus, Operator, TaskId
+from remit.model.task import Budgets, Scope, TaskStatus
+from remit.runtime import administration, sessions
+from remit.runtime.tasks import AgentOpener, Opening, close_task, open_task
+from tests.conftest import OpenStore
+from tests.runtime.world import ANA, Clock, World, permit, reason
+
+
+def test_a_task_says_who_what_for_whom_and_until_when(world: World, clock: Clock) -> None:
+    opening = Opening(
+        "bot", "  send the report ", "customer-7", scope=Scope(tools=("send",)), budgets=Budgets(calls=3), seconds=60
+    )
+    task = open_task(world.runtime, opening, ANA).result()
+    assert (task.agent, task.purpose, task.opener, task.on_behalf_of) == ("bot", "send the report", "ana", "customer-7")
+    assert (task.opened, task.expires) == (clock.now, clock.now + 60_000_000)
+    stored = world.store.task(task.id)
+    assert stored is not None and stored.task == task and stored.spent.calls == 0
+
+
+def test_a_task_lasts_over_a_restart_with_all_it_has_spent(open_store: OpenStore) -> None:
+    world = open_store()
+    task = world.open_task(budgets=Budgets(calls=3))
+    session = world.open_session(task)
+    permit(world.ask(session, "look"))
+    permit(world.ask(session, "look"))
+    world.close()
+    world = open_store(again=True)
+    permit(world.ask(session, "look"))
+    assert reason(world.ask(session, "look")) is Reason.BUDGET_EXHAUSTED
+    assert sessions.resume(world.runtime, session.id).calls == {"look": 3}
+
+
+def test_a_task_ends_when_its_time_is_up(world: World, clock: Clock) -> None:
+    session = world.open_session(seconds=60)
+    clock.forward(59.9)
+    permit(world.ask(session, "look"))
+    clock.forward(0.1)
+    assert reason(world.ask(session, "look")) is Reason.TASK_EXPIRED
+
+
+@pytest.mark.parametrize("which", ["leaf", "middle", "root"])
+def test_closing_any_task_of_the_chain_ends_what_was_delegated_from_it(world: World, which: str) -> None:
+    root = world.open_task()
+    middle = world.open_task(parent=root.id)
+    leaf = world.open_task(parent=middle.id)
+    session = world.open_session(leaf)
+    permit(world.ask(session, "look"))
+    closed = {"leaf": leaf, "middle": middle, "root": root}[which]
+    close_task(world.runtime, closed.id, "ana").result()
+    denied = world.ask(session, "look")
+    assert reason(denied) is Reason.TASK_CLOSED and closed.id in denied.message
+    with pytest.raises(RemitError):
+        world.open_session(leaf)
+    with pytest.raises(RemitError):
+        world.open_task(parent=leaf.id)
+
+
+def test_a_task_is_closed_once(world: World) -> None:
+    task = world.open_task()
+    close_task(world.runtime, task.id, "ana").result()
+    with pytest.raises(RemitError) as caught:
+        close_task(world.runtime, task.id, "ana").result()
+    assert caught.value.kind is ErrorKind.CONFLICT
+    stored = world.store.task(task.id)
+    assert stored is not None and stored.task.status is TaskStatus.CLOSED
+    assert world.verified().kinds["task.closed"] == 1
+
+
+def test_a_sub_task_ends_with_its_parent_at_the_latest_and_is_for_the_same_person(world: World) -> None:
+    parent = world.open_task(seconds=100, on_behalf_of="customer-7", budgets=Budgets(calls=5))
+    sub = world.open_task(parent=parent.id, seconds=3600, on_behalf_of="somebody-else", budgets=Budgets(calls=9))
+    assert (sub.expires, sub.on_behalf_of, sub.budgets.calls) == (parent.expires, "customer-7", 5)
+
+
+@pytest.mark.parametrize("opener", ["the agent as a person", "the agent itself", "another agent", "another agent within it"])
+def test_an_agent_opens_no_task_for_itself(world: World, opener: str) -> None:
+    world.register("other")
+    parent = world.open_task()
+    opening = Opening("bot", "anything", parent=parent.id if opener == "another agent within it" else None)
+    openers = {
+        "the agent as a person": Operator("bot", "os"),
+        "the agent itself": AgentOpener(AgentId("bot")),
+        "another agent": AgentOpener(AgentId("other")),
+        "another agent within it": AgentOpener(AgentId("other")),
+    }
+    with pytest.raises(RemitError) as caught:
+        open_task(world.runtime, opening, openers[opener]).result()
+    assert caught.value.kind is ErrorKind.REFUSED
+
+
+def test_an_agent_delegates_within_its_own_task(world: World) -> None:
+    world.register("helper")
+    task = world.open_task(scope=Scope(tools=("look", "read")))
+    session = world.open_session(task)
+    sub = open_task(
+        world.runtime, Opening("helper", "look for it", parent=task.id), AgentOpener(AgentId("bot"), session.id)
+    ).result()
+    inner = world.open_session(sub)
+    assert inner.agent == "helper" and not sub.purpose_trusted
+    permit(world.ask(inner, "look"))
+    assert reason(world.ask(inner, "send")) is Reason.OUTSIDE_SCOPE
+    assert reason(world.ask(session, "look", task=sub.id, session=inner.id)) is Reason.TASK_OF_ANOTHER
+
+
+@pytest.mark.parametrize("status", [AgentStatus.SUSPENDED, AgentStatus.RETIRED])
+def test_an_agent_that_may_not_act_gets_no_task_and_uses_none(world: World, status: AgentStatus) -> None:
+    session = world.open_session()
+    administration.change_agent(world.runtime, "bot", lambda a: with_status(a, "bot", status), ANA).result()
+    with pytest.raises(RemitError):
+        world.open_task()
+    assert reason(world.ask(session, "look")) is Reason.AGENT_INACTIVE
+
+
+def test_what_does_not_exist_is_not_found(world: World) -> None:
+    for act in (
+        lambda: sessions.open_session(world.runtime, TaskId("tsk_x")).result(),
+        lambda: close_task(world.runtime, TaskId("tsk_x"), "ana").result(),
+        lambda: world.open_task(parent="tsk_x"),
+        lambda: world.open_task(agent="nobody"),
+        lambda: sessions.resume(world.runtime, "ses_x"),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(RemitError) as caught:
+            act()
+        assert caught.value.kind is ErrorKind.NOT_FOUND
+    assert reason(world.ask(None, "look", task="tsk_x", session="ses_x")) is Reason.TASK_UNKNOWN
+
+
+def test_without_a_task_only_what_is_marked_task_free_passes(world: World) -> None:
+    permit(world.ask(None, "free"))
+    for tool in ("look", "read", "freed", "unheard-of"):
+        assert reason(world.ask(None, tool)) is Reason.TASK_REQUIRED
+    assert isinstance(world.ask(None, "free", action="file.read"), Deny)
+
+
+def test_a_chain_of_tasks_has_an_end(world: World) -> None:
+    """Thirty-two links can be verified; what is delegated further is not permitted, rather than half verified."""
+    task = world.open_task()
+    for _ in range(31):
+        task = world.open_task(parent=task.id)
+    permit(world.ask(world.open_session(task), "look"))
+    try:
+        session = world.open_session(world.open_task(parent=task.id))
+    except RemitError:
+        return
+    assert isinstance(world.ask(session, "look"), Deny)
