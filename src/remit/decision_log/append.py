@@ -50,8 +50,9 @@ class Ticket(Generic[W]):
         """Await durability; raises as `result` does."""
         assert self._appender is not None
         if not self.done:
-            self._waiter = asyncio.get_running_loop().create_future()
-            self._appender.wake()
+            loop = asyncio.get_running_loop()
+            self._waiter = loop.create_future()
+            self._appender.wake_after(loop)
             if not self.done:
                 yield from self._waiter
         if self._error is not None:
@@ -78,6 +79,7 @@ class Appender(Generic[W]):
         self._leading = threading.Lock()
         self._wanted = threading.Event()
         self._thread: threading.Thread | None = None
+        self._waking: asyncio.AbstractEventLoop | None = None
         self._poison: str | None = None
         self._closed = False
         self.writer = writer
@@ -104,6 +106,19 @@ class Appender(Generic[W]):
         """Do something to the store while nothing is being committed."""
         with self._leading:
             act()
+
+    def wake_after(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let the background thread lead once all that is ready in this loop has run, so that it commits together.
+
+        A leader that was woken by the first would commit that one alone while the rest is being decided.
+        """
+        if self._waking is not loop:
+            self._waking = loop
+            loop.call_soon(self._wake_now)
+
+    def _wake_now(self) -> None:
+        self._waking = None
+        self.wake()
 
     def wake(self) -> None:
         """Let the background thread lead, for callers that must not block."""

@@ -28,7 +28,9 @@ class SealKey:
         self._encrypt = AESGCM(hmac.digest(secret, b"seal", "sha256")).encrypt
         self._decrypt = AESGCM(hmac.digest(secret, b"seal", "sha256")).decrypt
         self._prefix, self._count = random_bytes(NONCE_BYTES - 6), count()
-        self._hmac = hmac.new(hmac.digest(secret, b"digest", "sha256"), digestmod="sha256")
+        padded = hmac.digest(secret, b"digest", "sha256").ljust(hashlib.sha256().block_size, b"\x00")
+        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in padded))
+        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in padded))
 
     @classmethod
     def generate(cls) -> "SealKey":
@@ -55,6 +57,8 @@ class SealKey:
 
     def digest(self, plain: bytes) -> str:
         """HMAC-SHA256, in hex: equal only for equal data under the same key."""
-        keyed = self._hmac.copy()
-        keyed.update(plain)
-        return keyed.hexdigest()
+        # RFC 2104 by hand, from states that are kept: the standard library's own wrapper costs as much again as the hashing.
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(plain)
+        outer.update(inner.digest())
+        return outer.hexdigest()

@@ -15,6 +15,7 @@ from remit.pdp.arguments import ANY, MAX_LONG, MIN_LONG, UNTYPED, ArgumentType, 
 from remit.pdp.compiled import CompiledBundle, CompiledTool
 from remit.pdp.destinations import destinations, exact
 from remit.pdp.inputs import Inputs
+from remit.pdp.memo import Memo
 from remit.pdp.provenance import INTENDED, KNOWN, STEERED, TRUSTED, UNKNOWN, trace
 from remit.pdp.reads import Node, project
 
@@ -34,6 +35,7 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
     tool: CompiledTool | None = None
     steering: tuple[Steering, ...] = ()
     approver: str | None = None
+    projected: Memo[bytes, msgspec.Raw] = msgspec.field(default_factory=lambda: Memo(1))
 
 
 def context_bytes(tree: Node, facts: Facts) -> bytes:
@@ -55,7 +57,13 @@ def context_bytes(tree: Node, facts: Facts) -> bytes:
 WHOLE = Node(True)
 
 
-def _args(node: Node, facts: Facts) -> dict[str, Any]:
+def _args(node: Node, facts: Facts) -> msgspec.Raw:
+    """What policies see of the arguments: a function of the locus and of their canonical form, and remembered as such."""
+    canonical = facts.request.arguments.canonical
+    return facts.projected.find(canonical) or facts.projected.keep(canonical, msgspec.Raw(_encode(_typed_args(node, facts))))
+
+
+def _typed_args(node: Node, facts: Facts) -> dict[str, Any]:
     types = (facts.tool.types if facts.tool else UNTYPED).root.fields
     values = facts.request.arguments.values
     typed: dict[str, Any] = {}
@@ -64,7 +72,8 @@ def _args(node: Node, facts: Facts) -> dict[str, Any]:
         if value is None:
             continue  # a null is an absent attribute
         kind = type(value)
-        if kind is str or kind is bool or (kind is int and not types and MIN_LONG <= value <= MAX_LONG):
+        fits = kind is int and MIN_LONG <= value <= MAX_LONG and types.get(name, ANY).kind != "number"
+        if fits or kind is str or kind is bool:
             typed[name] = value
         else:
             part = value if node.whole or kind is not dict else project(node.children[name], value)
@@ -99,6 +108,8 @@ _SESSION: dict[str, Callable[[Session | None, Label], Any]] = {
 def _task(node: Node, facts: Facts) -> Mapping[str, Any] | None:
     if not facts.chain:
         return None
+    if not node.whole and not node.children:
+        return {}
     task = facts.chain[0].task
     whole = {
         "id": task.id,

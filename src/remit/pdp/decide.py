@@ -14,7 +14,7 @@ from remit.model.decision import (
     Reason,
 )
 from remit.model.errors import RemitError
-from remit.model.identity import EntityRef
+from remit.model.identity import AgentStatus, EntityRef
 from remit.model.labels import PUBLIC_TRUSTED, Label
 from remit.model.request import Tier
 from remit.model.task import TaskState
@@ -27,7 +27,7 @@ from remit.pdp.context import Facts, context_bytes, steering_of
 from remit.pdp.effects import session_after_deny, session_after_permit
 from remit.pdp.entities import check_resource
 from remit.pdp.inputs import PERMIT_MICROSECONDS, Decided, Grant, Inputs
-from remit.pdp.locus import Locus, evaluate, locus_of
+from remit.pdp.locus import Locus, evaluate, known_locus, locus_of
 from remit.pdp.locus import obligations as asked_by
 from remit.pdp.obligations import UnknownObligation, approver_rule
 from remit.pdp.tier import output_label
@@ -61,14 +61,17 @@ def _decide(inputs: Inputs) -> Decided:
     bundle = inputs.bundle
     if bundle is None:
         raise Refusal(Reason.NO_BUNDLE, "no policy is published: run `remit policy publish`")
-    _check_request(inputs)
-    checks.check_agent(inputs)
-    checks.check_action(inputs, bundle)
+    locus = _known(inputs, bundle)
+    if locus is None:  # one that was found before has passed these, which ask nothing that its key does not name
+        _check_request(inputs)
+        checks.check_agent(inputs)
+        checks.check_action(inputs, bundle)
     checks.check_clock(inputs)
     checks.check_task(inputs, bundle)
     checks.check_delegation(inputs)
-    assert inputs.agent is not None
-    locus = locus_of(bundle, inputs.agent, inputs.request)
+    if locus is None:
+        assert inputs.agent is not None
+        locus = locus_of(bundle, inputs.agent, inputs.request)
     checks.check_arguments(inputs, locus.tool)
     checks.check_scope(inputs, bundle, locus.tool)
     spent = checks.check_budgets(inputs)
@@ -84,13 +87,31 @@ def _check_request(inputs: Inputs) -> None:
         raise Refusal(Reason.MALFORMED_REQUEST, error.message) from None
 
 
+def _known(inputs: Inputs, bundle: CompiledBundle) -> Locus | None:
+    agent = inputs.agent
+    if agent is None or agent.status is not AgentStatus.ACTIVE or inputs.request.malformed:
+        return None
+    return known_locus(bundle, agent, inputs.request)
+
+
 def _by_policy(inputs: Inputs, bundle: CompiledBundle, locus: Locus, spent: tuple[TaskState, ...]) -> Decided:
     reached = inputs.session.reached if inputs.session else PUBLIC_TRUSTED
     tier = locus.tier(reached)
     tree = locus.slice.reads.context
-    reads_flow = tree.whole or "flow" in tree.children
-    steering = steering_of(bundle, inputs, locus.tool) if reads_flow else ()
-    facts = Facts(bundle, inputs.request, tier, inputs.now, inputs.chain, inputs.session, reached, locus.tool, steering)
+    steering = steering_of(bundle, inputs, locus.tool) if locus.steered else ()
+    facts = Facts(
+        bundle,
+        inputs.request,
+        tier,
+        inputs.now,
+        inputs.chain,
+        inputs.session,
+        reached,
+        locus.tool,
+        steering,
+        None,
+        locus.arguments,
+    )
     try:
         read = context_bytes(tree, facts)
     except Unrepresentable as problem:

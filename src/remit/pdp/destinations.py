@@ -25,6 +25,12 @@ def destinations(request: EvaluationRequest, tool: CompiledTool | None) -> list[
     return [(name, there) for name, there in found if there]
 
 
+def has_destinations(tool: CompiledTool) -> bool:
+    """Whether any call of a tool can have an authority-bearing argument."""
+    annotations = tool.tool.annotations
+    return not annotations.complete or bool(annotations.destinations) or annotations.effect is not ToolEffect.READ
+
+
 def _names(values: Mapping[str, Any], tool: CompiledTool | None) -> Sequence[str]:
     annotations = tool.tool.annotations if tool else UNANNOTATED
     if not annotations.complete or (not annotations.destinations and annotations.effect is not ToolEffect.READ):

@@ -9,6 +9,7 @@ from remit.model.request import TOOL_CALL, EvaluationRequest, Tier
 from remit.pdp import cedar
 from remit.pdp.cedar import EngineAnswer
 from remit.pdp.compiled import CompiledBundle, CompiledTool, EntityDocument
+from remit.pdp.destinations import has_destinations
 from remit.pdp.entities import (
     action_document,
     ancestors,
@@ -43,6 +44,8 @@ class Locus(msgspec.Struct, frozen=True):
     entities: cedar.Entities
     answers: Memo[bytes, EngineAnswer]
     asked: Memo[tuple[str, ...], tuple[Obligation, ...]]
+    arguments: Memo[bytes, msgspec.Raw]
+    steered: bool
 
     def tier(self, label: Label) -> Tier:
         """The tier of the request for a session with this label."""
@@ -51,9 +54,18 @@ class Locus(msgspec.Struct, frozen=True):
 
 def locus_of(bundle: CompiledBundle, agent: Agent, request: EvaluationRequest) -> Locus:
     """Find the locus of a request, remembered per bundle."""
-    key = (agent.id, agent.version, request.action, request.resource.type, request.resource.id)
-    found: Locus | None = bundle.loci.find(key)
-    return found or bundle.loci.keep(key, _find(bundle, agent, request))
+    return known_locus(bundle, agent, request) or bundle.loci.keep(_key(agent, request), _find(bundle, agent, request))
+
+
+def known_locus(bundle: CompiledBundle, agent: Agent, request: EvaluationRequest) -> Locus | None:
+    """The locus of a request, if one like it was decided before."""
+    found: Locus | None = bundle.loci.find(_key(agent, request))
+    return found
+
+
+def _key(agent: Agent, request: EvaluationRequest) -> tuple[str | int, ...]:
+    resource = request.resource
+    return agent.id, agent.version, request.subject.type, request.subject.id, request.action, resource.type, resource.id
 
 
 def _find(bundle: CompiledBundle, agent: Agent, request: EvaluationRequest) -> Locus:
@@ -77,7 +89,17 @@ def _find(bundle: CompiledBundle, agent: Agent, request: EvaluationRequest) -> L
         entities_handle(bundle, slice_, documents, ()),
         Memo(MEMO_LIMIT),
         Memo(MEMO_LIMIT),
+        Memo(MEMO_LIMIT),
+        _asks_for_flow(bundle, request, slice_),
     )
+
+
+def _asks_for_flow(bundle: CompiledBundle, request: EvaluationRequest, slice_: Slice) -> bool:
+    """Whether policies read where values came from, and a call here has a value that matters."""
+    tree, tool = slice_.reads.context, bundle.tools.get(request.resource.id)
+    if not (tree.whole or "flow" in tree.children):
+        return False
+    return request.action != TOOL_CALL or tool is None or has_destinations(tool)
 
 
 def entities_handle(
