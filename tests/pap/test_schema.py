@@ -19,9 +19,9 @@ from remit.model.values import freeze
 from remit.pap.bundle import compile_bundle
 from remit.pap.running import BEGIN
 from remit.pap.schema import parse, schema_for, schema_text, vocabulary
+from remit.pdp.cedar.reads import Node
 from remit.pdp.context import Facts, context_bytes
 from remit.pdp.entities import principal_document, resource_document
-from remit.pdp.reads import Node
 from tests.pap.bundles import small
 
 ARGUMENTS: dict[str, dict[str, Any]] = {

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from remit.model.errors import ErrorKind, RemitError
 from remit.model.identity import EntityRef
-from remit.pdp.cedar import (
+from remit.pdp.cedar.engine import (
     EngineAnswer,
     Entities,
     RequestUids,
@@ -27,8 +27,8 @@ from remit.pdp.cedar import (
     request_uids,
     syntax_trees,
 )
-from remit.pdp.policies import Policy, PolicyError, link, parse_policies, validate
-from remit.pdp.scopes import ANY, Constraint, PolicyScope, Relation
+from remit.pdp.cedar.policies import Policy, PolicyError, link, parse_policies, validate
+from remit.pdp.cedar.scopes import ANY, Constraint, PolicyScope, Relation
 
 PERMIT = "permit(principal, action, resource);"
 UIDS = request_uids(EntityRef("Agent", "a"), "send", EntityRef("Tool", "t"))

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from remit.model.identity import EntityRef
-from remit.pdp.cedar import pst
-from remit.pdp.policies import parse_policies
-from remit.pdp.reads import Node, ReadSet, project, reads_of, union
+from remit.pdp.cedar.engine import pst
+from remit.pdp.cedar.policies import parse_policies
+from remit.pdp.cedar.reads import Node, ReadSet, project, reads_of, union
 
 
 def reads(condition: str) -> ReadSet:

@@ -23,10 +23,10 @@ from hypothesis import HealthCheck, given, settings
 
 from remit.model.errors import RemitError
 from remit.model.identity import EntityRef
-from remit.pdp.cedar import EngineAnswer, entities_handle, evaluate, request_uids
-from remit.pdp.policies import Policy, link, parse_policies
-from remit.pdp.reads import ReadSet, project
-from remit.pdp.slices import PolicyIndex
+from remit.pdp.cedar.engine import EngineAnswer, entities_handle, evaluate, request_uids
+from remit.pdp.cedar.policies import Policy, link, parse_policies
+from remit.pdp.cedar.reads import ReadSet, project
+from remit.pdp.cedar.slices import PolicyIndex
 
 _POSITION = re.compile(r"policy(\d+)")
 

@@ -8,9 +8,9 @@ from remit.model.errors import corrupt
 from remit.model.identity import EntityRef
 from remit.pap.contents import Bundle, Contents, SourceFile, digest_of
 from remit.pdp.arguments import argument_types
+from remit.pdp.cedar.scopes import ACTION
+from remit.pdp.cedar.slices import PolicyIndex
 from remit.pdp.compiled import CompiledBundle, CompiledTool, EntityDocument
-from remit.pdp.scopes import ACTION
-from remit.pdp.slices import PolicyIndex
 
 ANALYSIS = 1
 """Grows with every change to what is derived from files (scopes, reads, nouns) and to the form of documents.

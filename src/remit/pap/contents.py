@@ -7,8 +7,8 @@ import msgspec
 
 from remit.model.identity import BundleDigest, EntityRef
 from remit.model.tool import Tool
+from remit.pdp.cedar.policies import Policy
 from remit.pdp.compiled import EntityDocument, Mode, ResourceClass, TaskType
-from remit.pdp.policies import Policy
 
 _DOMAIN = b"remit bundle 1\n"
 

@@ -19,7 +19,7 @@ from remit.model.request import (
 from remit.model.tool import Tool
 from remit.pap.contents import Bundle
 from remit.pdp.arguments import ArgumentTypes, argument_types
-from remit.pdp.cedar import Entities, Schema, parse_schema
+from remit.pdp.cedar.engine import Entities, Schema, parse_schema
 from remit.pdp.compiled import EntityDocument
 
 SCHEMA_FILE = "schema.cedarschema"

@@ -12,9 +12,9 @@ from remit.model.request import Tier
 from remit.model.task import Budgets, Scope
 from remit.model.tool import Reach, Tool
 from remit.pdp.arguments import ArgumentTypes
+from remit.pdp.cedar.slices import PolicyIndex
 from remit.pdp.memo import Memo
 from remit.pdp.patterns import matches
-from remit.pdp.slices import PolicyIndex
 
 
 class Mode(StrEnum):

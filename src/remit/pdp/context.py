@@ -12,12 +12,12 @@ from remit.model.labels import Label
 from remit.model.request import EvaluationRequest, Tier
 from remit.model.task import Session, TaskState
 from remit.pdp.arguments import ANY, MAX_LONG, MIN_LONG, UNTYPED, ArgumentType, Unrepresentable, to_cedar
+from remit.pdp.cedar.reads import Node, project
 from remit.pdp.compiled import CompiledBundle, CompiledTool
 from remit.pdp.destinations import destinations, exact
 from remit.pdp.inputs import Inputs
 from remit.pdp.memo import Memo
 from remit.pdp.provenance import INTENDED, KNOWN, STEERED, TRUSTED, UNKNOWN, trace
-from remit.pdp.reads import Node, project
 
 _encode = msgspec.json.Encoder().encode
 

@@ -20,7 +20,7 @@ from remit.model.request import Tier
 from remit.model.task import TaskState
 from remit.pdp import checks
 from remit.pdp.arguments import Unrepresentable
-from remit.pdp.cedar import EngineAnswer
+from remit.pdp.cedar.engine import EngineAnswer
 from remit.pdp.checks import Refusal
 from remit.pdp.compiled import CompiledBundle, Mode
 from remit.pdp.context import Facts, context_bytes, steering_of

@@ -6,8 +6,9 @@ from remit.model.decision import Obligation
 from remit.model.identity import Agent, EntityRef
 from remit.model.labels import PUBLIC_TRUSTED, Confidentiality, Label
 from remit.model.request import TOOL_CALL, EvaluationRequest, Tier
-from remit.pdp import cedar
-from remit.pdp.cedar import EngineAnswer
+from remit.pdp.cedar import engine
+from remit.pdp.cedar.engine import EngineAnswer
+from remit.pdp.cedar.slices import Slice
 from remit.pdp.compiled import CompiledBundle, CompiledTool, EntityDocument
 from remit.pdp.destinations import has_destinations
 from remit.pdp.entities import (
@@ -20,7 +21,6 @@ from remit.pdp.entities import (
 )
 from remit.pdp.memo import Memo
 from remit.pdp.obligations import obligations_of
-from remit.pdp.slices import Slice
 from remit.pdp.tier import output_label, tier_of
 
 MEMO_LIMIT = 8192
@@ -40,8 +40,8 @@ class Locus(msgspec.Struct, frozen=True):
     tool: CompiledTool | None
     tiers: tuple[Tier, Tier]
     worst: Label
-    uids: cedar.RequestUids
-    entities: cedar.Entities
+    uids: engine.RequestUids
+    entities: engine.Entities
     answers: Memo[bytes, EngineAnswer]
     asked: Memo[tuple[str, ...], tuple[Obligation, ...]]
     arguments: Memo[bytes, msgspec.Raw]
@@ -85,7 +85,7 @@ def _find(bundle: CompiledBundle, agent: Agent, request: EvaluationRequest) -> L
         bundle.tools.get(request.resource.id) if request.action == TOOL_CALL else None,
         (tiers[0], tiers[1]),
         output_label(bundle, request.action, request.resource),
-        cedar.request_uids(principal.ref, request.action, resource.ref),
+        engine.request_uids(principal.ref, request.action, resource.ref),
         entities_handle(bundle, slice_, documents, ()),
         Memo(MEMO_LIMIT),
         Memo(MEMO_LIMIT),
@@ -104,11 +104,11 @@ def _asks_for_flow(bundle: CompiledBundle, request: EvaluationRequest, slice_: S
 
 def entities_handle(
     bundle: CompiledBundle, slice_: Slice, documents: tuple[EntityDocument, ...], named: tuple[EntityRef, ...]
-) -> cedar.Entities:
+) -> engine.Entities:
     """The engine's handle on what these policies can reach, each entity cut to the attributes they can read."""
     reads = slice_.reads
     closed = reachable(bundle, documents, (*reads.entities, *named))
-    return cedar.entities_handle(
+    return engine.entities_handle(
         [
             {
                 "uid": {"type": document.ref.type, "id": document.ref.id},
@@ -137,5 +137,5 @@ def evaluate(bundle: CompiledBundle, locus: Locus, context: bytes) -> EngineAnsw
     if b"__entity" in context:
         named = tuple(referenced(msgspec.json.decode(context)))
         entities = entities_handle(bundle, locus.slice, locus.documents, named)
-    answer = cedar.evaluate(locus.slice.handle, locus.uids, context, entities)
+    answer = engine.evaluate(locus.slice.handle, locus.uids, context, entities)
     return locus.answers.keep(context, answer)

@@ -15,8 +15,8 @@ from remit.pap.reading.files import (
     TOOLS_FILE,
 )
 from remit.pap.schema import SCHEMA_FILE, entity_problem
+from remit.pdp.cedar.scopes import ACTION
 from remit.pdp.compiled import CompiledTool, EntityDocument, Mode
-from remit.pdp.scopes import ACTION
 
 COMPUTED: Mapping[str, str] = {
     "Tool": TOOLS_FILE,

@@ -12,10 +12,10 @@ from remit.pap.checks.types import OTHER_TOOL, arguments_read, is_untyped
 from remit.pap.problems import Problem, did_you_mean, error, warning
 from remit.pap.reading.files import TOOLS_FILE
 from remit.pdp.arguments import ArgumentTypes
+from remit.pdp.cedar.policies import Policy
+from remit.pdp.cedar.scopes import Constraint, Relation
 from remit.pdp.entities import ancestors
 from remit.pdp.obligations import OBLIGATION, REQUESTABLE
-from remit.pdp.policies import Policy
-from remit.pdp.scopes import Constraint, Relation
 
 MANY = 20
 """Where more policies can match one tool, a decision costs more and nobody can tell what they say together."""

@@ -12,13 +12,13 @@ from remit.pap.contents import Bundle
 from remit.pap.problems import Problem, did_you_mean, error
 from remit.pap.schema import NO_ARGUMENTS, parse, vocabulary
 from remit.pdp.arguments import ArgumentType, ArgumentTypes, argument_types
-from remit.pdp.cedar import Schema
+from remit.pdp.cedar.engine import Schema
+from remit.pdp.cedar.policies import Policy, validate
+from remit.pdp.cedar.reads import Node
+from remit.pdp.cedar.scopes import ACTION, Constraint, PolicyScope, Relation
+from remit.pdp.cedar.slices import PolicyIndex
 from remit.pdp.compiled import CompiledBundle
 from remit.pdp.entities import ancestors
-from remit.pdp.policies import Policy, validate
-from remit.pdp.reads import Node
-from remit.pdp.scopes import ACTION, Constraint, PolicyScope, Relation
-from remit.pdp.slices import PolicyIndex
 
 ANY_AGENT = EntityRef("Agent", "(any agent)")
 OTHER_TOOL = Tool("(a tool that is not in the catalogue)")

@@ -25,8 +25,8 @@ from remit.pap.reading.files import (
 from remit.pap.reading.shapes import read_as, read_list
 from remit.pap.reading.written import EntityEntry, LinkEntry, Malformed, TaskTypeEntry, checked_tool
 from remit.pap.schema import SCHEMA_FILE, parse, vocabulary
+from remit.pdp.cedar.policies import Policy, PolicyError, check_ids, link, parse_policies
 from remit.pdp.compiled import ResourceClass
-from remit.pdp.policies import Policy, PolicyError, check_ids, link, parse_policies
 
 T = TypeVar("T")
 N = TypeVar("N")

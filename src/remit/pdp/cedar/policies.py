@@ -11,7 +11,7 @@ import msgspec
 
 from remit.model.errors import ErrorKind, RemitError, malformed
 from remit.model.identity import EntityRef
-from remit.pdp.cedar import (
+from remit.pdp.cedar.engine import (
     END_OF_INPUT,
     Schema,
     parse_complaint,
@@ -19,8 +19,8 @@ from remit.pdp.cedar import (
     syntax_trees,
     validation_errors,
 )
-from remit.pdp.reads import ReadSet, entity_ref, reads_of
-from remit.pdp.scopes import ANY, Constraint, PolicyScope, Relation
+from remit.pdp.cedar.reads import ReadSet, entity_ref, reads_of
+from remit.pdp.cedar.scopes import ANY, Constraint, PolicyScope, Relation
 
 # Cedar's own lexical rules: cedar-policy/cedar, cedar-policy-core/src/parser/grammar.lalrpop.
 _STRING_COMMENT_END = re.compile(r'//[^\n\r]*|"(?:\\.|[^"\\])*"|;', re.DOTALL)

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from remit.model.identity import EntityRef
-from remit.pdp.cedar import pst
+from remit.pdp.cedar.engine import pst
 
 
 class Node(msgspec.Struct, frozen=True, gc=False):

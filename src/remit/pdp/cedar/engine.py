@@ -9,7 +9,7 @@ from cedarpy import _internal, pst
 
 from remit.model.errors import malformed
 from remit.model.identity import EntityRef
-from remit.pdp.scopes import ACTION
+from remit.pdp.cedar.scopes import ACTION
 
 __all__ = [
     "END_OF_INPUT",

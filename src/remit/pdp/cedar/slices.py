@@ -6,11 +6,11 @@ from typing import TypeAlias
 import msgspec
 
 from remit.model.identity import EntityRef
-from remit.pdp.cedar import CompiledPolicies, compile_policies
+from remit.pdp.cedar.engine import CompiledPolicies, compile_policies
+from remit.pdp.cedar.policies import Policy, check_ids
+from remit.pdp.cedar.reads import ReadSet, union
+from remit.pdp.cedar.scopes import ScopeTrie
 from remit.pdp.memo import Memo
-from remit.pdp.policies import Policy, check_ids
-from remit.pdp.reads import ReadSet, union
-from remit.pdp.scopes import ScopeTrie
 
 _Request: TypeAlias = tuple[EntityRef, frozenset[EntityRef], str, EntityRef, frozenset[EntityRef]]
 
