@@ -58,7 +58,7 @@ class TaskOpened(Body, frozen=True, gc=False, tag="task.opened"):
     budgets: dict[str, Any]
     purpose_trusted: bool
     commitment: str
-    sealed: str
+    sealed: bytes
 
 
 class TaskClosed(Body, frozen=True, gc=False, tag="task.closed"):
@@ -109,7 +109,7 @@ class DecisionMade(Body, frozen=True, gc=False, tag="decision"):
     label: str
     sources: tuple[str, ...]
     arguments: str
-    sealed: str
+    sealed: bytes
 
 
 class OutcomeSeen(Body, frozen=True, gc=False, tag="outcome"):
@@ -123,7 +123,7 @@ class OutcomeSeen(Body, frozen=True, gc=False, tag="outcome"):
     sources: tuple[str, ...]
     content: str
     size: int
-    sealed: str
+    sealed: bytes
 
 
 class ApprovalRequested(Body, frozen=True, gc=False, tag="approval.requested"):
@@ -146,7 +146,7 @@ class ApprovalResolved(Body, frozen=True, gc=False, tag="approval"):
     state: str
     operator: str
     verified_by: str
-    sealed: str
+    sealed: bytes
 
 
 class KeyDestroyed(Body, frozen=True, gc=False, tag="key.destroyed"):

@@ -3,7 +3,6 @@
 import hashlib
 import hmac
 import os
-from base64 import b64decode, b64encode
 from itertools import count
 
 from cryptography.exceptions import InvalidTag
@@ -37,21 +36,16 @@ class SealKey:
         """A new random key."""
         return cls(os.urandom(SECRET_BYTES))
 
-    def seal(self, plain: bytes, about: str) -> str:
-        """Encrypt, bound to the id of what it is about; base64 of nonce and ciphertext."""
-        return b64encode(self.seal_raw(plain, about)).decode()
-
-    def seal_raw(self, plain: bytes, about: str) -> bytes:
+    def seal(self, plain: bytes, about: str) -> bytes:
         """Encrypt, bound to the id of what it is about; nonce and ciphertext."""
         # Never twice under one key: a prefix of its own for each use of the key in a process, and a count.
         nonce = self._prefix + next(self._count).to_bytes(6)
         return nonce + self._encrypt(nonce, plain, about.encode())
 
-    def open(self, sealed: str | bytes, about: str) -> bytes:
+    def open(self, sealed: bytes, about: str) -> bytes:
         """Decrypt. Raises `RemitError` (corrupt) if it was changed or belongs to something else."""
-        raw = b64decode(sealed) if isinstance(sealed, str) else sealed
         try:
-            return self._decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], about.encode())
+            return self._decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], about.encode())
         except InvalidTag:
             raise corrupt(f"sealed data of `{about}` does not open: it was changed or moved") from None
 

@@ -52,9 +52,9 @@ class Label(msgspec.Struct, frozen=True, gc=False):
 
     def within(self, other: "Label") -> bool:
         """Whether this label is no higher than `other` in either dimension; never, once it has sources that it cannot name."""
-        if MORE in self.sources:
+        if _RANK[self.confidentiality] > _RANK[other.confidentiality]:
             return False
-        return _RANK[self.confidentiality] <= _RANK[other.confidentiality] and set(self.sources) <= set(other.sources)
+        return not self.sources or (MORE not in self.sources and set(self.sources) <= set(other.sources))
 
 
 PUBLIC_TRUSTED = Label()

@@ -73,7 +73,7 @@ def next_version(version: int, act: str) -> int:
     A version names a state, not just its number: two processes that each took a step from the same state must not be mistaken for
     one another.
     """
-    return ((version >> 32) + 1) << 32 | crc32(f"{version}:{act}".encode("utf-8", "replace"))
+    return ((version >> 32) + 1) << 32 | crc32(act.encode("utf-8", "replace"), version & 0xFFFFFFFF)
 
 
 class Spent(msgspec.Struct, frozen=True, gc=False):

@@ -20,6 +20,7 @@ FLOAT_KEY = "__float"
 _FLOAT = re.compile(rb"[:\[,]-?[0-9]+[.eE]")
 """Finds every float of compact JSON (and some text that looks like one)."""
 _SCALARS = frozenset({str, int, bool, type(None)})
+_NAMES = frozenset({str})
 _encode = msgspec.json.Encoder(order="deterministic").encode
 _decode = msgspec.json.Decoder().decode
 
@@ -49,18 +50,23 @@ def freeze(values: dict[str, Any], limit: int = MAX_BYTES) -> Arguments:
     and `__extn` as more than data), NaN and infinities, lone surrogates, more than 64 levels, and more than
     `limit` bytes of canonical form.
     """
-    # Plain arguments, nearly all, are copied by writing and reading them; whatever that would change takes the careful way.
+    # Plain arguments, nearly all, need no walk: flat ones are copied, others by writing and reading them; whatever that would change
+    # takes the careful way.
     try:
-        canonical = _encode(values)
-        copy = _decode(canonical)
+        copy = dict(values)
+        flat = _SCALARS.issuperset(map(type, copy.values())) and _NAMES.issuperset(map(type, copy))
+        canonical = _encode(copy)
+        if not flat:
+            copy = _decode(canonical)
     except (TypeError, ValueError, OverflowError, RecursionError):
         return _freeze_carefully(values, limit)
-    if copy != values or b'"__' in canonical:
-        return _freeze_carefully(values, limit)
-    scalars = _SCALARS.issuperset(map(type, copy.values()))
-    if not scalars and (_FLOAT.search(canonical) or canonical.count(b"{") + canonical.count(b"[") > MAX_DEPTH):
+    if b'"__' in canonical or (not flat and (copy != values or _is_intricate(canonical))):
         return _freeze_carefully(values, limit)
     return _limited(copy, canonical, limit)
+
+
+def _is_intricate(canonical: bytes) -> bool:
+    return _FLOAT.search(canonical) is not None or canonical.count(b"{") + canonical.count(b"[") > MAX_DEPTH
 
 
 def _freeze_carefully(values: dict[str, Any], limit: int) -> Arguments:

@@ -108,19 +108,23 @@ _SESSION: dict[str, Callable[[Session | None, Label], Any]] = {
 def _task(node: Node, facts: Facts) -> Mapping[str, Any] | None:
     if not facts.chain:
         return None
-    if not node.whole and not node.children:
-        return {}
-    task = facts.chain[0].task
-    whole = {
-        "id": task.id,
-        "type": task.type,
-        "purpose": task.purpose,
-        "purposeTrusted": task.purpose_trusted,
-        "onBehalfOf": {"__entity": {"type": "User", "id": task.on_behalf_of}},
-        "opener": {"__entity": {"type": "User", "id": task.opener}},
-        "depth": len(facts.chain) - 1,
-    }
-    return project(node, whole)
+    wanted = _TASK.keys() if node.whole else node.children.keys()
+    return {name: _TASK[name](facts.chain) for name in wanted if name in _TASK}
+
+
+def _user(name: str) -> Mapping[str, Any]:
+    return {"__entity": {"type": "User", "id": name}}
+
+
+_TASK: dict[str, Callable[[tuple[TaskState, ...]], Any]] = {
+    "id": lambda chain: chain[0].task.id,
+    "type": lambda chain: chain[0].task.type,
+    "purpose": lambda chain: chain[0].task.purpose,
+    "purposeTrusted": lambda chain: chain[0].task.purpose_trusted,
+    "onBehalfOf": lambda chain: _user(chain[0].task.on_behalf_of),
+    "opener": lambda chain: _user(chain[0].task.opener),
+    "depth": lambda chain: len(chain) - 1,
+}
 
 
 _FLOW = {"intended": INTENDED, "known": KNOWN, "trusted": TRUSTED, "steered": STEERED, "unknown": UNKNOWN}

@@ -86,7 +86,7 @@ def open_request(inputs: Inputs, deny: Deny, key: SealKey, digest: str) -> Appro
         rule=deny.requestable or ApproverRule.FOUR_EYES,
         opened=inputs.now,
         expires=inputs.now + REQUEST_LIFE,
-        shown=key.seal_raw(_encode(shown), approval_id),
+        shown=key.seal(_encode(shown), approval_id),
     )
 
 
@@ -169,7 +169,7 @@ def _resolve(runtime: Runtime, wanted: ApprovalId, operator: Operator, grant: bo
         key = runtime.view.key(approval.task)
     if key is None:
         raise refused(f"access request `{wanted}` cannot be shown any more: its task was erased")
-    sealed = key.seal(why.encode(), wanted) if why else ""
+    sealed = key.seal(why.encode(), wanted) if why else b""
     body = ApprovalResolved(wanted, approval.decision, approval.task, state.value, operator.id, operator.verified_by, sealed)
     record = Record(encode_body(body), "approval", approval.decision, approval.task)
     yield from administer(runtime, lambda: ([record], [PutApproval(answered)]))

@@ -78,7 +78,7 @@ def _observe(view: View, session: Session, outcome: Outcome, permit: OpenPermit,
     untrusted = permit.worst.untrusted
     if outcome.content:
         text = outcome.content[:MAX_OUTPUT]
-        sealed = key.seal_raw(text.encode("utf-8", "replace"), permit.decision)
+        sealed = key.seal(text.encode("utf-8", "replace"), permit.decision)
         view.observe(session, permit.tool, untrusted, text)
         return [InsertObservation(session.id, permit.decision, permit.tool, untrusted, sealed)]
     if unseen and untrusted:

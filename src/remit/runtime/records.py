@@ -89,6 +89,6 @@ def outcome_record(outcome: Outcome, permit: OpenPermit, session: Session | None
         sources=label.sources,
         content=key.digest(content) if content else "",
         size=len(content),
-        sealed=key.seal(outcome.error.encode("utf-8", "replace"), outcome.decision) if outcome.error else "",
+        sealed=key.seal(outcome.error.encode("utf-8", "replace"), outcome.decision) if outcome.error else b"",
     )
     return Record(encode_body(body), "outcome", outcome.decision, permit.task)

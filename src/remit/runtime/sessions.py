@@ -107,7 +107,7 @@ def _passed_on(runtime: Runtime, outer: Session, inner: Session) -> Iterator[Ins
             continue
         sealed = b""
         if seen.sealed and theirs is not None and ours is not None:
-            sealed = ours.seal_raw(theirs.open(seen.sealed, seen.decision), seen.decision)
+            sealed = ours.seal(theirs.open(seen.sealed, seen.decision), seen.decision)
         yield InsertObservation(outer.id, seen.decision, seen.source, seen.untrusted, sealed)
 
 
