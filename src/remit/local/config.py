@@ -2,7 +2,6 @@
 
 import getpass
 import os
-import tomllib
 from pathlib import Path
 
 import msgspec
@@ -37,6 +36,8 @@ def read_settings(home: Path) -> Settings:
     values: dict[str, object] = {}
     file = home / FILE
     if file.exists():
+        import tomllib
+
         try:
             values.update(tomllib.loads(file.read_text("utf-8")))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -1,6 +1,5 @@
 """Driving the enforcement sequence: blocking or awaiting, for one result or a stream of items."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
@@ -57,12 +56,14 @@ def _carried(error: BaseException) -> BaseException:
 
 async def run_async(enforcement: Enforcement, act: Callable[[], Awaitable[Any]]) -> Any:
     """Drive a sequence, awaiting; a deadline cancels the act."""
+    from asyncio import wait_for
+
     try:
         step = next(enforcement)
         while True:
             try:
                 if isinstance(step, Act):
-                    answer = await asyncio.wait_for(act(), step.duties.deadline)
+                    answer = await wait_for(act(), step.duties.deadline)
                 else:
                     answer = await step
             except BaseException as error:  # belongs to the sequence, which reports it

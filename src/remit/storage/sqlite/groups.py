@@ -143,9 +143,7 @@ class _Transaction:
 
     def _fits(self, writes: Sequence[Write], revision: int) -> bool:
         # INVARIANT (one commit): compare and set, so that what was decided on stale state is decided again.
-        if revision != self.revision:
-            return False
-        return all(self._fits_one(write) for write in writes)
+        return revision == self.revision and all(map(self._fits_one, writes))
 
     def _fits_one(self, write: Write) -> bool:
         match write:
@@ -153,6 +151,8 @@ class _Transaction:
                 return self._groups.version(_SESSION, session.id) == base
             case PutSpent(task, _, base):
                 return self._groups.version(_SPENT, task) == base
+            case InsertPermit() | InsertObservation() | InsertSession() | InsertTask():
+                return True
             case DeletePermit(decision):
                 return decision not in self._reported and self._is_open(decision)
             case PutAgent(agent):
@@ -168,8 +168,6 @@ class _Transaction:
                 return bool(self._one("SELECT 1 FROM tasks WHERE id = ? AND status = 'open'", task))
             case DestroyKey(task):
                 return bool(self._one("SELECT 1 FROM data_keys WHERE task = ? AND secret IS NOT NULL", task))
-            case InsertTask() | InsertSession() | InsertPermit() | InsertObservation():
-                return True
 
     def _is_open(self, decision: str) -> bool:
         return decision in self._permits or bool(self._one("SELECT 1 FROM permits WHERE decision = ?", decision))
