@@ -2,7 +2,7 @@
 
 import typer
 
-from remit.cli import agent, approval, decision, demo, eval, init, log, policy, task
+from remit.cli import agent, approval, decision, demo, eval, init, kill, log, policy, task
 
 
 def register(app: typer.Typer) -> None:
@@ -10,6 +10,8 @@ def register(app: typer.Typer) -> None:
     app.command("init")(init.init)
     app.command("demo")(demo.demo)
     app.command("eval")(eval.evaluate)
+    app.command("kill")(kill.kill)
+    app.command("release")(kill.release)
     app.add_typer(policy.app, name="policy", help="Policy bundles: check, test, publish, roll back, explain.")
     app.add_typer(agent.app, name="agent", help="Agents: who acts, for which purpose, owned by whom.")
     app.add_typer(task.app, name="task", help="Tasks: what an agent was entrusted to do, for whom, until when.")

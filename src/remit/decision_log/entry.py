@@ -156,6 +156,24 @@ class KeyDestroyed(Body, frozen=True, gc=False, tag="key.destroyed"):
     operator: str
 
 
+class KillSet(Body, frozen=True, gc=False, tag="kill.set"):
+    """An administrator stopped an agent, a task, a task type, a tool, or everything (`name` is empty)."""
+
+    target: str
+    name: str
+    operator: str
+    why: str
+
+
+class KillReleased(Body, frozen=True, gc=False, tag="kill.released"):
+    """A kill was lifted."""
+
+    target: str
+    name: str
+    operator: str
+    why: str
+
+
 EntryBody: TypeAlias = (
     WriterOpened
     | BundlePublished
@@ -168,6 +186,8 @@ EntryBody: TypeAlias = (
     | ApprovalRequested
     | ApprovalResolved
     | KeyDestroyed
+    | KillSet
+    | KillReleased
 )
 
 

@@ -24,6 +24,7 @@ class Reason(StrEnum):
     UNKNOWN_ACTION = "unknown-action"
     UNKNOWN_TIER = "unknown-tier"
     UNKNOWN_OBLIGATION = "unknown-obligation"
+    KILLED = "killed"
     AGENT_UNKNOWN = "agent-unknown"
     AGENT_INACTIVE = "agent-inactive"
     TASK_REQUIRED = "task-required"

@@ -34,6 +34,14 @@ def check_agent(inputs: Inputs) -> None:
         raise Refusal(Reason.AGENT_INACTIVE, f"agent `{name}` is {inputs.agent.status.value}: its owner can resume it")
 
 
+def check_kills(inputs: Inputs) -> None:
+    """Nothing that an administrator stopped."""
+    request = inputs.request
+    for kill in inputs.kills:
+        if kill.stops(request.subject.id, request.resource, [state.task for state in inputs.chain]):
+            raise Refusal(Reason.KILLED, f"{kill} was stopped by `{kill.operator}`: nothing passes until it is released")
+
+
 def check_action(inputs: Inputs, bundle: CompiledBundle) -> None:
     """The action is one that the bundle knows, asked for on the type of resource it is for."""
     expected = RESOURCE_TYPES.get(inputs.request.action)

@@ -61,6 +61,8 @@ def _decide(inputs: Inputs) -> Decided:
     bundle = inputs.bundle
     if bundle is None:
         raise Refusal(Reason.NO_BUNDLE, "no policy is published: run `remit policy publish`")
+    if inputs.kills:
+        checks.check_kills(inputs)
     locus = _known(inputs, bundle)
     if locus is None:  # one that was found before has passed these, which ask nothing that its key does not name
         _check_request(inputs)

@@ -4,6 +4,7 @@ import msgspec
 
 from remit.model.decision import ApproverRule, Decision, Effects, Obligation, Steering
 from remit.model.identity import Agent, ApprovalId, DecisionId
+from remit.model.kill import Kill
 from remit.model.labels import Label
 from remit.model.request import EvaluationRequest
 from remit.model.task import Session, TaskState
@@ -47,6 +48,7 @@ class Inputs(msgspec.Struct, frozen=True, gc=False):
     grant: Grant | None = None
     observed: Observed = NOTHING_OBSERVED
     latest: int = 0
+    kills: tuple[Kill, ...] = ()
 
 
 class Decided(msgspec.Struct, frozen=True, gc=False):

@@ -84,7 +84,7 @@ def load(runtime: Runtime, request: EvaluationRequest, decision: DecisionId, now
     session = view.session(request.session)
     observed = NOTHING_OBSERVED if session is None else view.observed(session.id, session.task)
     agent = view.agent(AgentId(request.subject.id))
-    inputs = Inputs(view.bundle, request, agent, now, decision, chain, complete, session, None, observed, view.latest)
+    inputs = Inputs(view.bundle, request, agent, now, decision, chain, complete, session, None, observed, view.latest, view.kills)
     if now > view.latest:
         view.latest = now
     return Loaded(inputs, revision, view.sealing_key(request.task if chain else None))
@@ -155,7 +155,8 @@ def _open_permit(runtime: Runtime, inputs: Inputs, considered: Considered) -> Op
 def _given(runtime: Runtime, loaded: Loaded, decision: Decision) -> Decision:
     if isinstance(decision, Permit):
         request = loaded.inputs.request
-        live = Live(decision.until, loaded.revision, AgentId(request.subject.id), request.task, decision.basis.bundle)
+        agent = AgentId(request.subject.id)
+        live = Live(decision.until, loaded.revision, agent, request.resource, request.task, decision.basis.bundle)
         runtime.view.live[decision.id] = live
     return decision
 
@@ -193,12 +194,13 @@ def may_act(runtime: Runtime, decision: DecisionId) -> bool:
 def _still_stands(runtime: Runtime, live: Live, now: int) -> bool:
     """Something administrative has changed since the permit: whether it concerns the agent, the tasks or the bundle."""
     store = runtime.view.store
-    agent, active, task = store.agent(live.agent), store.active_bundle(), live.task
+    agent, active, task, chain = store.agent(live.agent), store.active_bundle(), live.task, []
     if agent is None or agent.status is not AgentStatus.ACTIVE or active is None or active[0] != live.bundle:
         return False
     while task is not None:
         state = store.task(task)
         if state is None or state.task.status is not TaskStatus.OPEN or now >= state.task.expires:
             return False
+        chain.append(state.task)
         task = state.task.parent
-    return True
+    return not any(kill.stops(live.agent, live.resource, chain) for kill in store.kills())

@@ -7,6 +7,7 @@ import msgspec
 from remit.model.authorizer import ApprovalState
 from remit.model.decision import ApproverRule
 from remit.model.identity import Agent, AgentId, ApprovalId, DecisionId, SessionId, TaskId
+from remit.model.kill import Kill, KillKind
 from remit.model.labels import Label
 from remit.model.task import Session, Spent, Task, TaskState
 
@@ -130,6 +131,19 @@ class DestroyKey(msgspec.Struct, frozen=True):
     task: TaskId
 
 
+class PutKill(msgspec.Struct, frozen=True):
+    """A kill is in force; one of the same kind and name is replaced."""
+
+    kill: Kill
+
+
+class DeleteKill(msgspec.Struct, frozen=True):
+    """A kill is lifted; it must be in force."""
+
+    kind: KillKind
+    name: str
+
+
 Write: TypeAlias = (
     InsertTask
     | CloseTask
@@ -143,6 +157,8 @@ Write: TypeAlias = (
     | InsertObservation
     | ActivateBundle
     | DestroyKey
+    | PutKill
+    | DeleteKill
 )
 
 
@@ -197,6 +213,10 @@ class RuntimeStore(Protocol):
 
     def agents(self) -> list[Agent]:
         """All agents, by name."""
+        ...
+
+    def kills(self) -> list[Kill]:
+        """The kills in force."""
         ...
 
     def active_bundle(self) -> tuple[str, bytes] | None:

@@ -9,7 +9,7 @@ from remit.decision_log.store import Record
 from remit.inventory.agents import checked_name
 from remit.model.clock import SECOND
 from remit.model.errors import malformed, not_found, refused
-from remit.model.identity import Agent, AgentId, AgentStatus, Operator, SessionId, TaskId, new_id
+from remit.model.identity import Agent, AgentId, AgentStatus, EntityRef, Operator, SessionId, TaskId, new_id
 from remit.model.labels import PUBLIC_TRUSTED, Confidentiality, Label
 from remit.model.task import Budgets, Scope, Task, TaskState, TaskStatus
 from remit.pdp.compiled import TaskType
@@ -86,7 +86,7 @@ def _prepare(runtime: Runtime, opening: Opening, opener: Opener, task_id: TaskId
     scope = narrow_scope(opening.scope, [kind.scope if kind else Scope(), *(p.task.scope for p in parents)])
     budgets = narrow_budgets(opening.budgets, [kind.budgets if kind else Budgets(), *(p.task.budgets for p in parents)])
     on_behalf_of = parents[0].task.on_behalf_of if parents else opening.on_behalf_of or _name(opener)
-    return Task(
+    task = Task(
         id=task_id,
         agent=agent.id,
         purpose=purpose,
@@ -101,6 +101,10 @@ def _prepare(runtime: Runtime, opening: Opening, opener: Opener, task_id: TaskId
         purpose_trusted=isinstance(opener, Operator),
         purpose_label=label,
     )
+    for kill in runtime.view.kills:
+        if kill.stops(task.agent, EntityRef("Agent", task.agent), [task, *(p.task for p in parents)]):
+            raise refused(f"{kill} was stopped by `{kill.operator}`: no task is opened until it is released")
+    return task
 
 
 def _agent(runtime: Runtime, name: str) -> Agent:

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from remit.decision_log.sealing import SealKey
 from remit.model.errors import corrupt
-from remit.model.identity import Agent, AgentId, ApprovalId, DecisionId, SessionId, TaskId
+from remit.model.identity import Agent, AgentId, ApprovalId, DecisionId, EntityRef, SessionId, TaskId
+from remit.model.kill import Kill
 from remit.model.task import Session, Spent, Task, TaskState
 from remit.pdp.compiled import CompiledBundle, Mode
 from remit.pdp.provenance import Observed, seen
@@ -32,6 +33,7 @@ class Live(NamedTuple):
     until: int
     revision: int
     agent: AgentId
+    resource: EntityRef
     task: TaskId | None
     bundle: str
 
@@ -59,6 +61,7 @@ class View:
         self._compile = compile_bundle
         self._bundle: CompiledBundle | None = None
         self._bundle_read = False
+        self._kills: tuple[Kill, ...] | None = None
         self._agents: dict[AgentId, Agent] = {}
         self._tasks: dict[TaskId, Task] = {}
         self._spent: dict[TaskId, Spent] = {}
@@ -70,6 +73,7 @@ class View:
         """Drop what administrative changes may have touched; the revision that everything read from now on has at least."""
         revision = self.store.revision
         if revision != self.revision:
+            self._kills = None
             self._agents.clear()
             self._tasks.clear()
             self._keys.clear()
@@ -100,6 +104,13 @@ class View:
             self._bundle = self._load_bundle()
             self._bundle_read = True
         return self._bundle
+
+    @property
+    def kills(self) -> tuple[Kill, ...]:
+        """The kills in force."""
+        if self._kills is None:
+            self._kills = tuple(self.store.kills())
+        return self._kills
 
     def agent(self, agent: AgentId) -> Agent | None:
         """An agent, if registered."""

@@ -20,6 +20,8 @@ KNOWN_KINDS = frozenset(
         "approval.requested",
         "approval",
         "key.destroyed",
+        "kill.set",
+        "kill.released",
     ]
 )
 VERSION = 1

@@ -40,6 +40,7 @@ MIGRATIONS = (
         n INTEGER PRIMARY KEY, digest TEXT NOT NULL, previous TEXT NOT NULL, time INTEGER NOT NULL, operator TEXT NOT NULL
     );
     """,
+    "CREATE TABLE kills (kind TEXT NOT NULL, name TEXT NOT NULL, state BLOB NOT NULL, PRIMARY KEY (kind, name)) WITHOUT ROWID;",
 )
 """Each step brings the schema one version on; `PRAGMA user_version` counts the steps done."""
 

@@ -13,6 +13,7 @@ from remit.model.task import Spent, Task
 from remit.runtime.store import (
     ActivateBundle,
     CloseTask,
+    DeleteKill,
     DeletePermit,
     DestroyKey,
     InsertObservation,
@@ -21,6 +22,7 @@ from remit.runtime.store import (
     InsertTask,
     PutAgent,
     PutApproval,
+    PutKill,
     PutSession,
     PutSpent,
     Write,
@@ -151,8 +153,10 @@ class _Transaction:
                 return self._groups.version(_SESSION, session.id) == base
             case PutSpent(task, _, base):
                 return self._groups.version(_SPENT, task) == base
-            case InsertPermit() | InsertObservation() | InsertSession() | InsertTask():
+            case InsertPermit() | InsertObservation() | InsertSession() | InsertTask() | PutKill():
                 return True
+            case DeleteKill(kind, name):
+                return bool(self._one("SELECT 1 FROM kills WHERE kind = ? AND name = ?", kind.value, name))
             case DeletePermit(decision):
                 return decision not in self._reported and self._is_open(decision)
             case PutAgent(agent):
@@ -219,6 +223,10 @@ class _Transaction:
                 self._run("INSERT OR IGNORE INTO bundles VALUES (?, ?)", (digest, document))
                 columns = "INSERT INTO activations (digest, previous, time, operator) VALUES (?, ?, ?, ?)"
                 self._run(columns, (digest, previous, time, operator))
+            case PutKill(kill):
+                self._run("INSERT OR REPLACE INTO kills VALUES (?, ?, ?)", (kill.kind.value, kill.name, encode(kill)))
+            case DeleteKill(kind, name):
+                self._run("DELETE FROM kills WHERE kind = ? AND name = ?", (kind.value, name))
             case DestroyKey(task_id):
                 self._forget_purpose(task_id)
                 self._run("UPDATE data_keys SET secret = zeroblob(length(secret)) WHERE task = ?", (task_id,))

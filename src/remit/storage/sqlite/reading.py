@@ -12,6 +12,7 @@ from remit.decision_log.entry import Entry
 from remit.model.authorizer import ApprovalState
 from remit.model.errors import corrupt, malformed
 from remit.model.identity import Agent, AgentId, ApprovalId, DecisionId, SessionId, TaskId
+from remit.model.kill import Kill
 from remit.model.task import Session, Spent, Task, TaskState, TaskStatus
 from remit.runtime.store import Approval, Observation, OpenPermit
 from remit.storage.sqlite.database import Database, explain
@@ -97,6 +98,10 @@ class StateReader:
     def agents(self) -> list[Agent]:
         """All agents, by name."""
         return [_read(Agent, row[0]) for row in self._rows("SELECT state FROM agents ORDER BY id")]
+
+    def kills(self) -> list[Kill]:
+        """The kills in force."""
+        return [_read(Kill, row[0]) for row in self._rows("SELECT state FROM kills ORDER BY kind, name")]
 
     def active_bundle(self) -> tuple[str, bytes] | None:
         """Digest and document of the active bundle."""
