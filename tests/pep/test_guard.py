@@ -281,7 +281,7 @@ def test_without_a_task_the_agent_is_told_to_open_one(embedded: Embedded, monkey
 
     with pytest.raises(remit.Denied) as caught:
         look("x")
-    assert caught.value.reason is Reason.AGENT_UNKNOWN
+    assert caught.value.reason is Reason.TASK_REQUIRED
 
 
 def test_without_a_store_the_developer_is_told_to_make_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

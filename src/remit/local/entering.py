@@ -53,8 +53,8 @@ def _working() -> Working:
             session = _sessions.get((os.getpid(), named))
             if session is None:
                 session = _sessions[os.getpid(), named] = sessions.open_session(embedded.runtime, TaskId(named)).result()
-        return Working(embedded, session.agent, session.task, session.id)
-    return Working(embedded, AgentId(embedded.settings.agent))
+        return Working(embedded, session.agent, session.task, session.id, embedded.real_home)
+    return Working(embedded, AgentId(embedded.settings.agent), protected=embedded.real_home)
 
 
 _sessions: dict[tuple[int, str], Session] = {}
@@ -103,7 +103,7 @@ class task:
             # INVARIANT (labels come from what was touched): what was read outside can be used inside.
             sessions.inherit(runtime, self.session.id, outer.session).result()
             self.session = sessions.resume(runtime, self.session.id)
-        working = Working(embedded, self.session.agent, self.session.task, self.session.id)
+        working = Working(embedded, self.session.agent, self.session.task, self.session.id, embedded.real_home)
         self._token = current.set(working)
         self._entered = embedded
         return self

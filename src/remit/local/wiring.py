@@ -33,7 +33,7 @@ from remit.storage.sqlite.store import SqliteStore
 
 STORE_FILE = "remit.db"
 _POLL = 0.2
-_FORKED = "this process was forked after the store was opened: open it anew in the child"
+_FORKED = "this process was forked after its task was entered: enter one in the child, `with remit.task(resume=…)` for the same"
 
 
 def wall_clock() -> int:
@@ -54,6 +54,7 @@ class Embedded:
 
     def __init__(self, home: Path, settings: Settings, clock: Clock = wall_clock) -> None:
         self.home = home
+        self.real_home = os.path.realpath(home)
         self.settings = settings
         self._pid = os.getpid()
         self.store = SqliteStore(home / STORE_FILE, settings.lock_seconds)

@@ -12,6 +12,9 @@ from remit.pdp.effects import NotAnAmount, exceeded, spend
 from remit.pdp.inputs import Inputs
 from remit.pdp.patterns import matches
 
+NEEDS_TASK = (
+    "this needs a task: open one with `remit.task(…)` or `remit task open` (a new thread has none: start it in a copied context)"
+)
 CLOCK_TOLERANCE = 1_000_000
 """A clock may be set back by a second (µs), as time services do; more denies."""
 
@@ -28,6 +31,8 @@ class Refusal(Exception):
 def check_agent(inputs: Inputs) -> None:
     """The subject is a registered agent that may act."""
     name = inputs.request.subject.id
+    if not name:
+        raise Refusal(Reason.TASK_REQUIRED, NEEDS_TASK)
     if inputs.agent is None or inputs.request.subject.type != "Agent" or inputs.agent.id != name:
         raise Refusal(Reason.AGENT_UNKNOWN, f"agent `{name}` is not registered: run `remit agent register {name} --owner …`")
     if inputs.agent.status is not AgentStatus.ACTIVE:
@@ -84,7 +89,7 @@ def check_task(inputs: Inputs, bundle: CompiledBundle) -> None:
         if inputs.now >= state.task.expires:
             raise Refusal(Reason.TASK_EXPIRED, f"task `{state.task.id}` has expired: ask for a new one")
     if not inputs.chain and bundle.needs_task(request.action, request.resource):
-        raise Refusal(Reason.TASK_REQUIRED, "this needs a task: open one with `remit.task(…)` or `remit task open`")
+        raise Refusal(Reason.TASK_REQUIRED, NEEDS_TASK)
 
 
 def owns_session(inputs: Inputs) -> bool:

@@ -1,6 +1,7 @@
 """Fulfilling obligations: a door does what a permit asks of it, or stops."""
 
 import logging
+import re
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -10,6 +11,9 @@ import msgspec
 from remit.model.decision import Obligation
 
 REDACTED = "[redacted]"
+_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
+_ESCAPED = 6
+"""So many characters an escaped one takes."""
 _notices = logging.getLogger("remit.notify")
 
 
@@ -83,15 +87,16 @@ def _redact_result(duties: Duties, obligation: Obligation) -> None:
     names = frozenset(name.strip() for name in obligation.argument.split(",") if name.strip())
     if not names:
         raise ObligationFailed("obligation `redact-result` names no field")
-    longest = max(map(len, names))
+    longest = max(map(len, names)) * _ESCAPED
     tail = ""
 
     def redact(result: Any) -> Any:
         nonlocal tail
         if isinstance(result, str):
-            # A stream may cut a name in two: what was handed on before counts as the beginning of this item.
-            joined, tail = tail + result, (tail + result)[-longest:]
-            if any(joined.find(name) < len(joined) - len(result) and name in joined for name in names):
+            # A stream may cut a name in two: one that is in neither part is in both together.
+            before, joined = tail, tail + result
+            tail = joined[-longest:]
+            if _mentions(joined, names) > _mentions(before, names) + _mentions(result, names):
                 raise ObligationFailed("the result is text that mentions a field to be redacted: it is withheld")
         return _redacted(result, names)
 
@@ -140,9 +145,14 @@ def _redacted_text(text: str, names: frozenset[str]) -> str:
         decoded = None
     if isinstance(decoded, dict | list):
         return msgspec.json.encode(_redacted(decoded, names)).decode()
-    if any(name in text for name in names):
+    if _mentions(text, names):
         raise ObligationFailed("the result is text that mentions a field to be redacted: it is withheld")
     return text
+
+
+def _mentions(text: str, names: frozenset[str]) -> int:
+    plain = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)  # as JSON may write any character
+    return sum(plain.count(name) for name in names)
 
 
 def _as_bytes(result: Any) -> bytes:

@@ -15,7 +15,7 @@ from remit.pdp.checks import CLOCK_TOLERANCE
 from remit.pdp.decide import decide
 from remit.pdp.inputs import PERMIT_MICROSECONDS, Decided, Inputs
 from remit.pdp.provenance import NOTHING_OBSERVED
-from remit.runtime import approvals
+from remit.runtime import approvals, outcome
 from remit.runtime.pending import Driven, Steps
 from remit.runtime.records import decision_record
 from remit.runtime.runtime import ATTEMPTS, Runtime
@@ -68,6 +68,9 @@ def _evaluate(runtime: Runtime, request: EvaluationRequest) -> Steps[Decision]:
         except RemitError as error:
             _forget(runtime, request, decision_id)
             return _fault(decision_id, error)
+        except BaseException:  # whoever asked is gone (cancelled, interrupted), while a permit may be on its way to the disk
+            outcome.abandon(runtime, decision_id)
+            raise
         else:
             return _given(runtime, loaded, considered.decided.decision)
         finally:

@@ -46,6 +46,14 @@ def _report(runtime: Runtime, outcome: Outcome) -> Steps[None]:
     raise unavailable("the outcome could not be recorded, the session kept changing in other processes: report it again")
 
 
+def abandon(runtime: Runtime, decision: DecisionId) -> None:
+    """Say of a permit that may be on its way to the disk that nobody will use it, without waiting: whoever asked for it is gone."""
+    with runtime.view.lock:
+        permit = runtime.view.permits.pop(decision, None)
+        if permit is not None:
+            _submit(runtime, Outcome(decision, permit.session, OutcomeStatus.NOT_PERFORMED), permit)
+
+
 def _stored(runtime: Runtime, decision: DecisionId) -> OpenPermit | None:
     try:
         return runtime.view.store.permit(decision)

@@ -26,7 +26,7 @@ class Driven(Generic[T]):
             while True:
                 try:
                     ticket.result()
-                except Exception as error:  # whatever waiting raised belongs to the step that waits
+                except BaseException as error:  # whatever waiting raised belongs to the step that waits
                     ticket = steps.throw(error)
                 else:
                     ticket = steps.send(None)
@@ -42,7 +42,7 @@ class Driven(Generic[T]):
             while True:
                 try:
                     yield from ticket.__await__()
-                except Exception as error:  # whatever waiting raised belongs to the step that waits
+                except BaseException as error:  # whatever waiting raised belongs to the step that waits
                     ticket = steps.throw(error)
                 else:
                     ticket = steps.send(None)

@@ -44,6 +44,10 @@ class BoundCall:
                 raise malformed(f"argument `{name}` is given twice: keep one")
             self.data[name] = value
 
+    def given(self, name: str) -> Any:
+        """The value as it was given."""
+        return self._bound.arguments[name]
+
     def replace(self, name: str, value: Any) -> None:
         """Call with another value than was given (a resolved path, say)."""
         self._bound.arguments[name] = value

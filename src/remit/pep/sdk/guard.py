@@ -3,9 +3,11 @@
 import functools
 import inspect
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import aclosing
 from pathlib import PurePath
 from typing import Any, ParamSpec, TypeVar, overload
+from uuid import UUID
 
 import msgspec
 
@@ -13,10 +15,11 @@ from remit.model.errors import RemitError, malformed
 from remit.model.identity import EntityRef
 from remit.model.request import TOOL_CALL, EvaluationRequest
 from remit.model.values import NO_ARGUMENTS, freeze
-from remit.pep.drive import Streamed, run, run_async, run_stream, run_stream_async
+from remit.pep.drive import Streamed, refuse_sent, run, run_async, run_stream, run_stream_async
 from remit.pep.gate import Enforcement, Options, enforce
 from remit.pep.sdk.arguments import BoundCall, bind
 from remit.pep.sdk.context import Working
+from remit.pep.sdk.protected import check_protected
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -116,7 +119,7 @@ class _Guarded:
     def _plain(self) -> Callable[..., Any]:
         def guarded(*args: Any, **kwargs: Any) -> Any:
             enforcement, call = self._begin(args, kwargs)
-            return run(enforcement, lambda: call.call(self._function))
+            return run(enforcement, lambda: _done(call.call(self._function), self._tool))
 
         return guarded
 
@@ -128,19 +131,20 @@ class _Guarded:
         return guarded
 
     def _generator(self) -> Callable[..., Any]:
-        def guarded(*args: Any, **kwargs: Any) -> Iterator[Any]:
-            items = Streamed(to_text)
+        def guarded(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+            items = Streamed(self._options.to_text)
             enforcement, call = self._begin(args, kwargs, items)
-            yield from run_stream(enforcement, lambda: call.call(self._function), items)
+            return (yield from run_stream(enforcement, lambda: call.call(self._function), items))
 
         return guarded
 
     def _async_generator(self) -> Callable[..., Any]:
-        async def guarded(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-            items = Streamed(to_text)
+        async def guarded(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+            items = Streamed(self._options.to_text)
             enforcement, call = self._begin(args, kwargs, items)
-            async for item in run_stream_async(enforcement, lambda: call.call(self._function), items):
-                yield item
+            async with aclosing(run_stream_async(enforcement, lambda: call.call(self._function), items)) as stream:
+                async for item in stream:
+                    refuse_sent((yield item))
 
         return guarded
 
@@ -160,6 +164,7 @@ class _Guarded:
         try:
             call = bind(self._signature, self._unguarded, args, kwargs)
             resource = self._resource_of(call)
+            check_protected(working.protected, call.data)
             # INVARIANT (what was decided is what runs): the call's values are copies nobody else holds.
             arguments = freeze(call.data)
         except RemitError as error:
@@ -171,15 +176,28 @@ class _Guarded:
         if self._resource is None:
             return EntityRef("Tool", self._tool)
         kind = _RESOURCE_TYPES.get(self._action.partition(".")[0], "Resource")
-        value = str(call.data[self._resource])
-        if not value or "\x00" in value:
-            raise malformed(f"`{self._resource}` names no resource: give its path or name")
+        given, value = call.given(self._resource), call.data[self._resource]
+        if not isinstance(given, str | PurePath | UUID) or not value or "\x00" in value:
+            raise malformed(f"`{self._resource}` names no resource: give its path or name as text")
         if kind == "File":
-            # Links are followed before the decision, and the resolved path is what the function gets.
+            # Links are followed before the decision, and the resolved path is what the function gets, in the type it was given.
             value = os.path.realpath(value)
             call.data[self._resource] = value
-            call.replace(self._resource, value)
+            call.replace(self._resource, type(given)(value))
         return EntityRef(kind, value)
+
+
+def _done(result: Any, tool: str) -> Any:
+    """The result of a plain function; one that has yet to run would run outside of its permit. Raises `TypeError` for that."""
+    if inspect.isawaitable(result) or inspect.isgenerator(result) or inspect.isasyncgen(result):
+        close = getattr(result, "close", None) or getattr(result, "cancel", None)
+        if close is not None:
+            close()
+        raise TypeError(
+            f"`{tool}` returned a `{type(result).__name__}`, which runs after its permit has ended: "
+            "guard the function that does the work itself"
+        )
+    return result
 
 
 def to_text(result: Any) -> str | None:
