@@ -16,7 +16,7 @@ SMALL: Mapping[str, str] = {
     "tools.yaml": """
 - name: send
   groups: [mail]
-  annotations: {effect: send, reach: external, destinations: [to]}
+  annotations: {effect: send, reach: external, destinations: [to], content: [size, price, either]}
   schema:
     type: object
     additionalProperties: false

@@ -58,7 +58,7 @@ def test_a_folder_that_is_no_bundle(tmp_path: Path) -> None:
         ({**SMALL, "bundle.yaml": "name: x\nmode: on"}, [("bundle.yaml", 2, "ambiguous")]),
         ({**SMALL, "bundle.yaml": "name: x\nmode: watch"}, [("bundle.yaml", 2, "shape")]),
         ({**SMALL, "tools.yaml": SMALL["tools.yaml"][:60]}, [("tools.yaml", 3, "yaml")]),
-        ({**SMALL, "tools.yaml": SMALL["tools.yaml"][:150]}, [("tools.yaml", 1, "malformed")]),
+        ({**SMALL, "tools.yaml": SMALL["tools.yaml"][:182]}, [("tools.yaml", 1, "malformed")]),
         ({**SMALL, "tools.yaml": "- name: a\n  schema: {required: to}"}, [("tools.yaml", 1, "malformed")]),
         ({**SMALL, "tools.yaml": "- name: a\n  schema: {properties: {x: [1]}}"}, [("tools.yaml", 1, "malformed")]),
         ({**SMALL, "policies/all.cedar": SMALL["policies/all.cedar"][:40]}, [("policies/all.cedar", 1, "cedar")]),

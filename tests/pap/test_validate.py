@@ -168,6 +168,13 @@ TOOLS = "- name: a\n  annotations: {effect: read, reach: internal}\n"
             },
             [("tools.yaml", 8, "unknown-argument"), ("tools.yaml", 9, "unknown-argument")],
         ),
+        (
+            {
+                "tools": "- name: a\n  schema: {properties: {to: {}, cc: {}, body: {}, n: {}}}\n"
+                "  annotations: {effect: send, reach: internal, destinations: [to, n.m], content: [body]}\n"
+            },
+            [("tools.yaml", 3, "argument-role")],
+        ),
         ({"manifest": "name: x\ntask_free: [tool.call look, tool.cal x, 'file.*']"}, [("bundle.yaml", 2, "unknown-action")]),
         ({"manifest": "name: x\nrequest_attributed: [Usr]"}, [("bundle.yaml", 2, "unknown-entity-type")]),
         ({"manifest": "name: x\ndirectory:\n- a@b\n- '@'"}, [("bundle.yaml", 4, "directory")]),

@@ -91,8 +91,8 @@ def authority(case: Case) -> list[tuple[str, Any]]:
     tool, values = tool_of(case), case.request.arguments.values
     notes = tool.annotations if tool else None
     names = list(notes.destinations) if notes else []
-    if notes is None or notes.effect is None or notes.reach is None or (not names and notes.effect != "read"):
-        names = [name for name in values if not (notes and name in notes.content)]
+    if notes is None or notes.effect is None or notes.reach is None or notes.effect != "read":
+        names += [name for name in values if name not in names and not (notes and name in notes.content)]
     return [(name, values[name]) for name in names if values.get(name) is not None]
 
 

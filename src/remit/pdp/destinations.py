@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from remit.model.request import TOOL_CALL, EvaluationRequest
-from remit.model.tool import UNANNOTATED, ToolEffect
+from remit.model.tool import UNANNOTATED, Annotations, ToolEffect
 from remit.pdp.compiled import CompiledTool
 
 _FIELD = re.compile("[a-z][A-Za-z_]{0,31}")
@@ -28,14 +28,37 @@ def destinations(request: EvaluationRequest, tool: CompiledTool | None) -> list[
 def has_destinations(tool: CompiledTool) -> bool:
     """Whether any call of a tool can have an authority-bearing argument."""
     annotations = tool.tool.annotations
-    return not annotations.complete or bool(annotations.destinations) or annotations.effect is not ToolEffect.READ
+    return bool(annotations.destinations) or may_choose(annotations)
+
+
+def may_choose(annotations: Annotations) -> bool:
+    """Whether arguments that nobody declared may choose a receiver, an object or a command: of all tools but those known to read."""
+    return not annotations.complete or annotations.effect is not ToolEffect.READ
 
 
 def _names(values: Mapping[str, Any], tool: CompiledTool | None) -> Sequence[str]:
     annotations = tool.tool.annotations if tool else UNANNOTATED
-    if not annotations.complete or (not annotations.destinations and annotations.effect is not ToolEffect.READ):
-        return [name for name in values if name not in annotations.content]
-    return annotations.destinations
+    if not may_choose(annotations):
+        return annotations.destinations
+    return [*annotations.destinations, *dict.fromkeys(undeclared(values, annotations))]
+
+
+def undeclared(values: Any, annotations: Annotations, path: str = "") -> Iterator[str]:
+    """The dotted names of arguments, whole where they can be, that are declared neither destinations nor content."""
+    # INVARIANT (fail closed): what nobody declared to be content may choose where an action goes.
+    if isinstance(values, list):
+        for item in values:
+            yield from undeclared(item, annotations, path)
+    elif isinstance(values, dict):
+        declared = (*annotations.destinations, *annotations.content)
+        for name, value in values.items():
+            here = f"{path}.{name}" if path else name
+            if here in declared:
+                continue
+            if any(known.startswith(here + ".") for known in declared):
+                yield from undeclared(value, annotations, here)
+            else:
+                yield here
 
 
 def _reach(values: Mapping[str, Any], name: str) -> Iterator[Any]:

@@ -17,6 +17,7 @@ from remit.pap.reading.files import (
 from remit.pap.schema import SCHEMA_FILE, entity_problem
 from remit.pdp.cedar.scopes import ACTION
 from remit.pdp.compiled import CompiledTool, EntityDocument, Mode
+from remit.pdp.destinations import may_choose, undeclared
 
 COMPUTED: Mapping[str, str] = {
     "Tool": TOOLS_FILE,
@@ -97,6 +98,11 @@ def _tool_schema(checking: Checking, position: int, tool: Tool) -> Iterator[Prob
                 place = checking.place(TOOLS_FILE, position, "annotations", kind, number)
                 message = f"`{argument}` is no argument in the schema of tool `{tool.name}`"
                 yield error(place, "unknown-argument", message, did_you_mean(argument, fields))
+    if tool.annotations.complete and may_choose(tool.annotations):
+        for argument in undeclared({name: {} for name in fields}, tool.annotations):
+            place = checking.place(TOOLS_FILE, position, "annotations")
+            message = f"argument `{argument}` of tool `{tool.name}` is declared neither destination nor content: it counts as a destination"
+            yield warning(place, "argument-role", message, "add it to `destinations` or to `content`")
 
 
 def _task_types(checking: Checking) -> Iterator[Problem]:
