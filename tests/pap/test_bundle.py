@@ -86,7 +86,8 @@ def test_a_process_that_only_decides_reads_no_yaml(tmp_path: Path) -> None:
 
 def test_what_is_compiled() -> None:
     compiled = compile_bundle(read_bundle(SCENARIOS))
-    assert {"tool.call", "file.read", "ledger.read", "ledger.post"} <= compiled.actions
+    assert {"tool.call", "file.read", "ledger.read", "ledger.post"} <= compiled.actions.keys()
+    assert compiled.actions["ledger.post"] == {"Ledger"} and compiled.actions["file.read"] == {"File"}
     assert "any" not in compiled.actions and "file" not in compiled.actions
     assert compiled.entities[EntityRef("Action", "file.read")].parents == (
         EntityRef("Action", "file"),

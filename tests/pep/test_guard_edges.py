@@ -15,8 +15,10 @@ from typing import Any
 import pytest
 
 import remit
+from remit.local.policy import publish_folder
 from remit.local.wiring import Embedded
 from remit.model.decision import Reason
+from remit.model.identity import Operator
 from remit.pep.obligations import ObligationFailed
 
 from .conftest import entries
@@ -285,3 +287,24 @@ def test_a_stream_left_open_at_the_end_of_the_process_ends_quietly(embedded: Emb
     ended = subprocess.run([sys.executable, "-c", LEFT_OPEN], capture_output=True, text=True, timeout=60, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "1\n", "")
     assert entries(embedded)[-1] == ("outcome", "unknown")
+
+
+def test_an_action_of_the_bundles_own_is_asked_for_on_its_own_type_of_resource(embedded: Embedded, tmp_path: Path) -> None:
+    folder = tmp_path / "bundle"
+    schema = 'entity Ledger; action "ledger.post" in ["any"] appliesTo { principal: [Agent], resource: [Ledger], context: {} };'
+    (folder / "schema.cedarschema").write_text(schema)
+    (folder / "policies" / "all.cedar").write_text('@id("all") permit (principal, action, resource);')
+    publish_folder(embedded, folder, Operator("ana", "os"))
+
+    @remit.guard(action="ledger.post", resource="ledger", resource_type="Ledger")
+    def post(ledger: str) -> str:
+        return ledger
+
+    @remit.guard(action="ledger.post", resource="ledger", resource_type="Tool")
+    def evade(ledger: str) -> str:
+        return ledger
+
+    with remit.task("post it", agent="bot"):
+        assert post("2026") == "2026"
+        with pytest.raises(remit.Denied, match="asked for on a Ledger, not a Tool"):
+            evade("2026")

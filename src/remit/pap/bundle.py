@@ -12,7 +12,7 @@ from remit.pdp.cedar.scopes import ACTION
 from remit.pdp.cedar.slices import PolicyIndex
 from remit.pdp.compiled import CompiledBundle, CompiledTool, EntityDocument
 
-ANALYSIS = 1
+ANALYSIS = 2
 """Grows with every change to what is derived from files (scopes, reads, nouns) and to the form of documents.
 
 Documents of another one are read anew from their files.
@@ -81,7 +81,7 @@ def compile_bundle(bundle: Bundle) -> CompiledBundle:
         name=bundle.name,
         mode=manifest.mode,
         index=PolicyIndex(contents.policies, above),
-        actions=frozenset(contents.actions),
+        actions={name: frozenset(types) for name, types in contents.resources.items()},
         tools={tool.name: CompiledTool(tool, argument_types(tool.schema)) for tool in contents.tools},
         task_types={kind.name: kind for kind in contents.task_types},
         classes=contents.classes,

@@ -49,12 +49,14 @@ class Link(msgspec.Struct, frozen=True):
 class Contents(msgspec.Struct, frozen=True):
     """What the files of a bundle say. `policies` holds statements, templates and what was linked from them.
 
-    `actions` are those that can be asked for, each with every action group it is in; `groups` the groups alone.
+    `actions` are those that can be asked for, each with every action group it is in, `resources` the types each is asked for on;
+    `groups` the groups alone.
     """
 
     manifest: Manifest
     policies: tuple[Policy, ...]
     actions: Mapping[str, tuple[str, ...]]
+    resources: Mapping[str, tuple[str, ...]]
     groups: Mapping[str, tuple[str, ...]] = {}
     schema: str = ""
     tools: tuple[Tool, ...] = ()

@@ -74,7 +74,9 @@ _ACTIONS = (
 _QUIET = re.compile(r'//[^\n]*|"(?:[^"\\]|\\.)*"')
 _INNERMOST = re.compile(r"\{[^{}]*\}")
 _DECLARED = re.compile(r"\bentity\s+(\w+(?:\s*,\s*\w+)*)")
-_ACTION = re.compile(r'^action "([^"\\]*)"(?: in \[(.*)\])?( appliesTo \{|;)$', re.MULTILINE)
+_ACTION = re.compile(
+    r'^action "([^"\\]*)"(?: in \[(.*)\])?(?:;$| appliesTo \{\n  principal: \[.*\],\n  resource: \[(.*)\],$)', re.MULTILINE
+)
 _GROUP = re.compile(r'Action::"([^"\\]*)"')
 _NAMESPACE = re.compile(r"^namespace ([\w:]+) \{$|^( *)entity (\w+)|^\}$", re.MULTILINE)
 
@@ -126,10 +128,12 @@ def schema_for(bundle: Bundle, tool: Tool | None) -> Schema:
 class Vocabulary(msgspec.Struct, frozen=True):
     """The names a schema defines.
 
-    `actions` can be asked for, `groups` only hold other actions; each with every action above it. `types` are entity types.
+    `actions` can be asked for, `groups` only hold other actions; each with every action above it. `resources` are the types that each
+    action can be asked for on, `types` all entity types.
     """
 
     actions: Mapping[str, tuple[str, ...]]
+    resources: Mapping[str, tuple[str, ...]]
     groups: Mapping[str, tuple[str, ...]]
     types: frozenset[str]
 
@@ -141,15 +145,16 @@ def vocabulary(schema: Schema) -> Vocabulary:
     """
     text = str(schema)
     parents: dict[str, list[str]] = {}
-    asked: set[str] = set()
-    for name, groups, end in _ACTION.findall(text):
+    asked: dict[str, tuple[str, ...]] = {}
+    for name, groups, resources in _ACTION.findall(text):
         parents[name] = _GROUP.findall(groups)
-        if end != ";":
-            asked.add(name)
+        if resources:
+            asked[name] = tuple(resources.split(", "))
     above = {name: _above(name, parents) for name in parents}
     return Vocabulary(
         {name: above[name] for name in sorted(asked)},
-        {name: above[name] for name in sorted(above.keys() - asked)},
+        asked,
+        {name: above[name] for name in sorted(above.keys() - asked.keys())},
         _types(text),
     )
 

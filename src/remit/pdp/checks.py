@@ -3,7 +3,7 @@
 from remit.model.decision import Reason
 from remit.model.identity import AgentStatus
 from remit.model.labels import Confidentiality
-from remit.model.request import AGENT_DELEGATE, NET_REQUEST, RESOURCE_TYPES, TOOL_CALL
+from remit.model.request import AGENT_DELEGATE, NET_REQUEST, TOOL_CALL
 from remit.model.task import Scope, TaskState, TaskStatus
 from remit.model.tool import UNANNOTATED, Reach, ToolEffect
 from remit.pdp.compiled import CompiledBundle, CompiledTool
@@ -49,13 +49,14 @@ def check_kills(inputs: Inputs) -> None:
 
 def check_action(inputs: Inputs, bundle: CompiledBundle) -> None:
     """The action is one that the bundle knows, asked for on the type of resource it is for."""
-    expected = RESOURCE_TYPES.get(inputs.request.action)
-    if expected is not None and inputs.request.resource.type != expected:
+    types = bundle.actions.get(inputs.request.action)
+    if types is None:
+        raise Refusal(Reason.UNKNOWN_ACTION, f"action `{inputs.request.action}` is not defined: add it to the bundle's schema")
+    if inputs.request.resource.type not in types:
         # Another type would slip past policies that name the right one.
+        expected = " or a ".join(sorted(types))
         message = f"`{inputs.request.action}` is asked for on a {expected}, not a {inputs.request.resource.type}"
         raise Refusal(Reason.MALFORMED_REQUEST, message)
-    if inputs.request.action not in bundle.actions:
-        raise Refusal(Reason.UNKNOWN_ACTION, f"action `{inputs.request.action}` is not defined: add it to the bundle's schema")
 
 
 def check_clock(inputs: Inputs) -> None:

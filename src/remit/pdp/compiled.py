@@ -67,16 +67,17 @@ class CompiledTool(msgspec.Struct, frozen=True):
 class CompiledBundle(msgspec.Struct, frozen=True):
     """Everything a decision needs of a published bundle; immutable, shared by all threads.
 
-    `task_free` are `action` or `action resource-id` patterns that pass without a task. `directory` are the principals a deployment
-    knows: exact destinations, or `@domain`. `obligations` are the types its policies may ask for. `request_attributed` are the
-    entity types whose properties may come with the request. `loci` remembers what `pdp.locus` found; it changes no answer.
+    `actions` are those that can be asked for, each with the types of resource that it is asked for on. `task_free` are `action` or
+    `action resource-id` patterns that pass without a task. `directory` are the principals a deployment knows: exact destinations, or
+    `@domain`. `obligations` are the types its policies may ask for. `request_attributed` are the entity types whose properties may come
+    with the request. `loci` remembers what `pdp.locus` found; it changes no answer.
     """
 
     digest: BundleDigest
     name: str
     mode: Mode
     index: PolicyIndex
-    actions: frozenset[str]
+    actions: Mapping[str, frozenset[str]]
     tools: Mapping[str, CompiledTool] = {}
     task_types: Mapping[str, TaskType] = {}
     classes: tuple[ResourceClass, ...] = ()

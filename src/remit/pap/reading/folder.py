@@ -87,6 +87,7 @@ class _Reading:
             manifest=manifest,
             policies=(*policies, *linked),
             actions=names.actions,
+            resources=names.resources,
             groups=names.groups,
             schema=schema,
             tools=_nouns(tools),

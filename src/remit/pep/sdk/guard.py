@@ -13,7 +13,7 @@ import msgspec
 
 from remit.model.errors import RemitError, malformed
 from remit.model.identity import EntityRef
-from remit.model.request import TOOL_CALL, EvaluationRequest
+from remit.model.request import RESOURCE_TYPES, TOOL_CALL, EvaluationRequest
 from remit.model.values import NO_ARGUMENTS, freeze
 from remit.pep.drive import Streamed, refuse_sent, run, run_async, run_stream, run_stream_async
 from remit.pep.gate import Enforcement, Options, enforce
@@ -23,8 +23,6 @@ from remit.pep.sdk.protected import check_protected
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-_RESOURCE_TYPES = {"file": "File", "net": "Host", "model": "Model", "agent": "Agent"}
 
 
 class Guard:
@@ -43,6 +41,7 @@ class Guard:
         tool: str | None = None,
         action: str = TOOL_CALL,
         resource: str | None = None,
+        resource_type: str = "",
         unguarded: tuple[str, ...] = (),
         wait: float = 0.0,
     ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
@@ -54,13 +53,15 @@ class Guard:
         tool: str | None = None,
         action: str = TOOL_CALL,
         resource: str | None = None,
+        resource_type: str = "",
         unguarded: tuple[str, ...] = (),
         wait: float = 0.0,
     ) -> Any:
         """Guard a function, coroutine function, generator, asynchronous generator or method.
 
         `tool` is its name in the catalogue (the function's own, if left out). `action` other than `tool.call` names what is done to
-        the resource that argument `resource` holds (a path for `file.*`, a host for `net.request`). `unguarded` names arguments
+        the resource that argument `resource` holds (a path for `file.*`, a host for `net.request`); for an action of the bundle's own,
+        `resource_type` is the entity type its schema names. `unguarded` names arguments
         that are no data (connections, callbacks) and not decided on. `wait` is how many seconds a call waits for an approval.
         Calls raise `remit.Denied` where the action may not happen.
         """
@@ -69,7 +70,7 @@ class Guard:
             if isinstance(bare, staticmethod | classmethod):
                 return type(bare)(wrap(bare.__func__))
             named = tool or bare.__name__
-            return _Guarded(bare, self._working, named, action, resource, frozenset(unguarded), wait).wrap()
+            return _Guarded(bare, self._working, named, action, (resource, resource_type), frozenset(unguarded), wait).wrap()
 
         return wrap if function is None else wrap(function)
 
@@ -83,7 +84,7 @@ class _Guarded:
         working: Callable[[], Working],
         tool: str,
         action: str,
-        resource: str | None,
+        resource: tuple[str | None, str],
         unguarded: frozenset[str],
         wait: float,
     ) -> None:
@@ -91,7 +92,7 @@ class _Guarded:
         self._working = working
         self._tool = tool
         self._action = action
-        self._resource = resource
+        self._resource, self._type = resource
         self._signature = inspect.signature(function)
         first = next(iter(self._signature.parameters), "")
         self._unguarded = unguarded | ({first} if first in ("self", "cls") else set())
@@ -100,7 +101,8 @@ class _Guarded:
         unknown = set(self._unguarded) - set(self._signature.parameters)
         if unknown:
             raise TypeError(f"`{tool}` has no argument `{sorted(unknown)[0]}` to leave unguarded")
-        if (action != TOOL_CALL) != (resource is not None) or (resource and resource not in self._signature.parameters):
+        named = self._resource
+        if (action != TOOL_CALL) != (named is not None) or (named and named not in self._signature.parameters):
             raise TypeError(f"action `{action}` needs `resource=` to name the argument of `{tool}` that holds the resource")
 
     def wrap(self) -> Callable[..., Any]:
@@ -175,7 +177,7 @@ class _Guarded:
     def _resource_of(self, call: BoundCall) -> EntityRef:
         if self._resource is None:
             return EntityRef("Tool", self._tool)
-        kind = _RESOURCE_TYPES.get(self._action.partition(".")[0], "Resource")
+        kind = self._type or RESOURCE_TYPES.get(self._action, "Resource")
         given, value = call.given(self._resource), call.data[self._resource]
         if not isinstance(given, str | PurePath | UUID) or not value or "\x00" in value:
             raise malformed(f"`{self._resource}` names no resource: give its path or name as text")
