@@ -341,3 +341,21 @@ def test_a_request_is_on_record_with_the_denial_that_opened_it(world: World) -> 
 
 async def _await(pending: Any) -> Any:
     return await pending
+
+
+APPROVED_BY = """
+@id("all") permit (principal, action, resource);
+@id("only-carl") @requestable("one") forbid (principal, action == Action::"tool.call", resource == Tool::"pay")
+unless { context.approval.granted && context.approval.approver == "carl" };
+"""
+
+
+def test_a_policy_may_say_who_approves(open_store: OpenStore) -> None:
+    world = open_store(bundle=small_bundle(policies=APPROVED_BY))
+    session = world.open_session()
+    for person, effect in ((BEN, Deny), (CARL, Permit)):
+        asked = world.ask(session, "pay", {"to": "x"})
+        assert isinstance(asked, Deny) and asked.reason is Reason.APPROVAL_REQUIRED and asked.approval is not None
+        approvals.resolve(world.runtime, asked.approval, person, True).result()
+        answer = world.ask(session, "pay", {"to": "x"})
+        assert isinstance(answer, effect), answer

@@ -221,12 +221,13 @@ def ask_policies(case: Case, spent: tuple[Any, ...]) -> Answer:
         raise No("no-permit")
     rules = {notes[name].get("requestable") for name in reasons}
     lifted, lifted_by, errs = engine(case, case.rules, context(case, case.grant.approver if case.grant else ""))
-    try:
-        duties = obligations(lifted_by, notes)
-    except No:
-        lifted = False
-    if not rules <= {"one", "four-eyes"} or not lifted or errs:
+    up_to_who = case.grant is None and any("approver" in rule.condition or rule.reads is None for rule in matching)
+    if not rules <= {"one", "four-eyes"} or errs or not (lifted or up_to_who):
         raise No("forbidden")
+    try:
+        duties = obligations(lifted_by, notes) if lifted else ()
+    except No:
+        raise No("forbidden") from None
     rule = "four-eyes" if "four-eyes" in rules or tier(case) == 3 else "one"
     grant, reached = case.grant, case.session.reached if case.session else PUBLIC_TRUSTED
     if (

@@ -150,3 +150,21 @@ def test_a_chain_of_tasks_has_an_end(world: World) -> None:
     except RemitError:
         return
     assert isinstance(world.ask(session, "look"), Deny)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_what_a_suspended_agent_delegated_stops_with_it(world: World, which: int) -> None:
+    for name in ("middle", "leaf"):
+        world.register(name)
+    root = world.open_task()
+    middle = world.open_task(agent="middle", parent=root.id)
+    session = world.open_session(world.open_task(agent="leaf", parent=middle.id))
+    before = permit(world.ask(session, "look"))
+    name = ("bot", "middle")[which]
+    change = administration.change_agent
+    change(world.runtime, name, lambda known: with_status(known, name, AgentStatus.SUSPENDED), ANA).result()
+    assert not world.embedded.may_act(before.id)
+    denied = world.ask(session, "look")
+    assert reason(denied) is Reason.AGENT_INACTIVE and f"`{name}`" in denied.message
+    change(world.runtime, name, lambda known: with_status(known, name, AgentStatus.ACTIVE), ANA).result()
+    permit(world.ask(session, "look"))

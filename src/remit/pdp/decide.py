@@ -190,12 +190,19 @@ def _lift(inputs: Inputs, locus: Locus, facts: Facts, answer: EngineAnswer) -> _
     read = context_bytes(locus.slice.reads.context, replace(facts, approver=approver))
     lifted = evaluate(facts.bundle, locus, read)
     if not lifted.allowed or lifted.errors:
+        if inputs.grant is None and not lifted.errors and locus.slice.reads.context.covers("approval", "approver"):
+            # Whether it lifts depends on who approves: it may be asked for, and is decided with the one who did.
+            return _Lift(_rule(facts, rule), lifted, read, ())
         return None
     try:
         obligations = asked_by(locus, lifted.reasons)
     except UnknownObligation:
         return None
-    return _Lift(ApproverRule.FOUR_EYES if facts.tier is Tier.CRITICAL else rule, lifted, read, obligations)
+    return _Lift(_rule(facts, rule), lifted, read, obligations)
+
+
+def _rule(facts: Facts, rule: ApproverRule) -> ApproverRule:
+    return ApproverRule.FOUR_EYES if facts.tier is Tier.CRITICAL else rule
 
 
 def _covered(grant: Grant, facts: Facts, lift: _Lift) -> bool:

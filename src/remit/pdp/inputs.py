@@ -34,7 +34,7 @@ class Inputs(msgspec.Struct, frozen=True, gc=False):
 
     `chain` is the task and those it was delegated from, leaf first, empty without a task; `complete` is false if a link could not be
     loaded. `decision` is the id the decision will carry; `now` is µs since the epoch, `latest` the time of the latest decision that
-    is known of.
+    is known of. `delegators` are the agents of the tasks above the first, None for one that is not registered.
     """
 
     bundle: CompiledBundle | None
@@ -49,6 +49,7 @@ class Inputs(msgspec.Struct, frozen=True, gc=False):
     observed: Observed = NOTHING_OBSERVED
     latest: int = 0
     kills: tuple[Kill, ...] = ()
+    delegators: tuple[Agent | None, ...] = ()
 
 
 class Decided(msgspec.Struct, frozen=True, gc=False):

@@ -7,7 +7,7 @@ from remit.decision_log.append import Conflict, Ticket
 from remit.decision_log.sealing import SealKey
 from remit.model.decision import NO_EFFECTS, Decision, Deny, Permit, Reason
 from remit.model.errors import ErrorKind, RemitError
-from remit.model.identity import AgentId, AgentStatus, DecisionId, new_id
+from remit.model.identity import Agent, AgentId, AgentStatus, DecisionId, new_id
 from remit.model.labels import PUBLIC_TRUSTED
 from remit.model.request import EvaluationRequest, readable
 from remit.model.task import TaskStatus
@@ -87,7 +87,10 @@ def load(runtime: Runtime, request: EvaluationRequest, decision: DecisionId, now
     session = view.session(request.session)
     observed = NOTHING_OBSERVED if session is None else view.observed(session.id, session.task)
     agent = view.agent(AgentId(request.subject.id))
-    inputs = Inputs(view.bundle, request, agent, now, decision, chain, complete, session, None, observed, view.latest, view.kills)
+    delegators = tuple([view.agent(state.task.agent) for state in chain[1:]]) if len(chain) > 1 else ()
+    inputs = Inputs(
+        view.bundle, request, agent, now, decision, chain, complete, session, None, observed, view.latest, view.kills, delegators
+    )
     if now > view.latest:
         view.latest = now
     return Loaded(inputs, revision, view.sealing_key(request.task if chain else None))
@@ -195,15 +198,22 @@ def may_act(runtime: Runtime, decision: DecisionId) -> bool:
 
 
 def _still_stands(runtime: Runtime, live: Live, now: int) -> bool:
-    """Something administrative has changed since the permit: whether it concerns the agent, the tasks or the bundle."""
-    store = runtime.view.store
-    agent, active, task, chain = store.agent(live.agent), store.active_bundle(), live.task, []
-    if agent is None or agent.status is not AgentStatus.ACTIVE or active is None or active[0] != live.bundle:
-        return False
+    """Something administrative has changed since the permit: whether it concerns the agents, the tasks, the bundle or a kill."""
+    store, task, chain = runtime.view.store, live.task, []
     while task is not None:
         state = store.task(task)
         if state is None or state.task.status is not TaskStatus.OPEN or now >= state.task.expires:
             return False
         chain.append(state.task)
         task = state.task.parent
-    return not any(kill.stops(live.agent, live.resource, chain) for kill in store.kills())
+    active = store.active_bundle()
+    return (
+        active is not None
+        and active[0] == live.bundle
+        and all(_may_act(store.agent(name)) for name in {live.agent, *(task.agent for task in chain)})
+        and not any(kill.stops(live.agent, live.resource, chain) for kill in store.kills())
+    )
+
+
+def _may_act(agent: Agent | None) -> bool:
+    return agent is not None and agent.status is AgentStatus.ACTIVE

@@ -19,6 +19,13 @@ class Node(msgspec.Struct, frozen=True, gc=False):
     whole: bool = False
     children: Mapping[str, "Node"] = {}
 
+    def covers(self, *path: str) -> bool:
+        """Whether the value at a path below can be read."""
+        if self.whole or not path:
+            return self.whole
+        child = self.children.get(path[0])
+        return child is not None and child.covers(*path[1:])
+
 
 class ReadSet(msgspec.Struct, frozen=True, gc=False):
     """What evaluating policies can depend on besides principal, action, resource and the entities' parents.
