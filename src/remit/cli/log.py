@@ -2,18 +2,23 @@
 
 import sys
 import tempfile
+from json import loads as json_of
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from remit.cli.output import NOT_SO, JsonFlag, err, say, show_json, store
+from remit.cli.output import NOT_SO, JsonFlag, err, say, show_json, store, store_folder
 from remit.decision_log.verify import Report, UnusableInput, verify_export
-from remit.local.config import this_operator
+from remit.local.config import read_settings, this_operator
+from remit.local.head import Head
+from remit.local.wiring import STORE_FILE
 from remit.model.errors import malformed
 from remit.model.identity import TaskId
 from remit.runtime.administration import erase as erase_task
+from remit.runtime.audit import Difference, differences
+from remit.storage.sqlite.store import SqliteStore
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -52,17 +57,26 @@ def verify(
     head: Annotated[Path | None, typer.Option(help="A signed head kept from before: the log must still begin with it.")] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Verify a log offline: every byte, every chain, every join, and the signature of its head."""
-    report = _verify(path, key, head) if path is not None else _verify_store(key, head)
+    """Verify a log offline: every byte, every chain, every join, and the signature of its head.
+
+    Of the store itself also that agents, tasks, budgets, sessions, approvals and kills are as the log says.
+    """
+    known = _known_head(head)
+    report, wrong = (_verify(path, key, known), []) if path is not None else _verify_store(key, known)
     if json:
-        sys.stdout.write(report.to_json() + "\n")
+        document = json_of(report.to_json())
+        show_json(document if path is not None else {**document, "verified": report.verified and not wrong, "state": wrong})
     else:
         say(report.to_text())
-    if not report.verified:
+        for difference in wrong:
+            say(f"NOT AS LOGGED: {difference}", "red")
+        if path is None and report.verified and not wrong:
+            say("state: as the log says")
+    if not report.verified or wrong:
         raise typer.Exit(NOT_SO)
 
 
-def _verify(path: Path, key: str | None, head: Path | None) -> Report:
+def _verify(path: Path, key: str | None, head: str | None) -> Report:
     columns = (TextColumn("verifying"), BarColumn(), TextColumn("{task.percentage:.0f} %"), TimeElapsedColumn())
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         bar = progress.add_task("", total=None)
@@ -71,19 +85,45 @@ def _verify(path: Path, key: str | None, head: Path | None) -> Report:
             progress.update(bar, completed=done, total=total)
 
         try:
-            known = head.read_text("utf-8") if head is not None else None
-            return verify_export(path, key, head=known, progress=advance)
-        except (OSError, UnicodeDecodeError) as error:
-            raise malformed(f"head `{head}` cannot be read ({error})") from None
+            return verify_export(path, key, head=head, progress=advance)
         except UnusableInput as unusable:
             raise malformed(str(unusable)) from None
 
 
-def _verify_store(key: str | None, head: Path | None) -> Report:
-    with tempfile.TemporaryDirectory() as folder, store() as embedded:
-        file = Path(folder) / "export"
-        embedded.head.export(file, overwrite=False)
-        return _verify(file, key, head)
+def _verify_store(key: str | None, head: str | None) -> tuple[Report, list[Difference]]:
+    """The log of the store as it lies there, and where the tables beside it say something else."""
+    home = store_folder()
+    opened = SqliteStore(home / STORE_FILE, read_settings(home).lock_seconds)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "export"
+            Head(home, read_settings(home).origin, opened.log).export(file, overwrite=False, as_is=True)
+            report = _verify(file, key, head)
+        return report, differences(opened.log, opened) if report.verified else []
+    finally:
+        opened.close()
+
+
+def _known_head(path: Path | None) -> str | None:
+    """A head kept from before: the signed note itself, or the JSON that `remit log head --json` and the store keep it in."""
+    if path is None:
+        return None
+    try:
+        text = path.read_text("utf-8")
+        return str(json_of(text)["note"]) if text.lstrip().startswith("{") else text
+    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
+        raise malformed(f"head `{path}` cannot be read ({error}): keep what `remit log head` prints") from None
+
+
+@app.command("head")
+def head_(json: JsonFlag = False) -> None:
+    """Print the log's head, signed as of now. Whoever keeps it notices a log that was cut short or written anew."""
+    with store() as embedded:
+        note = embedded.head.sign()
+    if json:
+        show_json({"note": note})
+    else:
+        sys.stdout.write(note)
 
 
 @app.command("erase")

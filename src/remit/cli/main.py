@@ -41,7 +41,7 @@ def main() -> None:
     verbs.register(app)
     try:
         _check_arguments()
-        app()
+        app(prog_name="remit")
     except RemitError as error:
         sys.exit(output.fail(error))
     except BrokenPipeError:

@@ -1,9 +1,11 @@
 """How verbs speak: tables for people, `--json` for programs, errors in one line, documented exit codes."""
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -39,20 +41,31 @@ EXIT_CODES = {
 }
 
 _PIPED = 160
-"""Columns to lay tables out for when nobody says how wide the other end is."""
+"""Columns to lay panels out for when nobody says how wide the other end is."""
 
-out = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPED)
+
+def _columns() -> int | None:
+    return None if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal() else _PIPED
+
+
+out = Console(highlight=False, width=_columns())
 err = Console(stderr=True, highlight=False)
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
-@contextmanager
-def store() -> Iterator[Embedded]:
-    """The embedded store of REMIT_HOME, closed afterwards. Raises `RemitError` (unavailable) if there is none."""
+def store_folder() -> Path:
+    """REMIT_HOME, or `.remit` here. Raises `RemitError` (unavailable) if there is no store in it."""
     home = home_folder()
     if not (home / STORE_FILE).exists():
         raise unavailable(f"there is no Remit store in `{home}`: run `remit init`, or set REMIT_HOME")
+    return home
+
+
+@contextmanager
+def store() -> Iterator[Embedded]:
+    """The embedded store of REMIT_HOME, closed afterwards. Raises `RemitError` (unavailable) if there is none."""
+    home = store_folder()
     embedded = Embedded(home, read_settings(home))
     try:
         yield embedded
@@ -75,12 +88,21 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], empty: str
     if not rows:
         say(empty)
         return
+    if not out.is_terminal and "COLUMNS" not in os.environ:
+        for row in (columns, *rows):  # a program, or a person's `grep`, gets one line for each row, whatever its length
+            say("  ".join(f"{cell:{max(len(r[n]) for r in (columns, *rows))}}" for n, cell in enumerate(row)).rstrip())
+        return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    for number, column in enumerate(columns):
+        table.add_column(column, overflow="fold", no_wrap=number == 0)  # the first names the row: it is there to be copied
     for row in rows:
         table.add_row(*[plain(cell) for cell in row])
     out.print(table)
+
+
+def counted(number: int, what: str) -> str:
+    """`1 error`, `2 errors`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def plain(text: str) -> Any:

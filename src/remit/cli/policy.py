@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from remit.cli.output import NOT_SO, JsonFlag, out, say, show_json, show_table, store, when
+from remit.cli.output import NOT_SO, JsonFlag, counted, out, say, show_json, show_table, store, when
 from remit.local.config import this_operator
 from remit.local.policy import publish_folder, roll_back
 from remit.model.decision import Permit
@@ -34,17 +34,23 @@ Folder = Annotated[Path, typer.Argument(help="The bundle's folder.")]
 Shadow = Annotated[bool, typer.Option("--shadow", help="Yes, a bundle in shadow mode, which enforces nothing.")]
 
 
+def _there(folder: Path) -> Path:
+    if not folder.exists():
+        raise not_found(f"there is no folder `{folder}`: `remit init` makes a bundle to begin with")
+    return folder
+
+
 @app.command("check")
 def check(folder: Folder, json: JsonFlag = False) -> None:
     """Check a bundle: everything that can be known to go wrong, by file and line, and what to do."""
-    problems = check_folder(folder)
+    problems = check_folder(_there(folder))
     wrong = errors(problems)
     if json:
         show_json(problems)
     else:
         for problem in problems:
             say(str(problem), "red" if problem in wrong else "yellow")
-        say(f"{len(wrong)} errors, {len(problems) - len(wrong)} warnings")
+        say(f"{counted(len(wrong), 'error')}, {counted(len(problems) - len(wrong), 'warning')}")
     if wrong:
         raise typer.Exit(NOT_SO)
 
@@ -52,7 +58,7 @@ def check(folder: Folder, json: JsonFlag = False) -> None:
 @app.command("test")
 def test(folder: Folder, json: JsonFlag = False) -> None:
     """Run the bundle's cases; a failure says what decided."""
-    bundle = read_bundle(folder)
+    bundle = read_bundle(_there(folder))
     results = list(run_cases(bundle, read_cases(bundle)))
     failed = [result for result in results if not result.passed]
     if json:

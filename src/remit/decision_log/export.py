@@ -32,9 +32,12 @@ class ExportSummary(msgspec.Struct, frozen=True):
     bytes: int
 
 
-def write_export(path: Path, lines: Iterable[bytes], note: str, vkey: str, overwrite: bool = False) -> ExportSummary:
+def write_export(
+    path: Path, lines: Iterable[bytes], note: str, vkey: str, overwrite: bool = False, as_is: bool = False
+) -> ExportSummary:
     """Write the lines (without newlines), the key (C2SP vkey text) and the signed checkpoint over exactly these lines.
 
+    With `as_is`, the lines need not be those that the checkpoint signs: the file is for a verifier to say what is wrong with them.
     Lines are streamed, and the file appears whole (mode 0600) and durable, or not at all. The grammar is in docs/log-format.md.
     Raises `RemitError`: conflict where the file exists and is not to be overwritten, refused or malformed where the note is not this
     key's or has signatures that an export cannot carry, corrupt where the lines are not those the checkpoint signs, unavailable where
@@ -48,7 +51,10 @@ def write_export(path: Path, lines: Iterable[bytes], note: str, vkey: str, overw
     try:
         with _new_file(path, overwrite) as file:
             file.write(f"{HEADER} {key.name}\nkey {key.text}\n".encode())
-            _write_lines(file, lines, checkpoint)
+            if as_is:
+                file.writelines(line + b"\n" for line in lines)
+            else:
+                _write_lines(file, lines, checkpoint)
             file.write(b"\n" + note.encode())
             written = file.tell()
     except FileExistsError:
@@ -123,4 +129,4 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _exists(path: Path) -> Exception:
-    return conflict(f"`{path}` exists: give another path, or say that it is to be overwritten")
+    return conflict(f"`{path}` exists: give another path, or replace it with `--overwrite`")

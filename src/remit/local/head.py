@@ -80,11 +80,11 @@ class Head:
         except OSError as error:
             raise unavailable(f"the log's head could not be kept in `{self._file}` ({error.strerror})") from None
 
-    def export(self, path: Path, overwrite: bool) -> ExportSummary:
+    def export(self, path: Path, overwrite: bool, as_is: bool = False) -> ExportSummary:
         """Write the whole log, as of now, with its signed head. Raises as `write_export` does."""
         note = self.sign()
         size = self._frontier.size
-        return write_export(path, self._log.lines(0, size), note, self.vkey, overwrite)
+        return write_export(path, self._log.lines(0, size), note, self.vkey, overwrite, as_is)
 
 
 def _signer(path: Path, origin: str) -> Ed25519Signer:

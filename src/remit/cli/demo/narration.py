@@ -87,7 +87,7 @@ def timeline(embedded: Embedded, task: Task) -> None:
     """The task from intent to outcome, as the log has it."""
     _heading("From intent to outcome, as the log has it")
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for column in ("ms", "what", "decision", "reason", "outcome", "session has read"):
+    for column in ("ms", "what", "decision", "outcome", "untrusted read"):
         table.add_column(column, justify="right" if column == "ms" else "left", no_wrap=True)
     entries = embedded.store.log.by_task(task.id)
     outcomes = {entry.body.decision: entry.body for entry in entries if isinstance(entry.body, OutcomeSeen)}
@@ -101,16 +101,16 @@ def timeline(embedded: Embedded, task: Task) -> None:
 def _row(entry: Entry, outcomes: dict[str, OutcomeSeen]) -> tuple[str | Text, ...] | None:
     match entry.body:
         case TaskOpened() as opened:
-            return (f"task opened by {opened.opener} for {opened.on_behalf_of}", "", "", "", "")
+            return (f"task opened by {opened.opener} for {opened.on_behalf_of}", "", "", "")
         case TaskClosed() as closed:
-            return (f"task closed by {closed.operator}", "", "", "", "")
+            return (f"task closed by {closed.operator}", "", "", "")
         case ApprovalResolved() as answered:
-            return (f"{answered.state} by {answered.operator}", "", "", "", "")
+            return (f"{answered.state} by {answered.operator}", "", "", "")
         case DecisionMade() as made:
             colour = "green" if made.effect == "permit" else "red"
             outcome = outcomes.get(made.id)
-            touched = ", ".join(made.sources) or "nothing untrusted"
-            return (made.resource, Text(made.effect, colour), made.reason, outcome.status if outcome else "-", touched)
+            touched = ", ".join(made.sources) or "nothing"
+            return (made.resource, Text(made.reason, colour), outcome.status if outcome else "-", touched)
         case _:
             return None
 
@@ -134,7 +134,7 @@ def tampered(report: Report) -> None:
     out.print(
         Text.assemble(
             ("  ✔ a copy in which one denial became a permit is caught: ", "bold green"),
-            _short(f"line {first.line}: {first.message}", 120),
+            f"line {first.line}: {first.message}",
         )
     )
 

@@ -194,7 +194,8 @@ class SqliteLog:
             if not page:
                 raise corrupt(f"the log has no entry {start}: restore a backup")
             for row in page:
-                yield row[0]
+                # Whoever changed a row by hand may have changed its type; what is there now is for the verifier to judge.
+                yield row[0] if type(row[0]) is bytes else str(row[0]).encode("utf-8", "replace")
             start += len(page)
 
     def _entries(self, where: str, *parameters: Any) -> list[Entry]:

@@ -1,0 +1,148 @@
+"""`remit log` as an auditor uses it: the head that is kept, the store that was changed, the tables that say otherwise than the log."""
+
+import json
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+from typer.testing import CliRunner, Result
+
+from remit.cli import verbs
+from remit.cli.main import app
+from remit.model.decision import Deny
+from remit.model.errors import ErrorKind, RemitError
+from remit.model.identity import Agent, AgentStatus
+from remit.model.labels import Label
+from remit.model.task import Session, Spent
+from tests.runtime.world import World
+
+if not app.registered_commands:
+    verbs.register(app)
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments))
+
+
+@pytest.fixture
+def worked(guarded: World) -> World:
+    """A store with a call that read something untrusted, one that was denied, and one that waits for an approval."""
+    session = guarded.open_session()
+    guarded.perform(session, "read", "from outside")
+    guarded.ask(session, "never")
+    guarded.ask(session, "pay", {"to": "x"})
+    guarded.close()
+    return guarded
+
+
+def database(world: World) -> sqlite3.Connection:
+    return sqlite3.connect(world.home / "remit.db", isolation_level=None)
+
+
+def test_the_head_is_printed_and_known_again_in_either_form(worked: World, tmp_path: Path) -> None:
+    note, document = run("log", "head"), run("log", "head", "--json")
+    assert note.exit_code == document.exit_code == 0
+    (tmp_path / "note").write_text(note.stdout)
+    (tmp_path / "json").write_text(document.stdout)
+    for kept in (tmp_path / "note", tmp_path / "json", worked.home / "log.head"):
+        verified = run("log", "verify", "--head", str(kept), "--json")
+        assert verified.exit_code == 0 and json.loads(verified.stdout)["head"] > 0
+    for text in ("{", '{"note": 3}', "[]"):
+        (tmp_path / "bad").write_text(text)
+        assert run("log", "verify", "--head", str(tmp_path / "bad")).exit_code != 0
+
+
+def test_a_store_that_is_as_its_log_says(worked: World) -> None:
+    verified = run("log", "verify", "--json")
+    assert verified.exit_code == 0 and json.loads(verified.stdout)["state"] == []
+    assert "state: as the log says" in run("log", "verify").stdout
+
+
+@pytest.mark.parametrize(
+    "change", ["line = replace(line, 'deny', 'permit')", "line = 'x'", "line = x''", "line = 3", "kind = kind"]
+)
+def test_lines_that_were_changed_in_the_store_are_found(worked: World, change: str) -> None:
+    with database(worked) as connection:
+        connection.execute(f"UPDATE entries SET {change} WHERE idx = (SELECT max(idx) FROM entries WHERE kind = 'decision')")
+    verified = run("log", "verify", "--json")
+    found = json.loads(verified.stdout)
+    assert (verified.exit_code, found["verified"]) == ((0, True) if change == "kind = kind" else (1, False)), verified.output
+
+
+def _label(connection: sqlite3.Connection) -> None:
+    for name, state in connection.execute("SELECT id, state FROM sessions").fetchall():
+        clean = msgspec.structs.replace(msgspec.msgpack.decode(state, type=Session), label=Label())
+        connection.execute("UPDATE sessions SET state = ? WHERE id = ?", (msgspec.msgpack.encode(clean), name))
+
+
+def _calls(connection: sqlite3.Connection) -> None:
+    for name, state in connection.execute("SELECT id, state FROM sessions").fetchall():
+        fresh = msgspec.structs.replace(msgspec.msgpack.decode(state, type=Session), calls={})
+        connection.execute("UPDATE sessions SET state = ? WHERE id = ?", (msgspec.msgpack.encode(fresh), name))
+
+
+def _agent(connection: sqlite3.Connection) -> None:
+    for name, state in connection.execute("SELECT id, state FROM agents").fetchall():
+        other = msgspec.structs.replace(msgspec.msgpack.decode(state, type=Agent), status=AgentStatus.SUSPENDED)
+        connection.execute("UPDATE agents SET state = ? WHERE id = ?", (msgspec.msgpack.encode(other), name))
+
+
+def _statement(text: str, *values: object) -> Callable[[sqlite3.Connection], None]:
+    return lambda connection: connection.execute(text, values) and None
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (_label, "session"),
+        (_calls, "session"),
+        (_statement("DELETE FROM sessions"), "session"),
+        (_agent, "agent"),
+        (_statement("DELETE FROM agents"), "agent"),
+        (_statement("UPDATE tasks SET status = 'closed'"), "task"),
+        (_statement("DELETE FROM tasks"), "task"),
+        (_statement("UPDATE tasks SET spent = ?", msgspec.msgpack.encode(Spent())), "budget of"),
+        (_statement("UPDATE activations SET digest = 'other'"), "bundle"),
+        (_statement("DELETE FROM approvals"), "approval"),
+        (_statement("INSERT INTO permits SELECT 'dec_0', writer, ? FROM entries LIMIT 1", b""), None),
+    ],
+)
+def test_tables_that_say_otherwise_than_the_log_are_named(
+    worked: World, change: Callable[[sqlite3.Connection], None], what: str | None
+) -> None:
+    with database(worked) as connection:
+        change(connection)
+    verified = run("log", "verify", "--json")
+    if what is None:
+        assert verified.exit_code != 0  # what cannot be read at all is an error of its own
+        return
+    found = json.loads(verified.stdout)
+    assert verified.exit_code == 1 and not found["verified"]
+    assert {difference["what"] for difference in found["state"]} == {what}
+    assert "NOT AS LOGGED" in run("log", "verify").stdout
+
+
+def test_an_export_that_would_be_replaced_says_how(worked: World, tmp_path: Path) -> None:
+    target = str(tmp_path / "log.export")
+    assert run("log", "export", "--output", target).exit_code == 0
+    again = run("log", "export", "--output", target)
+    assert again.exit_code != 0 and "--overwrite" in str(again.exception)
+    assert run("log", "export", "--output", target, "--overwrite").exit_code == 0
+
+
+def test_a_folder_that_is_not_there_is_said_to_be(guarded: World, tmp_path: Path) -> None:
+    for verb in ("check", "test"):
+        refused = run("policy", verb, str(tmp_path / "nothing"))
+        assert isinstance(refused.exception, RemitError) and refused.exception.kind is ErrorKind.NOT_FOUND
+
+
+def test_what_is_piped_is_a_line_for_each_row_with_nothing_cut(guarded: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    guarded.register("a" + "b" * 120)
+    asked = guarded.ask(guarded.open_session(), "pay", {"to": "x" * 200})
+    lines = run("agent", "list").stdout.splitlines()
+    assert len(lines) == 3 and any(line.startswith("a" + "b" * 120 + "  active") for line in lines)
+    assert len(run("decision", "list").stdout.splitlines()) == 2
+    assert isinstance(asked, Deny) and asked.approval is not None and asked.approval in run("approval", "list").stdout
