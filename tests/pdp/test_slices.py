@@ -69,7 +69,7 @@ def readable(reads: ReadSet, documents: Sequence[Mapping[str, Any]], request: Re
         if ref in sent or ref not in by_ref:
             continue
         document = by_ref[ref]
-        kept = {k: v for k, v in document["attrs"].items() if reads.reads_attribute(k)}
+        kept = {k: v for k, v in document["attrs"].items() if reads.any_attribute or k in reads.attributes}
         sent[ref] = {"uid": document["uid"], "attrs": kept, "parents": document["parents"]}
         if reads.tags and "tags" in document:
             sent[ref]["tags"] = document["tags"]

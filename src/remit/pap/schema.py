@@ -16,9 +16,6 @@ from remit.model.request import (
     NET_REQUEST,
     TOOL_CALL,
 )
-from remit.model.tool import Tool
-from remit.pap.contents import Bundle
-from remit.pdp.arguments import ArgumentTypes, argument_types
 from remit.pdp.cedar.engine import Entities, Schema, parse_schema
 from remit.pdp.compiled import EntityDocument
 
@@ -117,12 +114,6 @@ def _declared(own: str) -> frozenset[str]:
 def parse(own: str, arguments: str | None = NO_ARGUMENTS, others: bool = True) -> Schema:
     """`schema_text`, parsed. Raises `RemitError` (malformed) if `own`, or it and ours together, cannot be."""
     return parse_schema(schema_text(own, arguments, others), SCHEMA_FILE)
-
-
-def schema_for(bundle: Bundle, tool: Tool | None) -> Schema:
-    """The schema in which the arguments of `tool.call` are this tool's; of a tool that nobody described, none are known."""
-    types = argument_types(tool.schema) if tool else ArgumentTypes()
-    return parse(bundle.contents.schema, types.cedar_type())
 
 
 class Vocabulary(msgspec.Struct, frozen=True):

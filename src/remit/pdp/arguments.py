@@ -52,10 +52,6 @@ class ArgumentTypes(msgspec.Struct, frozen=True):
             return None
         return next(name for name in values if name not in self.root.fields)
 
-    def type_of(self, name: str) -> ArgumentType:
-        """The type of a top-level argument; `ANY` where the schema is silent."""
-        return self.root.fields.get(name, ANY)
-
     def cedar_type(self) -> str:
         """The Cedar schema record of these arguments; what has no one Cedar type is left out."""
         return _cedar_type(self.root) or "{}"

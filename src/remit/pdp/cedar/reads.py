@@ -40,14 +40,6 @@ class ReadSet(msgspec.Struct, frozen=True, gc=False):
     tags: bool = False
     entities: frozenset[EntityRef] = frozenset()
 
-    def reads_attribute(self, name: str) -> bool:
-        """Whether an attribute of this name may be read of any entity."""
-        return self.any_attribute or name in self.attributes
-
-    def context_paths(self) -> tuple[str, ...]:
-        """The context paths as Cedar would write them, sorted: `context.args.amount`."""
-        return tuple(sorted(_paths("context", self.context)))
-
 
 def reads_of(clauses: Sequence[pst.Clause]) -> ReadSet:
     """What the `when` and `unless` clauses of one policy can read."""
@@ -196,11 +188,3 @@ def _merge(trees: Sequence[Node]) -> Node:
         for name, child in tree.children.items():
             by_name.setdefault(name, []).append(child)
     return Node(False, {name: _merge(by_name[name]) for name in sorted(by_name)})
-
-
-def _paths(path: str, tree: Node) -> Iterable[str]:
-    if tree.whole or (not tree.children and path != "context"):
-        yield path
-    for name, child in tree.children.items():
-        step = f".{name}" if name.isidentifier() and name.isascii() else f"[{msgspec.json.encode(name).decode()}]"
-        yield from _paths(path + step, child)
