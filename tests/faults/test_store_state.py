@@ -1,12 +1,14 @@
 """State that is damaged, torn or fought over: each denies, with the reason that says so."""
 
 import sqlite3
+import tracemalloc
 
 import pytest
 
 from remit.model.decision import Reason
+from remit.pdp.memo import MAX_HELD
 from tests.conftest import OpenStore
-from tests.runtime.world import asked, permit, reason
+from tests.runtime.world import asked, permit, reason, small_bundle
 
 
 def test_a_link_of_the_chain_that_is_gone_denies(open_store: OpenStore) -> None:
@@ -49,3 +51,17 @@ def test_a_session_that_others_keep_moving_is_given_up_on(open_store: OpenStore)
     here.runtime.appender.submit = submit
     permit(here.embedded.evaluate(asked(session, "look")).result())
     here.verified()
+
+
+def test_no_agent_fills_the_memory_by_never_asking_the_same_twice(open_store: OpenStore) -> None:
+    policies = '@id("all") permit (principal, action, resource) unless { context.args has n && context.args.n like "bad*" };'
+    world = open_store(bundle=small_bundle(policies=policies))
+    session = world.open_session()
+    tracemalloc.start()
+    try:
+        for number in range(150):
+            permit(world.ask(session, "look", {"n": f"{number:06}" + "x" * 900_000}))
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 3 * MAX_HELD

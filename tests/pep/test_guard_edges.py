@@ -189,8 +189,14 @@ def test_what_would_run_later_runs_never(entered: Embedded) -> None:
         guarded = remit.guard(tool="wrapper", unguarded=("inner",))(lambda inner=inner: inner())
         with pytest.raises(TypeError, match="after its permit"):
             guarded()
+
+        async def wrapper(inner: Any = inner) -> Any:
+            return inner()
+
+        with pytest.raises(TypeError, match="after its permit"):
+            asyncio.run(remit.guard(unguarded=("inner",))(wrapper)())
     assert ran == []
-    assert [status for kind, status in entries(entered) if kind == "outcome"] == ["failed", "failed"]
+    assert [status for kind, status in entries(entered) if kind == "outcome"] == ["failed"] * 4
 
 
 def test_partials_and_callables(entered: Embedded) -> None:

@@ -60,7 +60,11 @@ WHOLE = Node(True)
 def _args(node: Node, facts: Facts) -> msgspec.Raw:
     """What policies see of the arguments: a function of the locus and of their canonical form, and remembered as such."""
     canonical = facts.request.arguments.canonical
-    return facts.projected.find(canonical) or facts.projected.keep(canonical, msgspec.Raw(_encode(_typed_args(node, facts))))
+    known = facts.projected.find(canonical)
+    if known is not None:
+        return known
+    projected = _encode(_typed_args(node, facts))
+    return facts.projected.keep(canonical, msgspec.Raw(projected), len(canonical) + len(projected))
 
 
 def _typed_args(node: Node, facts: Facts) -> dict[str, Any]:

@@ -87,9 +87,9 @@ def _find(bundle: CompiledBundle, agent: Agent, request: EvaluationRequest) -> L
         output_label(bundle, request.action, request.resource),
         engine.request_uids(principal.ref, request.action, resource.ref),
         entities_handle(bundle, slice_, documents, ()),
+        Memo(MEMO_LIMIT, bundle.loci),
         Memo(MEMO_LIMIT),
-        Memo(MEMO_LIMIT),
-        Memo(MEMO_LIMIT),
+        Memo(MEMO_LIMIT, bundle.loci),
         _asks_for_flow(bundle, request, slice_),
     )
 
@@ -138,4 +138,4 @@ def evaluate(bundle: CompiledBundle, locus: Locus, context: bytes) -> EngineAnsw
         named = tuple(referenced(msgspec.json.decode(context)))
         entities = entities_handle(bundle, locus.slice, locus.documents, named)
     answer = engine.evaluate(locus.slice.handle, locus.uids, context, entities)
-    return locus.answers.keep(context, answer)
+    return locus.answers.keep(context, answer, len(context))

@@ -18,6 +18,8 @@ MAX_OUTPUT = 1 << 20
 """So many characters of one output are kept for provenance; of what was longer, any value may have been part."""
 MAX_OBSERVED = 16 << 20
 """So many characters in all are kept for one session."""
+MAX_HELD = 128 << 20
+"""So many characters of outputs a process holds for all its sessions; beyond that they are read again when they are asked for."""
 _log = logging.getLogger("remit")
 TASK_FREE = TaskId("task-free")
 """Names the data key of what belongs to no task."""
@@ -67,6 +69,7 @@ class View:
         self._spent: dict[TaskId, Spent] = {}
         self._sessions: dict[SessionId, Session] = {}
         self._observed: dict[SessionId, Observed] = {}
+        self._held = 0
         self._keys: dict[TaskId, SealKey] = {}
 
     def refresh(self) -> int:
@@ -79,7 +82,7 @@ class View:
             self._keys.clear()
             self._bundle_read = False
             self.revision = revision
-        if len(self._sessions) > _LIMIT or len(self._spent) > _LIMIT:
+        if len(self._sessions) > _LIMIT or len(self._spent) > _LIMIT or self._held > MAX_HELD:
             self.forget_all()
         return revision
 
@@ -178,6 +181,7 @@ class View:
         known = self._observed.get(session)
         if known is None:
             known = self._observed[session] = self._read_observed(session, task)
+            self._held += known.held
         return known
 
     def _read_observed(self, session: SessionId, task: TaskId | None) -> Observed:
@@ -192,6 +196,7 @@ class View:
         """Add what a tool returned to what the session has seen; None where it could not be seen."""
         before = self.observed(session.id, session.task)
         self._observed[session.id] = _with(before, source, untrusted, text or "", lost=text is None)
+        self._held += len(text or "")
 
     def approvals_for(self, digest: str) -> list[Approval]:
         """The access requests for one exact action, newest first, with those that decisions on their way open or use."""
@@ -218,6 +223,7 @@ class View:
         """Drop every session and spending; what is on its way and was decided on them conflicts and is decided again."""
         self._sessions.clear()
         self._observed.clear()
+        self._held = 0
         self._spent.clear()
 
 

@@ -128,9 +128,12 @@ class _Guarded:
     def _coroutine(self) -> Callable[..., Any]:
         async def guarded(*args: Any, **kwargs: Any) -> Any:
             enforcement, call = self._begin(args, kwargs)
-            return await run_async(enforcement, lambda: call.call(self._function))
+            return await run_async(enforcement, lambda: self._awaited(call))
 
         return guarded
+
+    async def _awaited(self, call: BoundCall) -> Any:
+        return _done(await call.call(self._function), self._tool)
 
     def _generator(self) -> Callable[..., Any]:
         def guarded(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
