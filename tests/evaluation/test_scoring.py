@@ -7,6 +7,7 @@ import pytest
 
 from remit.local.evaluation.evaluate import evaluate_runs
 from remit.local.evaluation.replaying import ALONE
+from remit.model.errors import RemitError
 from tests.evaluation.building import ANSWER, CORPUS, READ, STEAL, corpus, run, step
 
 TIMES = ("p50_us", "p99_us")
@@ -142,3 +143,17 @@ def test_what_a_run_really_was_changes_no_decision(tmp_path: Path, kind: str) ->
     }
     name, figure = stopped[kind]
     assert suites["post/desk (recorded)"][name] == figure
+
+
+def test_tools_that_no_file_could_hold_are_unknown_tools(tmp_path: Path) -> None:
+    tools = [
+        {"name": "send", "json_schema": {"type": "object", "properties": {"to": {"type": "string", "description": "\ud800"}}}},
+        {"name": "read\ud800"},
+    ]
+    played = run("benign", "answer ann@friend.example", READ, ANSWER, step("read\ud800"), tools=tools)
+    assert scored(tmp_path, played)["denied_per_run"] == 1
+
+
+def test_a_run_whose_names_are_no_text_is_refused_by_its_line(tmp_path: Path) -> None:
+    with pytest.raises(RemitError, match=r"jsonl:1: .*no valid Unicode"):
+        scored(tmp_path, run("benign", "x", ANSWER, suite="\ud800"))

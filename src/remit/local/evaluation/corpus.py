@@ -160,7 +160,13 @@ def _json(text: bytes, place: str) -> Any:
 
 def _as(shape: type[T], line: Line) -> T:
     try:
+        if isinstance(line.row, dict):
+            msgspec.json.encode([line.row.get("suite"), line.row.get("case_id")])  # figures are given under these names
         return msgspec.convert(line.row, shape)
     except msgspec.ValidationError as error:
         said = str(error)
         raise malformed(f"{line.place}: this is no recorded run ({said[0].lower()}{said[1:]}): see docs/efficacy.md") from None
+    except UnicodeEncodeError:
+        raise malformed(
+            f"{line.place}: this is no recorded run (a name in it is no valid Unicode): see docs/efficacy.md"
+        ) from None

@@ -54,8 +54,9 @@ class Deployment(msgspec.Struct, frozen=True):
         """The baseline with this suite's tools and principals. A tool that nobody annotated stays unannotated."""
         said = _of_suite(self.annotations, suite) or {}
         defined = {name: Definition(name) for name in said} | {tool.name: tool for tool in definitions}
-        tools = tuple(_tool(tool, said.get(tool.name)) for tool in defined.values())
-        principals = _of_suite(self.directory, suite) or ()
+        # A bundle is a file: a name that no file can hold names nothing in it, and its calls are those of an unknown tool.
+        tools = tuple(_tool(tool, said.get(tool.name)) for tool in defined.values() if _writable(tool.name))
+        principals = tuple(filter(_writable, _of_suite(self.directory, suite) or ()))
         return extended(read_bundle(baseline.FOLDER), Fixture(tools, (), principals))
 
 
@@ -66,10 +67,20 @@ def _of_suite(by_suite: Mapping[str, T], suite: str) -> T | None:
 def _tool(definition: Definition, said: ToolAnnotation | None) -> Tool:
     annotations = said.noun() if said else UNANNOTATED
     bare = Tool(definition.name, annotations)
+    if not _writable(definition.json_schema):
+        return bare
     try:
         return checked_tool(msgspec.structs.replace(bare, schema=definition.json_schema))
     except Malformed:
         return bare  # arguments then have the types of their own values
+
+
+def _writable(noun: object) -> bool:
+    try:
+        msgspec.json.encode(noun)
+    except (UnicodeEncodeError, ValueError, TypeError, RecursionError, OverflowError):
+        return False
+    return True
 
 
 class Surroundings:
