@@ -5,13 +5,14 @@ from typing import Any
 import pytest
 
 from remit.decision_log.entry import BundlePublished
-from remit.model.decision import Deny, Permit, Reason
+from remit.inventory.agents import registered, with_status
+from remit.model.decision import Decision, Deny, Permit, Reason
 from remit.model.errors import ErrorKind, RemitError
-from remit.model.identity import EntityRef
+from remit.model.identity import AgentStatus, EntityRef
 from remit.pap.bundle import to_document
 from remit.runtime import administration
 from tests.conftest import OpenStore
-from tests.runtime.world import MANIFEST, TOOLS, World, permit, reason, small_bundle
+from tests.runtime.world import ANA, MANIFEST, TOOLS, World, permit, reason, small_bundle
 
 PERMIT_ALL = '@id("all") permit (principal, action, resource);\n'
 
@@ -246,3 +247,30 @@ def test_policies_see_numbers_as_their_schema_types_them(open_store: OpenStore) 
     permit(world.ask(session, "closed", {"n": 2**53}))
     assert reason(world.ask(session, "closed", {"n": 2**53 + 1})) is Reason.FORBIDDEN
     permit(world.ask(session, "closed", {"n": 2.0**53}))
+
+
+DELEGATING = """
+@id("to-own") permit (principal, action == Action::"agent.delegate", resource) when { resource.owner == principal.owner };
+@id("not-idle") forbid (principal, action == Action::"agent.delegate", resource) when { resource.status != "active" };
+@id("group") permit (principal, action == Action::"agent.delegate", resource in Group::"shared");
+"""
+
+
+def test_a_policy_reads_the_agent_that_is_delegated_to(open_store: OpenStore) -> None:
+    world = open_store(bundle=small_bundle(policies=DELEGATING))
+    session = world.open_session()
+    for name, owner, groups in (("mine", "ben", ()), ("other", "carl", ()), ("common", "carl", ("shared",))):
+        change = administration.change_agent
+        change(world.runtime, name, lambda a, n=name, o=owner, g=groups: registered(a, n, o, "helps", g), ANA).result()
+
+    def delegate(name: str) -> Decision:
+        return world.ask(session, "x", {"purpose": "help"}, action="agent.delegate", resource=EntityRef("Agent", name))
+
+    permit(delegate("mine"))
+    permit(delegate("bot"))
+    assert reason(delegate("other")) is Reason.NO_PERMIT
+    permit(delegate("common"))
+    assert reason(delegate("nobody")) is Reason.POLICY_ERROR
+    suspend = lambda known: with_status(known, "mine", AgentStatus.SUSPENDED)  # noqa: E731
+    administration.change_agent(world.runtime, "mine", suspend, ANA).result()
+    assert reason(delegate("mine")) is Reason.FORBIDDEN

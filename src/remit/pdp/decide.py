@@ -73,7 +73,7 @@ def _decide(inputs: Inputs) -> Decided:
     checks.check_delegation(inputs)
     if locus is None:
         assert inputs.agent is not None
-        locus = locus_of(bundle, inputs.agent, inputs.request)
+        locus = locus_of(bundle, inputs.agent, inputs.request, inputs.target)
     checks.check_arguments(inputs, locus.tool)
     checks.check_scope(inputs, bundle, locus.tool)
     spent = checks.check_budgets(inputs)
@@ -93,7 +93,7 @@ def _known(inputs: Inputs, bundle: CompiledBundle) -> Locus | None:
     agent = inputs.agent
     if agent is None or agent.status is not AgentStatus.ACTIVE or inputs.request.malformed:
         return None
-    return known_locus(bundle, agent, inputs.request)
+    return known_locus(bundle, agent, inputs.request, inputs.target)
 
 
 def _by_policy(inputs: Inputs, bundle: CompiledBundle, locus: Locus, spent: tuple[TaskState, ...]) -> Decided:

@@ -68,9 +68,12 @@ def action_document(bundle: CompiledBundle, action: str) -> EntityDocument:
     return EntityDocument(ref, {}, parents_of(bundle, ref))
 
 
-def resource_document(bundle: CompiledBundle, request: EvaluationRequest) -> EntityDocument:
-    """The resource as the catalogue and the bundle's classes describe it; what nobody described says `unknown`."""
+def resource_document(bundle: CompiledBundle, request: EvaluationRequest, target: Agent | None = None) -> EntityDocument:
+    """The resource as the catalogue and the bundle's classes describe it; what nobody described says `unknown`. An agent is as it is
+    registered (`target`)."""
     resource = request.resource
+    if target is not None:
+        return principal_document(target)
     declared = bundle.entities.get(resource)
     parents = declared.parents if declared else ()
     attributes: dict[str, Any] = {}

@@ -34,7 +34,8 @@ class Inputs(msgspec.Struct, frozen=True, gc=False):
 
     `chain` is the task and those it was delegated from, leaf first, empty without a task; `complete` is false if a link could not be
     loaded. `decision` is the id the decision will carry; `now` is µs since the epoch, `latest` the time of the latest decision that
-    is known of. `delegators` are the agents of the tasks above the first, None for one that is not registered.
+    is known of. `delegators` are the agents of the tasks above the first, None for one that is not registered;
+    `target` is the registered agent that the action is on, if it is on one.
     """
 
     bundle: CompiledBundle | None
@@ -50,6 +51,7 @@ class Inputs(msgspec.Struct, frozen=True, gc=False):
     latest: int = 0
     kills: tuple[Kill, ...] = ()
     delegators: tuple[Agent | None, ...] = ()
+    target: Agent | None = None
 
 
 class Decided(msgspec.Struct, frozen=True, gc=False):

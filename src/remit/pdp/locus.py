@@ -52,25 +52,26 @@ class Locus(msgspec.Struct, frozen=True):
         return self.tiers[label.confidentiality is Confidentiality.RESTRICTED]
 
 
-def locus_of(bundle: CompiledBundle, agent: Agent, request: EvaluationRequest) -> Locus:
-    """Find the locus of a request, remembered per bundle."""
-    return known_locus(bundle, agent, request) or bundle.loci.keep(_key(agent, request), _find(bundle, agent, request))
+def locus_of(bundle: CompiledBundle, agent: Agent, request: EvaluationRequest, target: Agent | None = None) -> Locus:
+    """Find the locus of a request, remembered per bundle. `target`: the agent that the action is on, if it is registered."""
+    known = known_locus(bundle, agent, request, target)
+    return known or bundle.loci.keep(_key(agent, request, target), _find(bundle, agent, request, target))
 
 
-def known_locus(bundle: CompiledBundle, agent: Agent, request: EvaluationRequest) -> Locus | None:
+def known_locus(bundle: CompiledBundle, agent: Agent, request: EvaluationRequest, target: Agent | None = None) -> Locus | None:
     """The locus of a request, if one like it was decided before."""
-    found: Locus | None = bundle.loci.find(_key(agent, request))
+    found: Locus | None = bundle.loci.find(_key(agent, request, target))
     return found
 
 
-def _key(agent: Agent, request: EvaluationRequest) -> tuple[str | int, ...]:
-    resource = request.resource
-    return agent.id, agent.version, request.subject.type, request.subject.id, request.action, resource.type, resource.id
+def _key(agent: Agent, request: EvaluationRequest, target: Agent | None) -> tuple[str | int, ...]:
+    resource, version = request.resource, target.version if target is not None else 0
+    return agent.id, agent.version, request.subject.type, request.subject.id, request.action, resource.type, resource.id, version
 
 
-def _find(bundle: CompiledBundle, agent: Agent, request: EvaluationRequest) -> Locus:
+def _find(bundle: CompiledBundle, agent: Agent, request: EvaluationRequest, target: Agent | None) -> Locus:
     principal = principal_document(agent)
-    resource = resource_document(bundle, request)
+    resource = resource_document(bundle, request, target)
     above_principal, above_resource = ancestors(bundle, principal.parents), ancestors(bundle, resource.parents)
     slice_ = bundle.index.slice_for(
         principal.ref, frozenset(above_principal), request.action, resource.ref, frozenset(above_resource)

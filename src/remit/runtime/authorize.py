@@ -88,8 +88,22 @@ def load(runtime: Runtime, request: EvaluationRequest, decision: DecisionId, now
     observed = NOTHING_OBSERVED if session is None else view.observed(session.id, session.task)
     agent = view.agent(AgentId(request.subject.id))
     delegators = tuple([view.agent(state.task.agent) for state in chain[1:]]) if len(chain) > 1 else ()
+    target = view.agent(AgentId(request.resource.id)) if request.resource.type == "Agent" else None
     inputs = Inputs(
-        view.bundle, request, agent, now, decision, chain, complete, session, None, observed, view.latest, view.kills, delegators
+        view.bundle,
+        request,
+        agent,
+        now,
+        decision,
+        chain,
+        complete,
+        session,
+        None,
+        observed,
+        view.latest,
+        view.kills,
+        delegators,
+        target,
     )
     if now > view.latest:
         view.latest = now
