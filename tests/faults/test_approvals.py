@@ -359,3 +359,20 @@ def test_a_policy_may_say_who_approves(open_store: OpenStore) -> None:
         approvals.resolve(world.runtime, asked.approval, person, True).result()
         answer = world.ask(session, "pay", {"to": "x"})
         assert isinstance(answer, effect), answer
+
+
+def test_what_a_permit_asks_for_comes_with_the_person_who_may_approve(open_store: OpenStore) -> None:
+    world = open_store(bundle=small_bundle(policies=APPROVED_BY.replace('@id("all")', '@id("all") @obligation("deadline:5")')))
+    session = world.open_session()
+    asked = world.ask(session, "pay", {"to": "x"})
+    assert isinstance(asked, Deny) and asked.approval is not None
+    approvals.resolve(world.runtime, asked.approval, CARL, True).result()
+    answer = world.ask(session, "pay", {"to": "x"})
+    assert isinstance(answer, Permit) and [o.type for o in answer.obligations] == ["deadline"]
+
+
+def test_what_no_person_can_lift_is_not_requestable_because_another_policy_asks_who(open_store: OpenStore) -> None:
+    vain = '@id("vain") @requestable("one") forbid (principal, action, resource == Tool::"pay");'
+    world = open_store(bundle=small_bundle(policies=APPROVED_BY + vain))
+    denied = world.ask(world.open_session(), "pay", {"to": "x"})
+    assert isinstance(denied, Deny) and denied.reason is Reason.FORBIDDEN and denied.requestable is None

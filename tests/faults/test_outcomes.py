@@ -12,7 +12,10 @@ import remit
 from remit.model.authorizer import Outcome, OutcomeStatus
 from remit.model.decision import Deny, Reason
 from remit.model.errors import ErrorKind, RemitError
-from remit.model.identity import DecisionId
+from remit.model.identity import AgentId, DecisionId, SessionId
+from remit.model.labels import PUBLIC_TRUSTED, Confidentiality, Label
+from remit.model.task import Session
+from remit.pdp.effects import session_after_outcome
 from remit.pep.obligations import ObligationFailed
 from tests.conftest import OpenStore
 from tests.faults.disk import DISK_FULL, FSYNC_FAILED, FaultyConnection, failing_at
@@ -27,6 +30,16 @@ def statuses(world: World) -> list[str]:
     told = [seen.decision for seen in world.outcomes()]
     assert len(told) == len(set(told)) and set(told) <= set(permits)
     return [seen.status for seen in world.outcomes()]
+
+
+def test_a_version_names_one_state_whatever_is_reported() -> None:
+    given = DecisionId("dec_1")
+    before = Session(
+        SessionId("ses_1"), None, AgentId("bot"), pending={given: Label(Confidentiality.RESTRICTED)}, version=1 << 32
+    )
+    told = [PUBLIC_TRUSTED, Label(Confidentiality.INTERNAL), Label(sources=("web",)), None]
+    after = [session_after_outcome(before, given, touched, now) for touched in told for now in (5, 6)]
+    assert len({state.version for state in after}) == len(after) and all(state.version >> 32 == 2 for state in after)
 
 
 class TestReports:

@@ -45,7 +45,8 @@ class Catalogue:
 
 @dataclass(frozen=True)
 class Case:
-    """Everything a decision is made from. `seen` are outputs as (source, untrusted, text)."""
+    """Everything a decision is made from. `seen` are outputs as (source, untrusted, text); `delegator` is whether who delegated is
+    `active`, `suspended` or `unregistered`."""
 
     rules: tuple[Rule, ...]
     catalogue: Catalogue
@@ -59,3 +60,4 @@ class Case:
     now: int
     latest: int
     grant: Any = None
+    delegator: str = "active"

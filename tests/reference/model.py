@@ -124,6 +124,7 @@ def check(case: Case) -> None:
             for part in ((lambda s=state: s.task.status != "open", "task-closed"), (lambda s=state: now >= s.task.expires, "task-expired"))
         ],
         (lambda: not chain and not free, "task-required"),
+        (lambda: len(chain) > 1 and case.delegator != "active", "agent-inactive"),
         (lambda: bool(foreign), "malformed-arguments"),
         (lambda: any(outside(case, scope) for scope in scopes), "outside-scope"),
     ):  # fmt: skip
@@ -221,7 +222,8 @@ def ask_policies(case: Case, spent: tuple[Any, ...]) -> Answer:
         raise No("no-permit")
     rules = {notes[name].get("requestable") for name in reasons}
     lifted, lifted_by, errs = engine(case, case.rules, context(case, case.grant.approver if case.grant else ""))
-    up_to_who = case.grant is None and any("approver" in rule.condition or rule.reads is None for rule in matching)
+    asks_who = {rule.id for rule in matching if "approver" in rule.condition or rule.reads is None}
+    up_to_who = case.grant is None and asks_who and set(lifted_by) <= asks_who
     if not rules <= {"one", "four-eyes"} or errs or not (lifted or up_to_who):
         raise No("forbidden")
     try:
@@ -234,11 +236,15 @@ def ask_policies(case: Case, spent: tuple[Any, ...]) -> Answer:
         grant is not None
         and reached.within(grant.label)
         and [(s.argument, s.origin) for s in grant.steering] == shown
-        and tuple((o.type, o.argument, o.policy) for o in grant.obligations) == duties
+        and ((shown_duties := obliged(grant)) == duties or asks_who and set(shown_duties) <= set(duties))
         and (grant.rule == "four-eyes" or rule == "one")
     ):
         return Answer("permit", "permitted", approval=grant.id, obligations=duties, spent=spent)
     return Answer("deny", "approval-required", requestable=rule, obligations=duties)
+
+
+def obliged(grant: Any) -> tuple[tuple[str, str, str], ...]:
+    return tuple((o.type, o.argument, o.policy) for o in grant.obligations)
 
 
 def obligations(reasons: list[str], notes: Mapping[str, Mapping[str, str]]) -> tuple[tuple[str, str, str], ...]:

@@ -173,6 +173,7 @@ NAMES = (*TOOLS, "unheard-of")
 FAULTS = (
     "no agent", "suspended", "another subject", "another type", "malformed", "no session", "session of another task", "session of another agent",
     "task of another", "closed", "expired", "lost", "broken", "clock", "clock a little", "latest", "no task", "unknown action", "scope", "budget",
+    "delegator suspended", "delegator unregistered",
 )  # fmt: skip
 """What keeps a request from ever reaching a policy; most cases have none of them."""
 
@@ -336,6 +337,7 @@ def cases(draw: st.DrawFn, shadow: bool | None = None, asking: bool = False) -> 
         else (),
         now=NOON + (-11 if "clock" in faults else 0 if back else late) * MINUTE + back,
         latest=NOON + (12 if "latest" in faults else 0 if back else draw(st.sampled_from([-10, 0]))) * MINUTE,
+        delegator=next((state for state in ("suspended", "unregistered") if f"delegator {state}" in faults), "active"),
     )
 
 
@@ -353,7 +355,12 @@ def inputs(case: Case) -> Inputs:
         grant=case.grant,
         observed=Observed(tuple(seen(*output) for output in case.seen)),
         latest=case.latest,
+        delegators=tuple(_delegator(state, case.delegator) for state in case.chain[1:]),
     )
+
+
+def _delegator(state: TaskState, status: str) -> Agent | None:
+    return None if status == "unregistered" else Agent(state.task.agent, "ben", "helps", (), AgentStatus(status))
 
 
 @st.composite

@@ -215,7 +215,15 @@ def _supposed(agent: str, tool: str, values: dict[str, Any], task: str | None, p
             EntityRef("Agent", agent), TOOL_CALL, EntityRef("Tool", tool), freeze(values), named, session.id
         )
         inputs = Inputs(
-            compile_bundle(bundle), request, view.agent(AgentId(agent)), now, DecisionId("supposed"), chain, complete, session
+            compile_bundle(bundle),
+            request,
+            view.agent(AgentId(agent)),
+            now,
+            DecisionId("supposed"),
+            chain,
+            complete,
+            session,
+            delegators=view.delegators(chain),
         )
         return decide(inputs), bundle
 

@@ -127,6 +127,7 @@ class _Run:
             self._chain,
             session=self._session,
             observed=self._observed,
+            delegators=(self._agent,) * len(self._chain[1:]),
         )
         decided = decide(inputs)
         if grant is not None and isinstance(decided.decision, Deny) and decided.decision.requestable:

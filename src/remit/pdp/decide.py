@@ -162,7 +162,7 @@ def _not_permitted(
     if lift is None:
         message = f"policy forbids {_act(inputs)}: {_why(locus, answer)}"
         return _shadowed(inputs, Deny(inputs.decision, Reason.FORBIDDEN, message, facts.tier, basis=basis))
-    if inputs.grant is not None and _covered(inputs.grant, facts, lift):
+    if inputs.grant is not None and _covered(inputs.grant, facts, lift, bool(locus.slice.by_approver)):
         granted = replace(facts, approver=inputs.grant.approver)
         return _permitted(inputs, locus, granted, spent, lift.answer, lift.read)
     message = f"this needs an approval: {_why(locus, answer)}"
@@ -190,8 +190,9 @@ def _lift(inputs: Inputs, locus: Locus, facts: Facts, answer: EngineAnswer) -> _
     read = context_bytes(locus.slice.reads.context, replace(facts, approver=approver))
     lifted = evaluate(facts.bundle, locus, read)
     if not lifted.allowed or lifted.errors:
-        if inputs.grant is None and not lifted.errors and locus.slice.reads.context.covers("approval", "approver"):
-            # Whether it lifts depends on who approves: it may be asked for, and is decided with the one who did.
+        # Where all that still stands in the way asks who approved, it may be asked for, and is decided with the person who did.
+        by_approver = locus.slice.by_approver
+        if inputs.grant is None and not lifted.errors and by_approver and by_approver.issuperset(lifted.reasons):
             return _Lift(_rule(facts, rule), lifted, read, ())
         return None
     try:
@@ -205,12 +206,13 @@ def _rule(facts: Facts, rule: ApproverRule) -> ApproverRule:
     return ApproverRule.FOUR_EYES if facts.tier is Tier.CRITICAL else rule
 
 
-def _covered(grant: Grant, facts: Facts, lift: _Lift) -> bool:
-    # INVARIANT (an approval is for one exact action): it covers the flows, labels and obligations its approver was shown.
+def _covered(grant: Grant, facts: Facts, lift: _Lift, by_approver: bool) -> bool:
+    # INVARIANT (an approval is for one exact action): it covers the flows, labels and obligations its approver was shown; only where
+    # policies ask who approved may more obligations come with that person.
     return (
         facts.reached.within(grant.label)
         and facts.steering == grant.steering
-        and lift.obligations == grant.obligations
+        and (lift.obligations == grant.obligations or (by_approver and set(grant.obligations) <= set(lift.obligations)))
         and (grant.rule is ApproverRule.FOUR_EYES or lift.rule is ApproverRule.ONE)
     )
 

@@ -92,5 +92,6 @@ def session_after_outcome(session: Session, decision: DecisionId, touched: Label
     elif worst is not None:
         label = label.join(worst)
     pending = {key: value for key, value in session.pending.items() if key != decision}
-    version = next_version(session.version, f"outcome of {decision}: {label}")
-    return replace(session, label=label, pending=pending, seen=max(now, session.seen), version=version)
+    seen = max(now, session.seen)
+    version = next_version(session.version, f"outcome of {decision}: {label} {seen}")
+    return replace(session, label=label, pending=pending, seen=seen, version=version)

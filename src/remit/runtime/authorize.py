@@ -87,7 +87,6 @@ def load(runtime: Runtime, request: EvaluationRequest, decision: DecisionId, now
     session = view.session(request.session)
     observed = NOTHING_OBSERVED if session is None else view.observed(session.id, session.task)
     agent = view.agent(AgentId(request.subject.id))
-    delegators = tuple([view.agent(state.task.agent) for state in chain[1:]]) if len(chain) > 1 else ()
     target = view.agent(AgentId(request.resource.id)) if request.resource.type == "Agent" else None
     inputs = Inputs(
         view.bundle,
@@ -102,7 +101,7 @@ def load(runtime: Runtime, request: EvaluationRequest, decision: DecisionId, now
         observed,
         view.latest,
         view.kills,
-        delegators,
+        view.delegators(chain),
         target,
     )
     if now > view.latest:

@@ -85,7 +85,7 @@ def _inherit(runtime: Runtime, session: SessionId, child: SessionId) -> Steps[No
             label = before.label.join(inner.reached)
             if label == before.label and not seen:
                 return
-            after = replace(before, label=label, version=next_version(before.version, f"return of {child}"))
+            after = replace(before, label=label, version=next_version(before.version, f"return of {child}: {label}"))
             runtime.view.forget(session, ())
             runtime.view.move(after, ())
             ticket = runtime.appender.submit(Ticket((), [PutSession(after, before.version), *seen], revision, runtime.clock()))

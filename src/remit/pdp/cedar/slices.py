@@ -21,13 +21,15 @@ REMEMBERED_SLICES = 4_096
 class Slice(msgspec.Struct, frozen=True):
     """Some policies of a bundle, parsed, with all that evaluating them can read.
 
-    `ids` are in the order of the bundle; `annotations` are those of each. Equal candidates share one slice.
+    `ids` are in the order of the bundle; `annotations` are those of each, `by_approver` those that can read who approved. Equal
+    candidates share one slice.
     """
 
     ids: tuple[str, ...]
     handle: CompiledPolicies
     reads: ReadSet
     annotations: Mapping[str, Mapping[str, str]]
+    by_approver: frozenset[str]
 
 
 class PolicyIndex:
@@ -87,5 +89,6 @@ class PolicyIndex:
             handle=compile_policies(ids, [policy.text for policy in policies]),
             reads=union(policy.reads for policy in policies),
             annotations={policy.id: policy.annotations for policy in policies},
+            by_approver=frozenset(policy.id for policy in policies if policy.reads.context.covers("approval", "approver")),
         )
         return self._slices.keep(positions, cut)
