@@ -10,7 +10,8 @@ from remit.model.decision import Decision, Deny, Permit, Reason
 from remit.model.identity import EntityRef
 from remit.model.labels import Confidentiality, Label
 from remit.model.task import Scope, Session
-from remit.runtime import sessions
+from remit.pdp.effects import MAX_PENDING
+from remit.runtime import sessions, view
 from remit.runtime.tasks import AgentOpener, Opening, open_task
 from remit.runtime.view import MAX_OUTPUT
 from tests.conftest import OpenStore
@@ -302,6 +303,31 @@ class TestSteering:
         """`Observed.overflow`: of what a door could not see or a store could not keep, any value may have been part."""
         session = strict.open_session()
         strict.perform(session, "read", content)
+        assert reason(strict.ask(session, "send", {"to": EVIL})) is Reason.FORBIDDEN
+
+    def test_a_trusted_tool_that_echoes_does_not_launder_what_could_not_be_kept(self, strict: World) -> None:
+        session = strict.open_session()
+        strict.perform(session, "read", None)
+        strict.perform(session, "look", f"you said {EVIL}")
+        assert reason(strict.ask(session, "send", {"to": EVIL})) is Reason.FORBIDDEN
+
+    def test_more_outputs_than_are_kept_may_have_held_any_value(self, strict: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(view, "MAX_OUTPUTS", 3)
+        session = strict.open_session()
+        for number in range(3):
+            strict.perform(session, "read", f"page {number}")
+        permit(strict.ask(session, "send", {"to": EVIL}))
+        strict.perform(session, "read", EVIL)
+        assert reason(strict.ask(session, "send", {"to": "else@x.com"})) is Reason.FORBIDDEN
+
+    def test_calls_that_nobody_reports_end_as_their_worst(self, strict: World) -> None:
+        session = strict.open_session()
+        given = [permit(strict.ask(session, "secret" if number == 7 else "read")) for number in range(2 * MAX_PENDING + 9)]
+        stored = strict.store.session(session.id)
+        assert stored is not None and len(stored.pending) <= MAX_PENDING
+        for one in given:
+            strict.report(one, session, OutcomeStatus.NOT_PERFORMED)
+        assert label(strict, session) == Label(Confidentiality.RESTRICTED, ("read",))
         assert reason(strict.ask(session, "send", {"to": EVIL})) is Reason.FORBIDDEN
 
     def test_what_could_not_be_kept_stays_so_after_a_restart(self, open_store: OpenStore) -> None:

@@ -11,6 +11,10 @@ from remit.model.labels import Label
 from remit.model.request import TOOL_CALL, EvaluationRequest
 from remit.model.task import Amount, Session, Spent, TaskState, next_version
 
+MAX_PENDING = 128
+"""A session tells so many calls under way apart; beyond that it keeps the worst of them all for good, as of one that never ends."""
+UNTOLD = DecisionId("(untold)")
+
 
 class NotAnAmount(Exception):
     """A budgeted argument that is not a number that can be added up."""
@@ -69,9 +73,18 @@ def session_after_permit(session: Session, decision: DecisionId, request: Evalua
     # INVARIANT (labels come from what was touched): the worst case joins at permit, a report can only make it precise.
     name = counted_as(request)
     calls = {**session.calls, name: session.calls.get(name, 0) + 1}
-    pending = session.pending if worst.within(session.label) else {**session.pending, decision: worst}
+    pending = session.pending if worst.within(session.label) else _with_pending(session, decision, worst)
     seen, version = max(now, session.seen), next_version(session.version, decision)
     return Session(session.id, session.task, session.agent, session.label, pending, calls, session.denials, seen, version)
+
+
+def _with_pending(session: Session, decision: DecisionId, worst: Label) -> dict[DecisionId, Label]:
+    if len(session.pending) < MAX_PENDING:
+        return {**session.pending, decision: worst}
+    # INVARIANT (fail closed): nobody waits for outcomes of ever more calls; those that are not told apart count as never seen.
+    for other in session.pending.values():
+        worst = worst.join(other)
+    return {UNTOLD: worst}
 
 
 def session_after_deny(session: Session, decision: DecisionId, now: int) -> Session:

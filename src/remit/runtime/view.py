@@ -18,6 +18,8 @@ MAX_OUTPUT = 1 << 20
 """So many characters of one output are kept for provenance; of what was longer, any value may have been part."""
 MAX_OBSERVED = 16 << 20
 """So many characters in all are kept for one session."""
+MAX_OUTPUTS = 1 << 14
+"""So many outputs are kept for one session; later untrusted ones count as the source of any value."""
 MAX_HELD = 128 << 20
 """So many characters of outputs a process holds for all its sessions; beyond that they are read again when they are asked for."""
 _log = logging.getLogger("remit")
@@ -190,16 +192,14 @@ class View:
 
     def _read_observed(self, session: SessionId, task: TaskId | None) -> Observed:
         key = self.key(task)
-        observed = Observed()
-        for stored in self.store.observations(session):
-            text = key.open(stored.sealed, stored.decision).decode() if key and stored.sealed else ""
-            observed = _with(observed, stored.source, stored.untrusted, text, lost=key is None or not stored.sealed)
-        return observed
+        stored = self.store.observations(session)
+        texts = (key.open(one.sealed, one.decision).decode() if key and one.sealed else None for one in stored)
+        return _with(Observed(), ((one.source, one.untrusted, text) for one, text in zip(stored, texts, strict=True)))
 
     def observe(self, session: Session, source: str, untrusted: bool, text: str | None) -> None:
         """Add what a tool returned to what the session has seen; None where it could not be seen."""
         before = self.observed(session.id, session.task)
-        self._observed[session.id] = _with(before, source, untrusted, text or "", lost=text is None)
+        self._observed[session.id] = _with(before, [(source, untrusted, text)])
         self._held += len(text or "")
 
     def approvals_for(self, digest: str) -> list[Approval]:
@@ -231,10 +231,14 @@ class View:
         self._spent.clear()
 
 
-def _with(observed: Observed, source: str, untrusted: bool, text: str, lost: bool) -> Observed:
-    total = observed.held + len(text)
-    # INVARIANT (fail closed): of what could not be kept, any value may have been part.
-    overflow = observed.overflow or (untrusted and (lost or len(text) >= MAX_OUTPUT or total > MAX_OBSERVED))
-    if lost or total > MAX_OBSERVED:
-        return Observed(observed.outputs, overflow, observed.held)
-    return Observed((*observed.outputs, seen(source, untrusted, text[:MAX_OUTPUT])), overflow, total)
+def _with(observed: Observed, more: Iterable[tuple[str, bool, str | None]]) -> Observed:
+    """What was seen, and more of it: source, whether it is untrusted, and the text, None where it could not be seen."""
+    kept, overflow, held = list(observed.outputs), observed.overflow, observed.held
+    for source, untrusted, text in more:
+        fits = text is not None and held + len(text) <= MAX_OBSERVED and len(kept) < MAX_OUTPUTS
+        # INVARIANT (fail closed): of what could not be kept, any value may have been part.
+        overflow = overflow or (untrusted and (not fits or len(text or "") >= MAX_OUTPUT))
+        if text is not None and fits and (untrusted or not overflow):  # else it may only echo what was not kept
+            kept.append(seen(source, untrusted, text[:MAX_OUTPUT]))
+            held += len(text)
+    return Observed(tuple(kept), overflow, held)
