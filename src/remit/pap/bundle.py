@@ -12,7 +12,7 @@ from remit.pdp.cedar.scopes import ACTION
 from remit.pdp.cedar.slices import PolicyIndex
 from remit.pdp.compiled import CompiledBundle, CompiledTool, EntityDocument
 
-ANALYSIS = 2
+ANALYSIS = 3
 """Grows with every change to what is derived from files (scopes, reads, nouns) and to the form of documents.
 
 Documents of another one are read anew from their files.

@@ -49,7 +49,7 @@ class Link(msgspec.Struct, frozen=True):
 class Contents(msgspec.Struct, frozen=True):
     """What the files of a bundle say. `policies` holds statements, templates and what was linked from them.
 
-    `actions` are those that can be asked for, each with every action group it is in, `resources` the types each is asked for on;
+    `actions` are those that can be asked for, each with every action group it is in, `resources` the types an agent asks for it on;
     `groups` the groups alone.
     """
 

@@ -72,7 +72,7 @@ _QUIET = re.compile(r'//[^\n]*|"(?:[^"\\]|\\.)*"')
 _INNERMOST = re.compile(r"\{[^{}]*\}")
 _DECLARED = re.compile(r"\bentity\s+(\w+(?:\s*,\s*\w+)*)")
 _ACTION = re.compile(
-    r'^action "([^"\\]*)"(?: in \[(.*)\])?(?:;$| appliesTo \{\n  principal: \[.*\],\n  resource: \[(.*)\],$)', re.MULTILINE
+    r'^action "([^"\\]*)"(?: in \[(.*)\])?(?:;$| appliesTo \{\n  principal: \[(.*)\],\n  resource: \[(.*)\],$)', re.MULTILINE
 )
 _GROUP = re.compile(r'Action::"([^"\\]*)"')
 _NAMESPACE = re.compile(r"^namespace ([\w:]+) \{$|^( *)entity (\w+)|^\}$", re.MULTILINE)
@@ -119,8 +119,8 @@ def parse(own: str, arguments: str | None = NO_ARGUMENTS, others: bool = True) -
 class Vocabulary(msgspec.Struct, frozen=True):
     """The names a schema defines.
 
-    `actions` can be asked for, `groups` only hold other actions; each with every action above it. `resources` are the types that each
-    action can be asked for on, `types` all entity types.
+    `actions` can be asked for, `groups` only hold other actions; each with every action above it. `resources` are the types that an
+    agent can ask for each action on, `types` all entity types.
     """
 
     actions: Mapping[str, tuple[str, ...]]
@@ -137,10 +137,10 @@ def vocabulary(schema: Schema) -> Vocabulary:
     text = str(schema)
     parents: dict[str, list[str]] = {}
     asked: dict[str, tuple[str, ...]] = {}
-    for name, groups, resources in _ACTION.findall(text):
+    for name, groups, principals, resources in _ACTION.findall(text):
         parents[name] = _GROUP.findall(groups)
         if resources:
-            asked[name] = tuple(resources.split(", "))
+            asked[name] = tuple(resources.split(", ")) if "Agent" in principals.split(", ") else ()
     above = {name: _above(name, parents) for name in parents}
     return Vocabulary(
         {name: above[name] for name in sorted(asked)},

@@ -52,6 +52,8 @@ def check_action(inputs: Inputs, bundle: CompiledBundle) -> None:
     types = bundle.actions.get(inputs.request.action)
     if types is None:
         raise Refusal(Reason.UNKNOWN_ACTION, f"action `{inputs.request.action}` is not defined: add it to the bundle's schema")
+    if not types:
+        raise Refusal(Reason.MALFORMED_REQUEST, f"`{inputs.request.action}` is not for agents: its schema names other principals")
     if inputs.request.resource.type not in types:
         # Another type would slip past policies that name the right one.
         expected = " or a ".join(sorted(types))
