@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from remit.model.errors import ErrorKind, RemitError
-from remit.model.values import MAX_BYTES, MAX_DEPTH, freeze, read_json, thaw
+from remit.model.values import FLOAT_KEY, MAX_BYTES, MAX_DEPTH, freeze, read_json
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 NAMES = TEXT.filter(lambda name: not name.startswith("__"))
@@ -35,6 +35,13 @@ def nested(leaves: st.SearchStrategy[Any], names: st.SearchStrategy[str] = NAMES
 
 def objects(leaves: st.SearchStrategy[Any], names: st.SearchStrategy[str] = NAMES) -> st.SearchStrategy[dict[str, Any]]:
     return st.dictionaries(names, nested(leaves, names), max_size=3)
+
+
+def thaw(canonical: bytes) -> dict[str, Any]:
+    """The values of a canonical form: nothing of them is lost in it."""
+    values = json.loads(canonical, object_hook=lambda item: float(item[FLOAT_KEY]) if FLOAT_KEY in item else item)
+    assert isinstance(values, dict)
+    return values
 
 
 def same(one: Any, other: Any) -> bool:

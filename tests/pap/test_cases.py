@@ -110,6 +110,9 @@ def test_a_file_can_be_one_case() -> None:
         (f"{HEAD}  - {{action: own.thing, resource: z, expect: deny}}\n", 5, "malformed"),
         (f"{HEAD}  - {{call: x, expect: deny, approve: true}}\n", 5, "malformed"),
         (f"{HEAD}  - {{call: x, expect: deny, then: permit}}\n", 5, "malformed"),
+        (f"{HEAD}  - {{call: x, expect: deny, returns: text}}\n", 5, "malformed"),
+        (f"{HEAD}  - {{call: x, expect: deny, approve: true, then: deny, fails: text}}\n", 5, "malformed"),
+        (f"{HEAD}  - {{call: x, expect: deny, after: 999999999999}}\n", 5, "malformed"),
         (f"{HEAD}  - {{call: x, expect: deny}}\n{HEAD}  - {{call: x, expect: deny}}\n", 6, "case"),
         (HEAD.replace("p}", "p, budgets: {calls: -1}}") + "  - {call: x, expect: deny}\n", 3, "malformed"),
         ("3", 1, "shape"),
@@ -125,6 +128,25 @@ def test_what_is_wrong_with_cases(text: str, line: int, code: str) -> None:
 
 FORBID = '@id("no") @description("never") @requestable("one") forbid (principal, action, resource == Tool::"send")'
 NO = {"policies": f"{FORBID} unless {{ context.approval.granted }};"}
+
+
+@pytest.mark.parametrize(
+    ("rule", "approver", "words"),
+    [
+        ("one", "bot", "an agent cannot approve its own action"),
+        ("one", "owner", ""),
+        ("four-eyes", "owner", "`owner` may not approve it: this needs four eyes"),
+        ("four-eyes", "user", "`user` may not approve it: this needs four eyes"),
+        ("four-eyes", "somebody", ""),
+    ],
+)
+def test_who_could_not_approve_a_call_does_not_in_a_case(rule: str, approver: str, words: str) -> None:
+    policies = NO["policies"].replace('"one"', f'"{rule}"')
+    result = run(
+        f"  - {{call: send, arguments: {{to: x}}, expect: deny, approve: {approver}, then: permit}}\n", policies=policies
+    )
+    assert result.passed == (not words), result.failures
+    assert words in "".join(failure.message for failure in result.failures)
 
 
 def test_a_failure_explains_what_decided() -> None:

@@ -1,6 +1,8 @@
 """A bundle is what stands in its folder, whole, or it is none."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -112,6 +114,87 @@ def test_links_do_not_lead_out(tmp_path: Path) -> None:
     (folder / "policies/outside.cedar").symlink_to(outside)
     (folder / "cases").symlink_to(tmp_path)
     assert refused(folder) == [("cases", 1, "link"), ("policies/outside.cedar", 1, "link")]
+
+
+def test_links_that_lead_to_themselves_or_nowhere(tmp_path: Path) -> None:
+    folder = write(tmp_path)
+    (folder / "links.yaml").symlink_to("links.yaml")
+    (folder / "policies/a.cedar").symlink_to("b.cedar")
+    (folder / "policies/b.cedar").symlink_to("a.cedar")
+    (folder / "resources.yaml").symlink_to("nowhere")
+    assert refused(folder) == [
+        ("links.yaml", 1, "link"),
+        ("policies/a.cedar", 1, "link"),
+        ("policies/b.cedar", 1, "link"),
+        ("resources.yaml", 1, "unreadable"),
+    ]
+
+
+def test_a_forbid_is_not_left_out_for_how_its_file_is_called(tmp_path: Path) -> None:
+    names = ["TOOLS.YAML", "policies/deny.CEDAR", "policies/more.Yaml"]
+    assert refused(write(tmp_path, {**SMALL, **dict.fromkeys(names, "x")})) == [(name, 1, "unknown-file") for name in names]
+
+
+def test_folders_without_end(tmp_path: Path) -> None:
+    folder = write(tmp_path)
+    (folder / "/".join(["a"] * 100)).mkdir(parents=True)
+    assert refused(folder) == [("/".join(["a"] * 65), 1, "depth")]
+
+
+def test_text_that_reviewers_see_in_another_order_is_refused(tmp_path: Path) -> None:
+    hidden = '// fine \u202e\n@id("x") permit (principal, action, resource);\n'
+    folder = write(tmp_path, {**SMALL, "policies/x.cedar": hidden, "cases/x.yaml": "- 1\n- \u2066\n"})
+    assert refused(folder) == [("cases/x.yaml", 2, "encoding"), ("policies/x.cedar", 1, "encoding")]
+
+
+def test_a_whole_number_that_no_store_could_keep_is_refused(tmp_path: Path) -> None:
+    large = {
+        "task_types.yaml": f"- name: t\n  seconds: 1{'0' * 30}\n  budgets: {{calls: 1{'0' * 300}}}\n",
+        "tools.yaml": f"- {{name: a, schema: {{maximum: 1{'0' * 30}}}}}",
+    }
+    assert refused(write(tmp_path, {**SMALL, **large})) == [("task_types.yaml", 2, "shape"), ("task_types.yaml", 3, "shape")]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("tools.yaml", "- {" + ",".join(f"a{number}" for number in range(60_000)) + "}"),
+        ("tools.yaml", "- name: x\n  schema: {a: 1." + "0" * 4_000_000 + "}"),
+        (
+            "policies/many.cedar",
+            "".join(f'@id("p{n}") permit (principal, action, resource == Tool::"t{n}");' for n in range(6000)),
+        ),
+        ("schema.cedarschema", "entity X { a: " + "Set<" * 20_000 + "Long" + ">" * 20_000 + " };"),
+        ("schema.cedarschema", "entity X { a: " + "Set// <\n<" * 20_000 + "Long" + ">" * 20_000 + " };"),
+        (
+            "schema.cedarschema",
+            "".join(f"type A{n} = {{x: A{n + 1}, y: A{n + 1}}};" for n in range(60)) + "type A60 = Long; entity X { a: A0 };",
+        ),
+        ("schema.cedarschema", "type A = B; type B = A; entity X { a: A };"),
+    ],
+    ids=["fields", "digits", "names", "sets", "sets behind comments", "doubling types", "circular types"],
+)
+def test_what_is_large_ends_in_words_and_in_time(tmp_path: Path, name: str, text: str) -> None:
+    """None of these may kill the process, fill its memory, or take longer than a reviewer waits."""
+    program = (
+        "import sys; from remit.pap.validate import check_folder; print({p.severity.value for p in check_folder(sys.argv[1])})"
+    )
+    command = [sys.executable, "-c", program, str(write(tmp_path, {**SMALL, name: text}))]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=20, env={"PYTHONPATH": ":".join(sys.path)}
+    )
+    assert "error" in done.stdout, (done.returncode, done.stderr[-400:])
+
+
+def test_references_that_double_are_cut(tmp_path: Path) -> None:
+    """Each definition names the next one thirty times: spelled out, eight of them are more than any memory holds."""
+    ties = [", ".join(f"x{i}: {{$ref: '#/$defs/d{n + 1}'}}" for i in range(30)) for n in range(8)]
+    defs = ", ".join(f"d{n}: {{type: object, properties: {{{tie}}}}}" for n, tie in enumerate(ties))
+    schema = f"{{properties: {{to: {{$ref: '#/$defs/d0'}}}}, $defs: {{{defs}, d8: {{type: string}}}}}}"
+    tool = f"- name: send\n  annotations: {{effect: read, reach: internal}}\n  schema: {schema}\n"
+    assert (
+        compile_bundle(read_bundle(write(tmp_path, {**SMALL, "tools.yaml": tool}))).tools["send"].types.root.fields["to"].fields
+    )
 
 
 def test_links_within_the_folder_are_files(tmp_path: Path) -> None:

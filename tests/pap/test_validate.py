@@ -113,6 +113,8 @@ def test_policies_that_are_right(body: str) -> None:
         ('@id("p") @requestable("one")', f"{ANY};", "requestable", "error"),
         ('@id("p") @requestable("one")', "permit (principal, action, resource);", "requestable", "error"),
         ('@id("p") @requestble("one")', f"{ANY};", "unknown-annotation", "warning"),
+        ('@id("p\\u{1b}[2J")', f"{ANY};", "annotation", "error"),
+        ('@id("p") @description("\\u{1b}[8mhidden")', f"{ANY};", "annotation", "error"),
         ("", f"{ANY};", "no-id", "warning"),
         ('@id("p")', 'permit (principal in Group::"x", action, resource);', "unknown-group", "warning"),
         ('@id("p")', "permit (principal == ?principal, action, resource);", "unlinked", "warning"),
@@ -203,6 +205,23 @@ TOOLS = "- name: a\n  annotations: {effect: read, reach: internal}\n"
         ({"entities": "- {type: User, id: a, attributes: {department: x}}"}, [("entities.yaml", 1, "entity")]),
         ({"entities": "- {type: Tool, id: send, attributes: {effect: read}}"}, [("entities.yaml", 1, "entity")]),
         ({"entities": "- {type: Action, id: send}"}, [("entities.yaml", 1, "entity")]),
+        ({"entities": "- {type: Agent, id: bot, attributes: {purpose: x}}"}, [("entities.yaml", 1, "entity")]),
+        ({"entities": "- {type: Agent, id: bot, parents: ['Group::\"a\"']}"}, [("entities.yaml", 1, "entity")]),
+        (
+            {
+                "entities": "- {type: Group, id: a, parents: ['Group::\"b\"']}\n- {type: Group, id: b, parents: ['Group::\"a\"']}\n"
+                "- {type: Group, id: c, parents: ['Group::\"a\"']}\n- {type: Group, id: d, parents: ['Group::\"d\"']}\n"
+            },
+            [("entities.yaml", 1, "entity"), ("entities.yaml", 2, "entity"), ("entities.yaml", 4, "entity")],
+        ),
+        ({"manifest": 'name: "\\e[2Jx"'}, [("bundle.yaml", 1, "no-name")]),
+        (
+            {
+                "cases": "tools:\n- {name: other}\n- {name: look, annotations: {effect: send, reach: external}}\ncases:\n"
+                "- {name: x, agent: {id: a}, steps: [{call: look, expect: deny}]}\n"
+            },
+            [("cases/some.yaml", 3, "case")],
+        ),
         ({"entities": "- {type: Tool, id: send, parents: ['ToolGroup::\"x\"']}"}, []),
         (
             {

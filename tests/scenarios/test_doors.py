@@ -135,6 +135,8 @@ def _world(tmp_path: Path, bundle: Bundle, case: Case) -> Iterator[tuple[World, 
         agent = case.agent.noun()
         world.runtime.view.refresh()
         administration.change_agent(world.runtime, agent.id, lambda _known: _active(agent), Operator("ana", "os")).result()
+        for other in case.agents:
+            administration.change_agent(world.runtime, other.id, lambda _known, o=other: o.noun(), Operator("ana", "os")).result()
         session = None
         if case.task is not None:
             session = sessions.open_session(world.runtime, _open(world, case, case.task).id).result()

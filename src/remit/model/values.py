@@ -137,22 +137,6 @@ def _tag_floats(value: Any) -> Any:
     return value
 
 
-def thaw(canonical: bytes) -> dict[str, Any]:
-    """The values of a canonical form, as fresh objects that a tool may change without touching what was decided."""
-    values: dict[str, Any] = _decode(canonical)
-    return {name: _untag(value) for name, value in values.items()} if FLOAT_KEY.encode() in canonical else values
-
-
-def _untag(value: Any) -> Any:
-    if type(value) is dict:
-        if FLOAT_KEY in value:
-            return float(value[FLOAT_KEY])
-        return {name: _untag(item) for name, item in value.items()}
-    if type(value) is list:
-        return [_untag(item) for item in value]
-    return value
-
-
 def read_json(text: bytes | str) -> Any:
     """Read JSON strictly: duplicate names, NaN, infinities, lone surrogates and invalid UTF-8 are refused (RFC 8259, I-JSON).
 

@@ -96,7 +96,7 @@ class Fixture(msgspec.Struct, frozen=True):
 
 
 class Case(msgspec.Struct, frozen=True):
-    """One run of one agent, in a session of its own."""
+    """One run of one agent, in a session of its own; `agents` are others that it may delegate to."""
 
     name: str
     file: str
@@ -105,6 +105,7 @@ class Case(msgspec.Struct, frozen=True):
     task: CaseTask | None
     steps: tuple[Step, ...]
     fixture: Fixture = Fixture()
+    agents: tuple[CaseAgent, ...] = ()
 
 
 class Failure(msgspec.Struct, frozen=True):

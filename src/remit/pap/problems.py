@@ -1,7 +1,7 @@
 """What is wrong with a bundle: where, how badly, and what to do about it."""
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from enum import StrEnum
 
 import msgspec
@@ -62,8 +62,14 @@ def errors(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     return tuple(problem for problem in problems if problem.severity is Severity.ERROR)
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+MANY_NAMES = 2000
+"""Among more names than these the nearest is not looked for: a bundle of many faults would take hours to check."""
+
+
+def did_you_mean(name: str, known: Collection[str]) -> str:
     """A hint with the nearest known name, or with all of them if there are few, or nothing."""
+    if len(known) > MANY_NAMES or len(name) > MANY_NAMES:
+        return ""
     names = sorted(set(known))
     near = difflib.get_close_matches(name, names, 1, 0.6)
     if near:

@@ -14,7 +14,7 @@ from remit.model.request import EvaluationRequest
 from remit.model.task import Budgets, Scope, Session, Task, TaskState
 from remit.model.values import NO_ARGUMENTS, freeze
 from remit.pap.bundle import compile_bundle
-from remit.pap.cases import Case, CaseTask, Failure, Step, compared, explained
+from remit.pap.cases import Case, CaseTask, Failure, Fixture, Step, compared, explained
 from remit.pap.contents import Bundle
 from remit.pap.extend import extended
 from remit.pdp.compiled import CompiledBundle, Mode, TaskType
@@ -22,6 +22,7 @@ from remit.pdp.decide import decide
 from remit.pdp.effects import session_after_outcome
 from remit.pdp.inputs import Decided, Grant, Inputs
 from remit.pdp.memo import Memo
+from remit.pdp.obligations import barred
 from remit.pdp.provenance import Observed, seen
 
 BEGIN = 1_767_225_600 * SECOND
@@ -47,9 +48,10 @@ def run_cases(bundle: Bundle, cases: Iterable[Case]) -> Iterator[CaseResult]:
     """Run each case on its own; with what a file of cases adds, the bundle is compiled once."""
     compiled: dict[str, CompiledBundle] = {}
     for case in cases:
-        known = compiled.get(case.file)
+        key = case.file if case.fixture != Fixture() else ""
+        known = compiled.get(key)
         if known is None:
-            known = compiled[case.file] = compile_bundle(extended(bundle, case.fixture))
+            known = compiled[key] = compile_bundle(extended(bundle, case.fixture))
         # Cases say what policy decides, also of a bundle in shadow mode; unless they are about what that lets pass.
         yield run_case(known if _about_shadow(case) else replace(known, mode=Mode.ENFORCE), case)
 
@@ -77,6 +79,7 @@ class _Run:
         self.decisions: list[Decision] = []
         self._bundle = bundle
         self._agent = case.agent.noun()
+        self._agents = {agent.id: agent.noun() for agent in (*case.agents, case.agent)}
         self._now = BEGIN
         self._chain = tuple(_chain(bundle, case)) if case.task else ()
         self._session: Session | None = None
@@ -96,6 +99,9 @@ class _Run:
             return failures or self._act(step, decided)
         if not isinstance(decided.decision, Deny) or decided.decision.requestable is None:
             return [Failure(step.line, explained(step, "it could not be approved", decided.decision))]
+        why = barred(step.approver, decided.decision.requestable, self._agent.id, self._agent, self._chain)
+        if why:
+            return [Failure(step.line, explained(step, f"`{step.approver}` may not approve it: {why}", decided.decision))]
         label = before.reached if before else PUBLIC_TRUSTED
         decided = self._ask(step, _grant(decided.decision, step.approver, label))
         return compared(step, step.then, decided.decision) or self._act(step, decided)
@@ -128,6 +134,7 @@ class _Run:
             session=self._session,
             observed=self._observed,
             delegators=(self._agent,) * len(self._chain[1:]),
+            target=self._agents.get(step.resource.id) if step.resource.type == "Agent" else None,
         )
         decided = decide(inputs)
         if grant is not None and isinstance(decided.decision, Deny) and decided.decision.requestable:

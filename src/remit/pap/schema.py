@@ -183,6 +183,7 @@ _STAND_INS: Mapping[str, Mapping[str, Any]] = {
         "outputTrusted": True,
     },
     **{name: {"sensitivity": "", "sensitivityRank": 0, "reach": ""} for name in ("File", "Host", "Model")},
+    "Agent": {"owner": {"__entity": {"type": "User", "id": ""}}, "purpose": "", "status": ""},
 }
 
 

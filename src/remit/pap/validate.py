@@ -26,7 +26,8 @@ def check(bundle: Bundle) -> tuple[Problem, ...]:
         *type_problems(bundle, checking.matches),
     ]
     try:
-        problems.extend(_task_types(checking, read_cases(bundle)))
+        cases = read_cases(bundle)
+        problems.extend((*_task_types(checking, cases), *_fixtures(checking, cases)))
     except BundleError as fault:
         problems.extend(fault.problems)
     return in_order(_said_once(problems))
@@ -50,6 +51,16 @@ def _task_types(checking: Checking, cases: Iterable[Case]) -> Iterator[Problem]:
                 message = f"case `{case.name}` has a task of type `{task.type}`, which there is not"
                 yield error((case.file, case.line), "unknown-task-type", message, did_you_mean(task.type, known))
             task = task.parent
+
+
+def _fixtures(checking: Checking, cases: Iterable[Case]) -> Iterator[Problem]:
+    """Tools that a file of cases describes otherwise than the catalogue: they would show what does not hold."""
+    known = {tool.name: tool for tool in checking.contents.tools}
+    for file, fixture in {case.file: case.fixture for case in cases}.items():
+        for position, tool in enumerate(fixture.tools):
+            if tool != known.get(tool.name, tool):
+                message = f"tool `{tool.name}` is not as the catalogue has it"
+                yield error(checking.place(file, "tools", position), "case", message, "remove it here")
 
 
 def check_folder(folder: str | os.PathLike[str]) -> tuple[Problem, ...]:

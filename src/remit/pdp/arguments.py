@@ -1,6 +1,6 @@
 """Argument values as policies see them: typed from each tool's JSON Schema, and refused where Cedar cannot say them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any, TypeAlias
 
@@ -60,37 +60,41 @@ class ArgumentTypes(msgspec.Struct, frozen=True):
 UNTYPED = ArgumentTypes()
 
 
+MAX_NODES = 10_000
+"""So many parts of a schema are read, references followed; of what comes after, no type is known."""
+
+
 def argument_types(schema: Mapping[str, Any] | None) -> ArgumentTypes:
     """Reduce a JSON Schema (draft 2020-12 subset: type, properties, required, items, anyOf/oneOf with null, $ref within it)."""
     if not schema:
         return UNTYPED
-    root = _reduce(schema, schema, 0)
+    root = _reduce(schema, schema, 0, iter(range(MAX_NODES)))
     return ArgumentTypes(root, schema.get("additionalProperties") is False)
 
 
-def _reduce(node: Any, document: Mapping[str, Any], depth: int) -> ArgumentType:
-    if not isinstance(node, Mapping) or depth > 16:
+def _reduce(node: Any, document: Mapping[str, Any], depth: int, left: Iterator[int]) -> ArgumentType:
+    if not isinstance(node, Mapping) or depth > 16 or next(left, None) is None:
         return ANY
     reference = node.get("$ref")
     if isinstance(reference, str):
-        return _reduce(_resolve(reference, document), document, depth + 1)
+        return _reduce(_resolve(reference, document), document, depth + 1, left)
     for union in ("anyOf", "oneOf"):
         if union in node:
             options = [o for o in node[union] if not (isinstance(o, Mapping) and o.get("type") == "null")]
-            only = _reduce(options[0], document, depth + 1) if len(options) == 1 else ANY
+            only = _reduce(options[0], document, depth + 1, left) if len(options) == 1 else ANY
             return replace(only, nullable=True) if len(options) < len(node[union]) else only
     kind = node.get("type")
     if isinstance(kind, list):
         kinds = [k for k in kind if k != "null"]
-        only = _reduce({**node, "type": kinds[0]}, document, depth + 1) if len(kinds) == 1 else ANY
+        only = _reduce({**node, "type": kinds[0]}, document, depth + 1, left) if len(kinds) == 1 else ANY
         return replace(only, nullable=True) if len(kinds) < len(kind) else only
     if kind in ("string", "integer", "number", "boolean"):
         return ArgumentType(kind)
     if kind == "array":
-        return ArgumentType("array", items=_reduce(node.get("items"), document, depth + 1))
+        return ArgumentType("array", items=_reduce(node.get("items"), document, depth + 1, left))
     if kind == "object" or "properties" in node:
         properties = node.get("properties") or {}
-        fields = {name: _reduce(value, document, depth + 1) for name, value in properties.items()}
+        fields = {name: _reduce(value, document, depth + 1, left) for name, value in properties.items()}
         return ArgumentType("object", fields, frozenset(node.get("required") or ()))
     return ANY
 

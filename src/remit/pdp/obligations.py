@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Mapping
 
 from remit.model.decision import ApproverRule, Obligation
+from remit.model.identity import Agent, AgentId
 from remit.model.obligations import KNOWN_OBLIGATIONS
+from remit.model.task import TaskState
 
 OBLIGATION = "obligation"
 REQUESTABLE = "requestable"
@@ -41,3 +43,16 @@ def approver_rule(policies: Iterable[str], annotations: Mapping[str, Mapping[str
         if strictest is not ApproverRule.FOUR_EYES:
             strictest = ApproverRule(asked)
     return strictest
+
+
+def barred(approver: str, rule: ApproverRule, agent: AgentId, known: Agent | None, chain: Iterable[TaskState]) -> str:
+    """Why a person may not approve what an agent asks for in a task (`chain`: it and those it was delegated from); empty if they may."""
+    # INVARIANT (an approval is for one exact action): four eyes are never the requester's, nor the agent's owner's alone.
+    if approver == agent:
+        return "an agent cannot approve its own action"
+    involved = {person for state in chain for person in (state.task.opener, state.task.on_behalf_of)}
+    if known is not None:
+        involved.add(known.owner)
+    if rule is ApproverRule.FOUR_EYES and approver in involved:
+        return f"this needs four eyes: `{approver}` opened the task, is whom it is for, or owns the agent; ask somebody else"
+    return ""

@@ -16,6 +16,7 @@ from remit.model.errors import conflict, not_found, refused
 from remit.model.identity import AgentId, ApprovalId, Operator, new_id
 from remit.model.labels import PUBLIC_TRUSTED, Label
 from remit.pdp.inputs import Grant, Inputs
+from remit.pdp.obligations import barred
 from remit.runtime.pending import Driven, Steps
 from remit.runtime.runtime import Runtime, administer
 from remit.runtime.store import Approval, PutApproval
@@ -177,20 +178,11 @@ def _resolve(runtime: Runtime, wanted: ApprovalId, operator: Operator, grant: bo
 
 
 def _may_approve(runtime: Runtime, approval: Approval, operator: Operator) -> None:
-    # INVARIANT (an approval is for one exact action): four eyes are never the requester's, nor the agent's owner's alone.
     with runtime.view.lock:
         runtime.view.refresh()
         chain, complete = runtime.view.chain(approval.task)
         agent = runtime.view.agent(approval.agent)
     if not complete:
         raise refused("a task in the delegation chain cannot be found: nothing can be approved under it")
-    if operator.id == approval.agent:
-        raise refused("an agent cannot approve its own action")
-    if approval.rule is ApproverRule.FOUR_EYES:
-        involved = {state.task.opener for state in chain} | {state.task.on_behalf_of for state in chain}
-        if agent is not None:
-            involved.add(agent.owner)
-        if operator.id in involved:
-            raise refused(
-                f"this needs four eyes: `{operator.id}` opened the task, is whom it is for, or owns the agent; ask somebody else"
-            )
+    if why := barred(operator.id, approval.rule, approval.agent, agent, chain):
+        raise refused(why)

@@ -1,6 +1,6 @@
 """Checks of what a bundle says beside its policies: the manifest, tools, task types, resources, entities."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from remit.model.obligations import KNOWN_OBLIGATIONS
 from remit.model.task import Budgets, Scope
@@ -18,12 +18,14 @@ from remit.pap.schema import SCHEMA_FILE, entity_problem
 from remit.pdp.cedar.scopes import ACTION
 from remit.pdp.compiled import CompiledTool, EntityDocument, Mode
 from remit.pdp.destinations import may_choose, undeclared
+from remit.pdp.entities import ancestors
 
 COMPUTED: Mapping[str, str] = {
     "Tool": TOOLS_FILE,
     "File": RESOURCES_FILE,
     "Host": RESOURCES_FILE,
     "Model": RESOURCES_FILE,
+    "Agent": "remit agent register",
 }
 """The entity types whose attributes come from elsewhere."""
 
@@ -39,6 +41,8 @@ def catalogue_problems(checking: Checking) -> Iterator[Problem]:
 
 def _manifest(checking: Checking) -> Iterator[Problem]:
     manifest = checking.contents.manifest
+    if not manifest.name.isprintable():
+        yield error(checking.place(MANIFEST_FILE, "name"), "no-name", f"`{manifest.name!r}` is no name", "write printable text")
     for position, name in enumerate(manifest.obligations or ()):
         if name not in KNOWN_OBLIGATIONS:
             place = checking.place(MANIFEST_FILE, "obligations", position)
@@ -121,7 +125,7 @@ def scope_faults(
     groups = {group for known in tools.values() for group in known.tool.groups}
     for position, name in enumerate(scope.tools or ()):
         group = name.removeprefix("group:")
-        known: Iterable[str] = tools if group == name else groups
+        known: Collection[str] = tools if group == name else groups
         if group not in known:
             what = "tool" if group == name else "tool group"
             yield f"there is no {what} `{group}`", did_you_mean(group, known), ("scope", "tools", position)
@@ -164,6 +168,10 @@ def _entity(checking: Checking, entity: EntityDocument) -> tuple[str, str] | Non
             return "actions are declared in the schema, not as entities", f"write them to `{SCHEMA_FILE}`"
     if entity.ref.type in COMPUTED and entity.attributes:
         return f"the attributes of `{entity.ref}` come from `{COMPUTED[entity.ref.type]}`", "remove them here"
+    if entity.ref.type == "Agent" and entity.parents:
+        return f"the groups of `{entity.ref}` come from `{COMPUTED['Agent']}`", "remove them here"
+    if entity.ref in ancestors(checking.compiled, entity.parents):
+        return f"`{entity.ref}` is above itself", "remove one of the `parents` on the way"
     problem = entity_problem(checking.schema, entity)
     return (problem, "") if problem else None
 

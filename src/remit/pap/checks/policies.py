@@ -85,7 +85,10 @@ def _entities(policy: Policy) -> list[EntityRef]:
 
 def _annotations(checking: Checking, policy: Policy) -> Iterator[Problem]:
     place = _place(policy)
-    for name in policy.annotations:
+    for name, text in policy.annotations.items():
+        if not text.replace("\n", " ").isprintable() or (name == "id" and not text.isprintable()):
+            message = f"the `@{name}` of policy `{policy.id!r}` has control characters, which a terminal would obey"
+            yield error(place, "annotation", message, "write printable text")
         if name not in ANNOTATIONS:
             message = f"policy `{policy.id}` has the annotation `@{name}`, which means nothing here"
             yield warning(place, "unknown-annotation", message, did_you_mean(name, ANNOTATIONS))

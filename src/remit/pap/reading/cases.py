@@ -26,6 +26,8 @@ from remit.pap.reading.shapes import read_as, read_list
 from remit.pap.reading.written import BudgetsEntry, Malformed, entity_ref
 from remit.pdp.compiled import ResourceClass
 
+MAX_AFTER = 366 * 24 * 3600
+
 
 class TaskEntry(msgspec.Struct, frozen=True):
     """A task as it is written in a case; see `CaseTask`."""
@@ -75,7 +77,12 @@ class StepEntry(msgspec.Struct, frozen=True):
         """The step. Raises `Malformed`."""
         if (self.then is not None) != bool(self.approve):
             raise Malformed("`approve` and `then` belong together", "say what is expected once it is approved")
+        if abs(self.after) > MAX_AFTER:
+            raise Malformed(f"a step {self.after} s after the one before", f"write at most {MAX_AFTER} seconds")
         action, resource = self._what()
+        told = self.then if self.then is not None else self.expect
+        if (self.returns or self.fails) and _expectation(told).decision is Verdict.DENY:
+            raise Malformed("what is denied gives nothing back", "remove `returns` and `fails`: no later step would see them")
         approver = self.approve if isinstance(self.approve, str) else "approver"
         return Step(
             line,
@@ -115,6 +122,7 @@ class CaseEntry(msgspec.Struct, frozen=True):
     agent: CaseAgent
     steps: list[StepEntry]
     task: TaskEntry | None = None
+    agents: tuple[CaseAgent, ...] = ()
 
 
 class FileEntry(msgspec.Struct, frozen=True):
@@ -191,7 +199,7 @@ def _cases(
             message = f"case `{entry.name}` stands twice in this file"
             problems.append(error((document.file, line), "case", message, "rename it"))
         seen.add(entry.name)
-        yield Case(entry.name, document.file, line, entry.agent, task, steps, fixture)
+        yield Case(entry.name, document.file, line, entry.agent, task, steps, fixture, entry.agents)
 
 
 def _steps(document: Document, entry: CaseEntry, path: tuple[str | int, ...], problems: list[Problem]) -> Iterator[Step]:

@@ -142,7 +142,8 @@ class _Reader:
         if value in _WORDS:
             return _WORDS[value]
         if _NUMBER.fullmatch(value):
-            number = int(value[:400]) if _INTEGER.fullmatch(value) else float(value)
+            short = value[:400]
+            number = int(short) if _INTEGER.fullmatch(value) else float(short)
             if len(value) < 400 and math.isfinite(number):
                 return number
             self._fault(

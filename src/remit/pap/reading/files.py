@@ -1,6 +1,7 @@
 """The files of a bundle's folder: which belong to it, and their text, whatever links and encodings try."""
 
 import os
+import re
 import stat
 from collections.abc import Iterable
 from pathlib import Path
@@ -24,9 +25,13 @@ FILES = (
 MAX_FILE = 16 << 20
 MAX_BUNDLE = 64 << 20
 """Larger files and bundles (bytes) are refused: something else has got into the folder."""
+MAX_FOLDERS = 64
+"""Folders within folders; more are no bundle's."""
 
 _POLICY_KINDS = (".cedar", ".cedarschema")
 _DATA_KINDS = (".yaml", ".yml", ".json")
+_REORDERED = re.compile("[\u202a-\u202e\u2066-\u2069]")
+"""What shows a reviewer the text in another order than it is read (Unicode UAX 9, CVE-2021-42574)."""
 
 
 def read_files(folder: Path) -> tuple[SourceFile, ...]:
@@ -56,8 +61,17 @@ def read_files(folder: Path) -> tuple[SourceFile, ...]:
     return tuple(sorted(files, key=lambda file: file.path))
 
 
-def _walk(folder: Path, root: Path, problems: list[Problem]) -> Iterable[Path]:
-    for path in sorted(folder.iterdir()):
+def _walk(folder: Path, root: Path, problems: list[Problem], depth: int = 0) -> Iterable[Path]:
+    try:
+        inside = sorted(folder.iterdir()) if depth <= MAX_FOLDERS else None
+    except OSError as fault:
+        problems.append(_unreadable((folder.relative_to(root).as_posix(), 1), fault))
+        return
+    if inside is None:
+        message = f"folders nest deeper than {MAX_FOLDERS} levels"
+        problems.append(error((folder.relative_to(root).as_posix(), 1), "depth", message, "move what is no bundle elsewhere"))
+        return
+    for path in inside:
         name = path.relative_to(root).as_posix()
         if path.name.startswith(".") or path.name == "__pycache__":
             continue
@@ -65,10 +79,10 @@ def _walk(folder: Path, root: Path, problems: list[Problem]) -> Iterable[Path]:
             if path.is_symlink():
                 problems.append(error((name, 1), "link", "the folder is a link", "copy the folder"))
             else:
-                yield from _walk(path, root, problems)
+                yield from _walk(path, root, problems, depth + 1)
         elif _belongs(name):
             yield path
-        elif _is_suspect(name, path.suffix):
+        elif _is_suspect(name, path.suffix.lower()):
             problems.append(_misplaced(name, path))
 
 
@@ -96,10 +110,10 @@ def _text(path: Path, folder: Path, name: str) -> str:
     if not name.isascii() or not name.isprintable():
         raise BundleError([error(place, "file-name", f"the name of `{name}` is not plain ASCII", "rename it")])
     # INVARIANT (fail closed): a bundle is what stands in its folder, wherever a link leads.
-    if not path.resolve().is_relative_to(folder.resolve()):
-        message = "the file is a link that leads out of the bundle"
-        raise BundleError([error(place, "link", message, "copy the file")])
     try:
+        if not path.resolve(strict=True).is_relative_to(folder.resolve()):
+            message = "the file is a link that leads out of the bundle"
+            raise BundleError([error(place, "link", message, "copy the file")])
         data = _bytes(path, place)
         text = data.decode("utf-8")
     except UnicodeDecodeError as fault:
@@ -107,12 +121,22 @@ def _text(path: Path, folder: Path, name: str) -> str:
         message = "the file is not UTF-8"
         raise BundleError([error((name, line), "encoding", message, "save it as UTF-8")]) from None
     except OSError as fault:
-        message = f"the file cannot be read ({fault.strerror})"
-        raise BundleError([error(place, "unreadable", message, "mend its permissions")]) from None
+        raise BundleError([_unreadable(place, fault)]) from None
+    except RuntimeError:  # what `resolve` makes of a circle before Python 3.13
+        raise BundleError([error(place, "link", "the file is a link to itself", "copy the file")]) from None
     if text.startswith("\ufeff"):
         message = "the file starts with a byte order mark"
         raise BundleError([error(place, "encoding", message, "save it without one")])
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if hidden := _REORDERED.search(text):
+        message = f"the character U+{ord(hidden[0]):04X} shows text in another order than it is read"
+        place = name, text.count("\n", 0, hidden.start()) + 1
+        raise BundleError([error(place, "encoding", message, "remove it, or write it as an escape")])
+    return text
+
+
+def _unreadable(place: tuple[str, int], fault: OSError) -> Problem:
+    return error(place, "unreadable", f"it cannot be read ({fault.strerror})", "mend it, or its permissions")
 
 
 def _bytes(path: Path, place: tuple[str, int]) -> bytes:

@@ -1,6 +1,7 @@
 """Data into nouns: every field that is unknown, missing or of the wrong kind is named at its line."""
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any, TypeAlias, TypeVar
 
 import msgspec
@@ -10,6 +11,10 @@ from remit.pap.problems import Problem, did_you_mean, error
 from remit.pap.reading.documents import Document
 
 T = TypeVar("T")
+MAX_WHOLE = 10**15
+"""Larger whole numbers are no count and no time; no store could keep them."""
+MOST = 100
+"""So many faults of one entry are told: nobody reads more, and each asks for the nearest known name."""
 _Path: TypeAlias = tuple[str | int, ...]
 
 _WORDS: Mapping[type[inspect.Type], str] = {
@@ -62,7 +67,7 @@ def read_list(document: Document, shape: type[T], problems: list[Problem], *path
 
 
 def _convert(document: Document, shape: type[T], data: Any, path: _Path, problems: list[Problem]) -> T | None:
-    wrong = list(_faults(document, _type_of(shape), data, path))
+    wrong = list(islice(_faults(document, _type_of(shape), data, path), MOST))
     problems.extend(wrong)
     if wrong:
         return None
@@ -95,6 +100,8 @@ def _faults(document: Document, expected: inspect.Type, data: Any, path: _Path) 
                 yield _fault(document, path, "one of " + ", ".join(f"`{value}`" for value in values), data)
         case _ if not _fits(expected, data):
             yield _fault(document, path, _WORDS.get(type(expected), "something else"), data)
+        case inspect.IntType() if abs(data) > MAX_WHOLE:
+            yield _fault(document, path, "a number up to 10^15", data)
         case inspect.StructType(fields=fields):
             yield from _struct(document, fields, data, path)
         case inspect.ListType(item_type=inner) | inspect.VarTupleType(item_type=inner):

@@ -50,6 +50,12 @@ _SHAPE = re.compile(
     re.DOTALL,
 )
 
+MAX_PARTS = 10_000
+_QUIET = re.compile(r'//[^\n\r]*|"(?:\\.|[^"\\])*"', re.DOTALL)
+_ANGLE = re.compile("[<>]")
+_ALIAS = re.compile(r"\btype\s+(\w+)\s*=([^;]*);")
+_WORD = re.compile(r"\w+")
+
 _ERROR = re.compile(r"error while evaluating policy `policy(\d+)`: (.*)", re.DOTALL)
 
 
@@ -197,6 +203,29 @@ def _refuse_deep(text: str) -> None:
             raise ValueError(f"one statement has more than {MAX_OPERATORS} operators: split the policy")
 
 
+def _refuse_large_types(text: str) -> None:
+    """Raise `ValueError` for types of a schema that nest or grow without bound: `Set<Set<…`, or names that each stand for two others."""
+    depth = 0
+    for found in _ANGLE.finditer(text):
+        depth = max(depth + (1 if found[0] == "<" else -1), 0)
+        if depth > MAX_BRACKETS:
+            raise ValueError(f"types nest deeper than {MAX_BRACKETS} levels: declare entities")
+    named = {name: _WORD.findall(body) for name, body in _ALIAS.findall(text)}
+    sizes: dict[str, int] = {}
+    for name in named:
+        if _type_size(name, named, sizes, 0) > MAX_PARTS:
+            raise ValueError(f"type `{name}` has more than {MAX_PARTS} parts, or stands for itself: declare entities")
+
+
+def _type_size(name: str, named: Mapping[str, Sequence[str]], sizes: dict[str, int], depth: int) -> int:
+    """How many names a type comes to once every name in it is replaced by what it stands for."""
+    if name not in sizes:
+        parts = named.get(name, ())
+        deeper = depth <= MAX_BRACKETS
+        sizes[name] = 1 + sum(_type_size(part, named, sizes, depth + 1) for part in parts) if deeper else MAX_PARTS + 1
+    return sizes[name]
+
+
 def entities_handle(documents: Sequence[Mapping[str, Any]]) -> Entities:
     """Parse entities: each `{"uid": {"type", "id"}, "attrs": {…}, "parents": [uid, …]}`, and `tags` if any.
 
@@ -214,6 +243,7 @@ def parse_schema(text: str, source: str) -> Schema:
     """Parse a schema in Cedar's own syntax. Raises `RemitError` (malformed) naming `source`."""
     try:
         _refuse_deep(text)
+        _refuse_large_types(_QUIET.sub(" ", text))
         return Schema.from_str(text)
     except ValueError as error:
         raise malformed(f"schema `{source}` does not parse: {error}") from None
