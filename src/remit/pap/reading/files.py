@@ -1,5 +1,6 @@
 """The files of a bundle's folder: which belong to it, and their text, whatever links and encodings try."""
 
+import errno
 import os
 import re
 import stat
@@ -120,10 +121,10 @@ def _text(path: Path, folder: Path, name: str) -> str:
         line = data.count(b"\n", 0, fault.start) + 1
         message = "the file is not UTF-8"
         raise BundleError([error((name, line), "encoding", message, "save it as UTF-8")]) from None
-    except OSError as fault:
+    except (OSError, RuntimeError) as fault:
+        if not isinstance(fault, OSError) or fault.errno == errno.ELOOP:  # before Python 3.13, `resolve` knows no ELOOP
+            raise BundleError([error(place, "link", "the file is a link to itself", "copy the file")]) from None
         raise BundleError([_unreadable(place, fault)]) from None
-    except RuntimeError:  # what `resolve` makes of a circle before Python 3.13
-        raise BundleError([error(place, "link", "the file is a link to itself", "copy the file")]) from None
     if text.startswith("\ufeff"):
         message = "the file starts with a byte order mark"
         raise BundleError([error(place, "encoding", message, "save it without one")])
