@@ -113,6 +113,8 @@ class Session(msgspec.Struct, frozen=True, gc=False):
     def reached(self) -> Label:
         """The label with every pending call at its worst."""
         label = self.label
+        if not self.pending:
+            return label
         for worst in dict.fromkeys(self.pending.values()):  # most calls under way can touch the same
             label = label.join(worst)
         return label

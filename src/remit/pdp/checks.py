@@ -200,8 +200,9 @@ def check_budgets(inputs: Inputs) -> tuple[TaskState, ...]:
 
 def check_delegation(inputs: Inputs) -> None:
     """An agent delegates only within a task of its own, and whoever delegated may still act."""
+    above = inputs.chain[1:]
     # INVARIANT (delegation only narrows): who may not act has nothing to delegate.
-    for state, agent in zip(inputs.chain[1:], inputs.delegators, strict=True):
+    for state, agent in zip(above, inputs.delegators, strict=True) if above else ():
         if agent is None or agent.status is not AgentStatus.ACTIVE:
             message = f"agent `{state.task.agent}`, whose task this was delegated from, may not act: its owner can resume it"
             raise Refusal(Reason.AGENT_INACTIVE, message)

@@ -101,7 +101,7 @@ def load(runtime: Runtime, request: EvaluationRequest, decision: DecisionId, now
         observed,
         view.latest,
         view.kills,
-        view.delegators(chain),
+        view.delegators(chain) if len(chain) > 1 else (),
         target,
     )
     if now > view.latest:

@@ -138,7 +138,7 @@ class View:
 
     def delegators(self, chain: tuple[TaskState, ...]) -> tuple[Agent | None, ...]:
         """The agents of the tasks that a chain's first was delegated from, None for one that is not registered."""
-        return tuple([self.agent(state.task.agent) for state in chain[1:]]) if len(chain) > 1 else ()
+        return tuple([self.agent(state.task.agent) for state in chain[1:]])
 
     def loaded_chain(self, task: TaskId | None) -> list[Task]:
         """The links of a chain that are in the view, without reading any."""
