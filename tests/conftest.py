@@ -8,9 +8,11 @@ import pytest
 
 from remit.local import entering
 from remit.pap.contents import Bundle
+from tests.postgres import Server, served
 from tests.runtime.world import Clock, World, small_bundle
 
 OpenStore = Callable[..., World]
+StoreUrl = Callable[..., str]
 
 
 @pytest.fixture
@@ -25,15 +27,54 @@ def bundle() -> Bundle:
     return small_bundle()
 
 
+STORES = ("sqlite", "postgresql")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Whatever opens a store is run on every kind of store; what is about one of them says so by a mark of its name."""
+    if "store_kind" in metafunc.fixturenames:
+        marked = [kind for kind in STORES if metafunc.definition.get_closest_marker(kind)]
+        metafunc.parametrize("store_kind", marked or STORES, scope="session")
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """A PostgreSQL server."""
+    with served() as started:
+        yield started
+
+
 @pytest.fixture
-def open_store(tmp_path: Path, clock: Clock) -> Iterator[OpenStore]:
+def store_url(store_kind: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[StoreUrl]:
+    """Where the store `name` of this test is; that of `store` is in REMIT_STORE, for the command line and for other processes."""
+    made: dict[str, str] = {}
+
+    def url(name: str = "store") -> str:
+        if store_kind == "sqlite":
+            return ""
+        server: Server = request.getfixturevalue("server")
+        if name not in made:
+            made[name] = server.database()
+        return server.url(made[name])
+
+    if store_kind == "sqlite":
+        monkeypatch.delenv("REMIT_STORE", raising=False)
+    else:
+        monkeypatch.setenv("REMIT_STORE", url())
+    yield url
+    for database in made.values():
+        request.getfixturevalue("server").give_back(database)
+
+
+@pytest.fixture
+def open_store(tmp_path: Path, clock: Clock, store_url: StoreUrl) -> Iterator[OpenStore]:
     """Opens the store `name` of this test (`again` as another process would: without publishing anything); closes all at the end."""
     opened: list[World] = []
 
     def open_(
         name: str = "store", *, again: bool = False, bundle: Bundle | None = None, clock: Clock = clock, lock_seconds: float = 2.0
     ) -> World:
-        world = World(tmp_path / name, clock, lock_seconds)
+        world = World(tmp_path / name, clock, lock_seconds, store_url(name))
         opened.append(world)
         if not again:
             world.publish(bundle or small_bundle())

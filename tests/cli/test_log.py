@@ -18,6 +18,8 @@ from remit.model.labels import Label
 from remit.model.task import Session, Spent
 from tests.runtime.world import World
 
+pytestmark = pytest.mark.sqlite
+
 if not app.registered_commands:
     verbs.register(app)
 

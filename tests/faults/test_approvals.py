@@ -322,6 +322,7 @@ def together(world: World, requests: list[Any], colour: str) -> list[Decision]:
     return decisions
 
 
+@pytest.mark.sqlite
 def test_a_use_that_could_not_be_committed_is_no_use(world: World) -> None:
     session = world.open_session()
     approval = approved(world, session)

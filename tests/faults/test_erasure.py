@@ -55,6 +55,7 @@ def found(home: Path, secrets: list[bytes]) -> list[tuple[str, bytes]]:
     return [(name, secret) for name, content in files(home).items() for secret in secrets if secret in content]
 
 
+@pytest.mark.sqlite
 def test_before_the_erasure_it_can_be_read(world: World) -> None:
     session = filled(world)
     with world.runtime.view.lock:
@@ -77,6 +78,7 @@ def test_nothing_is_left_in_the_bytes_of_the_store(world: World) -> None:
     assert found(world.home, [*PERSONAL, secret]) == []
 
 
+@pytest.mark.sqlite
 def test_nothing_is_left_while_another_process_reads(open_store: OpenStore) -> None:
     """Another process keeps the write-ahead log from being emptied as long as it reads; it must not keep the secret alive for ever."""
     world = open_store()
@@ -97,6 +99,7 @@ def test_nothing_is_left_while_another_process_reads(open_store: OpenStore) -> N
     assert found(world.home, [*PERSONAL, secret]) == []
 
 
+@pytest.mark.sqlite
 def test_among_many_tasks_only_one_is_erased(world: World) -> None:
     """Keys share pages, and pages are split: no copy of the erased one may be left where a page was reorganised."""
     sessions = [filled(world)] + [world.open_session(purpose=f"task {n} " + "y" * 500) for n in range(60)]

@@ -111,6 +111,7 @@ class TestReports:
         permit(world.ask(session, "look"))
         assert world.verified()
 
+    @pytest.mark.sqlite
     def test_a_report_that_cannot_be_recorded_says_so_and_leaves_the_worst(self, world: World) -> None:
         session = world.open_session()
         given = permit(world.ask(session, "secret"))
@@ -208,10 +209,7 @@ class TestClosing:
 
 def crash(world: World) -> None:
     """End as a process does that was killed: locks and connections go, nothing is settled."""
-    embedded = world.embedded
-    assert embedded._lock_file is not None
-    embedded._lock_file.close()
-    embedded._lock_file = None
+    world.embedded._open = False
     world.store.close()
 
 
@@ -312,6 +310,7 @@ class TestGuard:
         shown = "".join(map(str, seen))
         assert "password" not in shown or "x" not in shown.replace("[redacted]", "")
 
+    @pytest.mark.sqlite
     def test_a_permit_that_comes_too_late_is_not_used(self, guarded: World, clock: Clock) -> None:
         ran = []
 
@@ -332,6 +331,7 @@ class TestGuard:
         assert ran == []
         assert statuses(guarded) == ["not-performed"]
 
+    @pytest.mark.sqlite
     def test_nothing_runs_while_its_permit_is_not_durable(self, guarded: World) -> None:
         committed: list[bool] = []
 
@@ -353,6 +353,7 @@ class TestGuard:
         with pytest.raises(RemitError, match="restart"):
             entered.__exit__(None, None, None)
 
+    @pytest.mark.sqlite
     def test_an_outcome_that_cannot_be_recorded_withholds_the_result(self, guarded: World) -> None:
         disks = []
 
@@ -412,6 +413,7 @@ class TestGuard:
             asyncio.run(work())
         assert statuses(guarded) == ["succeeded"]
 
+    @pytest.mark.sqlite
     @pytest.mark.parametrize("when", ["waiting for the permit", "acting", "reporting"])
     def test_a_coroutine_that_is_cancelled(self, guarded: World, when: str) -> None:
         """What was permitted and never run may say `not-performed` or `unknown`; it may not stay open once the store is closed."""
@@ -470,6 +472,7 @@ class TestGuard:
         finally:
             after.close()
 
+    @pytest.mark.sqlite
     def test_a_cancelled_call_that_lost_a_race_does_not_confuse_its_session(self, world: World) -> None:
         """Nobody is there to be told of the conflict; the next call must still be decided on what is stored."""
         session = world.open_session()
@@ -490,6 +493,7 @@ class TestGuard:
         assert stored is not None and sum(stored.calls.values()) == len([d for d in world.decisions() if d.effect == "permit"])
         world.close()
 
+    @pytest.mark.sqlite
     def test_arguments_changed_by_another_thread_do_not_reach_the_function(self, guarded: World) -> None:
         seen: list[Any] = []
         inner = ["boss@corp.com"]

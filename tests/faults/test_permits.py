@@ -100,6 +100,7 @@ def test_what_was_taken_back_after_the_permit_may_not_act(open_store: OpenStore,
 class TestAdministrationHoldsAtOnce:
     """INVARIANT (fail closed): what was taken back is gone for every decision that begins after the act returned."""
 
+    @pytest.mark.sqlite
     @pytest.mark.parametrize("taken_back", ["agent suspended", "task closed", "forbidden"])
     def test_whatever_another_thread_reads_while_it_is_committed(self, world: World, taken_back: str) -> None:
         """The revision may not be seen before what it stands for: the old state would be kept under the new revision."""
@@ -118,6 +119,7 @@ class TestAdministrationHoldsAtOnce:
         disk.mend()
         assert isinstance(world.ask(session, "look"), Deny)
 
+    @pytest.mark.sqlite
     def test_after_an_administrative_act_that_failed(self, open_store: OpenStore) -> None:
         """A revision that was counted up and not committed may not hide the next one, which another process makes."""
         world, other = open_store(), open_store(again=True)

@@ -121,6 +121,7 @@ def test_a_bundle_that_is_not_what_was_published_denies_everything(world: World,
         assert isinstance(world.ask(None, "free"), Deny)
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(("name", "document"), half_written(), ids=lambda value: value if isinstance(value, str) else "")
 def test_a_damaged_bundle_in_the_store_denies_after_a_restart_and_can_be_published_over(
     open_store: OpenStore, name: str, document: bytes
@@ -135,6 +136,7 @@ def test_a_damaged_bundle_in_the_store_denies_after_a_restart_and_can_be_publish
     permit(world.ask(session, "look"))
 
 
+@pytest.mark.sqlite
 def test_another_bundle_under_the_published_digest_denies(open_store: OpenStore) -> None:
     """A row that was exchanged for another bundle, whole in itself, is not what the log says was published."""
     world = open_store()

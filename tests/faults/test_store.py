@@ -24,6 +24,8 @@ from tests.faults.disk import DISK_FULL, FSYNC_FAILED, WRITE_FAILED, failing_at
 from tests.faults.processes import ROOT, line, python, rest, tell
 from tests.runtime.world import World, permit, reason
 
+pytestmark = pytest.mark.sqlite
+
 HOLD = """
 import sqlite3, sys
 store = sqlite3.connect(sys.argv[1], isolation_level=None)

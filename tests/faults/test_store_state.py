@@ -10,6 +10,8 @@ from remit.pdp.memo import MAX_HELD
 from tests.conftest import OpenStore
 from tests.runtime.world import asked, permit, reason, small_bundle
 
+pytestmark = pytest.mark.sqlite
+
 
 def test_a_link_of_the_chain_that_is_gone_denies(open_store: OpenStore) -> None:
     world = open_store()

@@ -184,6 +184,7 @@ def test_what_one_process_saw_steers_another(open_store: OpenStore) -> None:
     permit(other.ask(session, "look"))
 
 
+@pytest.mark.sqlite
 def test_a_decision_that_waited_for_another_process_is_not_taken_for_a_clock_gone_backwards(open_store: OpenStore) -> None:
     """The time of a decision that is made again is the time it is made again."""
     clock = Clock()

@@ -14,6 +14,7 @@ from remit.model.identity import Operator
 from remit.pap.bundle import to_document
 from remit.pap.reading.folder import read_bundle
 from remit.runtime.administration import activate_bundle, change_agent
+from tests.conftest import StoreUrl
 
 POLICIES = """
 @id("work") permit (principal, action, resource) when { context has task };
@@ -32,7 +33,7 @@ permit (principal, action == Action::"tool.call", resource == Tool::"long");
 
 
 @pytest.fixture
-def embedded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Embedded]:
+def embedded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store_url: StoreUrl) -> Iterator[Embedded]:
     """An open store with the bundle above and agent `bot`."""
     monkeypatch.setenv("REMIT_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("REMIT_TASK", raising=False)

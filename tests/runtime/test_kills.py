@@ -187,6 +187,7 @@ def test_what_is_not_killed_cannot_be_released(world: World) -> None:
     assert refusal.value.kind is ErrorKind.NOT_FOUND
 
 
+@pytest.mark.sqlite
 def test_a_store_of_the_version_before_is_brought_on(open_store: OpenStore, tmp_path: Path) -> None:
     world = open_store()
     session = world.open_session()

@@ -112,9 +112,10 @@ class Clock:
 class World:
     """One opened store with an agent, as a door and its operator see it."""
 
-    def __init__(self, home: Path, clock: Callable[[], int], lock_seconds: float = 2.0) -> None:
+    def __init__(self, home: Path, clock: Callable[[], int], lock_seconds: float = 2.0, store: str | None = None) -> None:
         self.home = home
-        self.embedded = Embedded(home, Settings(lock_seconds=lock_seconds), clock)
+        url = os.environ.get("REMIT_STORE", "") if store is None else store
+        self.embedded = Embedded(home, Settings(store=url, lock_seconds=lock_seconds), clock)
         self.runtime = self.embedded.runtime
         self.store = self.embedded.store
 

@@ -27,6 +27,7 @@ from remit.pep.obligations import ObligationFailed
 from remit.runtime import administration, sessions, tasks
 from remit.runtime.approvals import resolve
 from remit.runtime.tasks import Opening
+from tests.conftest import StoreUrl
 from tests.runtime.world import Clock, World
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -183,12 +184,12 @@ def _play(tmp_path: Path, bundle: Bundle, case: Case, ask: Ask) -> None:
 
 
 @pytest.mark.parametrize(("bundle", "case"), ALL)
-def test_through_the_authorizer(tmp_path: Path, bundle: Bundle, case: Case) -> None:
+def test_through_the_authorizer(tmp_path: Path, bundle: Bundle, case: Case, store_url: StoreUrl) -> None:
     _play(tmp_path, bundle, case, _through_evaluate)
 
 
 @pytest.mark.parametrize(("bundle", "case"), TOOLS_ONLY)
-def test_through_the_guard(tmp_path: Path, bundle: Bundle, case: Case) -> None:
+def test_through_the_guard(tmp_path: Path, bundle: Bundle, case: Case, store_url: StoreUrl) -> None:
     _play(tmp_path, bundle, case, _through_guard)
 
 

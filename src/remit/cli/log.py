@@ -13,12 +13,11 @@ from remit.cli.output import NOT_SO, JsonFlag, err, say, show_json, store, store
 from remit.decision_log.verify import Report, UnusableInput, verify_export
 from remit.local.config import read_settings, this_operator
 from remit.local.head import Head
-from remit.local.wiring import STORE_FILE
+from remit.local.wiring import open_store
 from remit.model.errors import malformed
 from remit.model.identity import TaskId
 from remit.runtime.administration import erase as erase_task
 from remit.runtime.audit import Difference, differences
-from remit.storage.sqlite.store import SqliteStore
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -93,11 +92,12 @@ def _verify(path: Path, key: str | None, head: str | None) -> Report:
 def _verify_store(key: str | None, head: str | None) -> tuple[Report, list[Difference]]:
     """The log of the store as it lies there, and where the tables beside it say something else."""
     home = store_folder()
-    opened = SqliteStore(home / STORE_FILE, read_settings(home).lock_seconds)
+    settings = read_settings(home)
+    opened = open_store(home, settings)
     try:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "export"
-            Head(home, read_settings(home).origin, opened.log).export(file, overwrite=False, as_is=True)
+            Head(home, settings.origin, opened.log).export(file, overwrite=False, as_is=True)
             report = _verify(file, key, head)
         return report, differences(opened.log, opened) if report.verified else []
     finally:

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from remit.local.config import home_folder, read_settings
-from remit.local.wiring import STORE_FILE, Embedded
+from remit.local.wiring import Embedded, has_store
 from remit.model.errors import ErrorKind, RemitError, unavailable
 
 OK = 0
@@ -57,7 +57,7 @@ JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for programs.
 def store_folder() -> Path:
     """REMIT_HOME, or `.remit` here. Raises `RemitError` (unavailable) if there is no store in it."""
     home = home_folder()
-    if not (home / STORE_FILE).exists():
+    if not has_store(home, read_settings(home)):
         raise unavailable(f"there is no Remit store in `{home}`: run `remit init`, or set REMIT_HOME")
     return home
 

@@ -3,12 +3,12 @@
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from remit.decision_log.encoding import seal_line
 from remit.decision_log.entry import NO_ENTRY
 from remit.decision_log.merkle import leaf_hash
-from remit.decision_log.store import CommitFailed, GroupStore, Line, Record
+from remit.decision_log.store import CommitFailed, GroupStore, GroupTransaction, Line, Record
 from remit.model.errors import unavailable
 
 if TYPE_CHECKING:
@@ -16,6 +16,14 @@ if TYPE_CHECKING:
 
 W = TypeVar("W")
 MAX_GROUP = 512
+
+
+class _Place(NamedTuple):
+    """Where a writer's chain ends: the number of its entries, the leaf hash (hex) of the last, and its time."""
+
+    seq: int
+    prev: str
+    latest: int
 
 
 class Conflict(Exception):
@@ -87,9 +95,8 @@ class Appender(Generic[W]):
         self._poison: str | None = None
         self._closed = False
         self.writer = writer
-        self._seq = 0
-        self._prev = NO_ENTRY
-        self._latest = 0
+        self._place = _Place(0, NO_ENTRY, 0)
+        self._doubt: _Place | None = None
 
     def submit(self, ticket: Ticket[W]) -> Ticket[W]:
         """Queue a commit; commits of one appender are applied in the order they were submitted."""
@@ -159,7 +166,7 @@ class Appender(Generic[W]):
         except CommitFailed as failure:
             # INVARIANT (durable before permit): after a failed fsync nobody knows what is on disk, so this writer is done.
             if failure.poisons:
-                self._poison = f"the log could not be made durable ({failure}): restart after mending the disk"
+                self._poison = f"the log could not be made durable ({failure}): restart after mending the store"
             error = unavailable(f"nothing was permitted, the log could not be written ({failure})")
             self._settle(group, [error] * len(group))
         except BaseException as error:
@@ -172,23 +179,46 @@ class Appender(Generic[W]):
     def _write(self, group: list[Ticket[W]]) -> list[Exception | None]:
         if self._poison is not None:
             return [unavailable(self._poison)] * len(group)
-        with self._store.transaction() as transaction:
-            fits = transaction.apply([(ticket.writes, ticket.revision) for ticket in group])
-            lines: list[Line] = []
-            seq, prev, latest = self._seq, self._prev, self._latest
-            for ticket, fit in zip(group, fits, strict=True):
-                if not fit:
-                    continue
-                latest = max(latest, ticket.time)
-                for body in ticket.bodies if seq else (self._opening, *ticket.bodies):
-                    line = seal_line(body.body, self.writer, seq, latest, prev)
-                    leaf = leaf_hash(line)
-                    lines.append(Line(self.writer, seq, leaf, line, body.kind, body.decision, body.task))
-                    seq, prev = seq + 1, leaf.hex()
-            transaction.append(lines)
+        after = self._place
+        try:
+            with self._store.transaction() as transaction:
+                fits = transaction.apply([(ticket.writes, ticket.revision) for ticket in group])
+                if transaction.reopened or self._doubt is not None:
+                    self._find_place(transaction)
+                lines, after = self._sealed([ticket for ticket, fit in zip(group, fits, strict=True) if fit])
+                transaction.append(lines)
+        except CommitFailed as failure:
+            if failure.doubtful:
+                self._doubt = after
+            raise
         # Only a transaction that ended without an error moves the head of the chain.
-        self._seq, self._prev, self._latest = seq, prev, latest
+        self._place = after
         return [None if fit else Conflict() for fit in fits]
+
+    def _sealed(self, tickets: list[Ticket[W]]) -> tuple[list[Line], _Place]:
+        lines: list[Line] = []
+        seq, prev, latest = self._place
+        for ticket in tickets:
+            latest = max(latest, ticket.time)
+            for body in ticket.bodies if seq else (self._opening, *ticket.bodies):
+                line = seal_line(body.body, self.writer, seq, latest, prev)
+                leaf = leaf_hash(line)
+                lines.append(Line(self.writer, seq, latest, leaf, line, body.kind, body.decision, body.task))
+                seq, prev = seq + 1, leaf.hex()
+        return lines, _Place(seq, prev, latest)
+
+    def _find_place(self, transaction: GroupTransaction[W]) -> None:
+        """Go on where the chain ends: before or after the group of which nobody knew, and nowhere else."""
+        stored = transaction.last(self.writer)
+        for place in (self._place, self._doubt):
+            if place is not None and place[:2] == stored:
+                self._place, self._doubt = place, None
+                return
+        # INVARIANT (the log convinces a stranger): what was acknowledged is never written anew, nor left out in silence.
+        message = (
+            f"the store has {stored[0]} entries of this process, which wrote {self._place.seq}: it lost what it had committed"
+        )
+        raise CommitFailed(message, poisons=True)
 
     @staticmethod
     def _settle(group: list[Ticket[W]], answers: Sequence[Exception | None]) -> None:

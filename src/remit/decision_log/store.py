@@ -10,11 +10,15 @@ W_contra = TypeVar("W_contra", contravariant=True)
 
 
 class CommitFailed(Exception):
-    """The store did not commit; `poisons` says that what is on disk is unknown."""
+    """The store did not commit.
 
-    def __init__(self, message: str, poisons: bool) -> None:
+    `poisons`: what is on disk is unknown and stays so. `doubtful`: it may have committed, and the next transaction will tell.
+    """
+
+    def __init__(self, message: str, poisons: bool, doubtful: bool = False) -> None:
         super().__init__(message)
         self.poisons = poisons
+        self.doubtful = doubtful
 
 
 class Record(NamedTuple):
@@ -31,6 +35,7 @@ class Line(NamedTuple):
 
     writer: str
     seq: int
+    time: int
     leaf: bytes
     line: bytes
     kind: str
@@ -39,10 +44,19 @@ class Line(NamedTuple):
 
 
 class GroupTransaction(Protocol[W_contra]):
-    """An open transaction; it commits durably when its context ends without an error."""
+    """An open transaction; it commits durably when its context ends without an error.
+
+    `reopened`: the store was reached anew since the last one, so it may be another that lacks what was committed to the first.
+    """
+
+    reopened: bool
 
     def apply(self, changes: Sequence[tuple[Sequence[W_contra], int]]) -> list[bool]:
         """Apply each change whose expected versions and revision still hold; say which were applied."""
+        ...
+
+    def last(self, writer: str) -> tuple[int, str]:
+        """How many entries a writer has, and the leaf hash (hex) of the last (`NO_ENTRY` if none)."""
         ...
 
     def append(self, lines: Sequence[Line]) -> None:

@@ -17,10 +17,11 @@ FILE = "config.toml"
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What can be set, each also as `REMIT_` and its name in capitals.
 
-    `lock_seconds`: how long to wait for another process's commit. `agent`: the agent of code that has entered no task. `origin`: the
-    log's name in its checkpoints.
+    `store`: where the store is, `postgresql://user@host/database`; empty for the embedded one. `lock_seconds`: how long to wait for
+    another process's commit. `agent`: the agent of code that has entered no task. `origin`: the log's name in its checkpoints.
     """
 
+    store: str = ""
     lock_seconds: float = 5.0
     agent: str = ""
     origin: str = "remit.local/log"

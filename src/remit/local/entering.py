@@ -9,7 +9,7 @@ from types import TracebackType
 from msgspec.structs import replace
 
 from remit.local.config import home_folder, read_settings, this_operator
-from remit.local.wiring import STORE_FILE, Embedded
+from remit.local.wiring import Embedded, has_store
 from remit.model.errors import ErrorKind, RemitError, unavailable
 from remit.model.identity import AgentId, SessionId, TaskId
 from remit.model.task import Budgets, Scope, Session, Task
@@ -34,9 +34,10 @@ def open_default() -> Embedded:
     with _opening:
         known = _opened.get(key)
         if known is None:
-            if not (home / STORE_FILE).exists():
+            settings = read_settings(home)
+            if not has_store(home, settings):
                 raise unavailable(f"there is no Remit store in `{home}`: run `remit init`, or set REMIT_HOME")
-            known = _opened[key] = Embedded(home, read_settings(home))
+            known = _opened[key] = Embedded(home, settings)
             atexit.register(known.close)
         return known
 

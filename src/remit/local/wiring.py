@@ -1,33 +1,33 @@
 """The embedded mode, joined: one store, one writer, one clock, behind the protocol of the doors."""
 
-import fcntl
 import os
 import time
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, Protocol
 
 from remit import __version__
 from remit.decision_log.append import Appender, Ticket
 from remit.decision_log.encoding import encode_body
 from remit.decision_log.entry import WriterOpened
-from remit.decision_log.store import Record
+from remit.decision_log.store import GroupStore, LogReader, Record
 from remit.local.config import Settings, read_settings
 from remit.local.head import Head
 from remit.model.authorizer import ApprovalState, Outcome, OutcomeStatus
 from remit.model.clock import Clock
 from remit.model.decision import Decision, Deny, Reason
-from remit.model.errors import ErrorKind, RemitError, not_found, unavailable
+from remit.model.errors import ErrorKind, RemitError, not_found, refused, unavailable
 from remit.model.identity import ApprovalId, DecisionId, new_id
 from remit.model.request import EvaluationRequest
 from remit.pap.bundle import compile_bundle, from_document
+from remit.pap.store import BundleStore
 from remit.pdp.compiled import CompiledBundle
 from remit.runtime import outcome
 from remit.runtime.authorize import evaluate, may_act
 from remit.runtime.pending import Driven
 from remit.runtime.runtime import Runtime
-from remit.runtime.store import Write
+from remit.runtime.store import RuntimeStore, Write
 from remit.runtime.view import View
 from remit.storage.sqlite.store import SqliteStore
 
@@ -46,6 +46,46 @@ def compiled(document: bytes) -> CompiledBundle:
     return compile_bundle(from_document(document))
 
 
+class Store(RuntimeStore, BundleStore, Protocol):
+    """A store, opened: state, log and groups."""
+
+    @property
+    def groups(self) -> GroupStore[Write]:
+        """Where groups are committed."""
+        ...
+
+    @property
+    def log(self) -> LogReader:
+        """The log."""
+        ...
+
+    def close(self) -> None:
+        """Close it."""
+        ...
+
+
+def open_store(home: Path, settings: Settings) -> Store:
+    """The store that the settings name. Raises `RemitError` (malformed, unavailable, corrupt)."""
+    if not settings.store:
+        return SqliteStore(home / STORE_FILE, settings.lock_seconds)
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)  # the log's key and head stay with the process
+    opened: Store = _postgres().PostgresStore(settings.store, settings.lock_seconds)
+    return opened
+
+
+def _postgres() -> Any:
+    try:
+        from remit.storage.postgres import store
+    except ImportError as error:
+        raise unavailable(f"a PostgreSQL store needs more than is installed ({error.name}): install `remit[postgres]`") from None
+    return store
+
+
+def has_store(home: Path, settings: Settings) -> bool:
+    """Whether there is a store to open; whether the one on a server is there shows when it is opened."""
+    return bool(settings.store) or (home / STORE_FILE).exists()
+
+
 class Embedded:
     """An embedded store, opened: the `Authorizer` of this process, and what the command line works with.
 
@@ -57,15 +97,13 @@ class Embedded:
         self.real_home = os.path.realpath(home)
         self.settings = settings
         self._pid = os.getpid()
-        self.store = SqliteStore(home / STORE_FILE, settings.lock_seconds)
-        self._lock_file: IO[str] | None = None
+        self.store = open_store(home, settings)
         try:
             self._start(home, settings, clock)
         except BaseException:
-            if self._lock_file is not None:
-                self._lock_file.close()
             self.store.close()
             raise
+        self._open = True
 
     def _start(self, home: Path, settings: Settings, clock: Clock) -> None:
         writer = new_id("wri", clock())
@@ -73,34 +111,8 @@ class Embedded:
         appender: Appender[Write] = Appender(self.store.groups, writer, opening)
         self.runtime = Runtime(View(self.store, compiled), appender, clock)
         self.head = Head(home, settings.origin, self.store.log)
-        self._begin_writing(writer)
-
-    def _begin_writing(self, writer: str) -> None:
-        """Take this writer's lock, and settle the permits of writers whose process is gone."""
-        folder = self.home / "writers"
-        folder.mkdir(exist_ok=True, mode=0o700)
-        self._lock_file = open(folder / f"{writer}.lock", "w")  # noqa: SIM115 - held as long as the process writes
-        fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        gone = [other for other in self.store.writers() if other != writer and self._is_gone(folder / f"{other}.lock")]
-        outcome.recover(self.runtime, gone)
-        self._sweep(folder, writer)
-
-    @staticmethod
-    def _is_gone(lock: Path) -> bool:
-        try:
-            with open(lock, "r+") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return True
-        except FileNotFoundError:
-            return True
-        except OSError:
-            return False
-
-    def _sweep(self, folder: Path, writer: str) -> None:
-        still = set(self.store.writers())
-        for lock in folder.glob("*.lock"):
-            if lock.stem != writer and lock.stem not in still and self._is_gone(lock):
-                lock.unlink(missing_ok=True)
+        self.store.hold(writer)
+        outcome.recover(self.runtime, self.store.gone())
 
     def evaluate(self, request: EvaluationRequest) -> Driven[Decision]:
         """Decide durably; see `Authorizer`."""
@@ -132,7 +144,7 @@ class Embedded:
 
     def close(self) -> None:
         """Settle what this process left open, and close the store. Safe to call twice."""
-        if self._lock_file is None or os.getpid() != self._pid:
+        if not self._open or os.getpid() != self._pid:
             return
         for permit in list(self.runtime.view.permits.values()):
             unused = self.runtime.view.live.pop(permit.decision, None) is not None
@@ -146,16 +158,31 @@ class Embedded:
         with suppress(RemitError):  # the head that was kept still holds; the next one to close signs what came since
             self.head.sign()
         self.store.close()
-        self._lock_file.close()
-        self._lock_file = None
+        self._open = False
 
 
 def create_store(home: Path) -> bool:
-    """Make the embedded store if there is none yet; whether it was made. Raises `RemitError` (unavailable) where it cannot be."""
-    if (home / STORE_FILE).exists():
-        return False
-    Embedded(home, read_settings(home)).close()
-    return True
+    """Make the store if there is none yet; whether it was made. Raises `RemitError` (unavailable) where it cannot be."""
+    settings = read_settings(home)
+    if settings.store:
+        made: bool = _postgres().create(settings.store, settings.lock_seconds)
+    else:
+        made = not (home / STORE_FILE).exists()
+    if made:
+        Embedded(home, settings).close()
+    return made
+
+
+def migrate_store(home: Path) -> tuple[str, str]:
+    """Bring a server's schema up to date; its revision before and after. The embedded store does so when it is opened.
+
+    Raises `RemitError`: refused for the embedded store, unavailable or corrupt if the server's cannot be brought up to date.
+    """
+    settings = read_settings(home)
+    if not settings.store:
+        raise refused("the embedded store is brought up to date whenever it is opened: there is nothing to migrate")
+    before, after = _postgres().upgrade(settings.store, settings.lock_seconds)
+    return before, after
 
 
 class Waiting:

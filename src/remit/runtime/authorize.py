@@ -18,7 +18,7 @@ from remit.pdp.provenance import NOTHING_OBSERVED
 from remit.runtime import approvals, outcome
 from remit.runtime.pending import Driven, Steps
 from remit.runtime.records import decision_record
-from remit.runtime.runtime import ATTEMPTS, Runtime
+from remit.runtime.runtime import ATTEMPTS, Runtime, turn
 from remit.runtime.store import (
     Approval,
     InsertPermit,
@@ -56,13 +56,16 @@ def _evaluate(runtime: Runtime, request: EvaluationRequest) -> Steps[Decision]:
     request = readable(request)
     decision_id = DecisionId(new_id("dec", runtime.clock()))
     considered: Considered | None = None
-    for _ in range(ATTEMPTS):
+    for attempt in range(ATTEMPTS):
         try:
-            with runtime.view.lock:
-                loaded = load(runtime, request, decision_id, runtime.clock())
-                considered = consider(runtime, loaded)
-                ticket = commit(runtime, loaded, considered)
-            yield ticket
+            with turn(runtime, attempt) as alone:
+                if alone:
+                    _forget(runtime, request, decision_id)
+                with runtime.view.lock:
+                    loaded = load(runtime, request, decision_id, runtime.clock())
+                    considered = consider(runtime, loaded)
+                    ticket = commit(runtime, loaded, considered)
+                yield ticket
         except Conflict:
             _forget(runtime, request, decision_id)
         except RemitError as error:

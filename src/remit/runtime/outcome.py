@@ -10,7 +10,7 @@ from remit.model.task import Session
 from remit.pdp.effects import session_after_outcome
 from remit.runtime.pending import Driven, Steps
 from remit.runtime.records import outcome_record
-from remit.runtime.runtime import ATTEMPTS, Runtime
+from remit.runtime.runtime import ATTEMPTS, Runtime, turn
 from remit.runtime.store import DeletePermit, InsertObservation, OpenPermit, PutSession, Write
 from remit.runtime.view import MAX_OUTPUT, View
 
@@ -26,20 +26,25 @@ def report(runtime: Runtime, outcome: Outcome) -> Driven[None]:
 
 def _report(runtime: Runtime, outcome: Outcome) -> Steps[None]:
     runtime.view.live.pop(outcome.decision, None)
-    for _ in range(ATTEMPTS):
-        with runtime.view.lock:
-            permit = runtime.view.permits.get(outcome.decision) or _stored(runtime, outcome.decision)
-            if permit is None:
-                raise conflict(f"decision `{outcome.decision}` has no open permit: it was reported before, or never permitted")
-            ticket = _submit(runtime, outcome, permit)
-        try:
-            yield ticket
-        except Conflict:
-            _forget(runtime, permit)
-            continue
-        except Exception:
-            _forget(runtime, permit)
-            raise
+    for attempt in range(ATTEMPTS):
+        with turn(runtime, attempt) as alone:
+            with runtime.view.lock:
+                permit = runtime.view.permits.get(outcome.decision) or _stored(runtime, outcome.decision)
+                if permit is None:
+                    raise conflict(
+                        f"decision `{outcome.decision}` has no open permit: it was reported before, or never permitted"
+                    )
+                if alone:
+                    _forget(runtime, permit)
+                ticket = _submit(runtime, outcome, permit)
+            try:
+                yield ticket
+            except Conflict:
+                _forget(runtime, permit)
+                continue
+            except Exception:
+                _forget(runtime, permit)
+                raise
         runtime.view.permits.pop(outcome.decision, None)
         runtime.view.acted.discard(outcome.decision)
         return

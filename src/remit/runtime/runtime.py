@@ -1,6 +1,7 @@
 """What every act of this package works with, and how administrative acts are committed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import msgspec
 
@@ -23,6 +24,24 @@ class Runtime(msgspec.Struct, frozen=True):
     view: View
     appender: Appender[Write]
     clock: Clock
+
+
+PATIENCE = 4
+"""After so many, no other process commits until it is its turn: whoever has what it decides on in memory would always be first."""
+
+
+@contextmanager
+def turn(runtime: Runtime, attempt: int) -> Iterator[bool]:
+    """One attempt; whether it is one for which all other processes wait. Raises `RemitError` (unavailable)."""
+    if attempt < PATIENCE:
+        yield False
+        return
+    store, alone = runtime.view.store, runtime.appender.alone
+    alone(store.take_turn)
+    try:
+        yield True
+    finally:
+        alone(store.end_turn)
 
 
 Change = tuple[Sequence[Record], Sequence[Write]]

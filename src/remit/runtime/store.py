@@ -254,3 +254,19 @@ class RuntimeStore(Protocol):
     def writers(self) -> list[str]:
         """The writers that have open permits."""
         ...
+
+    def take_turn(self) -> None:
+        """From now on no other process commits, until as many times `end_turn` was called, or this process is gone."""
+        ...
+
+    def end_turn(self) -> None:
+        """Let others commit again."""
+        ...
+
+    def hold(self, writer: str) -> None:
+        """Say that this process writes as `writer`, as long as it lives."""
+        ...
+
+    def gone(self) -> list[str]:
+        """The writers that have open permits and no process."""
+        ...

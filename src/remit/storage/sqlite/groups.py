@@ -5,34 +5,23 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import msgspec
-
+from remit.decision_log.entry import NO_ENTRY
 from remit.decision_log.store import CommitFailed, Line
 from remit.model.errors import RemitError
-from remit.model.task import Spent, Task
 from remit.runtime.store import (
     ActivateBundle,
     CloseTask,
     DeleteKill,
-    DeletePermit,
     DestroyKey,
-    InsertObservation,
-    InsertPermit,
-    InsertSession,
     InsertTask,
     PutAgent,
     PutApproval,
     PutKill,
-    PutSession,
-    PutSpent,
     Write,
 )
 from remit.storage.sqlite.database import Database, explain
+from remit.storage.staging import NOTHING_SPENT, Staging, encode, purpose_erased
 
-encode = msgspec.msgpack.Encoder().encode
-
-ERASED = "(erased)"
-_NOTHING_SPENT = encode(Spent())
 _SESSION, _SPENT = "session", "spent"
 _KNOWN_LIMIT = 50_000
 _SELECT_VERSION = {
@@ -129,89 +118,61 @@ _ROWS = 500
 """So many rows go into one statement. SQLite lets other threads run at each statement; one of many rows costs one such turn."""
 
 
-class _Transaction:
+class _Transaction(Staging):
+    reopened = False
+
     def __init__(self, groups: Groups) -> None:
+        super().__init__(groups.revision)
         self._groups = groups
         self._run = groups._connection.execute
-        self._staged: dict[tuple[str, str], Any] = {}
-        self._permits: dict[str, tuple[str, str, bytes]] = {}
-        self._reported: list[str] = []
-        self._observations: list[tuple[Any, ...]] = []
-        self.revision = groups.revision
-
-    def apply(self, changes: Sequence[tuple[Sequence[Write], int]]) -> list[bool]:
-        """Apply, in order, each change decided on the present revision whose versions all fit."""
-        return [self._fits(writes, revision) and self._stage(writes) for writes, revision in changes]
-
-    def _fits(self, writes: Sequence[Write], revision: int) -> bool:
-        # INVARIANT (one commit): compare and set, so that what was decided on stale state is decided again.
-        return revision == self.revision and all(map(self._fits_one, writes))
-
-    def _fits_one(self, write: Write) -> bool:
-        match write:
-            case PutSession(session, base):
-                return self._groups.version(_SESSION, session.id) == base
-            case PutSpent(task, _, base):
-                return self._groups.version(_SPENT, task) == base
-            case InsertPermit() | InsertObservation() | InsertSession() | InsertTask() | PutKill():
-                return True
-            case DeleteKill(kind, name):
-                return bool(self._one("SELECT 1 FROM kills WHERE kind = ? AND name = ?", kind.value, name))
-            case DeletePermit(decision):
-                return decision not in self._reported and self._is_open(decision)
-            case PutAgent(agent):
-                stored = self._one("SELECT version FROM agents WHERE id = ?", agent.id)
-                return bool((stored or 0) == agent.version - 1)
-            case PutApproval(approval):
-                stored = self._one("SELECT version FROM approvals WHERE id = ?", approval.id)
-                return bool((stored or 0) == approval.version - 1)
-            case ActivateBundle():
-                active = self._one("SELECT digest FROM activations ORDER BY n DESC LIMIT 1")
-                return bool((active or "") == write.previous)
-            case CloseTask(task):
-                return bool(self._one("SELECT 1 FROM tasks WHERE id = ? AND status = 'open'", task))
-            case DestroyKey(task):
-                return bool(self._one("SELECT 1 FROM data_keys WHERE task = ? AND secret IS NOT NULL", task))
-
-    def _is_open(self, decision: str) -> bool:
-        return decision in self._permits or bool(self._one("SELECT 1 FROM permits WHERE decision = ?", decision))
 
     def _one(self, query: str, *parameters: str) -> Any:
         row = self._run(query, parameters).fetchone()
         return None if row is None else row[0]
 
-    def _stage(self, writes: Sequence[Write]) -> bool:
-        for write in writes:
-            self._write(write)
-        return True
+    def session_version(self, session: str) -> int | None:
+        """The stored version of a session, None if there is none."""
+        return self._groups.version(_SESSION, session)
 
-    def _write(self, write: Write) -> None:
+    def spent_version(self, task: str) -> int | None:
+        """The stored version of what a task has spent, None if there is none."""
+        return self._groups.version(_SPENT, task)
+
+    def is_open(self, decision: str) -> bool:
+        """Whether a permit is stored."""
+        return bool(self._one("SELECT 1 FROM permits WHERE decision = ?", decision))
+
+    def agent_version(self, agent: str) -> int:
+        """The stored version of an agent, 0 if there is none."""
+        return self._one("SELECT version FROM agents WHERE id = ?", agent) or 0
+
+    def approval_version(self, approval: str) -> int:
+        """The version of an access request, 0 if there is none."""
+        return self._one("SELECT version FROM approvals WHERE id = ?", approval) or 0
+
+    def active_bundle(self) -> str:
+        """The digest of the active bundle, empty if there is none."""
+        return self._one("SELECT digest FROM activations ORDER BY n DESC LIMIT 1") or ""
+
+    def can(self, write: CloseTask | DestroyKey | DeleteKill) -> bool:
+        """Whether what it would end is still there."""
         match write:
-            case PutSession(session):
-                self._staged[_SESSION, session.id] = session
-                self._groups._versions[_SESSION, session.id] = session.version
-            case PutSpent(task, spent):
-                self._staged[_SPENT, task] = spent
-                self._groups._versions[_SPENT, task] = spent.version
-            case InsertPermit(permit):
-                self._permits[permit.decision] = (permit.decision, permit.writer, encode(permit))
-            case DeletePermit(decision):
-                if self._permits.pop(decision, None) is None:
-                    self._reported.append(decision)
-            case InsertObservation(session, decision, source, untrusted, sealed):
-                self._observations.append((session, decision, source, untrusted, sealed))
-            case InsertSession(session):
-                self._run("INSERT INTO sessions VALUES (?, ?, ?)", (session.id, session.version, encode(session)))
+            case CloseTask(task):
+                return bool(self._one("SELECT 1 FROM tasks WHERE id = ? AND status = 'open'", task))
+            case DestroyKey(task):
+                return bool(self._one("SELECT 1 FROM data_keys WHERE task = ? AND secret IS NOT NULL", task))
+            case DeleteKill(kind, name):
+                return bool(self._one("SELECT 1 FROM kills WHERE kind = ? AND name = ?", kind.value, name))
+
+    def administer(self, write: Write) -> None:
+        """Write an administrative change, or an access request, now."""
+        match write:
             case PutApproval(approval):
                 state = (approval.id, approval.version, approval.state.value, approval.digest, encode(approval))
                 self._run("INSERT OR REPLACE INTO approvals VALUES (?, ?, ?, ?, ?)", state)
-            case _:
-                self._administer(write)
-
-    def _administer(self, write: Write) -> None:
-        match write:
+                return
             case InsertTask(task, secret):
-                row = (task.id, task.status.value, task.opened, encode(task), _NOTHING_SPENT)
+                row = (task.id, task.status.value, task.opened, encode(task), NOTHING_SPENT)
                 self._run("INSERT INTO tasks (id, status, opened, task, spent) VALUES (?, ?, ?, ?, ?)", row)
                 self._run("INSERT INTO data_keys VALUES (?, ?)", (task.id, secret))
                 return
@@ -228,20 +189,17 @@ class _Transaction:
             case DeleteKill(kind, name):
                 self._run("DELETE FROM kills WHERE kind = ? AND name = ?", (kind.value, name))
             case DestroyKey(task_id):
-                self._forget_purpose(task_id)
-                self._run("UPDATE data_keys SET secret = zeroblob(length(secret)) WHERE task = ?", (task_id,))
-                self._run("UPDATE data_keys SET secret = NULL WHERE task = ?", (task_id,))
-                self._run(
-                    "DELETE FROM observations WHERE session IN (SELECT value FROM json_each(?))", (self._sessions_of(task_id),)
-                )
+                self._erase(task_id)
             case _:
                 raise TypeError(f"no such write: {type(write).__name__}")
         self._bump()
 
-    def _forget_purpose(self, task: str) -> None:
-        stored = self._one("SELECT task FROM tasks WHERE id = ?", task)
-        erased = msgspec.structs.replace(msgspec.msgpack.decode(stored, type=Task), purpose=ERASED)
-        self._run("UPDATE tasks SET task = ? WHERE id = ?", (encode(erased), task))
+    def _erase(self, task: str) -> None:
+        erased = purpose_erased(self._one("SELECT task FROM tasks WHERE id = ?", task))
+        self._run("UPDATE tasks SET task = ? WHERE id = ?", (erased, task))
+        self._run("UPDATE data_keys SET secret = zeroblob(length(secret)) WHERE task = ?", (task,))
+        self._run("UPDATE data_keys SET secret = NULL WHERE task = ?", (task,))
+        self._run("DELETE FROM observations WHERE session IN (SELECT value FROM json_each(?))", (self._sessions_of(task),))
 
     def _sessions_of(self, task: str) -> str:
         rows = self._run(
@@ -256,6 +214,11 @@ class _Transaction:
         self.revision += 1
         self._run("UPDATE meta SET value = ? WHERE name = 'revision'", (self.revision,))
 
+    def last(self, writer: str) -> tuple[int, str]:
+        """How many entries a writer has, and the leaf hash (hex) of the last."""
+        row = self._run("SELECT seq, leaf FROM entries WHERE writer = ? ORDER BY idx DESC LIMIT 1", (writer,)).fetchone()
+        return (row[0] + 1, row[1].hex()) if row else (0, NO_ENTRY)
+
     def append(self, lines: Sequence[Line]) -> None:
         """Append entries at the end of the log."""
         start = self._groups._next
@@ -268,17 +231,20 @@ class _Transaction:
 
     def finish(self) -> None:
         """Write what was staged: of states that moved several times in one group only the last."""
-        sessions = [(key, s.version, encode(s)) for (kind, key), s in self._staged.items() if kind == _SESSION]
+        known = self._groups._versions
+        sessions = [(key, session.version, encode(session)) for key, session in self.sessions.items()]
         change = " ON CONFLICT (id) DO UPDATE SET version = excluded.version, state = excluded.state"
         self._insert("INSERT INTO sessions (id, version, state) VALUES ", sessions, change)
-        for (kind, key), spent in self._staged.items():
-            if kind == _SPENT:
-                self._run("UPDATE tasks SET spent_version = ?, spent = ? WHERE id = ?", (spent.version, encode(spent), key))
-        self._insert("INSERT INTO permits (decision, writer, permit) VALUES ", list(self._permits.values()))
-        columns = "INSERT INTO observations (session, decision, source, untrusted, sealed) VALUES "
-        self._insert(columns, self._observations)
-        for start in range(0, len(self._reported), _ROWS):
-            part = self._reported[start : start + _ROWS]
+        known.update(((_SESSION, key), session.version) for key, session in self.sessions.items())
+        for key, spent in self.spent.items():
+            self._run("UPDATE tasks SET spent_version = ?, spent = ? WHERE id = ?", (spent.version, encode(spent), key))
+            known[_SPENT, key] = spent.version
+        permits = [(permit.decision, permit.writer, encode(permit)) for permit in self.permits.values()]
+        self._insert("INSERT INTO permits (decision, writer, permit) VALUES ", permits)
+        seen = [(one.session, one.decision, one.source, one.untrusted, one.sealed) for one in self.observations]
+        self._insert("INSERT INTO observations (session, decision, source, untrusted, sealed) VALUES ", seen)
+        for start in range(0, len(self.reported), _ROWS):
+            part = self.reported[start : start + _ROWS]
             self._run(f"DELETE FROM permits WHERE decision IN ({','.join('?' * len(part))})", part)  # noqa: S608 - only marks
 
     def _insert(self, statement: str, rows: Sequence[tuple[Any, ...]], ending: str = "") -> None:

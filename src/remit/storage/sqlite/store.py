@@ -4,12 +4,14 @@ import sqlite3
 from pathlib import Path
 
 from remit.model.errors import unavailable
+from remit.storage.reading import StoredLog
 from remit.storage.sqlite.database import Database, explain
 from remit.storage.sqlite.groups import Groups
-from remit.storage.sqlite.reading import Reading, SqliteLog, StateReader
+from remit.storage.sqlite.reading import Reading, SqliteState
+from remit.storage.sqlite.writers import Writers
 
 
-class SqliteStore(StateReader):
+class SqliteStore(SqliteState):
     """State, log and groups of one process on one file.
 
     Raises `RemitError` (unavailable, corrupt) if the file cannot be opened as a durable store.
@@ -19,13 +21,28 @@ class SqliteStore(StateReader):
         self._database = Database(path, lock_seconds)
         reading = Reading(self._database)
         super().__init__(reading)
-        self.log = SqliteLog(reading)
+        self.log = StoredLog(reading, "entries")
         self.groups = Groups(self._database)
+        self._writers = Writers(path.parent / "writers")
 
     @property
     def revision(self) -> int:
         """Administrative changes as last seen by this process."""
         return self.groups.revision
+
+    def take_turn(self) -> None:
+        """Nothing: a commit takes so little time here that everybody gets one."""
+
+    def end_turn(self) -> None:
+        """Nothing."""
+
+    def hold(self, writer: str) -> None:
+        """Say that this process writes as `writer`. Raises `RemitError` (unavailable)."""
+        self._writers.hold(writer)
+
+    def gone(self) -> list[str]:
+        """The writers that have open permits and no process."""
+        return self._writers.gone(self.writers())
 
     def scrub(self) -> None:
         """Bring what was overwritten out of the write-ahead log. Raises `RemitError` (unavailable) while another process reads it."""
@@ -41,3 +58,4 @@ class SqliteStore(StateReader):
     def close(self) -> None:
         """Close the file."""
         self._database.close()
+        self._writers.close()

@@ -1,0 +1,1 @@
+"""The store of many processes: one PostgreSQL database."""

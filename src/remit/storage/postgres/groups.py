@@ -1,0 +1,329 @@
+"""Committing a group to PostgreSQL: two round trips, the rows of its sessions and tasks locked in one order."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+
+from remit.decision_log.entry import NO_ENTRY
+from remit.decision_log.store import CommitFailed, Line
+from remit.model.errors import ErrorKind, RemitError
+from remit.runtime.store import (
+    ActivateBundle,
+    CloseTask,
+    DeleteKill,
+    DeletePermit,
+    DestroyKey,
+    InsertTask,
+    PutAgent,
+    PutApproval,
+    PutKill,
+    PutSession,
+    PutSpent,
+    Write,
+)
+from remit.storage.postgres.connecting import Address, Connection, Link, check_schema, explain, usable
+from remit.storage.postgres.writers import hold
+from remit.storage.staging import NOTHING_SPENT, Staging, encode, purpose_erased
+
+CHANNEL = "remit_revision"
+_REVISION = """
+SELECT value, current_setting('fsync') = 'on' AND current_setting('synchronous_commit') <> 'off' FROM meta WHERE name = 'revision'
+"""
+_SHARED = "SELECT pg_advisory_xact_lock_shared(hashtextextended('remit administration', 0))"
+_ALONE = "SELECT pg_advisory_xact_lock(hashtextextended('remit administration', 0))"
+TAKE_TURN = "SELECT pg_advisory_lock(hashtextextended('remit administration', 0))"
+END_TURN = "SELECT pg_advisory_unlock(hashtextextended('remit administration', 0))"
+_ADMINISTRATIVE = (CloseTask, PutAgent, ActivateBundle, DestroyKey, PutKill, DeleteKill)
+_LOCKING = (
+    "SELECT id, version FROM sessions WHERE id = ANY(%b) ORDER BY id FOR UPDATE",
+    "SELECT id, spent_version FROM tasks WHERE id = ANY(%b) ORDER BY id FOR UPDATE",
+    "SELECT decision, 1 FROM permits WHERE decision = ANY(%b) ORDER BY decision FOR UPDATE",
+    "SELECT id, version FROM approvals WHERE id = ANY(%b) ORDER BY id FOR UPDATE",
+)
+_SESSIONS, _SPENT, _PERMITS, _APPROVALS = range(4)
+_ENTRIES = """
+INSERT INTO entries (writer, seq, time, kind, decision, task, leaf, line)
+SELECT * FROM unnest(%b::text[], %b::bigint[], %b::bigint[], %b::text[], %b::text[], %b::text[], %b::bytea[], %b::bytea[])
+"""
+_PUT_SESSIONS = """
+INSERT INTO sessions (id, task, version, state) SELECT * FROM unnest(%b::text[], %b::text[], %b::bigint[], %b::bytea[])
+ON CONFLICT (id) DO UPDATE SET version = excluded.version, state = excluded.state
+"""
+_PUT_SPENT = """
+UPDATE tasks t SET spent_version = n.version, spent = n.spent
+FROM unnest(%b::text[], %b::bigint[], %b::bytea[]) AS n (id, version, spent) WHERE t.id = n.id
+"""
+_PUT_PERMITS = "INSERT INTO permits (decision, writer, permit) SELECT * FROM unnest(%b::text[], %b::text[], %b::bytea[])"
+_PUT_APPROVAL = """
+INSERT INTO approvals (id, version, state, digest, approval) VALUES (%s, %s, %s, %s, %b)
+ON CONFLICT (id) DO UPDATE SET version = excluded.version, state = excluded.state, approval = excluded.approval
+"""
+_PUT_AGENT = """
+INSERT INTO agents (id, version, state) VALUES (%s, %s, %b)
+ON CONFLICT (id) DO UPDATE SET version = excluded.version, state = excluded.state
+"""
+_PUT_KILL = """
+INSERT INTO kills (kind, name, state) VALUES (%s, %s, %b) ON CONFLICT (kind, name) DO UPDATE SET state = excluded.state
+"""
+_SEEN = """
+INSERT INTO observations (session, decision, source, untrusted, sealed)
+SELECT * FROM unnest(%b::text[], %b::text[], %b::text[], %b::boolean[], %b::bytea[])
+"""
+
+
+class Groups:
+    """The writing side of a store, over a connection of its own. One thread at a time, the appender's leader, uses it."""
+
+    def __init__(self, address: Address) -> None:
+        self.link = Link(address, self._prepare)
+        self.revision = 0
+        self.writers: list[str] = []
+        self._backend: int | None = None
+        with self.link.asking():
+            row = self.link.connection().execute(_REVISION).fetchone()
+        assert row is not None
+        self.revision = row[0]
+
+    def _prepare(self, connection: Connection) -> None:
+        check_schema(connection, self.link.address)
+        for writer in self.writers:
+            hold(connection, writer, self._backend)
+        self._backend = connection.info.backend_pid
+
+    def hold(self, writer: str) -> None:
+        """Say that this process writes as `writer`. Raises `RemitError` (unavailable)."""
+        try:
+            with self.link.asking():
+                hold(self.link.connection(), writer, None)
+        except psycopg.Error as error:
+            raise explain(error, self.link.address) from None
+        self.writers.append(writer)
+
+    def ask(self, statement: str) -> None:
+        """Execute a statement outside of any group. Raises `RemitError` (unavailable)."""
+        try:
+            with self.link.asking():
+                self.link.connection().execute(statement)
+        except psycopg.Error as error:
+            raise explain(error, self.link.address) from None
+
+    @contextmanager
+    def transaction(self) -> Iterator["_Transaction"]:
+        """One group. Raises `CommitFailed`: `doubtful` where the connection was lost while it was committed, else nothing was."""
+        group = _Transaction(self)
+        try:
+            with self.link.asking():
+                yield group
+                group.finish()
+            self.revision = group.revision  # not before others can read what it stands for
+        except psycopg.Error as error:
+            # INVARIANT (durable before permit): of a COMMIT whose answer is lost nobody knows.
+            lost = not self._rolled_back(group)
+            raise CommitFailed(explain(error, self.link.address).message, False, doubtful=lost and group.committing) from error
+        except RemitError as error:
+            self._rolled_back(group)
+            raise CommitFailed(error.message, poisons=error.kind is ErrorKind.CORRUPT) from error
+        except BaseException:
+            self._rolled_back(group)
+            raise
+
+    def _rolled_back(self, group: "_Transaction") -> bool:
+        connection = group.connection
+        if connection is not None and usable(connection):
+            return True
+        self.link.drop()
+        return False
+
+
+class _Transaction(Staging):
+    def __init__(self, groups: Groups) -> None:
+        super().__init__(groups.revision)
+        self._groups = groups
+        self._link = groups.link
+        self._stored: list[dict[str, int]] = []
+        self._lines: Sequence[Line] = ()
+        self.connection: Connection | None = None
+        self.reopened = False
+        self.committing = False
+        self._changed = False
+
+    def apply(self, changes: Sequence[tuple[Sequence[Write], int]]) -> list[bool]:
+        """Begin, lock and read what the changes touch, and apply those that fit."""
+        writes = [write for one, _ in changes for write in one]
+        try:
+            self._begin(writes)
+        except psycopg.Error:
+            if self.connection is None or usable(self.connection):
+                raise
+            self._link.drop()  # it was lost while nobody used it: nothing was sent that could have been committed
+            self._begin(writes)
+        return super().apply(changes)
+
+    def _begin(self, writes: Sequence[Write]) -> None:
+        before = self._link.opened
+        self.connection = connection = self._link.connection()
+        self.reopened = self.reopened or self._link.opened != before
+        wanted = _touched(writes)
+        with connection.pipeline():
+            connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
+            connection.execute(_ALONE if any(isinstance(write, _ADMINISTRATIVE) for write in writes) else _SHARED)
+            found = connection.execute(_REVISION)
+            locked = [
+                connection.execute(query, (sorted(ids),)) if ids else None for query, ids in zip(_LOCKING, wanted, strict=True)
+            ]
+            row = found.fetchone()
+            self._stored = [dict(cursor.fetchall()) if cursor else {} for cursor in locked]
+        assert row is not None
+        self.revision, durable = row
+        if not durable:
+            raise CommitFailed(f"store `{self._link.address}` has `fsync` or `synchronous_commit` off now: set it to `on`", False)
+
+    def last(self, writer: str) -> tuple[int, str]:
+        """How many entries a writer has, and the leaf hash (hex) of the last."""
+        row = self._one("SELECT seq, leaf FROM entries WHERE writer = %s ORDER BY seq DESC LIMIT 1", writer)
+        return (row[0] + 1, row[1].hex()) if row else (0, NO_ENTRY)
+
+    def append(self, lines: Sequence[Line]) -> None:
+        """Append entries to their writer's chain."""
+        self._lines = lines
+
+    def _run(self, query: str, *parameters: Any) -> psycopg.Cursor[Any]:
+        assert self.connection is not None
+        return self.connection.execute(query, parameters)
+
+    def _one(self, query: str, *parameters: Any) -> Any:
+        return self._run(query, *parameters).fetchone()
+
+    def session_version(self, session: str) -> int | None:
+        """The stored version of a session, None if there is none."""
+        return self._stored[_SESSIONS].get(session)
+
+    def spent_version(self, task: str) -> int | None:
+        """The stored version of what a task has spent, None if there is none."""
+        return self._stored[_SPENT].get(task)
+
+    def is_open(self, decision: str) -> bool:
+        """Whether a permit is stored."""
+        return decision in self._stored[_PERMITS]
+
+    def approval_version(self, approval: str) -> int:
+        """The version of an access request, 0 if there is none."""
+        return self._stored[_APPROVALS].get(approval, 0)
+
+    def agent_version(self, agent: str) -> int:
+        """The stored version of an agent, 0 if there is none."""
+        row = self._one("SELECT version FROM agents WHERE id = %s", agent)
+        return row[0] if row else 0
+
+    def active_bundle(self) -> str:
+        """The digest of the active bundle, empty if there is none."""
+        row = self._one("SELECT digest FROM activations ORDER BY n DESC LIMIT 1")
+        return row[0] if row else ""
+
+    def can(self, write: CloseTask | DestroyKey | DeleteKill) -> bool:
+        """Whether what it would end is still there."""
+        match write:
+            case CloseTask(task):
+                return bool(self._one("SELECT 1 FROM tasks WHERE id = %s AND status = 'open'", task))
+            case DestroyKey(task):
+                return bool(self._one("SELECT 1 FROM data_keys WHERE task = %s AND secret IS NOT NULL", task))
+            case DeleteKill(kind, name):
+                return bool(self._one("SELECT 1 FROM kills WHERE kind = %s AND name = %s", kind.value, name))
+
+    def administer(self, write: Write) -> None:
+        """Write an administrative change, or an access request, now."""
+        match write:
+            case PutApproval(approval):
+                row = (approval.id, approval.version, approval.state.value, approval.digest, encode(approval))
+                self._run(_PUT_APPROVAL, *row)
+                self._stored[_APPROVALS][approval.id] = approval.version
+                return
+            case InsertTask(task, secret):
+                columns = "INSERT INTO tasks (id, status, opened, task, spent_version, spent) VALUES (%s, %s, %s, %b, 0, %b)"
+                self._run(columns, task.id, task.status.value, task.opened, encode(task), NOTHING_SPENT)
+                self._run("INSERT INTO data_keys VALUES (%s, %b)", task.id, secret)
+                return
+            case CloseTask(task_id):
+                self._run("UPDATE tasks SET status = 'closed' WHERE id = %s", task_id)
+            case PutAgent(agent):
+                self._run(_PUT_AGENT, agent.id, agent.version, encode(agent))
+            case ActivateBundle(digest, previous, document, time, operator):
+                self._run("INSERT INTO bundles VALUES (%s, %b) ON CONFLICT DO NOTHING", digest, document)
+                columns = "INSERT INTO activations (digest, previous, time, operator) VALUES (%s, %s, %s, %s)"
+                self._run(columns, digest, previous, time, operator)
+            case PutKill(kill):
+                self._run(_PUT_KILL, kill.kind.value, kill.name, encode(kill))
+            case DeleteKill(kind, name):
+                self._run("DELETE FROM kills WHERE kind = %s AND name = %s", kind.value, name)
+            case DestroyKey(task_id):
+                self._erase(task_id)
+            case _:
+                raise TypeError(f"no such write: {type(write).__name__}")
+        self.revision += 1
+        self._changed = True
+
+    def _erase(self, task: str) -> None:
+        erased = purpose_erased(self._one("SELECT task FROM tasks WHERE id = %s", task)[0])
+        self._run("UPDATE tasks SET task = %b WHERE id = %s", erased, task)
+        self._run("UPDATE data_keys SET secret = NULL WHERE task = %s", task)
+        self._run("DELETE FROM observations WHERE session IN (SELECT id FROM sessions WHERE task = %s)", task)
+
+    def finish(self) -> None:
+        """Write what was staged: of states that moved several times in one group only the last. Then commit."""
+        assert self.connection is not None
+        with self.connection.pipeline():
+            if self._changed:
+                # INVARIANT (one commit): whatever was decided before an administrative change and is not yet committed is decided again.
+                self._run("UPDATE meta SET value = %s WHERE name = 'revision'", self.revision)
+                self._run("SELECT pg_notify(%s, %s)", CHANNEL, str(self.revision))
+            self._append()
+            self._bulk(_PUT_SESSIONS, [(s.id, s.task, s.version, encode(s)) for s in self.sessions.values()])
+            self._bulk(_PUT_SPENT, [(task, spent.version, encode(spent)) for task, spent in self.spent.items()])
+            self._bulk(_PUT_PERMITS, [(p.decision, p.writer, encode(p)) for p in self.permits.values()])
+            self._bulk(_SEEN, [(o.session, o.decision, _text(o.source), o.untrusted, o.sealed) for o in self.observations])
+            if self.reported:
+                self._run("DELETE FROM permits WHERE decision = ANY(%b)", self.reported)
+            self.committing = True
+            self._run("COMMIT")
+
+    def _append(self) -> None:
+        for line in self._lines:
+            if line.seq == 0:
+                self._run("INSERT INTO chains (writer, taken, ended) VALUES (%s, 0, false)", line.writer)
+        rows = [
+            (line.writer, line.seq, line.time, line.kind, _findable(line.decision), _findable(line.task), line.leaf, line.line)
+            for line in self._lines
+        ]
+        self._bulk(_ENTRIES, rows)
+
+    def _bulk(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        if rows:
+            self._run(statement, *map(list, zip(*rows, strict=True)))
+
+
+def _touched(writes: Sequence[Write]) -> tuple[set[str], set[str], set[str], set[str]]:
+    """The ids of sessions, tasks, permits and approvals that must not move meanwhile."""
+    sessions, tasks, permits, approvals = wanted = (set[str](), set[str](), set[str](), set[str]())
+    for write in writes:
+        match write:
+            case PutSession(session):
+                sessions.add(session.id)
+            case PutSpent(task):
+                tasks.add(task)
+            case DeletePermit(decision):
+                permits.add(decision)
+            case PutApproval(approval):
+                approvals.add(approval.id)
+    return wanted
+
+
+def _text(value: str) -> str:
+    """PostgreSQL stores no NUL."""
+    return value.replace("\0", "\ufffd")
+
+
+def _findable(value: str | None) -> str | None:
+    """A name that no text column can hold finds nothing; the entry has it all the same."""
+    return None if value is None or "\0" in value else value

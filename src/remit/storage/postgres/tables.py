@@ -1,0 +1,109 @@
+"""The tables of a PostgreSQL store, as Alembic compares them with what its migrations made."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+SCHEMA = "0001"
+"""The revision of the newest migration: what this Remit reads and writes."""
+
+LOG_VIEW = "SELECT p.idx, e.* FROM positions p JOIN entries e ON e.writer = p.writer AND e.seq = p.seq"
+"""The view `log`: what was integrated, by its index in the tree."""
+
+metadata = sa.MetaData()
+
+_BYTES, _INT = sa.LargeBinary, sa.BigInteger
+_ID = sa.Text(collation="C")
+"""Ids compare as bytes, as they do in SQLite: what is oldest by id must not depend on the server's language."""
+
+
+def _table(name: str, *columns: sa.Column[Any] | sa.Index) -> sa.Table:
+    return sa.Table(name, metadata, *columns)
+
+
+def _key(name: str, kind: Any = _ID) -> sa.Column[Any]:
+    return sa.Column(name, kind, primary_key=True, autoincrement=False)
+
+
+def _column(name: str, kind: Any, nullable: bool = False) -> sa.Column[Any]:
+    return sa.Column(name, kind, nullable=nullable)
+
+
+def _numbered() -> sa.Column[Any]:
+    return sa.Column("n", _INT, sa.Identity(always=True), primary_key=True)
+
+
+_table("meta", _key("name"), _column("value", _INT))
+_table(
+    "entries",
+    _key("writer"),
+    _key("seq", _INT()),
+    _column("time", _INT),
+    _column("kind", _ID),
+    _column("decision", _ID, nullable=True),
+    _column("task", _ID, nullable=True),
+    _column("leaf", _BYTES),
+    _column("line", _BYTES),
+    sa.Index("entries_decision", "decision", postgresql_where=sa.text("decision IS NOT NULL")),
+    sa.Index("entries_task", "task", postgresql_where=sa.text("task IS NOT NULL")),
+    sa.Index("entries_time", "time"),
+)
+_table(
+    "chains",
+    _key("writer"),
+    _column("taken", _INT),
+    _column("ended", sa.Boolean),
+    sa.Index("chains_live", "writer", postgresql_where=sa.text("NOT ended")),
+)
+_table(
+    "positions",
+    _key("idx", _INT()),
+    _column("writer", _ID),
+    _column("seq", _INT),
+    sa.Index("positions_entry", "writer", "seq", unique=True),
+)
+_table(
+    "tasks",
+    _key("id"),
+    _column("status", _ID),
+    _column("opened", _INT),
+    _column("task", _BYTES),
+    _column("spent_version", _INT),
+    _column("spent", _BYTES),
+    sa.Index("tasks_opened", "opened"),
+)
+_table("data_keys", _key("task"), _column("secret", _BYTES, nullable=True))
+_table(
+    "sessions",
+    _key("id"),
+    _column("task", _ID),
+    _column("version", _INT),
+    _column("state", _BYTES),
+    sa.Index("sessions_task", "task"),
+)
+_table("agents", _key("id"), _column("version", _INT), _column("state", _BYTES))
+_table("permits", _key("decision"), _column("writer", _ID), _column("permit", _BYTES), sa.Index("permits_writer", "writer"))
+_table(
+    "approvals",
+    _key("id"),
+    _column("version", _INT),
+    _column("state", _ID),
+    _column("digest", _ID),
+    _column("approval", _BYTES),
+    sa.Index("approvals_digest", "digest", "state"),
+)
+_table(
+    "observations",
+    _numbered(),
+    _column("session", _ID),
+    _column("decision", _ID),
+    _column("source", _ID),
+    _column("untrusted", sa.Boolean),
+    _column("sealed", _BYTES),
+    sa.Index("observations_session", "session", "n"),
+)
+_table("bundles", _key("digest"), _column("document", _BYTES))
+_table(
+    "activations", _numbered(), _column("digest", _ID), _column("previous", _ID), _column("time", _INT), _column("operator", _ID)
+)
+_table("kills", _key("kind"), _key("name"), _column("state", _BYTES))

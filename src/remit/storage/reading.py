@@ -1,0 +1,191 @@
+"""State and log as nouns, read from the tables that every store has; rows never leave this package."""
+
+from collections.abc import Iterator
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+
+from remit.decision_log.encoding import decode
+from remit.decision_log.entry import Entry
+from remit.model.authorizer import ApprovalState
+from remit.model.errors import corrupt
+from remit.model.identity import Agent, AgentId, ApprovalId, DecisionId, SessionId, TaskId
+from remit.model.kill import Kill
+from remit.model.task import Session, Spent, Task, TaskState, TaskStatus
+from remit.runtime.store import Approval, Observation, OpenPermit
+
+T = TypeVar("T")
+PAGE = 2000
+
+
+class Rows(Protocol):
+    """The reading connection of one process."""
+
+    def rows(self, query: str, *parameters: Any) -> list[Any]:
+        """All rows of a query, its parameters marked `?`. Raises `RemitError` (unavailable, corrupt)."""
+        ...
+
+    def row(self, query: str, *parameters: Any) -> Any:
+        """The first row of a query, or None."""
+        ...
+
+
+def read(noun: type[T], stored: bytes) -> T:
+    try:
+        return msgspec.msgpack.decode(stored, type=noun)
+    except msgspec.MsgspecError as error:
+        raise corrupt(f"a stored {noun.__name__.lower()} cannot be read ({error}): restore a backup") from None
+
+
+class StateReader:
+    """State as nouns; a store adds what it asks in its own way."""
+
+    def __init__(self, reading: Rows) -> None:
+        self._rows, self._row = reading.rows, reading.row
+
+    def current_revision(self) -> int:
+        """Administrative changes as the store has them now, those of other processes included."""
+        found: int = self._row("SELECT value FROM meta WHERE name = 'revision'")[0]
+        return found
+
+    def task(self, task: TaskId) -> TaskState | None:
+        """A task and what it has spent."""
+        row = self._row("SELECT task, status, spent FROM tasks WHERE id = ?", task)
+        return None if row is None else _task_state(*row)
+
+    def tasks(self, limit: int) -> list[TaskState]:
+        """The newest tasks."""
+        rows = self._rows("SELECT task, status, spent FROM tasks ORDER BY opened DESC, id DESC LIMIT ?", limit)
+        return [_task_state(*row) for row in rows]
+
+    def secret(self, task: TaskId) -> bytes | None:
+        """The secret of a task's data key, None once destroyed."""
+        row = self._row("SELECT secret FROM data_keys WHERE task = ?", task)
+        return None if row is None else row[0]
+
+    def session(self, session: SessionId) -> Session | None:
+        """A session's latest state."""
+        row = self._row("SELECT state FROM sessions WHERE id = ?", session)
+        return None if row is None else read(Session, row[0])
+
+    def agent(self, agent: AgentId) -> Agent | None:
+        """An agent's latest state."""
+        row = self._row("SELECT state FROM agents WHERE id = ?", agent)
+        return None if row is None else read(Agent, row[0])
+
+    def agents(self) -> list[Agent]:
+        """All agents, by name."""
+        return [read(Agent, row[0]) for row in self._rows("SELECT state FROM agents ORDER BY id")]
+
+    def kills(self) -> list[Kill]:
+        """The kills in force."""
+        return [read(Kill, row[0]) for row in self._rows("SELECT state FROM kills ORDER BY kind, name")]
+
+    def active_bundle(self) -> tuple[str, bytes] | None:
+        """Digest and document of the active bundle."""
+        row = self._row(
+            "SELECT a.digest, b.document FROM activations a JOIN bundles b ON b.digest = a.digest ORDER BY a.n DESC LIMIT 1"
+        )
+        return None if row is None else (row[0], row[1])
+
+    def document(self, digest: str) -> bytes | None:
+        """The document of a bundle that was published."""
+        row = self._row("SELECT document FROM bundles WHERE digest = ?", digest)
+        return None if row is None else row[0]
+
+    def activations(self) -> list[tuple[str, str, int, str]]:
+        """Digest, previous, time and operator of each activation, newest first."""
+        return [tuple(row) for row in self._rows("SELECT digest, previous, time, operator FROM activations ORDER BY n DESC")]
+
+    def observations(self, session: SessionId) -> list[Observation]:
+        """What a session has seen, oldest first."""
+        query = "SELECT decision, source, untrusted, sealed FROM observations WHERE session = ? ORDER BY n"
+        return [Observation(DecisionId(d), source, bool(u), sealed) for d, source, u, sealed in self._rows(query, session)]
+
+    def approval(self, approval: ApprovalId) -> Approval | None:
+        """One access request."""
+        row = self._row("SELECT approval FROM approvals WHERE id = ?", approval)
+        return None if row is None else read(Approval, row[0])
+
+    def approvals(self, state: ApprovalState | None, limit: int) -> list[Approval]:
+        """The newest access requests, of one state or all."""
+        if state is None:
+            rows = self._rows("SELECT approval FROM approvals ORDER BY id DESC LIMIT ?", limit)
+        else:
+            rows = self._rows("SELECT approval FROM approvals WHERE state = ? ORDER BY id DESC LIMIT ?", state.value, limit)
+        return [read(Approval, row[0]) for row in rows]
+
+    def approvals_for(self, digest: str) -> list[Approval]:
+        """The access requests for this exact action that are pending or approved, newest first."""
+        query = "SELECT approval FROM approvals WHERE digest = ? AND state IN ('pending', 'approved') ORDER BY id DESC LIMIT 100"
+        return [read(Approval, row[0]) for row in self._rows(query, digest)]
+
+    def permit(self, decision: DecisionId) -> OpenPermit | None:
+        """A permit whose outcome is not known."""
+        row = self._row("SELECT permit FROM permits WHERE decision = ?", decision)
+        return None if row is None else read(OpenPermit, row[0])
+
+    def permits_of(self, writer: str) -> list[OpenPermit]:
+        """The open permits of one writer."""
+        rows = self._rows("SELECT permit FROM permits WHERE writer = ? ORDER BY decision", writer)
+        return [read(OpenPermit, row[0]) for row in rows]
+
+    def writers(self) -> list[str]:
+        """The writers that have open permits."""
+        return [row[0] for row in self._rows("SELECT DISTINCT writer FROM permits")]
+
+
+def _task_state(task: bytes, status: str, spent: bytes) -> TaskState:
+    noun = read(Task, task)
+    if noun.status.value != status:
+        noun = msgspec.structs.replace(noun, status=TaskStatus(status))
+    return TaskState(noun, read(Spent, spent))
+
+
+class StoredLog:
+    """The log as it is stored: `log` is what has its entries by `idx`."""
+
+    def __init__(self, reading: Rows, log: str) -> None:
+        self._rows, self._row = reading.rows, reading.row
+        self._log = log
+
+    def size(self) -> int:
+        """How many entries the log has."""
+        found = self._row(f"SELECT max(idx) FROM {self._log}")[0]  # noqa: S608 - a constant
+        return 0 if found is None else int(found) + 1
+
+    def lines(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        """The stored lines from `start` to before `stop`, in order."""
+        return self._column("line", start, stop)
+
+    def leaves(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        """The leaf hashes from `start` to before `stop`, in order."""
+        return self._column("leaf", start, stop)
+
+    def _column(self, column: str, start: int, stop: int | None) -> Iterator[bytes]:
+        end = self.size() if stop is None else stop
+        while start < end:
+            query = f"SELECT {column} FROM {self._log} WHERE idx >= ? AND idx < ? ORDER BY idx"  # noqa: S608 - a constant
+            page = self._rows(query, start, min(start + PAGE, end))
+            if not page:
+                raise corrupt(f"the log has no entry {start}: restore a backup")
+            for row in page:
+                # Whoever changed a row by hand may have changed its type; what is there now is for the verifier to judge.
+                yield row[0] if type(row[0]) is bytes else str(row[0]).encode("utf-8", "replace")
+            start += len(page)
+
+    def _entries(self, where: str, *parameters: Any) -> list[Entry]:
+        rows = self._rows(f"SELECT idx, line FROM {self._log} WHERE {where}", *parameters)  # noqa: S608 - constants
+        return [decode(index, line) for index, line in rows]
+
+    def by_decision(self, decision: str) -> list[Entry]:
+        """The entries about one decision, in order."""
+        return self._entries("decision = ? ORDER BY idx", decision)
+
+    def by_task(self, task: str) -> list[Entry]:
+        """The entries under one task, in order."""
+        return self._entries("task = ? ORDER BY idx", task)
+
+    def by_kind(self, kind: str, limit: int) -> list[Entry]:
+        """The newest entries of one kind, newest first."""
+        return self._entries("kind = ? ORDER BY idx DESC LIMIT ?", kind, limit)
