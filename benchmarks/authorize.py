@@ -11,8 +11,8 @@ import msgspec
 
 from benchmarks import bundles, figures
 from benchmarks.figures import Report, progress
+from benchmarks.furnishing import Desk, furnish, opened
 from benchmarks.rounds import Case, Plan, interleaved, ratio
-from benchmarks.stores import Desk, furnish, opened
 from remit.local.wiring import Embedded
 from remit.pdp.locus import Locus
 

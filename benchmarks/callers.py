@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import bundles
-from benchmarks.stores import call_once, expect_permit, open_sessions, opened, request
+from benchmarks.furnishing import call_once, expect_permit, open_sessions, opened, request
 from remit.local.wiring import Embedded
 from remit.model.authorizer import Outcome, OutcomeStatus
 from remit.model.task import Session

@@ -9,9 +9,9 @@ from typing import Any
 
 from benchmarks import bundles, figures
 from benchmarks.figures import Report, progress
+from benchmarks.furnishing import call_once, expect_permit, furnish, open_sessions, opened, request
 from benchmarks.processes import run_module
 from benchmarks.rounds import Case, Plan, interleaved, ratio
-from benchmarks.stores import call_once, expect_permit, furnish, open_sessions, opened, request
 from remit.model.decision import Decision
 from remit.model.request import EvaluationRequest
 

@@ -7,8 +7,8 @@ from statistics import median
 
 from benchmarks import bundles, figures
 from benchmarks.figures import Report, progress
+from benchmarks.furnishing import OPERATOR, Desk, furnish, opened
 from benchmarks.rounds import Case, Plan, interleaved, ratio
-from benchmarks.stores import OPERATOR, Desk, furnish, opened
 from remit.local.policy import publish_folder
 from remit.local.wiring import Embedded
 

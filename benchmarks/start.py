@@ -7,8 +7,8 @@ from statistics import median
 
 from benchmarks import figures
 from benchmarks.figures import Report, progress
+from benchmarks.furnishing import furnish, opened
 from benchmarks.processes import run_module
-from benchmarks.stores import furnish, opened
 from remit.pap import baseline
 
 BASELINE = Path(baseline.__file__).parent

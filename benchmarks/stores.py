@@ -1,140 +1,187 @@
-"""Stores to measure on: opened, published to, with an agent at work; and a writer that keeps nothing, to leave the disk out."""
+"""`./run bench stores [--json] [--quick]`: many processes on one PostgreSQL server, beside bare transactions on the same server."""
 
-from collections.abc import Callable, Iterator, Sequence
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from statistics import median
+from typing import IO, Any
 
-from remit.decision_log.append import Appender
-from remit.decision_log.encoding import encode_body, seal_line
-from remit.decision_log.entry import NO_ENTRY, WriterOpened
-from remit.decision_log.merkle import leaf_hash
-from remit.decision_log.store import Line, Record
-from remit.inventory.agents import registered
-from remit.local.config import Settings
-from remit.local.policy import publish_folder
+import psycopg
+
+from benchmarks import bundles, figures
+from benchmarks.figures import Report, progress
+from benchmarks.furnishing import OPERATOR, call_once, expect_permit, furnish, open_sessions, opened, request
+from benchmarks.rounds import Case, Plan, interleaved, ratio
+from benchmarks.serving import ROW
+from benchmarks.workplace import ROOT, temporary_folder
 from remit.local.wiring import Embedded
-from remit.model.authorizer import Outcome, OutcomeStatus
-from remit.model.decision import Decision, Permit
-from remit.model.identity import AgentId, DecisionId, EntityRef, Operator, new_id
-from remit.model.request import TOOL_CALL, EvaluationRequest, readable
-from remit.model.task import Session
-from remit.model.values import freeze
-from remit.pdp.locus import Locus, locus_of
-from remit.runtime import administration, sessions, tasks
-from remit.runtime.authorize import consider, evaluate, load
-from remit.runtime.records import decision_record
-from remit.runtime.runtime import Runtime
-from remit.runtime.store import Write
-from remit.runtime.tasks import Opening
+from remit.model.kill import KillKind
+from remit.runtime import kills
+from remit.storage.postgres.integrating import Integrator
+from remit.storage.postgres.store import create
+from tests.postgres import served
 
-AGENT = "bot"
-OPERATOR = Operator("bench", "os")
+PROCESSES, CALLERS = 4, 64
+_BARE = """
+CREATE TABLE bare_entries (writer text, seq bigint, line bytea, PRIMARY KEY (writer, seq));
+CREATE TABLE bare_state (id text PRIMARY KEY, version bigint, state bytea) WITH (fillfactor = 70);
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print, and return 0; a bar that does not hold is told, not an error."""
+    parser = argparse.ArgumentParser(
+        prog="./run bench stores", description="Measure the PostgreSQL store beside bare transactions."
+    )
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds: under a minute")
+    given = parser.parse_args(arguments)
+    report = Report()
+    with temporary_folder() as folder, served() as server:
+        url = server.url(server.database(empty=True))
+        create(url)
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(_BARE)
+        bundles.write_many(folder / "bundle", 100)
+        with opened(folder / "home", url) as embedded:
+            furnish(embedded, folder / "bundle")
+            _alone(report, embedded, url, given.quick)
+            _many(report, folder, url, given.quick)
+            _reach(report, embedded, folder, url, given.quick)
+        _integrate(report, url, given.quick)
+    print(report.to_json() if given.json else report.to_text())
+    progress(f"{sum(figure.holds is False for figure in report.figures)} bars do not hold")
+    return 0
+
+
+def _alone(report: Report, embedded: Embedded, url: str, quick: bool) -> None:
+    progress("stores: one caller, beside a bare transaction")
+    [session] = open_sessions(embedded.runtime, 1)
+    call = request(session, bundles.WIDE, bundles.wide_arguments())
+    call_once(embedded, call)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("INSERT INTO bare_state VALUES ('alone', 0, %b)", (ROW,))
+
+        def commit(number: int) -> None:
+            with connection.transaction():
+                connection.execute("INSERT INTO bare_entries VALUES ('alone', %s, %b)", (number, ROW))
+                connection.execute("UPDATE bare_state SET version = version + 1, state = %b WHERE id = 'alone'", (ROW,))
+
+        numbers = iter(range(10**9))
+        cases = {
+            "bare": Case(commit, lambda calls: [next(numbers) for _ in range(calls)]),
+            "remit": Case(lambda asked: expect_permit(embedded.evaluate(asked).result()), lambda calls: [call] * calls),
+        }
+        times = interleaved(cases, Plan(rounds=3 if quick else 15, calls=40))
+    report.judge(figures.SERVED, ratio(times, "remit", "bare"))
+    report.tell("PostgreSQL: bare insert-and-update transaction, one caller", median(times["bare"]), "µs")
+    report.tell("PostgreSQL: durable decision, one caller", median(times["remit"]), "µs")
+
+
+def _many(report: Report, folder: Path, url: str, quick: bool) -> None:
+    progress(f"stores: {CALLERS} callers in {PROCESSES} processes, beside bare transactions")
+    rounds, seconds = (1, 1.0) if quick else (5, 3.0)
+    found: dict[str, list[float]] = {"bare": [], "decide": []}
+    for number in range(rounds):
+        for program in found if number % 2 == 0 else reversed(found):
+            with _together(program, folder, url, str(CALLERS // PROCESSES), str(seconds)) as processes:
+                for process in processes:
+                    _tell(process)
+                found[program].append(sum(_answer(process) for process in processes))
+    report.judge(figures.SCALE, median(ours / bare for ours, bare in zip(found["decide"], found["bare"], strict=True)))
+    report.tell(f"PostgreSQL: bare transactions, {CALLERS} connections of {PROCESSES} processes", median(found["bare"]), "1/s")
+    report.tell(f"PostgreSQL: durable decisions, {CALLERS} callers in {PROCESSES} processes", median(found["decide"]), "1/s")
+
+
+def _reach(report: Report, embedded: Embedded, folder: Path, url: str, quick: bool) -> None:
+    progress("stores: kills while four processes act")
+    with _together("act", folder, url) as processes:
+        for process in processes:
+            _tell(process)
+        time.sleep(0.5)
+        windows = []
+        for _ in range(5 if quick else 100):
+            begun = time.monotonic()
+            kills.kill(embedded.runtime, KillKind.AGENT, "bot", "measured", OPERATOR).result()
+            durable = time.monotonic()
+            time.sleep(0.1)
+            windows.append((begun, durable, time.monotonic()))
+            kills.release(embedded.runtime, KillKind.AGENT, "bot", "measured", OPERATOR).result()
+            time.sleep(0.1)
+        for process in processes:
+            _tell(process)
+        acts = [sorted(_answer(process)) for process in processes]
+    late = [max([0.0, *(act - begun for act in one if begun < act < end)]) for begun, _, end in windows for one in acts]
+    report.judge(figures.REACH, sorted(late)[int(len(late) * 0.99)] * 1000)
+    report.tell("PostgreSQL: a kill is durable, median", median(durable - begun for begun, durable, _ in windows) * 1000, "ms")
+    after = sum(durable < act < end for _, durable, end in windows for one in acts for act in one)
+    report.tell("PostgreSQL: acts that began after the kill was durable", after, "acts")
+
+
+def _integrate(report: Report, url: str, quick: bool) -> None:
+    progress("stores: entries brought into one order")
+    entries = 20_000 if quick else 200_000
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("INSERT INTO chains SELECT 'wri_' || n, 0, false FROM generate_series(1, 4) n")
+        connection.execute(
+            "INSERT INTO entries SELECT 'wri_' || n, s, s, 'decision', NULL, NULL, sha256(s::text::bytea), %b"
+            " FROM generate_series(1, 4) n, generate_series(0, %s) s",
+            (ROW, entries // 4 - 1),
+        )
+        connection.execute("VACUUM ANALYZE entries")
+    integrator = Integrator(_address(url))
+    begun = time.perf_counter()
+    done = integrator()
+    report.tell("PostgreSQL: entries given their place in one order", done / (time.perf_counter() - begun), "1/s")
+    integrator.link.close()
+
+
+def _address(url: str) -> Any:
+    from remit.storage.postgres.connecting import Address
+
+    return Address(url, 60.0)
 
 
 @contextmanager
-def opened(home: Path) -> Iterator[Embedded]:
-    """An embedded store."""
-    embedded = Embedded(home, Settings())
+def _together(program: str, folder: Path, url: str, *arguments: str) -> Iterator[list["subprocess.Popen[str]"]]:
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "src")])
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.serving", program, str(folder / f"home-{number}"), url, *arguments],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": paths},
+        )
+        for number in range(PROCESSES)
+    ]  # fmt: skip
     try:
-        yield embedded
+        for process in processes:
+            assert _line(process.stdout) == "ready"
+        yield processes
     finally:
-        embedded.close()
+        for process in processes:
+            process.kill()
+            process.communicate()
 
 
-def furnish(embedded: Embedded, bundle: Path) -> None:
-    """Publish a bundle from its folder and register the agent."""
-    publish_folder(embedded, bundle, OPERATOR)
-    register = administration.change_agent(
-        embedded.runtime, AGENT, lambda agent: registered(agent, AGENT, "owner", "is measured", ("support",)), OPERATOR
-    )
-    register.result()
+def _line(stream: IO[str] | None) -> str:
+    assert stream is not None
+    return stream.readline().strip()
 
 
-def open_sessions(runtime: Runtime, count: int) -> list[Session]:
-    """So many sessions of one new task."""
-    task = tasks.open_task(runtime, Opening(AGENT, "be measured"), OPERATOR).result()
-    return [sessions.open_session(runtime, task.id).result() for _ in range(count)]
+def _answer(process: "subprocess.Popen[str]") -> Any:
+    return json.loads(_line(process.stdout))
 
 
-def request(session: Session, tool: str, arguments: dict[str, Any]) -> EvaluationRequest:
-    """The request of one tool call, from the arguments as a caller has them."""
-    subject, resource = EntityRef("Agent", AGENT), EntityRef("Tool", tool)
-    return EvaluationRequest(subject, TOOL_CALL, resource, freeze(arguments), session.task, session.id)
+def _tell(process: "subprocess.Popen[str]") -> None:
+    assert process.stdin is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
 
 
-def expect_permit(decision: Decision) -> Permit:
-    """The permit; a benchmark of denials or faults would measure something else."""
-    assert isinstance(decision, Permit) and decision.enforced, decision
-    return decision
-
-
-def call_once(embedded: Embedded, asked: EvaluationRequest) -> Permit:
-    """One call with its outcome. The session then holds what the tool can touch: every call from then on is like the one before."""
-    permit = expect_permit(embedded.evaluate(asked).result())
-    embedded.report(Outcome(permit.id, asked.session, OutcomeStatus.SUCCEEDED, "done")).result()
-    return permit
-
-
-class Diskless:
-    """A group store that says yes and keeps nothing."""
-
-    @contextmanager
-    def transaction(self) -> Iterator["Diskless"]:
-        """Begin nothing."""
-        yield self
-
-    def apply(self, changes: Sequence[tuple[Sequence[Write], int]]) -> list[bool]:
-        """Everything fits."""
-        return [True] * len(changes)
-
-    def append(self, lines: Sequence[Line]) -> None:
-        """Forget the lines, which are sealed, chained and hashed by now."""
-
-
-class Desk:
-    """Authorizations of one tool without the disk: everything the product does for one, in its own functions."""
-
-    def __init__(self, embedded: Embedded, tool: str, arguments: dict[str, Any]) -> None:
-        self._tool = tool
-        [self._session] = open_sessions(embedded.runtime, 1)
-        opening = Record(encode_body(WriterOpened("bench", 0)), "writer.opened")
-        self.view = embedded.runtime.view
-        self.runtime = Runtime(self.view, Appender(Diskless(), "wri_bench", opening), embedded.runtime.clock)
-        self._seq, self._prev = 0, NO_ENTRY
-        self.basis = call_once(embedded, request(self._session, tool, arguments)).basis
-
-    def authorize(self, arguments: dict[str, Any]) -> Decision:
-        """From raw arguments to the decision, its effects in force, its entry digested, sealed, chained and hashed."""
-        asked, now = readable(request(self._session, self._tool, arguments)), self.runtime.clock()
-        with self.view.lock:
-            loaded = load(self.runtime, asked, DecisionId(new_id("dec", now)), now)
-            decided = consider(self.runtime, loaded).decided
-            session = decided.effects.session
-            record = decision_record(loaded.inputs, decided.decision, session, loaded.key)
-            self.view.move(session, decided.effects.tasks)
-        leaf = leaf_hash(seal_line(record.body, "wri_bench", self._seq, now, self._prev))
-        self._seq, self._prev = self._seq + 1, leaf.hex()
-        return decided.decision
-
-    def answer(self, arguments: dict[str, Any]) -> Decision:
-        """The same as a caller meets it, through the writer's queue and a group that is written nowhere."""
-        return evaluate(self.runtime, request(self._session, self._tool, arguments)).result()
-
-    def locus(self) -> Locus:
-        """Where its calls fall: the slice, the entities and the names that the engine is asked with."""
-        agent = self.view.agent(AgentId(AGENT))
-        assert self.view.bundle is not None and agent is not None
-        return locus_of(self.view.bundle, agent, request(self._session, self._tool, {}))
-
-    def prepared(self, arguments: Callable[[], dict[str, Any]]) -> Callable[[int], list[dict[str, Any]]]:
-        """What `rounds.Case` prepares: arguments for so many calls."""
-
-        def prepare(count: int) -> list[dict[str, Any]]:
-            items = [arguments() for _ in range(count)]
-            expect_permit(self.authorize(arguments()))
-            self.view.permits.clear()  # nobody reports what became of these
-            self.view.live.clear()
-            return items
-
-        return prepare
+if __name__ == "__main__":
+    raise SystemExit(main())

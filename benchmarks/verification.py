@@ -8,8 +8,8 @@ from msgspec.structs import replace
 
 from benchmarks import bundles, figures
 from benchmarks.figures import Report, progress
+from benchmarks.furnishing import call_once, furnish, open_sessions, opened, request
 from benchmarks.processes import run_module
-from benchmarks.stores import call_once, furnish, open_sessions, opened, request
 from remit.decision_log.append import Ticket
 from remit.decision_log.encoding import encode_body
 from remit.decision_log.entry import DecisionMade, OutcomeSeen

@@ -7,10 +7,10 @@ from typing import Any
 
 from benchmarks import bundles, figures
 from benchmarks.figures import Report, progress
+from benchmarks.furnishing import Desk, furnish, opened
 from benchmarks.rivals.environments import NotAvailable
 from benchmarks.rivals.worker import started
 from benchmarks.rounds import Case, Plan, Times, alternating, ratio, rounds_of
-from benchmarks.stores import Desk, furnish, opened
 
 RIVALS = {"agt": "agent-governance-toolkit govern with log", "cedarling": "Cedarling authorize_unsigned with log"}
 
