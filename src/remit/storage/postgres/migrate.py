@@ -1,5 +1,7 @@
 """Migrations: the schema made or brought up to date, explicitly, in one transaction."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -7,6 +9,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy.exc import DBAPIError
 
 from remit.model.errors import corrupt
 from remit.storage.postgres.connecting import Address, explained
@@ -25,13 +28,22 @@ def _config() -> Config:
     return config
 
 
+@contextmanager
+def _unwrapped() -> Iterator[None]:
+    """What the driver raised, which SQLAlchemy wraps."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise error.orig or error from None
+
+
 def migrate(address: Address) -> tuple[str, str]:
     """Bring the schema up to date; its revision before (empty: there was none) and after.
 
     Raises `RemitError`: unavailable if the server cannot be reached or does not let us, corrupt if the schema is newer than this
     Remit. Nothing is changed then.
     """
-    with explained(address):
+    with explained(address), _unwrapped():
         engine = sa.create_engine(
             "postgresql+psycopg://", creator=lambda: address.connect(autocommit=False), poolclass=sa.NullPool
         )

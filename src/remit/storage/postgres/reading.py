@@ -3,12 +3,10 @@
 import threading
 from typing import Any
 
-import psycopg
-
 from remit.model.errors import malformed
 from remit.model.identity import TaskId
 from remit.model.task import Session
-from remit.storage.postgres.connecting import Address, Connection, Link, check_schema, explain
+from remit.storage.postgres.connecting import Address, Connection, Link, check_schema, explained
 from remit.storage.postgres.integrating import Integrator
 from remit.storage.reading import StateReader, StoredLog, read
 
@@ -30,10 +28,8 @@ class Reading:
             return []  # PostgreSQL stores no such text, so nothing has it
         statement = query.replace("?", "%s")
         try:
-            with self._lock:
+            with self._lock, explained(self.link.address):
                 return self.link.ask(lambda connection: connection.execute(statement, parameters).fetchall())
-        except psycopg.Error as error:
-            raise explain(error, self.link.address) from None
         except (UnicodeEncodeError, OverflowError):
             raise malformed("a name that was asked for is no valid Unicode text: correct it") from None
 

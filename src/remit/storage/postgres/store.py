@@ -1,9 +1,7 @@
 """The store of many processes: one PostgreSQL database behind every protocol that the parts declare."""
 
-import psycopg
-
 from remit.storage.postgres import writers
-from remit.storage.postgres.connecting import Address, check_server, explain
+from remit.storage.postgres.connecting import Address, check_server, explained
 from remit.storage.postgres.groups import END_TURN, TAKE_TURN, Groups
 from remit.storage.postgres.integrating import Integrator
 from remit.storage.postgres.reading import PostgresLog, PostgresState, Reading
@@ -24,14 +22,12 @@ class PostgresStore(PostgresState):
         super().__init__(self._reading)
         self._integrator = Integrator(self.address)
         self.log = PostgresLog(self._reading, self._integrator)
-        try:
-            self.groups = Groups(self.address)
-        except psycopg.Error as error:
-            raise explain(error, self.address) from None
+        self.groups = Groups(self.address)
         self._watcher = Watcher(self.address, self._integrator, [self.groups.link, self._reading.link], self._see)
 
     def _see(self, revision: int) -> None:
-        self.groups.revision = revision
+        if revision > self.groups.revision:  # what was read before a commit may be told after it
+            self.groups.revision = revision
 
     @property
     def revision(self) -> int:
@@ -72,12 +68,9 @@ class PostgresStore(PostgresState):
 def create(url: str, lock_seconds: float = 5.0) -> bool:
     """Make the tables if the database has none of ours; whether they were made. Raises `RemitError` (unavailable, malformed)."""
     address = Address(url, lock_seconds)
-    try:
-        with address.connect() as connection:
-            check_server(connection, address)
-            there = connection.execute("SELECT to_regclass('alembic_version')").fetchone()
-    except psycopg.Error as error:
-        raise explain(error, address) from None
+    with explained(address), address.connect() as connection:
+        check_server(connection, address)
+        there = connection.execute("SELECT to_regclass('alembic_version')").fetchone()
     if there is not None and there[0] is not None:
         return False
     upgrade(url, lock_seconds)

@@ -7,9 +7,6 @@ import sqlalchemy as sa
 SCHEMA = "0001"
 """The revision of the newest migration: what this Remit reads and writes."""
 
-LOG_VIEW = "SELECT p.idx, e.* FROM positions p JOIN entries e ON e.writer = p.writer AND e.seq = p.seq"
-"""The view `log`: what was integrated, by its index in the tree."""
-
 metadata = sa.MetaData()
 
 _BYTES, _INT = sa.LargeBinary, sa.BigInteger

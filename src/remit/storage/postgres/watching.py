@@ -60,8 +60,8 @@ class Watcher:
             if not usable(connection):
                 self._link.drop()
             raise
-        assert row is not None
-        self._changed(row[0])
+        if row is not None:
+            self._changed(row[0])
         if beats % _INTEGRATE_EVERY == 0:
             self._integrator()
         if beats % _END_EVERY == 0:
