@@ -24,6 +24,7 @@ from remit.storage.postgres.groups import _Transaction
 from remit.storage.postgres.migrate import scripts
 from remit.storage.postgres.tables import SCHEMA, metadata
 from tests.conftest import OpenStore
+from tests.faults.processes import python, rest
 from tests.postgres import Server, served
 from tests.runtime.world import ANA, Clock, World, permit, reason, small_bundle
 
@@ -155,6 +156,22 @@ class TestSchema:
             view = connection.execute(sa.text("SELECT count(*) FROM log")).scalar()
         assert view == 0
         assert scripts().get_current_head() == SCHEMA
+
+    def test_init_makes_it_and_everything_else_works_on_it(
+        self, server: Server, fresh: Callable[..., str], tmp_path: Path
+    ) -> None:
+        """What docs/storage.md says: set `store`, then `remit init`."""
+        environment = {"REMIT_STORE": server.url(fresh(empty=True)), "REMIT_HOME": str(tmp_path / "home")}
+
+        def remit(*arguments: str) -> str:
+            with python("-m", "remit.cli.main", *arguments, **environment) as process:
+                return "\n".join(rest(process))
+
+        assert "made the tables" in remit("init", "--policy", str(tmp_path / "policy"), "--agent", "bot")
+        assert "bot" in remit("agent", "list")
+        assert f"the schema is {SCHEMA}" in remit("store", "migrate")
+        assert "state: as the log says" in remit("log", "verify")
+        assert not (tmp_path / "home" / "remit.db").exists()
 
     def test_two_that_make_it_at_once(self, server: Server, fresh: Callable[..., str]) -> None:
         database, made = fresh(empty=True), []

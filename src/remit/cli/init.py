@@ -9,7 +9,7 @@ import typer
 
 from remit.cli.output import JsonFlag, say, show_json, store
 from remit.inventory.agents import registered
-from remit.local.config import home_folder, this_operator
+from remit.local.config import home_folder, read_settings, this_operator
 from remit.local.policy import publish_folder
 from remit.local.wiring import create_store
 from remit.model.identity import AgentId
@@ -24,7 +24,8 @@ def init(
 ) -> None:
     """Make the embedded store, write the baseline bundle as a folder to edit, and publish it. What exists is left as it is."""
     home = home_folder()
-    done = [f"made the store in {home}"] if create_store(home) else []
+    where = "the tables of the database that `store` names" if read_settings(home).store else f"the store in {home}"
+    done = [f"made {where}"] if create_store(home) else []
     if not policy.exists():
         write_baseline(policy)
         done.append(f"wrote the baseline bundle to {policy}")
