@@ -1,6 +1,6 @@
 """The tree against RFC 6962: its published test vectors, and a naive reading of its definitions."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from remit.decision_log.merkle import (
     EMPTY_ROOT,
     Frontier,
-    LeafRange,
+    RangeRoot,
     consistency_proof,
     inclusion_proof,
     leaf_hash,
@@ -48,13 +48,9 @@ _0EBC = "0ebc5d3437fbe2db158b9f126a1d118e308181031d0a949f8dededebc558ef6a"
 leaf_lists = st.lists(st.binary(min_size=32, max_size=32), max_size=40)
 
 
-def among(leaves: Sequence[bytes]) -> LeafRange:
-    """Reads ranges of a list, as a log reads ranges of its store."""
-
-    def read(start: int, stop: int) -> Iterable[bytes]:
-        return iter(leaves[start:stop])
-
-    return read
+def among(leaves: Sequence[bytes]) -> RangeRoot:
+    """Roots over ranges of a list, as a log finds them in its tiles."""
+    return lambda start, stop: root_of(leaves[start:stop])
 
 
 def hexes(proof: Sequence[bytes]) -> list[str]:

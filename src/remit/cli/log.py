@@ -1,4 +1,4 @@
-"""`remit log`: export the log, verify it anywhere, and erase a task's personal data."""
+"""`remit log`: export the log, prove what is in it, verify it anywhere, and erase a task's personal data."""
 
 import sys
 import tempfile
@@ -10,11 +10,12 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from remit.cli.output import NOT_SO, JsonFlag, err, say, show_json, store, store_folder
-from remit.decision_log.verify import Report, UnusableInput, verify_export
+from remit.decision_log.entry import DecisionMade
+from remit.decision_log.verify import ProofReport, Report, UnusableInput, is_proof, verify_export, verify_proof
 from remit.local.config import read_settings, this_operator
 from remit.local.head import Head
-from remit.local.wiring import open_store
-from remit.model.errors import malformed
+from remit.local.wiring import Embedded, open_store
+from remit.model.errors import malformed, not_found, unavailable
 from remit.model.identity import TaskId
 from remit.runtime.administration import erase as erase_task
 from remit.runtime.audit import Difference, differences
@@ -51,16 +52,22 @@ def key(json: JsonFlag = False) -> None:
 
 @app.command("verify")
 def verify(
-    path: Annotated[Path | None, typer.Argument(help="An export; without one, the store of REMIT_HOME.")] = None,
+    path: Annotated[Path | None, typer.Argument(help="An export or a proof; without one, the store of REMIT_HOME.")] = None,
     key: Annotated[str | None, typer.Option(help="The log's public key as you know it (C2SP vkey).")] = None,
     head: Annotated[Path | None, typer.Option(help="A signed head kept from before: the log must still begin with it.")] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Verify a log offline: every byte, every chain, every join, and the signature of its head.
+    """Verify a log offline: every byte, every chain, every join, and the signature of its head. Or a proof, for which give --key.
 
     Of the store itself also that agents, tasks, budgets, sessions, approvals and kills are as the log says.
     """
     known = _known_head(head)
+    if path is not None and _is_proof(path):
+        proven = _verify_proof(path, key, known)
+        show_json(json_of(proven.to_json())) if json else say(proven.to_text())
+        if not proven.verified:
+            raise typer.Exit(NOT_SO)
+        return
     report, wrong = (_verify(path, key, known), []) if path is not None else _verify_store(key, known)
     if json:
         document = json_of(report.to_json())
@@ -73,6 +80,22 @@ def verify(
             say("state: as the log says")
     if not report.verified or wrong:
         raise typer.Exit(NOT_SO)
+
+
+def _is_proof(path: Path) -> bool:
+    try:
+        return is_proof(path)
+    except UnusableInput as unusable:
+        raise malformed(str(unusable)) from None
+
+
+def _verify_proof(path: Path, key: str | None, head: str | None) -> ProofReport:
+    if key is None:
+        raise malformed("a proof does not name the log's key: give the one you know with `--key`, as `remit log key` prints it")
+    try:
+        return verify_proof(path, key, head=head)
+    except UnusableInput as unusable:
+        raise malformed(str(unusable)) from None
 
 
 def _verify(path: Path, key: str | None, head: str | None) -> Report:
@@ -124,6 +147,39 @@ def head_(json: JsonFlag = False) -> None:
         show_json({"note": note})
     else:
         sys.stdout.write(note)
+
+
+@app.command("prove")
+def prove(
+    entry: Annotated[str, typer.Argument(help="A decision's id, or the index of any entry.")] = "",
+    since: Annotated[Path | None, typer.Option(help="A head kept from before: prove that the log only grew since.")] = None,
+    output: Annotated[Path | None, typer.Option(help="The file to write; without one, the proof is printed.")] = None,
+) -> None:
+    """Prove that an entry is in the log, or that the log only grew since a head. `remit log verify FILE --key KEY` checks it anywhere.
+
+    A proof of an entry shows the entry: what is sealed in it stays sealed, the rest can be read.
+    """
+    if bool(entry) == (since is not None):
+        raise malformed("say what to prove: an entry, or `--since` and a head kept from before")
+    kept = _known_head(since)
+    with store() as embedded:
+        proof = embedded.head.prove_growth(kept) if kept is not None else embedded.head.prove_entry(_index_of(embedded, entry))
+    if output is None:
+        sys.stdout.write(proof)
+        return
+    try:
+        output.write_text(proof, "utf-8")
+    except OSError as error:
+        raise unavailable(f"the proof could not be written to `{output}` ({error.strerror})") from None
+
+
+def _index_of(embedded: Embedded, entry: str) -> int:
+    if entry.isascii() and entry.isdecimal() and len(entry) < 19:
+        return int(entry)
+    for found in embedded.store.log.by_decision(entry):
+        if isinstance(found.body, DecisionMade):
+            return found.index
+    raise not_found(f"there is no decision `{entry}`: see `remit decision list`, or give the index of an entry")
 
 
 @app.command("erase")

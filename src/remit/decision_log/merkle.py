@@ -9,8 +9,8 @@ from remit.model.errors import corrupt, malformed
 EMPTY_ROOT = hashlib.sha256(b"").digest()
 """The root of a tree without leaves."""
 
-LeafRange: TypeAlias = Callable[[int, int], Iterable[bytes]]
-"""Gives the leaf hashes from an index to before another, in order: `LogReader.leaves`, or a slice of a list."""
+RangeRoot: TypeAlias = Callable[[int, int], bytes]
+"""Gives the root over the leaves from an index to before another: `Tiles.root`, or `root_of` over a slice of a list."""
 
 
 def leaf_hash(line: bytes) -> bytes:
@@ -70,10 +70,10 @@ def root_of(leaves: Iterable[bytes]) -> bytes:
     return frontier.root()
 
 
-def inclusion_proof(leaves: LeafRange, index: int, size: int) -> list[bytes]:
+def inclusion_proof(root: RangeRoot, index: int, size: int) -> list[bytes]:
     """The audit path of the leaf at `index` in the tree of the first `size` leaves, from the leaf up (RFC 6962 section 2.1.1).
 
-    Reads every leaf once. Raises `RemitError` (malformed) if there is no such leaf in that tree.
+    Raises `RemitError` (malformed) if there is no such leaf in that tree.
     """
     if not 0 <= index < size:
         raise malformed(f"there is no entry `{index}` in a log of {size} entries: give an index below the size")
@@ -82,10 +82,10 @@ def inclusion_proof(leaves: LeafRange, index: int, size: int) -> list[bytes]:
     while stop - start > 1:
         split = start + _largest_power_below(stop - start)
         if index < split:
-            proof.append(root_of(leaves(split, stop)))
+            proof.append(root(split, stop))
             stop = split
         else:
-            proof.append(root_of(leaves(start, split)))
+            proof.append(root(start, split))
             start = split
     return proof[::-1]
 
@@ -108,10 +108,10 @@ def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes],
     return last == 0 and reached == root
 
 
-def consistency_proof(leaves: LeafRange, first: int, size: int) -> list[bytes]:
+def consistency_proof(root: RangeRoot, first: int, size: int) -> list[bytes]:
     """That the tree of the first `first` leaves is the beginning of the tree of `size` (RFC 6962 section 2.1.2).
 
-    Empty where `first` is 0 or `size`. Reads every leaf at most once. Raises `RemitError` (malformed) if `first` exceeds `size`.
+    Empty where `first` is 0 or `size`. Raises `RemitError` (malformed) if `first` exceeds `size`.
     """
     if not 0 <= first <= size:
         raise malformed(f"a log of {size} entries has no earlier state of `{first}` entries: give a smaller size")
@@ -122,13 +122,13 @@ def consistency_proof(leaves: LeafRange, first: int, size: int) -> list[bytes]:
     while first != stop:
         split = start + _largest_power_below(stop - start)
         if first <= split:
-            proof.append(root_of(leaves(split, stop)))
+            proof.append(root(split, stop))
             stop = split
         else:
-            proof.append(root_of(leaves(start, split)))
+            proof.append(root(start, split))
             start, from_start = split, False
     if not from_start:
-        proof.append(root_of(leaves(start, stop)))
+        proof.append(root(start, stop))
     return proof[::-1]
 
 

@@ -87,6 +87,10 @@ class LogReader(Protocol):
         """The leaf hashes from `start` to before `stop`, in order."""
         ...
 
+    def tile(self, level: int, n: int) -> bytes:
+        """The hashes of a stored tile, empty if there is none; see `TileReader`."""
+        ...
+
     def by_decision(self, decision: str) -> list[Entry]:
         """The entries about one decision, in order."""
         ...

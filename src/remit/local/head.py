@@ -9,8 +9,17 @@ import msgspec
 from remit.decision_log.checkpoint import Checkpoint, sign_checkpoint, verify_checkpoint
 from remit.decision_log.export import ExportSummary, write_export
 from remit.decision_log.keys import Ed25519Signer, Ed25519Verifier
-from remit.decision_log.merkle import Frontier
+from remit.decision_log.merkle import (
+    Frontier,
+    consistency_proof,
+    inclusion_proof,
+    leaf_hash,
+    verify_consistency,
+    verify_inclusion,
+)
+from remit.decision_log.proofs import growth_text, inclusion_text
 from remit.decision_log.store import LogReader
+from remit.decision_log.tiles import Tiles
 from remit.model.errors import ErrorKind, RemitError, corrupt, unavailable
 
 KEY_FILE = "log.key"
@@ -25,18 +34,20 @@ class _Kept(msgspec.Struct, frozen=True):
 class Head:
     """Signs the log's size and root, and remembers the last it signed in a file of its own.
 
-    A store that is shorter than that head was truncated or replaced, and is refused: raises `RemitError` (corrupt).
+    A store that does not begin with what that head signed was truncated, written anew or replaced, and is refused: raises `RemitError`
+    (corrupt).
     """
 
     def __init__(self, home: Path, origin: str, log: LogReader) -> None:
         self._file = home / HEAD_FILE
         self._log = log
         self._signer = _signer(home / KEY_FILE, origin)
-        self._frontier = self._remembered()
-        if self._frontier.size > log.size():
+        self._note, self._frontier = self._remembered()
+        self._check_regress()
+        if Tiles(log, self._frontier.size).root(0, self._frontier.size) != self._frontier.root():
             raise corrupt(
-                f"the log has {log.size()} entries, its last signed head has {self._frontier.size}: it was truncated or replaced; "
-                f"restore a backup, or move `{self._file}` away if the loss is understood"
+                f"the first {self._frontier.size} entries of the log are not those of its last signed head: it was written anew or "
+                f"replaced; restore a backup, or move `{self._file}` away if the loss is understood"
             )
 
     @property
@@ -44,9 +55,18 @@ class Head:
         """The public key, as an auditor pins it (C2SP vkey)."""
         return self._signer.key.text
 
-    def _remembered(self) -> Frontier:
+    def _check_regress(self) -> int:
+        size = self._log.size()
+        if self._frontier.size > size:
+            raise corrupt(
+                f"the log has {size} entries, its last signed head has {self._frontier.size}: it was truncated or replaced; "
+                f"restore a backup, or move `{self._file}` away if the loss is understood"
+            )
+        return size
+
+    def _remembered(self) -> tuple[str, Frontier]:
         if not self._file.exists():
-            return Frontier()
+            return "", Frontier()
         try:
             kept = msgspec.json.decode(self._file.read_bytes(), type=_Kept)
             checkpoint = verify_checkpoint(kept.note, Ed25519Verifier(self._signer.key))
@@ -55,19 +75,28 @@ class Head:
             raise corrupt(f"the log's head `{self._file}` cannot be read ({error}): restore it, or move it away") from None
         if frontier.root() != checkpoint.root:
             raise corrupt(f"the log's head `{self._file}` does not fit its own signature: restore it, or move it away")
-        return frontier
+        return kept.note, frontier
 
     def sign(self) -> str:
-        """Take in what was appended since, sign the new head, keep it, and return the signed note."""
-        for leaf in self._log.leaves(self._frontier.size):
-            self._frontier.append(leaf)
+        """Take in what was appended since, sign the new head, keep it, and return the signed note.
+
+        Raises `RemitError` (corrupt) where the log is shorter than what was signed before.
+        """
+        size = self._check_regress()
+        if size == self._frontier.size and self._note:
+            return self._note
+        grown = Frontier(self._frontier.size, self._frontier.hashes)
+        for leaf in self._log.leaves(grown.size, size):
+            grown.append(leaf)
+        self._frontier = grown
         checkpoint = Checkpoint(self._signer.name, self._frontier.size, self._frontier.root())
         note = sign_checkpoint(checkpoint, self._signer)
         self._keep(note)
+        self._note = note
         return note
 
     def _keep(self, note: str) -> None:
-        if self._remembered().size > self._frontier.size:
+        if self._remembered()[1].size > self._frontier.size:
             return  # another process signed a later head meanwhile
         text = json.dumps({"note": note, "frontier": [part.hex() for part in self._frontier.hashes]})
         partial = self._file.with_suffix(f".{os.getpid()}.partial")
@@ -79,6 +108,33 @@ class Head:
             os.replace(partial, self._file)
         except OSError as error:
             raise unavailable(f"the log's head could not be kept in `{self._file}` ({error.strerror})") from None
+
+    def prove_entry(self, index: int) -> str:
+        """That one entry is in the log, under the head as of now (C2SP tlog-proof).
+
+        Raises `RemitError`: malformed if there is no such entry, corrupt if it is not the one that was logged.
+        """
+        note = self.sign()
+        size = self._frontier.size
+        proof = inclusion_proof(Tiles(self._log, size).root, index, size)
+        line = next(iter(self._log.lines(index, index + 1)))
+        if not verify_inclusion(leaf_hash(line), index, size, proof, self._frontier.root()):
+            raise corrupt(f"entry {index} is not the one that was signed: run `remit log verify`, and restore a backup")
+        return inclusion_text(line, index, proof, note)
+
+    def prove_growth(self, kept: str) -> str:
+        """That the log, under its head as of now, only grew since the signed head `kept`.
+
+        Raises `RemitError`: malformed or refused if that is no head of this log, corrupt if the log does not begin with it.
+        """
+        before, note = verify_checkpoint(kept, Ed25519Verifier(self._signer.key)), self.sign()
+        size = self._frontier.size
+        if before.size > size:
+            raise corrupt(f"the log has {size} entries, that head has {before.size}: it was truncated or replaced")
+        proof = consistency_proof(Tiles(self._log, size).root, before.size, size)
+        if not verify_consistency(before.size, before.root, size, self._frontier.root(), proof):
+            raise corrupt(f"the first {before.size} entries are not those of that head: one key signed two logs")
+        return growth_text(before.size, proof, note)
 
     def export(self, path: Path, overwrite: bool, as_is: bool = False) -> ExportSummary:
         """Write the whole log, as of now, with its signed head. Raises as `write_export` does."""

@@ -162,6 +162,11 @@ class StoredLog:
         """The leaf hashes from `start` to before `stop`, in order."""
         return self._column("leaf", start, stop)
 
+    def tile(self, level: int, n: int) -> bytes:
+        """The hashes of a stored tile, empty if there is none."""
+        row = self._row("SELECT hashes FROM tiles WHERE level = ? AND n = ?", level, n)
+        return b"" if row is None else bytes(row[0])
+
     def _column(self, column: str, start: int, stop: int | None) -> Iterator[bytes]:
         end = self.size() if stop is None else stop
         while start < end:

@@ -4,7 +4,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-SCHEMA = "0001"
+SCHEMA = "0002"
 """The revision of the newest migration: what this Remit reads and writes."""
 
 metadata = sa.MetaData()
@@ -59,6 +59,7 @@ _table(
     _column("seq", _INT),
     sa.Index("positions_entry", "writer", "seq", unique=True),
 )
+_table("tiles", _key("level", _INT()), _key("n", _INT()), _column("hashes", _BYTES))
 _table(
     "tasks",
     _key("id"),

@@ -6,6 +6,7 @@ import stat
 from pathlib import Path
 
 from remit.model.errors import RemitError, corrupt, unavailable
+from remit.storage.sqlite.tree import grow_tree
 
 MIGRATIONS = (
     """
@@ -41,6 +42,7 @@ MIGRATIONS = (
     );
     """,
     "CREATE TABLE kills (kind TEXT NOT NULL, name TEXT NOT NULL, state BLOB NOT NULL, PRIMARY KEY (kind, name)) WITHOUT ROWID;",
+    "CREATE TABLE tiles (level INTEGER NOT NULL, n INTEGER NOT NULL, hashes BLOB NOT NULL, PRIMARY KEY (level, n));",
 )
 """Each step brings the schema one version on; `PRAGMA user_version` counts the steps done."""
 
@@ -110,6 +112,7 @@ class Database:
                     if statement.strip():
                         self.writer.execute(statement)
                 self.writer.execute(f"PRAGMA user_version = {step}")
+            grow_tree(self.writer, self.writer.execute("SELECT coalesce(max(idx) + 1, 0) FROM entries").fetchone()[0])
             self.writer.execute("COMMIT")
         except BaseException:
             self.writer.execute("ROLLBACK")

@@ -7,6 +7,7 @@ from typing import Any
 
 from remit.decision_log.entry import NO_ENTRY
 from remit.decision_log.store import CommitFailed, Line
+from remit.decision_log.tiles import whole
 from remit.model.errors import RemitError
 from remit.runtime.store import (
     ActivateBundle,
@@ -20,6 +21,7 @@ from remit.runtime.store import (
     Write,
 )
 from remit.storage.sqlite.database import Database, explain
+from remit.storage.sqlite.tree import grow_tree
 from remit.storage.staging import NOTHING_SPENT, Staging, encode, purpose_erased
 
 _SESSION, _SPENT = "session", "spent"
@@ -227,7 +229,9 @@ class _Transaction(Staging):
             for n, line in enumerate(lines)
         ]
         self._insert("INSERT INTO entries (idx, writer, seq, kind, decision, task, leaf, line) VALUES ", rows)
-        self._groups._next = start + len(lines)
+        end = self._groups._next = start + len(lines)
+        if whole(end) > whole(start):
+            grow_tree(self._groups._connection, end)
 
     def finish(self) -> None:
         """Write what was staged: of states that moved several times in one group only the last."""

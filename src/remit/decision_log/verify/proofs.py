@@ -1,0 +1,231 @@
+"""A proof in a file of its own: that an entry is in the log (C2SP tlog-proof), or that the log only grew (as C2SP tlog-witness asks)."""
+
+import base64
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from .entries import read_entry
+from .notes import LOG_KEY, WITNESS_KEY, Key, Note, Wrong, read_key, read_note, unbase64
+from .report import UnusableInput, clock, shown
+
+INCLUSION = b"c2sp.org/tlog-proof@v1\n"
+GROWTH = b"old "
+MAX_PROOF = 128 * 1024 * 1024
+MAX_HASHES = 63
+_NUMBER = re.compile("0|[1-9][0-9]{0,18}")
+
+
+@dataclass(frozen=True)
+class ProofReport:
+    """What a proof shows, if `verified`; else `finding` says what is wrong.
+
+    `index` and `entry` are those of an entry that is in the log; `before` is the size of the head that the log grew from.
+    """
+
+    verified: bool
+    origin: str
+    key: str
+    size: int
+    root: str
+    unwitnessed: bool
+    witnesses: dict[str, int]
+    index: int | None
+    entry: dict[str, Any] | None
+    before: int | None
+    finding: str
+
+    def to_json(self) -> str:
+        """The report as one JSON object."""
+        return json.dumps(asdict(self), indent=2)
+
+    def to_text(self) -> str:
+        """The report for people."""
+        if not self.verified:
+            return f"NOT VERIFIED: {self.finding}"
+        witnesses = ", ".join(f"{name} at {clock(second * 1_000_000)}" for name, second in self.witnesses.items())
+        what = f"the log only grew since it had {self.before} entries"
+        if self.entry is not None:
+            what = f"this is entry {self.index} of the log:\n{json.dumps(self.entry, indent=2, ensure_ascii=True)}"
+        return "\n".join(
+            [
+                f"verified: {what}",
+                f"log: {self.origin}, {self.size} entries",
+                f"root: {self.root}",
+                f"key: {self.key} (pinned)",
+                f"witness: {witnesses or 'unwitnessed'}",
+            ]
+        )
+
+
+def is_proof(path: str | Path) -> bool:
+    """Whether a file is a proof, by how it begins. Raises `UnusableInput`."""
+    return _read(path, len(INCLUSION)).startswith((INCLUSION, GROWTH))
+
+
+def verify_proof(path: str | Path, key: str, *, witnesses: Sequence[str] = (), head: str | None = None) -> ProofReport:
+    """Verify a proof with the log's key, got from elsewhere (C2SP vkey); `witnesses` are theirs.
+
+    `head` is the signed checkpoint kept from before, which a proof of growth needs. Raises `UnusableInput`.
+    """
+    raw = _read(path, MAX_PROOF + 1)
+    try:
+        log_key = read_key(key, LOG_KEY)
+        known = [read_key(witness, WITNESS_KEY) for witness in witnesses]
+        kept = read_note(head.encode()) if head is not None else None
+    except Wrong as wrong:
+        raise UnusableInput(str(wrong)) from None
+    if raw.startswith(GROWTH) and kept is None:
+        raise UnusableInput("this proof shows that the log grew from a head: give that head, as it was kept, with --head")
+    try:
+        return _verified(raw, log_key, known, kept)
+    except Wrong as wrong:
+        return ProofReport(False, log_key.name, log_key.text, 0, "", True, {}, None, None, None, str(wrong))
+
+
+def _read(path: str | Path, count: int) -> bytes:
+    try:
+        with open(path, "rb") as stream:
+            return stream.read(count)
+    except OSError as error:
+        raise UnusableInput(f"`{path}` cannot be read ({error.strerror}): give the path of a proof") from None
+
+
+def _verified(raw: bytes, key: Key, witnesses: Sequence[Key], head: Note | None) -> ProofReport:
+    if len(raw) > MAX_PROOF:
+        raise Wrong("it is too long for a proof")
+    if raw.startswith(GROWTH) and head is not None:
+        note, cosigned, before = _growth(raw, key, witnesses, head)
+        index = entry = None
+    else:
+        note, cosigned, index, entry = _inclusion(raw, key, witnesses)
+        before = None
+    root = base64.b64encode(note.root).decode()
+    return ProofReport(True, note.origin, key.text, note.size, root, not cosigned, cosigned, index, entry, before, "")
+
+
+def _inclusion(raw: bytes, key: Key, witnesses: Sequence[Key]) -> tuple[Note, dict[str, int], int, dict[str, Any]]:
+    lines, checkpoint = _lines(raw[len(INCLUSION) :])
+    if len(lines) < 2 or not lines[0].startswith("extra "):
+        raise Wrong("it does not carry the entry it is about: it needs a line `extra` with the entry in Base64")
+    line = unbase64(lines[0][6:])
+    if line is None or not lines[1].startswith("index "):
+        raise Wrong("after its first line it says `extra` and the entry in Base64, then `index` and a number")
+    index, hashes = _number(lines[1][6:]), _hashes(lines[2:])
+    note, cosigned = _checkpoint(checkpoint, key, witnesses)
+    leaf = sha256(b"\x00" + line).digest()
+    if _included(leaf, index, note.size, hashes) != note.root:
+        raise Wrong(f"the entry is not the one that was signed as entry {index}: it was changed, or the proof is forged")
+    return note, cosigned, index, read_entry(line)[1]
+
+
+def _growth(raw: bytes, key: Key, witnesses: Sequence[Key], head: Note) -> tuple[Note, dict[str, int], int]:
+    lines, checkpoint = _lines(raw)
+    before, hashes = _number(lines[0][len(GROWTH) :]), _hashes(lines[1:])
+    note, cosigned = _checkpoint(checkpoint, key, witnesses)
+    _signed(head, key, "the head that was kept")
+    if before != head.size:
+        raise Wrong(f"it is about a log of {before} entries, the head that was kept is of {head.size}")
+    if head.size > note.size:
+        raise Wrong(f"the log had {head.size} entries before, it now has {note.size}: it was truncated or rolled back")
+    if (before == 0 and hashes) or not _grew(before, head.root, note.size, note.root, hashes):
+        raise Wrong(f"the first {before} entries are not those of the head that was kept: the log was rewritten")
+    return note, cosigned, before
+
+
+def _lines(raw: bytes) -> tuple[list[str], bytes]:
+    """The lines of the proof, and the checkpoint after the empty line."""
+    proof, _, checkpoint = raw.partition(b"\n\n")
+    try:
+        return proof.decode("ascii").split("\n"), checkpoint
+    except UnicodeDecodeError:
+        raise Wrong("it has other characters than ASCII before its checkpoint") from None
+
+
+def _number(text: str) -> int:
+    if not _NUMBER.fullmatch(text):
+        raise Wrong(f"`{shown(text)}` is no number of entries: it is written in decimal, without leading zeroes")
+    return int(text)
+
+
+def _hashes(lines: Sequence[str]) -> list[bytes]:
+    hashes = [unbase64(line) for line in lines]
+    found = [node for node in hashes if node is not None and len(node) == 32]
+    if len(found) != len(lines) or len(lines) > MAX_HASHES:
+        raise Wrong(f"a proof has at most {MAX_HASHES} hashes of 32 bytes, in Base64, each on a line")
+    return found
+
+
+def _checkpoint(raw: bytes, key: Key, witnesses: Sequence[Key]) -> tuple[Note, dict[str, int]]:
+    """The checkpoint, signed by the log, and the second at which each known witness cosigned it; other signatures are passed over."""
+    note = read_note(raw)
+    _signed(note, key, "the checkpoint")
+    cosigned: dict[str, int] = {}
+    for name, id, signature in note.signatures:
+        for witness in witnesses:
+            if (name, id) == (witness.name, witness.id):
+                second = witness.cosigned(note.text, signature)
+                if second is None:
+                    raise Wrong(f"the cosignature of `{shown(name)}` is not of this checkpoint: it was changed or forged")
+                cosigned[name] = second
+    return note, cosigned
+
+
+def _signed(note: Note, key: Key, what: str) -> None:
+    ours = [signature for name, id, signature in note.signatures if (name, id) == (key.name, key.id)]
+    if note.origin != key.name or not ours:
+        raise Wrong(f"{what} is not signed by the key that was given: another log's, or forged")
+    if not all(key.signed(note.text.encode(), signature) for signature in ours):
+        raise Wrong(f"the log's key did not sign {what}: it was changed or forged")
+
+
+def _included(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes | None:
+    """The root that the path leads to (RFC 9162 section 2.1.3.2), None if it is not one of such a tree."""
+    if index >= size:
+        return None
+    at, last, reached = index, size - 1, leaf
+    for sibling in path:
+        if last == 0:
+            return None
+        if at & 1 or at == last:
+            reached = _node(sibling, reached)
+            while not at & 1 and at:
+                at, last = at >> 1, last >> 1
+        else:
+            reached = _node(reached, sibling)
+        at, last = at >> 1, last >> 1
+    return reached if last == 0 else None
+
+
+def _grew(first: int, first_root: bytes, size: int, root: bytes, proof: Sequence[bytes]) -> bool:
+    """Whether the tree of `first` leaves is the beginning of that of `size` (RFC 9162 section 2.1.4.2)."""
+    if first == 0:
+        return first_root == sha256().digest()
+    if first == size:
+        return not proof and first_root == root
+    path = [first_root, *proof] if first & (first - 1) == 0 else list(proof)
+    if not path:
+        return False
+    at, last = first - 1, size - 1
+    while at & 1:
+        at, last = at >> 1, last >> 1
+    old = new = path[0]
+    for sibling in path[1:]:
+        if last == 0:
+            return False
+        if at & 1 or at == last:
+            old, new = _node(sibling, old), _node(sibling, new)
+            while not at & 1 and at:
+                at, last = at >> 1, last >> 1
+        else:
+            new = _node(new, sibling)
+        at, last = at >> 1, last >> 1
+    return last == 0 and old == first_root and new == root
+
+
+def _node(left: bytes, right: bytes) -> bytes:
+    return sha256(b"\x01" + left + right).digest()
