@@ -23,7 +23,6 @@ from benchmarks.workplace import ROOT, temporary_folder
 from remit.local.wiring import Embedded
 from remit.model.kill import KillKind
 from remit.runtime import kills
-from remit.storage.postgres.integrating import Integrator
 from remit.storage.postgres.store import create
 from tests.postgres import served
 
@@ -54,7 +53,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _alone(report, embedded, url, given.quick)
             _many(report, folder, url, given.quick)
             _reach(report, embedded, folder, url, given.quick)
-        _integrate(report, url, given.quick)
     print(report.to_json() if given.json else report.to_text())
     progress(f"{sum(figure.holds is False for figure in report.figures)} bars do not hold")
     return 0
@@ -122,30 +120,6 @@ def _reach(report: Report, embedded: Embedded, folder: Path, url: str, quick: bo
     report.tell("PostgreSQL: a kill is durable, median", median(durable - begun for begun, durable, _ in windows) * 1000, "ms")
     after = sum(durable < act < end for _, durable, end in windows for one in acts for act in one)
     report.tell("PostgreSQL: acts that began after the kill was durable", after, "acts")
-
-
-def _integrate(report: Report, url: str, quick: bool) -> None:
-    progress("stores: entries brought into one order")
-    entries = 20_000 if quick else 200_000
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("INSERT INTO chains SELECT 'wri_' || n, 0, false FROM generate_series(1, 4) n")
-        connection.execute(
-            "INSERT INTO entries SELECT 'wri_' || n, s, s, 'decision', NULL, NULL, sha256(s::text::bytea), %b"
-            " FROM generate_series(1, 4) n, generate_series(0, %s) s",
-            (ROW, entries // 4 - 1),
-        )
-        connection.execute("VACUUM ANALYZE entries")
-    integrator = Integrator(_address(url))
-    begun = time.perf_counter()
-    done = integrator()
-    report.tell("PostgreSQL: entries given their place in one order", done / (time.perf_counter() - begun), "1/s")
-    integrator.link.close()
-
-
-def _address(url: str) -> Any:
-    from remit.storage.postgres.connecting import Address
-
-    return Address(url, 60.0)
 
 
 @contextmanager

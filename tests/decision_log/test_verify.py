@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from remit.decision_log import verify
 from remit.decision_log.encoding import encode_body, seal_line
 from remit.decision_log.entry import EntryBody, OutcomeSeen, WriterOpened
+from remit.decision_log.proofs import inclusion_text
 from remit.decision_log.verify import Problem, Report, UnusableInput, verify_export
 from remit.decision_log.verify.entries import KNOWN_KINDS, read_entry
 from remit.decision_log.verify.report import MAX_FINDINGS
@@ -607,4 +608,6 @@ def test_the_worked_example_is_true(check: Check) -> None:
     leaves = [leaf(line) for line in lines]
     computed = {f"leaf {index}": one.hex() for index, one in enumerate(leaves)}
     assert stated == computed | {"node": naive_root(leaves[:2]).hex(), "root": naive_root(leaves).hex()}
+    proof = re.search(r"^```text\n(c2sp.org/tlog-proof@v1\n.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert proof is not None and proof[1] == inclusion_text(lines[1], 1, [leaves[0], leaves[2]], signed_note(lines))
     assert f"`{private_key().private_bytes_raw().hex()}`" in text

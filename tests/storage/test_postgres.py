@@ -18,7 +18,7 @@ from remit.local.wiring import open_store as open_settings
 from remit.model.decision import Permit, Reason
 from remit.model.errors import ErrorKind, RemitError
 from remit.model.kill import KillKind
-from remit.runtime import kills
+from remit.runtime import administration, kills, tasks
 from remit.storage.postgres import store
 from remit.storage.postgres.groups import _Transaction
 from remit.storage.postgres.migrate import scripts
@@ -183,7 +183,7 @@ class TestSchema:
         assert True in made and len(made) == 4
         store.PostgresStore(server.url(database)).close()
 
-    def test_entries_are_only_ever_added(self, server: Server, fresh: Callable[..., str]) -> None:
+    def test_entries_are_only_ever_added(self, server: Server, fresh: Callable[..., str], tmp_path: Path, clock: Clock) -> None:
         """A role with the rights that docs/storage.md lists works, and can neither change nor delete an entry."""
         database = fresh()
         text = (Path(__file__).parents[2] / "docs" / "storage.md").read_text("utf-8")
@@ -191,8 +191,20 @@ class TestSchema:
         server.run("DROP ROLE IF EXISTS plain")
         server.run(grants, database)
         plain = server.url(database).replace("postgres@", "plain@")
-        opened = store.PostgresStore(plain)
-        opened.close()
+        world = World(tmp_path / "plain", clock, store=plain)
+        world.publish(small_bundle())
+        world.register()
+        session = world.open_session()
+        while world.store.log.size() < 300:
+            permit(world.ask(session, "look"))
+        world.perform(session, "read", "something")
+        kills.kill(world.runtime, KillKind.TOOL, "look", "stop", ANA).result()
+        kills.release(world.runtime, KillKind.TOOL, "look", "go on", ANA).result()
+        tasks.close_task(world.runtime, session.task, ANA).result()
+        administration.erase(world.runtime, session.task, ANA).result()
+        assert world.embedded.head.prove_entry(5)
+        world.verified()
+        world.close()
         for statement in ("UPDATE entries SET line = ''", "DELETE FROM entries", "TRUNCATE entries", "DELETE FROM positions"):
             with psycopg.connect(plain) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(statement)  # type: ignore[call-overload]

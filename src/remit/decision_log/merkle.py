@@ -23,6 +23,13 @@ def node_hash(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(b"\x01" + left + right).digest()
 
 
+def perfect_root(hashes: bytes) -> bytes:
+    """The root over hashes of 32 bytes, one behind the other, whose number is a power of two."""
+    while len(hashes) > 32:
+        hashes = b"".join([hashlib.sha256(b"\x01" + hashes[at : at + 64]).digest() for at in range(0, len(hashes), 64)])
+    return hashes
+
+
 class Frontier:
     """The roots of the perfect subtrees that a tree of `size` leaves is made of, the largest first.
 

@@ -1,10 +1,11 @@
 """What the log needs of a store: one transaction that takes entries and the state they go with, and reading back."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol, TypeVar
 
 from remit.decision_log.entry import Entry
+from remit.decision_log.tiles import Tile
 
 W_contra = TypeVar("W_contra", contravariant=True)
 
@@ -87,8 +88,8 @@ class LogReader(Protocol):
         """The leaf hashes from `start` to before `stop`, in order."""
         ...
 
-    def tile(self, level: int, n: int) -> bytes:
-        """The hashes of a stored tile, empty if there is none; see `TileReader`."""
+    def tiles(self, places: Collection[tuple[int, int]]) -> Iterable[Tile]:
+        """The stored tiles at these levels and numbers; see `TileReader`."""
         ...
 
     def by_decision(self, decision: str) -> list[Entry]:

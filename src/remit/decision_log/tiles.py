@@ -1,10 +1,10 @@
 """The tree in tiles of 256 hashes (C2SP tlog-tiles), so that a proof from a log of any size reads only a few of them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple, Protocol
 
-from remit.decision_log.merkle import EMPTY_ROOT, node_hash
+from remit.decision_log.merkle import EMPTY_ROOT, node_hash, perfect_root
 from remit.model.errors import corrupt
 
 WIDTH = 256
@@ -24,8 +24,8 @@ class Tile(NamedTuple):
 class TileReader(Protocol):
     """Where tiles are stored. Level 0 has full tiles only; the leaves after them are read one by one."""
 
-    def tile(self, level: int, n: int) -> bytes:
-        """The hashes of a tile, fewer than 256 while it grows, empty if there is none."""
+    def tiles(self, places: Collection[tuple[int, int]]) -> Iterable[Tile]:
+        """The tiles at these levels and numbers, those that there are; with fewer than 256 hashes while they grow."""
         ...
 
     def leaves(self, start: int, stop: int) -> Iterable[bytes]:
@@ -36,10 +36,13 @@ class TileReader(Protocol):
 class Tiles:
     """The tree of the first `size` entries; each tile is read once. Roots are only as right as what is stored: verify what is proven."""
 
-    def __init__(self, stored: TileReader, size: int) -> None:
+    def __init__(self, stored: TileReader, size: int, *about: int) -> None:
+        """`about`: the entries that proofs will be about; their tiles are read at once, with those at the edge of the tree."""
         self._stored = stored
+        self._size = size
         self._known: dict[tuple[int, int], bytes] = {}
-        self.size = size
+        places = {(level, n >> HEIGHT * level + HEIGHT) for n in (*about, size) for level in range(_levels(size))}
+        self._read(places)
 
     def root(self, start: int, stop: int) -> bytes:
         """The root over the entries from `start` to before `stop`, which must be a node of some tree of this log (RFC 6962).
@@ -64,16 +67,24 @@ class Tiles:
         hashes = self._hashes(level, tile)[first * HASH : (first + (1 << above)) * HASH]
         if len(hashes) != HASH << above:
             raise corrupt(f"the stored tree has no whole tile {tile} on level {level}: verify the log, and restore a backup")
-        return _fold(hashes)
+        return perfect_root(hashes)
 
     def _hashes(self, level: int, n: int) -> bytes:
-        known = self._known.get((level, n))
-        if known is None:
-            known = self._stored.tile(level, n)
-            if not known and level == 0:
-                known = b"".join(self._stored.leaves(n * WIDTH, min(n * WIDTH + WIDTH, self.size)))
-            self._known[level, n] = known
+        if (level, n) not in self._known:
+            self._read({(level, n)})
+        known = self._known[level, n]
+        if not known and level == 0:
+            known = self._known[level, n] = b"".join(self._stored.leaves(n * WIDTH, min(n * WIDTH + WIDTH, self._size)))
         return known
+
+    def _read(self, places: set[tuple[int, int]]) -> None:
+        self._known.update(dict.fromkeys(places, b""))
+        self._known.update(((tile.level, tile.n), tile.hashes) for tile in self._stored.tiles(places))
+
+
+def _levels(size: int) -> int:
+    """How many levels of tiles a tree of `size` leaves has."""
+    return max(1, -(-size.bit_length() // HEIGHT))
 
 
 def whole(size: int) -> int:
@@ -104,19 +115,10 @@ def grow(stored: TileReader, start: int, stop: int) -> Iterator[Tile]:
 def _above(stored: TileReader, growing: dict[int, Tile], full: Tile) -> Tile:
     """The tile over a full one, with its root as the newest hash."""
     level, (n, place) = full.level + 1, divmod(full.n, WIDTH)
-    before = growing[level].hashes if level in growing else stored.tile(level, n)
+    before = growing[level].hashes if level in growing else b"".join(tile.hashes for tile in stored.tiles([(level, n)]))
     if len(before) != place * HASH:
         raise corrupt(
             f"the stored tree has {len(before) // HASH} of {place} hashes in tile {n} on level {level}: restore a backup"
         )
-    growing[level] = Tile(level, n, before + _fold(full.hashes))
+    growing[level] = Tile(level, n, before + perfect_root(full.hashes))
     return growing[level]
-
-
-def _fold(hashes: bytes) -> bytes:
-    """The root over a power of two of hashes."""
-    while len(hashes) > HASH:
-        hashes = b"".join(
-            node_hash(hashes[at : at + HASH], hashes[at + HASH : at + 2 * HASH]) for at in range(0, len(hashes), 2 * HASH)
-        )
-    return hashes

@@ -1,4 +1,4 @@
-"""The head of the embedded log: signed, kept beside the store, and exported with the entries it covers."""
+"""The head of the log: signed, kept beside the store, and exported or proven from with the entries it covers."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from remit.decision_log.checkpoint import Checkpoint, sign_checkpoint, verify_ch
 from remit.decision_log.export import ExportSummary, write_export
 from remit.decision_log.keys import Ed25519Signer, Ed25519Verifier
 from remit.decision_log.merkle import (
-    Frontier,
+    EMPTY_ROOT,
     consistency_proof,
     inclusion_proof,
     leaf_hash,
@@ -28,7 +28,6 @@ HEAD_FILE = "log.head"
 
 class _Kept(msgspec.Struct, frozen=True):
     note: str
-    frontier: tuple[str, ...]
 
 
 class Head:
@@ -42,12 +41,11 @@ class Head:
         self._file = home / HEAD_FILE
         self._log = log
         self._signer = _signer(home / KEY_FILE, origin)
-        self._note, self._frontier = self._remembered()
-        self._check_regress()
-        if Tiles(log, self._frontier.size).root(0, self._frontier.size) != self._frontier.root():
-            raise corrupt(
-                f"the first {self._frontier.size} entries of the log are not those of its last signed head: it was written anew or "
-                f"replaced; restore a backup, or move `{self._file}` away if the loss is understood"
+        self._note, self._signed = self._remembered()
+        self._check_size(log.size())
+        if Tiles(log, self._signed.size).root(0, self._signed.size) != self._signed.root:
+            raise self._regress(
+                f"its first {self._signed.size} entries are not those of its last signed head: it was written anew"
             )
 
     @property
@@ -55,54 +53,53 @@ class Head:
         """The public key, as an auditor pins it (C2SP vkey)."""
         return self._signer.key.text
 
-    def _check_regress(self) -> int:
-        size = self._log.size()
-        if self._frontier.size > size:
-            raise corrupt(
-                f"the log has {size} entries, its last signed head has {self._frontier.size}: it was truncated or replaced; "
-                f"restore a backup, or move `{self._file}` away if the loss is understood"
-            )
-        return size
+    def _check_size(self, size: int) -> None:
+        if self._signed.size > size:
+            raise self._regress(f"it has {size} entries, its last signed head has {self._signed.size}: it was truncated")
 
-    def _remembered(self) -> tuple[str, Frontier]:
+    def _regress(self, what: str) -> RemitError:
+        return corrupt(
+            f"the log is not the one that was signed: {what} or replaced; restore a backup, or move `{self._file}` away if the loss is "
+            "understood"
+        )
+
+    def _remembered(self) -> tuple[str, Checkpoint]:
         if not self._file.exists():
-            return "", Frontier()
+            return "", Checkpoint(self._signer.name, 0, EMPTY_ROOT)
         try:
-            kept = msgspec.json.decode(self._file.read_bytes(), type=_Kept)
-            checkpoint = verify_checkpoint(kept.note, Ed25519Verifier(self._signer.key))
-            frontier = Frontier(checkpoint.size, [bytes.fromhex(part) for part in kept.frontier])
+            note = msgspec.json.decode(self._file.read_bytes(), type=_Kept).note
+            return note, verify_checkpoint(note, Ed25519Verifier(self._signer.key))
         except (msgspec.MsgspecError, ValueError, RemitError) as error:
             raise corrupt(f"the log's head `{self._file}` cannot be read ({error}): restore it, or move it away") from None
-        if frontier.root() != checkpoint.root:
-            raise corrupt(f"the log's head `{self._file}` does not fit its own signature: restore it, or move it away")
-        return kept.note, frontier
 
     def sign(self) -> str:
-        """Take in what was appended since, sign the new head, keep it, and return the signed note.
+        """Sign the log as it is now, keep that head, and return the signed note.
 
-        Raises `RemitError` (corrupt) where the log is shorter than what was signed before.
+        Raises `RemitError` (corrupt) where the log did not only grow since what was signed before.
         """
-        size = self._check_regress()
-        if size == self._frontier.size and self._note:
+        size = self._log.size()
+        self._check_size(size)
+        if size == self._signed.size and self._note:
             return self._note
-        grown = Frontier(self._frontier.size, self._frontier.hashes)
-        for leaf in self._log.leaves(grown.size, size):
-            grown.append(leaf)
-        self._frontier = grown
-        checkpoint = Checkpoint(self._signer.name, self._frontier.size, self._frontier.root())
+        before = self._signed
+        tiles = Tiles(self._log, size, before.size)
+        checkpoint = Checkpoint(self._signer.name, size, tiles.root(0, size))
+        # INVARIANT (the log convinces a stranger): nothing is signed that does not extend every head signed before.
+        proof = consistency_proof(tiles.root, before.size, size)
+        if not verify_consistency(before.size, before.root, size, checkpoint.root, proof):
+            raise self._regress(f"its first {before.size} entries are not those of its last signed head: it was written anew")
         note = sign_checkpoint(checkpoint, self._signer)
-        self._keep(note)
-        self._note = note
+        self._keep(checkpoint, note)
+        self._note, self._signed = note, checkpoint
         return note
 
-    def _keep(self, note: str) -> None:
-        if self._remembered()[1].size > self._frontier.size:
+    def _keep(self, checkpoint: Checkpoint, note: str) -> None:
+        if self._remembered()[1].size > checkpoint.size:
             return  # another process signed a later head meanwhile
-        text = json.dumps({"note": note, "frontier": [part.hex() for part in self._frontier.hashes]})
         partial = self._file.with_suffix(f".{os.getpid()}.partial")
         try:
             with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-                file.write(text)
+                file.write(json.dumps({"note": note}))
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(partial, self._file)
@@ -114,11 +111,10 @@ class Head:
 
         Raises `RemitError`: malformed if there is no such entry, corrupt if it is not the one that was logged.
         """
-        note = self.sign()
-        size = self._frontier.size
-        proof = inclusion_proof(Tiles(self._log, size).root, index, size)
+        note, head = self.sign(), self._signed
+        proof = inclusion_proof(Tiles(self._log, head.size, index).root, index, head.size)
         line = next(iter(self._log.lines(index, index + 1)))
-        if not verify_inclusion(leaf_hash(line), index, size, proof, self._frontier.root()):
+        if not verify_inclusion(leaf_hash(line), index, head.size, proof, head.root):
             raise corrupt(f"entry {index} is not the one that was signed: run `remit log verify`, and restore a backup")
         return inclusion_text(line, index, proof, note)
 
@@ -127,20 +123,19 @@ class Head:
 
         Raises `RemitError`: malformed or refused if that is no head of this log, corrupt if the log does not begin with it.
         """
-        before, note = verify_checkpoint(kept, Ed25519Verifier(self._signer.key)), self.sign()
-        size = self._frontier.size
-        if before.size > size:
-            raise corrupt(f"the log has {size} entries, that head has {before.size}: it was truncated or replaced")
-        proof = consistency_proof(Tiles(self._log, size).root, before.size, size)
-        if not verify_consistency(before.size, before.root, size, self._frontier.root(), proof):
+        before = verify_checkpoint(kept, Ed25519Verifier(self._signer.key))
+        note, head = self.sign(), self._signed
+        if before.size > head.size:
+            raise corrupt(f"the log has {head.size} entries, that head has {before.size}: it was truncated or replaced")
+        proof = consistency_proof(Tiles(self._log, head.size, before.size).root, before.size, head.size)
+        if not verify_consistency(before.size, before.root, head.size, head.root, proof):
             raise corrupt(f"the first {before.size} entries are not those of that head: one key signed two logs")
         return growth_text(before.size, proof, note)
 
     def export(self, path: Path, overwrite: bool, as_is: bool = False) -> ExportSummary:
         """Write the whole log, as of now, with its signed head. Raises as `write_export` does."""
         note = self.sign()
-        size = self._frontier.size
-        return write_export(path, self._log.lines(0, size), note, self.vkey, overwrite, as_is)
+        return write_export(path, self._log.lines(0, self._signed.size), note, self.vkey, overwrite, as_is)
 
 
 def _signer(path: Path, origin: str) -> Ed25519Signer:

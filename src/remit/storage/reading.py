@@ -1,12 +1,14 @@
 """State and log as nouns, read from the tables that every store has; rows never leave this package."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from itertools import chain
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from remit.decision_log.encoding import decode
 from remit.decision_log.entry import Entry
+from remit.decision_log.tiles import Tile
 from remit.model.authorizer import ApprovalState
 from remit.model.errors import corrupt
 from remit.model.identity import Agent, AgentId, ApprovalId, DecisionId, SessionId, TaskId
@@ -162,10 +164,11 @@ class StoredLog:
         """The leaf hashes from `start` to before `stop`, in order."""
         return self._column("leaf", start, stop)
 
-    def tile(self, level: int, n: int) -> bytes:
-        """The hashes of a stored tile, empty if there is none."""
-        row = self._row("SELECT hashes FROM tiles WHERE level = ? AND n = ?", level, n)
-        return b"" if row is None else bytes(row[0])
+    def tiles(self, places: Collection[tuple[int, int]]) -> list[Tile]:
+        """The stored tiles at these levels and numbers."""
+        wanted = " OR ".join(["(level = ? AND n = ?)"] * len(places))
+        rows = self._rows(f"SELECT level, n, hashes FROM tiles WHERE {wanted}", *chain.from_iterable(places))  # noqa: S608 - only marks
+        return [Tile(*row) for row in rows]
 
     def _column(self, column: str, start: int, stop: int | None) -> Iterator[bytes]:
         end = self.size() if stop is None else stop

@@ -29,7 +29,7 @@ class Reading:
         statement = query.replace("?", "%s")
         try:
             with self._lock, explained(self.link.address):
-                return self.link.ask(lambda connection: connection.execute(statement, parameters).fetchall())
+                return self.link.ask(lambda connection: connection.execute(statement, parameters, binary=True).fetchall())
         except (UnicodeEncodeError, OverflowError):
             raise malformed("a name that was asked for is no valid Unicode text: correct it") from None
 
@@ -61,7 +61,8 @@ class PostgresLog(StoredLog):
     def size(self) -> int:
         """How many entries the log has."""
         self._integrate()
-        return super().size()
+        newest: int | None = self._row("SELECT max(idx) FROM positions")[0]
+        return 0 if newest is None else newest + 1
 
     def _entries(self, where: str, *parameters: Any) -> list[Any]:
         self._integrate()
