@@ -86,9 +86,9 @@ def test_a_checkpoint_from_the_wild_verifies_although_most_of_its_keys_are_unkno
 def test_the_offline_verifier_checks_a_cosignature_from_the_wild() -> None:
     witness, note = read_key(CT_WITNESS, WITNESS_KEY), read_note(CT_NOTE.encode())
     [signed] = [signature for name, id, signature in note.signatures if (name, id) == (witness.name, witness.id)]
-    assert witness.cosigned(note.text, signed) == 1779573024
-    assert witness.cosigned(note.text.replace("1432088532", "1432088533"), signed) is None
-    assert witness.cosigned(note.text, signed[:7] + bytes([signed[7] ^ 1]) + signed[8:]) is None
+    assert witness.cosigned(note, signed) == 1779573024
+    assert witness.cosigned(note._replace(text=note.text.replace("1432088532", "1432088533")), signed) is None
+    assert witness.cosigned(note, signed[:7] + bytes([signed[7] ^ 1]) + signed[8:]) is None
 
 
 @given(names, st.integers(0, 2**63 - 1), st.binary(min_size=32, max_size=32))

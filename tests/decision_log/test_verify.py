@@ -520,7 +520,7 @@ def test_an_origin_with_a_replacement_character_is_still_covered(check: Check) -
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"key": "nonsense"}, "no Ed25519 key"),
+        ({"key": "nonsense"}, "no key of type 1"),
         ({"key": KEY[:-1] + ("a" if KEY[-1] != "a" else "b")}, "hash"),
         ({"witnesses": [KEY]}, "of type 4"),
         ({"head": "nonsense"}, "three lines"),

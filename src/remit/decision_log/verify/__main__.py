@@ -5,8 +5,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .proofs import ProofReport, is_proof, verify_proof
-from .report import Report, UnusableInput
+from .proofs import is_proof, verify_proof
+from .report import UnusableInput
 from .run import verify_export
 
 
@@ -16,25 +16,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("file", help="what `remit log export` or `remit log prove` wrote")
     parser.add_argument("--key", help="the log's key, got from elsewhere: name+hash+base64")
     parser.add_argument("--witness", action="append", default=[], help="the key of a witness: name+hash+base64")
+    parser.add_argument("--policy", type=Path, help="a file that names logs, witnesses and their quorum (C2SP tlog-policy)")
     parser.add_argument("--head", type=Path, help="a file with a signed checkpoint of this log, kept from before")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     given = parser.parse_args(arguments)
     try:
         head = given.head.read_text("utf-8") if given.head else None
-        report = _verified(given.file, given.key, given.witness, head)
+        policy = given.policy.read_bytes() if given.policy else None
+        verify = verify_proof if is_proof(given.file) else verify_export
+        report = verify(given.file, given.key, witnesses=given.witness, policy=policy, head=head)
     except (UnusableInput, OSError, UnicodeDecodeError) as error:
         print(f"verify: {error}", file=sys.stderr)
         return 2
     print(report.to_json() if given.json else report.to_text())
     return 0 if report.verified else 1
-
-
-def _verified(file: str, key: str | None, witnesses: Sequence[str], head: str | None) -> Report | ProofReport:
-    if not is_proof(file):
-        return verify_export(file, key, witnesses=witnesses, head=head)
-    if key is None:
-        raise UnusableInput("a proof does not name the log's key: give it with --key, got from elsewhere")
-    return verify_proof(file, key, witnesses=witnesses, head=head)
 
 
 if __name__ == "__main__":

@@ -6,13 +6,15 @@ import hashlib
 import re
 from typing import NamedTuple
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from .report import shown
 
-LOG_KEY, WITNESS_KEY = 0x01, 0x04
-"""Signature types: plain Ed25519, and the timestamped Ed25519 cosignature of a witness."""
+LOG_KEY, WITNESS_KEY, WITNESS_MLDSA_KEY = 0x01, 0x04, 0x06
+"""Signature types: plain Ed25519, and the timestamped cosignatures of a witness, by Ed25519 and by ML-DSA-44."""
+WITNESS_KEYS = (WITNESS_KEY, WITNESS_MLDSA_KEY)
+_BYTES = {LOG_KEY: 32, WITNESS_KEY: 32, WITNESS_MLDSA_KEY: 1312}
 MAX_SECOND = 253_402_300_800
 """The year 10000."""
 MAX_SIZE = 2**63 - 1
@@ -25,7 +27,7 @@ class Wrong(Exception):
 
 
 class Key(NamedTuple):
-    """A named Ed25519 public key (32 bytes) and the type of the signatures it checks."""
+    """A named public key (32 bytes of Ed25519, 1312 of ML-DSA-44) and the type of the signatures it checks."""
 
     name: str
     type: int
@@ -44,16 +46,29 @@ class Key(NamedTuple):
     def signed(self, message: bytes, signature: bytes) -> bool:
         """Whether the signature is this key's over the message."""
         try:
-            Ed25519PublicKey.from_public_bytes(self.public).verify(signature, message)
-        except (InvalidSignature, ValueError):
+            if self.type == WITNESS_MLDSA_KEY:
+                from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
+
+                MLDSA44PublicKey.from_public_bytes(self.public).verify(signature, message)
+            else:
+                Ed25519PublicKey.from_public_bytes(self.public).verify(signature, message)
+        except (InvalidSignature, ValueError, UnsupportedAlgorithm):
             return False
         return True
 
-    def cosigned(self, text: str, signature: bytes) -> int | None:
-        """The second at which this witness says it saw the checkpoint, if it signed that."""
+    def cosigned(self, note: "Note", signature: bytes) -> int | None:
+        """The second at which this witness says it saw the checkpoint, if it signed that (C2SP tlog-cosignature)."""
         second = int.from_bytes(signature[:8], "big")
-        message = f"cosignature/v1\ntime {second}\n{text}".encode()
-        return second if second < MAX_SECOND and self.signed(message, signature[8:]) else None
+        if not 0 < second < MAX_SECOND:
+            return None
+        message = f"cosignature/v1\ntime {second}\n{note.text}".encode()
+        if self.type == WITNESS_MLDSA_KEY:
+            name, origin = self.name.encode(), note.origin.encode()
+            if max(len(name), len(origin)) > 255:
+                return None
+            message = b"subtree/v1\n\0" + bytes([len(name)]) + name + signature[:8] + bytes([len(origin)]) + origin
+            message += bytes(8) + note.size.to_bytes(8, "big") + note.root
+        return second if self.signed(message, signature[8:]) else None
 
 
 class Note(NamedTuple):
@@ -66,13 +81,14 @@ class Note(NamedTuple):
     signatures: list[tuple[str, bytes, bytes]]
 
 
-def read_key(text: str, type: int) -> Key:
-    """Read `name+hash+base64`. Raises `Wrong`."""
+def read_key(text: str, *types: int) -> Key:
+    """Read `name+hash+base64` of a key of one of these types. Raises `Wrong`."""
     name, _, rest = text.partition("+")
     raw = unbase64(rest[9:])
-    if not is_name(name) or raw is None or len(raw) != 33 or raw[0] != type:
-        raise Wrong(f"`{shown(text)}` is no Ed25519 key of type {type} in the form name+hash+base64")
-    key = Key(name, type, raw[1:])
+    if not is_name(name) or not raw or raw[0] not in types or len(raw) != 1 + _BYTES[raw[0]]:
+        kinds = " or ".join(map(str, types))
+        raise Wrong(f"`{shown(text)}` is no key of type {kinds} in the form name+hash+base64")
+    key = Key(name, raw[0], raw[1:])
     if key.text != text:
         raise Wrong(f"the hash in `{shown(text)}` is not that of the key")
     return key

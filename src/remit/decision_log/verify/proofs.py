@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .entries import read_entry
-from .notes import LOG_KEY, WITNESS_KEY, Key, Note, Wrong, read_key, read_note, unbase64
+from .notes import Key, Note, Wrong, read_note, unbase64
 from .report import UnusableInput, clock, shown
+from .trust import Trust, read_trust
 
 INCLUSION = b"c2sp.org/tlog-proof@v1\n"
 GROWTH = b"old "
@@ -67,24 +68,32 @@ def is_proof(path: str | Path) -> bool:
     return _read(path, len(INCLUSION)).startswith((INCLUSION, GROWTH))
 
 
-def verify_proof(path: str | Path, key: str, *, witnesses: Sequence[str] = (), head: str | None = None) -> ProofReport:
+def verify_proof(
+    path: str | Path,
+    key: str | None,
+    *,
+    witnesses: Sequence[str] = (),
+    policy: bytes | None = None,
+    head: str | None = None,
+) -> ProofReport:
     """Verify a proof with the log's key, got from elsewhere (C2SP vkey); `witnesses` are theirs.
 
-    `head` is the signed checkpoint kept from before, which a proof of growth needs. Raises `UnusableInput`.
+    A `policy` file (C2SP tlog-policy) can name all of these, and demand witnesses. `head` is the signed checkpoint kept from before,
+    which a proof of growth needs. Raises `UnusableInput`.
     """
-    raw = _read(path, MAX_PROOF + 1)
+    raw, trust = _read(path, MAX_PROOF + 1), read_trust(key, witnesses, policy)
+    if not trust.logs:
+        raise UnusableInput("a proof does not name the log's key: give the one you know with --key, or in a --policy")
     try:
-        log_key = read_key(key, LOG_KEY)
-        known = [read_key(witness, WITNESS_KEY) for witness in witnesses]
         kept = read_note(head.encode()) if head is not None else None
     except Wrong as wrong:
         raise UnusableInput(str(wrong)) from None
     if raw.startswith(GROWTH) and kept is None:
         raise UnusableInput("this proof shows that the log grew from a head: give that head, as it was kept, with --head")
     try:
-        return _verified(raw, log_key, known, kept)
+        return _verified(raw, trust, kept)
     except Wrong as wrong:
-        return ProofReport(False, log_key.name, log_key.text, 0, "", True, {}, None, None, None, str(wrong))
+        return ProofReport(False, "", "", 0, "", True, {}, None, None, None, str(wrong))
 
 
 def _read(path: str | Path, count: int) -> bytes:
@@ -95,20 +104,21 @@ def _read(path: str | Path, count: int) -> bytes:
         raise UnusableInput(f"`{path}` cannot be read ({error.strerror}): give the path of a proof") from None
 
 
-def _verified(raw: bytes, key: Key, witnesses: Sequence[Key], head: Note | None) -> ProofReport:
+def _verified(raw: bytes, trust: Trust, head: Note | None) -> ProofReport:
     if len(raw) > MAX_PROOF:
         raise Wrong("it is too long for a proof")
     if raw.startswith(GROWTH) and head is not None:
-        note, cosigned, before = _growth(raw, key, witnesses, head)
+        signed, before = _growth(raw, trust, head)
         index = entry = None
     else:
-        note, cosigned, index, entry = _inclusion(raw, key, witnesses)
+        signed, index, entry = _inclusion(raw, trust)
         before = None
+    note, seen = signed.note, signed.seen
     root = base64.b64encode(note.root).decode()
-    return ProofReport(True, note.origin, key.text, note.size, root, not cosigned, cosigned, index, entry, before, "")
+    return ProofReport(True, note.origin, signed.key.text, note.size, root, not seen, seen, index, entry, before, "")
 
 
-def _inclusion(raw: bytes, key: Key, witnesses: Sequence[Key]) -> tuple[Note, dict[str, int], int, dict[str, Any]]:
+def _inclusion(raw: bytes, trust: Trust) -> tuple["_Signed", int, dict[str, Any]]:
     lines, checkpoint = _lines(raw[len(INCLUSION) :])
     if len(lines) < 2 or not lines[0].startswith("extra "):
         raise Wrong("it does not carry the entry it is about: it needs a line `extra` with the entry in Base64")
@@ -116,25 +126,28 @@ def _inclusion(raw: bytes, key: Key, witnesses: Sequence[Key]) -> tuple[Note, di
     if line is None or not lines[1].startswith("index "):
         raise Wrong("after its first line it says `extra` and the entry in Base64, then `index` and a number")
     index, hashes = _number(lines[1][6:]), _hashes(lines[2:])
-    note, cosigned = _checkpoint(checkpoint, key, witnesses)
+    signed = _checkpoint(checkpoint, trust)
+    note = signed.note
     leaf = sha256(b"\x00" + line).digest()
     if _included(leaf, index, note.size, hashes) != note.root:
         raise Wrong(f"the entry is not the one that was signed as entry {index}: it was changed, or the proof is forged")
-    return note, cosigned, index, read_entry(line)[1]
+    return signed, index, read_entry(line)[1]
 
 
-def _growth(raw: bytes, key: Key, witnesses: Sequence[Key], head: Note) -> tuple[Note, dict[str, int], int]:
+def _growth(raw: bytes, trust: Trust, head: Note) -> tuple["_Signed", int]:
     lines, checkpoint = _lines(raw)
     before, hashes = _number(lines[0][len(GROWTH) :]), _hashes(lines[1:])
-    note, cosigned = _checkpoint(checkpoint, key, witnesses)
-    _signed(head, key, "the head that was kept")
+    signed = _checkpoint(checkpoint, trust)
+    note = signed.note
+    if _signer(head, trust, "the head that was kept") != signed.key:
+        raise Wrong("the head that was kept and the checkpoint are of two logs")
     if before != head.size:
         raise Wrong(f"it is about a log of {before} entries, the head that was kept is of {head.size}")
     if head.size > note.size:
         raise Wrong(f"the log had {head.size} entries before, it now has {note.size}: it was truncated or rolled back")
     if (before == 0 and hashes) or not _grew(before, head.root, note.size, note.root, hashes):
         raise Wrong(f"the first {before} entries are not those of the head that was kept: the log was rewritten")
-    return note, cosigned, before
+    return signed, before
 
 
 def _lines(raw: bytes) -> tuple[list[str], bytes]:
@@ -160,27 +173,40 @@ def _hashes(lines: Sequence[str]) -> list[bytes]:
     return found
 
 
-def _checkpoint(raw: bytes, key: Key, witnesses: Sequence[Key]) -> tuple[Note, dict[str, int]]:
-    """The checkpoint, signed by the log, and the second at which each known witness cosigned it; other signatures are passed over."""
+class _Signed(NamedTuple):
+    """A checkpoint, the log's key that signed it, and the second at which each known witness cosigned."""
+
+    note: Note
+    key: Key
+    seen: dict[str, int]
+
+
+def _checkpoint(raw: bytes, trust: Trust) -> _Signed:
+    """The checkpoint, signed by the log and by enough witnesses; signatures of other keys are passed over."""
     note = read_note(raw)
-    _signed(note, key, "the checkpoint")
-    cosigned: dict[str, int] = {}
+    key = _signer(note, trust, "the checkpoint")
+    seen, cosigned = dict[str, int](), set[Key]()
     for name, id, signature in note.signatures:
-        for witness in witnesses:
-            if (name, id) == (witness.name, witness.id):
-                second = witness.cosigned(note.text, signature)
-                if second is None:
-                    raise Wrong(f"the cosignature of `{shown(name)}` is not of this checkpoint: it was changed or forged")
-                cosigned[name] = second
-    return note, cosigned
+        witness = trust.witness(name, id)
+        if witness is not None:
+            second = witness.cosigned(note, signature)
+            if second is None:
+                raise Wrong(f"the cosignature of `{shown(name)}` is not of this checkpoint: it was changed or forged")
+            seen[name] = second
+            cosigned.add(witness)
+    if not trust.enough(cosigned):
+        raise Wrong("fewer witnesses cosigned the checkpoint than the policy demands")
+    return _Signed(note, key, seen)
 
 
-def _signed(note: Note, key: Key, what: str) -> None:
-    ours = [signature for name, id, signature in note.signatures if (name, id) == (key.name, key.id)]
-    if note.origin != key.name or not ours:
+def _signer(note: Note, trust: Trust, what: str) -> Key:
+    key = trust.signer(note)
+    if key is None:
         raise Wrong(f"{what} is not signed by the key that was given: another log's, or forged")
+    ours = [signature for name, id, signature in note.signatures if (name, id) == (key.name, key.id)]
     if not all(key.signed(note.text.encode(), signature) for signature in ours):
         raise Wrong(f"the log's key did not sign {what}: it was changed or forged")
+    return key
 
 
 def _included(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes | None:

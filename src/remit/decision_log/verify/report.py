@@ -23,6 +23,7 @@ Problem = Literal[
     "size",
     "root",
     "head",
+    "quorum",
 ]
 """What kind of thing a finding found; docs/log-format.md says what each means."""
 

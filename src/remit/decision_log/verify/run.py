@@ -11,9 +11,10 @@ from typing import BinaryIO
 from .chains import Chains
 from .entries import KNOWN_KINDS, read_entry
 from .joins import Joins
-from .notes import LOG_KEY, WITNESS_KEY, Key, Note, Wrong, is_name, read_key, read_note
+from .notes import LOG_KEY, Key, Note, Wrong, is_name, read_key, read_note
 from .report import Findings, Report, UnusableInput, shown
 from .tree import Tree
+from .trust import Trust, read_trust
 
 HEADER = re.compile("remit-log-export/1 (.+)\n")
 MAX_LINE, MAX_NOTE = 64 * 1024 * 1024, 1024 * 1024
@@ -29,14 +30,16 @@ def verify_export(
     key: str | None = None,
     *,
     witnesses: Sequence[str] = (),
+    policy: bytes | None = None,
     head: str | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Verify an exported log. `key` is the log's, got from elsewhere; `witnesses` are theirs (C2SP vkey texts).
 
-    `head` is a signed checkpoint (its whole note) kept from before: the log must still begin with it. Raises `UnusableInput`.
+    `policy` is a file that names logs, witnesses and how many must have cosigned (C2SP tlog-policy). `head` is a signed checkpoint (its
+    whole note) kept from before: the log must still begin with it. Raises `UnusableInput`.
     """
-    verification = Verification(key, witnesses, head)
+    verification = Verification(read_trust(key, witnesses, policy), head)
     try:
         with open(path, "rb", BUFFER) as stream:
             total = os.fstat(stream.fileno()).st_size
@@ -48,17 +51,17 @@ def verify_export(
 class Verification:
     """What is known of an export so far."""
 
-    def __init__(self, key: str | None, witnesses: Sequence[str], head: str | None) -> None:
-        """Raises `UnusableInput` for a key or a head that is none."""
+    def __init__(self, trust: Trust, head: str | None) -> None:
+        """Raises `UnusableInput` for a head that is none."""
+        self._trust = trust
         try:
-            self._pinned = read_key(key, LOG_KEY) if key is not None else None
-            self._witnesses = [read_key(witness, WITNESS_KEY) for witness in witnesses]
             self._head = read_note(head.encode()) if head is not None else None
         except Wrong as wrong:
             raise UnusableInput(str(wrong)) from None
         self._findings = Findings()
         self._tree, self._chains, self._joins = Tree(), Chains(self._findings), Joins(self._findings)
-        self._key, self._origin, self._line = self._pinned, "", 0
+        self._key: Key | None = next(iter(trust.logs), None)
+        self._origin, self._line = "", 0
         self._cosigned: dict[str, int] = {}
         self._kinds: dict[str, int] = {}
         self._head_root = self._tree.root()
@@ -80,11 +83,13 @@ class Verification:
         except Wrong as wrong:
             self._findings.add(2, "key", str(wrong))
             return True
-        if self._pinned not in (None, key):
+        trusted = not self._trust.logs or key in self._trust.logs
+        if not trusted:
             self._findings.add(2, "key", "the export names another key than the one given: another log's, or forged")
         elif key.name != self._origin:
             self._findings.add(2, "key", f"the key is of `{shown(key.name)}`, the export of `{shown(self._origin)}`")
-        self._key = self._pinned or key
+        if trusted:
+            self._key = key
         return True
 
     def _read_entries(self, stream: BinaryIO, progress: Callable[[int], None]) -> None:
@@ -144,12 +149,12 @@ class Verification:
             self._findings.add(line, "signature", "the checkpoint is not signed by the key of the log: it is forged")
         elif not self._key.signed(note.text.encode(), signature):
             self._findings.add(line, "signature", "the log's key did not sign this checkpoint: it was changed or forged")
-        before = ("", b"")
+        before, cosigned = ("", b""), set[Key]()
         for name, id, signature in note.signatures[1:]:
             line += 1
-            witness = next((key for key in self._witnesses if (key.name, key.id) == (name, id)), None)
-            second = witness.cosigned(note.text, signature) if witness else None
-            if second is None:
+            witness = self._trust.witness(name, id)
+            second = witness.cosigned(note, signature) if witness else None
+            if witness is None or second is None:
                 # INVARIANT (the log convinces a stranger): a signature that cannot be checked would be bytes nothing covers.
                 why = "it is not of this checkpoint" if witness else "its key was not given"
                 self._findings.add(line, "signature", f"the signature of `{shown(name)}` does not verify: {why}")
@@ -157,7 +162,10 @@ class Verification:
                 self._findings.add(line, "signature", "witnesses are not in the order of their names, or one stands twice")
             else:
                 self._cosigned[name] = second
+                cosigned.add(witness)
             before = (name, id)
+        if not self._trust.enough(cosigned):
+            self._findings.add(line, "quorum", "fewer witnesses cosigned the checkpoint than the policy demands")
 
     def _check_head(self) -> None:
         head = self._head
@@ -179,7 +187,7 @@ class Verification:
             verified=self._findings.count == 0,
             origin=self._origin,
             key=self._key.text if self._key else "",
-            key_pinned=self._pinned is not None,
+            key_pinned=bool(self._trust.logs),
             size=self._tree.size,
             root=base64.b64encode(self._tree.root()).decode(),
             unwitnessed=not self._cosigned,
