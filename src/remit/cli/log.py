@@ -1,24 +1,21 @@
 """`remit log`: export the log, prove what is in it, verify it anywhere, and erase a task's personal data."""
 
 import sys
-import tempfile
 from json import loads as json_of
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from remit.cli.output import NOT_SO, JsonFlag, err, say, show_json, store, store_folder
+from remit.cli.output import NOT_SO, JsonFlag, err, say, show_json, store
+from remit.cli.verifying import Trusted, known_head, known_policy, verify_file, verify_store
 from remit.decision_log.entry import DecisionMade
-from remit.decision_log.verify import ProofReport, Report, UnusableInput, is_proof, verify_export, verify_proof
-from remit.local.config import read_settings, this_operator
-from remit.local.head import Head
-from remit.local.wiring import Embedded, open_store
+from remit.local.config import this_operator
+from remit.local.wiring import Embedded
+from remit.local.witnessing import Witnessed
 from remit.model.errors import malformed, not_found, unavailable
 from remit.model.identity import TaskId
 from remit.runtime.administration import erase as erase_task
-from remit.runtime.audit import Difference, differences
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -27,18 +24,29 @@ app = typer.Typer(no_args_is_help=True)
 def export(
     output: Annotated[Path, typer.Option(help="The file to write.")],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
+    witness: Annotated[bool, typer.Option(help="Have the configured witnesses cosign the head first.")] = True,
     json: JsonFlag = False,
 ) -> None:
     """Export the whole log with its signed head; `remit log verify FILE` checks it anywhere."""
     with store() as embedded:
+        seen = embedded.witness() if witness else None
         summary = embedded.head.export(output, overwrite)
         vkey = embedded.head.vkey
     if json:
         show_json(
-            {"path": summary.path, "entries": summary.size, "bytes": summary.bytes, "root": summary.root.hex(), "key": vkey}
+            {
+                "path": summary.path,
+                "entries": summary.size,
+                "bytes": summary.bytes,
+                "root": summary.root.hex(),
+                "key": vkey,
+                "witnesses": seen.cosigned if seen else (),
+            }
         )
         return
     say(f"wrote {summary.size} entries to {summary.path}")
+    if seen is not None:
+        _tell(seen)
     say(f"give the auditor this key by another way: {vkey}")
 
 
@@ -54,6 +62,8 @@ def key(json: JsonFlag = False) -> None:
 def verify(
     path: Annotated[Path | None, typer.Argument(help="An export or a proof; without one, the store of REMIT_HOME.")] = None,
     key: Annotated[str | None, typer.Option(help="The log's public key as you know it (C2SP vkey).")] = None,
+    witness: Annotated[list[str] | None, typer.Option(help="A witness's public key (C2SP vkey).")] = None,
+    policy: Annotated[Path | None, typer.Option(help="A file of logs, witnesses and their quorum (C2SP tlog-policy).")] = None,
     head: Annotated[Path | None, typer.Option(help="A signed head kept from before: the log must still begin with it.")] = None,
     json: JsonFlag = False,
 ) -> None:
@@ -61,14 +71,8 @@ def verify(
 
     Of the store itself also that agents, tasks, budgets, sessions, approvals and kills are as the log says.
     """
-    known = _known_head(head)
-    if path is not None and _is_proof(path):
-        proven = _verify_proof(path, key, known)
-        show_json(json_of(proven.to_json())) if json else say(proven.to_text())
-        if not proven.verified:
-            raise typer.Exit(NOT_SO)
-        return
-    report, wrong = (_verify(path, key, known), []) if path is not None else _verify_store(key, known)
+    trusted = Trusted(key, tuple(witness or ()), known_policy(policy), known_head(head))
+    report, wrong = (verify_file(path, trusted), []) if path is not None else verify_store(trusted)
     if json:
         document = json_of(report.to_json())
         show_json(document if path is not None else {**document, "verified": report.verified and not wrong, "state": wrong})
@@ -82,60 +86,32 @@ def verify(
         raise typer.Exit(NOT_SO)
 
 
-def _is_proof(path: Path) -> bool:
-    try:
-        return is_proof(path)
-    except UnusableInput as unusable:
-        raise malformed(str(unusable)) from None
+@app.command("witness")
+def witness(json: JsonFlag = False) -> None:
+    """Have the witnesses of the configured policy cosign the log's head. Ends with 1 if they are fewer than the policy demands."""
+    with store() as embedded:
+        seen = embedded.witness()
+    if seen is None:
+        raise malformed("no witnesses are configured: name a C2SP tlog-policy file in `witnesses` (docs/storage.md)")
+    if json:
+        show_json(seen)
+    else:
+        _tell(seen)
+    if not seen.quorum:
+        raise typer.Exit(NOT_SO)
 
 
-def _verify_proof(path: Path, key: str | None, head: str | None) -> ProofReport:
-    if key is None:
-        raise malformed("a proof does not name the log's key: give the one you know with `--key`, as `remit log key` prints it")
-    try:
-        return verify_proof(path, key, head=head)
-    except UnusableInput as unusable:
-        raise malformed(str(unusable)) from None
-
-
-def _verify(path: Path, key: str | None, head: str | None) -> Report:
-    columns = (TextColumn("verifying"), BarColumn(), TextColumn("{task.percentage:.0f} %"), TimeElapsedColumn())
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
-        bar = progress.add_task("", total=None)
-
-        def advance(done: int, total: int) -> None:
-            progress.update(bar, completed=done, total=total)
-
-        try:
-            return verify_export(path, key, head=head, progress=advance)
-        except UnusableInput as unusable:
-            raise malformed(str(unusable)) from None
-
-
-def _verify_store(key: str | None, head: str | None) -> tuple[Report, list[Difference]]:
-    """The log of the store as it lies there, and where the tables beside it say something else."""
-    home = store_folder()
-    settings = read_settings(home)
-    opened = open_store(home, settings)
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "export"
-            Head(home, settings.origin, opened.log).export(file, overwrite=False, as_is=True)
-            report = _verify(file, key, head)
-        return report, differences(opened.log, opened) if report.verified else []
-    finally:
-        opened.close()
-
-
-def _known_head(path: Path | None) -> str | None:
-    """A head kept from before: the signed note itself, or the JSON that `remit log head --json` and the store keep it in."""
-    if path is None:
-        return None
-    try:
-        text = path.read_text("utf-8")
-        return str(json_of(text)["note"]) if text.lstrip().startswith("{") else text
-    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
-        raise malformed(f"head `{path}` cannot be read ({error}): keep what `remit log head` prints") from None
+def _tell(seen: Witnessed, style: str = "") -> None:
+    """Who cosigned, and why the others did not."""
+    size = seen.note.split("\n")[1]
+    for name in seen.cosigned:
+        say(f"{name}: cosigned the head of {size} entries")
+    for name, why in seen.missing.items():
+        say(f"{name}: did not cosign: {why}", "yellow")
+    say(
+        "as many witnesses as the policy demands" if seen.quorum else "unwitnessed: fewer witnesses than the policy demands",
+        style,
+    )
 
 
 @app.command("head")
@@ -154,6 +130,7 @@ def prove(
     entry: Annotated[str, typer.Argument(help="A decision's id, or the index of any entry.")] = "",
     since: Annotated[Path | None, typer.Option(help="A head kept from before: prove that the log only grew since.")] = None,
     output: Annotated[Path | None, typer.Option(help="The file to write; without one, the proof is printed.")] = None,
+    witness: Annotated[bool, typer.Option(help="Have the configured witnesses cosign the head first.")] = True,
 ) -> None:
     """Prove that an entry is in the log, or that the log only grew since a head. `remit log verify FILE --key KEY` checks it anywhere.
 
@@ -161,9 +138,14 @@ def prove(
     """
     if bool(entry) == (since is not None):
         raise malformed("say what to prove: an entry, or `--since` and a head kept from before")
-    kept = _known_head(since)
+    kept = known_head(since)
     with store() as embedded:
+        seen = embedded.witness() if witness else None
         proof = embedded.head.prove_growth(kept) if kept is not None else embedded.head.prove_entry(_index_of(embedded, entry))
+    if seen is not None and not seen.quorum:
+        err.print(
+            f"unwitnessed: {'; '.join(f'{name}: {why}' for name, why in seen.missing.items())}", style="yellow", markup=False
+        )
     if output is None:
         sys.stdout.write(proof)
         return

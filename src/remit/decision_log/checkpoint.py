@@ -2,6 +2,7 @@
 
 import base64
 import re
+from collections.abc import Iterable
 
 import msgspec
 
@@ -75,6 +76,17 @@ def split_note(note: str) -> tuple[str, list[Signature]]:
     if len(lines) > MAX_SIGNATURES:
         raise malformed(f"this note has {len(lines)} signatures: at most {MAX_SIGNATURES} are read")
     return text + "\n", [_signature(line) for line in lines]
+
+
+def with_signatures(note: str, lines: Iterable[str]) -> str:
+    """The note with more signature lines, none of them checked: one of each key, the log's first, the others by name and key.
+
+    Raises `RemitError` (malformed).
+    """
+    text, _, block = note.rpartition("\n\n")
+    first, *others = block.removesuffix("\n").split("\n")
+    found = {(one.name, one.key_id): line for line in (*others, *lines) for one in [_signature(line)]}
+    return "\n".join([text, "", first, *(found[key] for key in sorted(found)), ""])
 
 
 def verify_checkpoint(note: str, verifier: Verifier) -> Checkpoint:

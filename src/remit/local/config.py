@@ -19,12 +19,14 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `store`: where the store is, `postgresql://user@host/database`; empty for the embedded one. `lock_seconds`: how long to wait for
     another process's commit. `agent`: the agent of code that has entered no task. `origin`: the log's name in its checkpoints.
+    `witnesses`: a file in REMIT_HOME that says who cosigns them (C2SP tlog-policy); empty for nobody.
     """
 
     store: str = ""
     lock_seconds: float = 5.0
     agent: str = ""
     origin: str = "remit.local/log"
+    witnesses: str = ""
 
 
 def home_folder() -> Path:

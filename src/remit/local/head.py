@@ -2,11 +2,12 @@
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
-from remit.decision_log.checkpoint import Checkpoint, sign_checkpoint, verify_checkpoint
+from remit.decision_log.checkpoint import Checkpoint, sign_checkpoint, verify_checkpoint, with_signatures
 from remit.decision_log.export import ExportSummary, write_export
 from remit.decision_log.keys import Ed25519Signer, Ed25519Verifier
 from remit.decision_log.merkle import (
@@ -52,6 +53,11 @@ class Head:
     def vkey(self) -> str:
         """The public key, as an auditor pins it (C2SP vkey)."""
         return self._signer.key.text
+
+    @property
+    def note(self) -> str:
+        """The head that is kept, with the cosignatures it has; empty before the first."""
+        return self._note
 
     def _check_size(self, size: int) -> None:
         if self._signed.size > size:
@@ -106,6 +112,14 @@ class Head:
         except OSError as error:
             raise unavailable(f"the log's head could not be kept in `{self._file}` ({error.strerror})") from None
 
+    def add_cosignatures(self, lines: Iterable[str]) -> str:
+        """Keep what witnesses signed below the head; returns the note. Raises `RemitError` (malformed) for a line that is none."""
+        note = with_signatures(self._note, lines)
+        if note != self._note:
+            self._keep(self._signed, note)
+            self._note = note
+        return note
+
     def prove_entry(self, index: int) -> str:
         """That one entry is in the log, under the head as of now (C2SP tlog-proof).
 
@@ -131,6 +145,11 @@ class Head:
         if not verify_consistency(before.size, before.root, head.size, head.root, proof):
             raise corrupt(f"the first {before.size} entries are not those of that head: one key signed two logs")
         return growth_text(before.size, proof, note)
+
+    def growth_from(self, size: int) -> str:
+        """What a witness is asked with that saw `size` entries: how the log grew from there to the signed head."""
+        proof = consistency_proof(Tiles(self._log, self._signed.size, size).root, size, self._signed.size)
+        return growth_text(size, proof, self._note)
 
     def export(self, path: Path, overwrite: bool, as_is: bool = False) -> ExportSummary:
         """Write the whole log, as of now, with its signed head. Raises as `write_export` does."""

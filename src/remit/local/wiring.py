@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from remit import __version__
 from remit.decision_log.append import Appender, Ticket
@@ -30,6 +30,9 @@ from remit.runtime.runtime import Runtime
 from remit.runtime.store import RuntimeStore, Write
 from remit.runtime.view import View
 from remit.storage.sqlite.store import SqliteStore
+
+if TYPE_CHECKING:
+    from remit.local.witnessing import Witnessed
 
 STORE_FILE = "remit.db"
 _POLL = 0.2
@@ -141,6 +144,14 @@ class Embedded:
         if found.state is ApprovalState.PENDING and self.runtime.clock() >= found.expires:
             return ApprovalState.EXPIRED
         return found.state
+
+    def witness(self) -> "Witnessed | None":
+        """Have the configured witnesses cosign the log's head; None if there are none. Raises `RemitError` (malformed, corrupt)."""
+        if not self.settings.witnesses:
+            return None
+        from remit.local.witnessing import ask_witnesses, load_policy
+
+        return ask_witnesses(self.head, load_policy(self.home, self.settings.witnesses))
 
     def close(self) -> None:
         """Settle what this process left open, and close the store. Safe to call twice."""

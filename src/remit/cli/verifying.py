@@ -1,0 +1,89 @@
+"""Verifying for the command line: an export or a proof with what the caller trusts, or the store as it lies there."""
+
+import tempfile
+from json import loads as json_of
+from pathlib import Path
+
+import msgspec
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from remit.cli.output import err, store_folder
+from remit.decision_log.verify import ProofReport, Report, UnusableInput, is_proof, verify_export, verify_proof
+from remit.local.config import read_settings
+from remit.local.head import Head
+from remit.local.wiring import open_store
+from remit.local.witnessing import load_policy
+from remit.model.errors import malformed
+from remit.runtime.audit import Difference, differences
+
+
+class Trusted(msgspec.Struct, frozen=True):
+    """What the caller knows from elsewhere: keys as C2SP vkeys, a policy file's content, a signed head kept from before."""
+
+    key: str | None = None
+    witnesses: tuple[str, ...] = ()
+    policy: bytes | None = None
+    head: str | None = None
+
+
+def known_head(path: Path | None) -> str | None:
+    """A head kept from before: the signed note itself, or the JSON that `remit log head --json` and the store keep it in."""
+    if path is None:
+        return None
+    try:
+        text = path.read_text("utf-8")
+        return str(json_of(text)["note"]) if text.lstrip().startswith("{") else text
+    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
+        raise malformed(f"head `{path}` cannot be read ({error}): keep what `remit log head` prints") from None
+
+
+def known_policy(path: Path | None) -> bytes | None:
+    """The content of a policy file. Raises `RemitError` (malformed)."""
+    try:
+        return path.read_bytes() if path is not None else None
+    except OSError as error:
+        raise malformed(f"policy `{path}` cannot be read ({error.strerror}): give the path of a C2SP tlog-policy") from None
+
+
+def verify_file(path: Path, trusted: Trusted) -> Report | ProofReport:
+    """What a file shows, whichever it is. Raises `RemitError` (malformed)."""
+    try:
+        if is_proof(path):
+            return verify_proof(path, trusted.key, witnesses=trusted.witnesses, policy=trusted.policy, head=trusted.head)
+        return _verify_export(path, trusted)
+    except UnusableInput as unusable:
+        raise malformed(str(unusable)) from None
+
+
+def _verify_export(path: Path, trusted: Trusted) -> Report:
+    columns = (TextColumn("verifying"), BarColumn(), TextColumn("{task.percentage:.0f} %"), TimeElapsedColumn())
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+        bar = progress.add_task("", total=None)
+
+        def advance(done: int, total: int) -> None:
+            progress.update(bar, completed=done, total=total)
+
+        return verify_export(
+            path, trusted.key, witnesses=trusted.witnesses, policy=trusted.policy, head=trusted.head, progress=advance
+        )
+
+
+def verify_store(trusted: Trusted) -> tuple[Report, list[Difference]]:
+    """The log of the store as it lies there, and where the tables beside it say something else."""
+    home = store_folder()
+    settings = read_settings(home)
+    if settings.witnesses and not trusted.witnesses:
+        known = load_policy(home, settings.witnesses).witnesses.values()
+        trusted = msgspec.structs.replace(trusted, witnesses=tuple(witness.key.text for witness in known))
+    opened = open_store(home, settings)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "export"
+            Head(home, settings.origin, opened.log).export(file, overwrite=False, as_is=True)
+            try:
+                report = _verify_export(file, trusted)
+            except UnusableInput as unusable:
+                raise malformed(str(unusable)) from None
+        return report, differences(opened.log, opened) if report.verified else []
+    finally:
+        opened.close()
