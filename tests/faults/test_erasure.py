@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from remit.decision_log.entry import DecisionMade
+from remit.decision_log.sealed import open_sealed
 from remit.model.authorizer import Outcome, OutcomeStatus
 from remit.model.decision import Deny
 from remit.model.errors import ErrorKind, RemitError
 from remit.model.identity import TaskId
 from remit.model.task import Session
 from remit.runtime import administration, approvals
-from remit.runtime.records import open_sealed
 from remit.runtime.tasks import close_task
 from tests.conftest import OpenStore
 from tests.runtime.world import ANA, CARL, World, permit

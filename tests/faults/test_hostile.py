@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import remit
+from remit.decision_log.sealed import open_sealed
 from remit.decision_log.sealing import SealKey
 from remit.inventory.agents import registered
 from remit.model.decision import Deny, Permit, Reason
@@ -19,7 +20,6 @@ from remit.model.request import MAX_NAME
 from remit.model.task import Budgets, Scope, Session
 from remit.model.values import freeze
 from remit.runtime import administration, approvals, sessions
-from remit.runtime.records import open_sealed
 from remit.runtime.tasks import AgentOpener, Opening, close_task, open_task
 from tests.runtime.world import ANA, World, asked, permit, reason
 

@@ -10,10 +10,11 @@ from remit.model.decision import Decision, Deny, Permit, Reason
 from remit.model.identity import EntityRef
 from remit.model.labels import Confidentiality, Label
 from remit.model.task import Scope, Session
+from remit.pdp import provenance
 from remit.pdp.effects import MAX_PENDING
-from remit.runtime import sessions, view
+from remit.pdp.provenance import MAX_OUTPUT
+from remit.runtime import sessions
 from remit.runtime.tasks import AgentOpener, Opening, open_task
-from remit.runtime.view import MAX_OUTPUT
 from tests.conftest import OpenStore
 from tests.runtime.world import MANIFEST, POLICIES, World, permit, reason, small_bundle
 
@@ -312,7 +313,7 @@ class TestSteering:
         assert reason(strict.ask(session, "send", {"to": EVIL})) is Reason.FORBIDDEN
 
     def test_more_outputs_than_are_kept_may_have_held_any_value(self, strict: World, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(view, "MAX_OUTPUTS", 3)
+        monkeypatch.setattr(provenance, "MAX_OUTPUTS", 3)
         session = strict.open_session()
         for number in range(3):
             strict.perform(session, "read", f"page {number}")

@@ -4,10 +4,10 @@ import json
 from collections import Counter
 from pathlib import Path
 
+from remit.decision_log.sealed import open_sealed
 from remit.decision_log.sealing import SealKey
 from remit.local.wiring import wall_clock
 from remit.model.task import Budgets
-from remit.runtime.records import open_sealed
 from tests.conftest import OpenStore
 from tests.faults.processes import python, rest
 

@@ -7,10 +7,10 @@ import typer
 
 from remit.cli.output import JsonFlag, say, show_json, show_table, store, when
 from remit.decision_log.entry import ApprovalResolved, DecisionMade, Entry, OutcomeSeen
+from remit.decision_log.sealed import SealedDecision, open_sealed
 from remit.local.wiring import Embedded
 from remit.model.errors import not_found
 from remit.model.identity import TaskId
-from remit.runtime.records import SealedDecision, open_sealed
 
 app = typer.Typer(no_args_is_help=True)
 Id = Annotated[str, typer.Argument(help="The decision's id (`dec_…`).")]

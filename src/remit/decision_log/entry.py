@@ -69,11 +69,23 @@ class TaskClosed(Body, frozen=True, gc=False, tag="task.closed"):
 
 
 class SessionOpened(Body, frozen=True, gc=False, tag="session.opened"):
-    """An agent began a run within a task."""
+    """An agent began a run within a task. `label` and `sources` are what it has touched from the beginning."""
 
     session: str
     task: str
     agent: str
+    label: str = "public"
+    sources: tuple[str, ...] = ()
+
+
+class SessionJoined(Body, frozen=True, gc=False, tag="session.joined"):
+    """What a delegated session had touched joined the one that delegated, which is now labelled so."""
+
+    session: str
+    task: str | None
+    child: str
+    label: str
+    sources: tuple[str, ...]
 
 
 class DecisionMade(Body, frozen=True, gc=False, tag="decision"):
@@ -181,6 +193,7 @@ EntryBody: TypeAlias = (
     | TaskOpened
     | TaskClosed
     | SessionOpened
+    | SessionJoined
     | DecisionMade
     | OutcomeSeen
     | ApprovalRequested

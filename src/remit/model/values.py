@@ -137,6 +137,19 @@ def _tag_floats(value: Any) -> Any:
     return value
 
 
+def thaw(canonical: bytes) -> Arguments:
+    """Arguments from their canonical form, as `freeze` gave it."""
+    values: dict[str, Any] = _decode(canonical)
+    return Arguments(_untag_floats(values) if b'"__' in canonical else values, canonical)
+
+
+def _untag_floats(value: Any) -> Any:
+    if type(value) is dict:
+        tagged = value.get(FLOAT_KEY)
+        return float(tagged) if tagged is not None else {name: _untag_floats(item) for name, item in value.items()}
+    return [_untag_floats(item) for item in value] if type(value) is list else value
+
+
 def read_json(text: bytes | str) -> Any:
     """Read JSON strictly: duplicate names, NaN, infinities, lone surrogates and invalid UTF-8 are refused (RFC 8259, I-JSON).
 

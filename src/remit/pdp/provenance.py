@@ -14,6 +14,13 @@ _BADNESS = {INTENDED: 0, KNOWN: 1, TRUSTED: 2, UNKNOWN: 3, STEERED: 4}
 _TRIES = 1000
 """A value is looked for at so many places of one text; an untrusted text with more near-matches counts as containing it."""
 
+MAX_OUTPUT = 1 << 20
+"""So many characters of one output are kept for provenance; of what was longer, any value may have been part."""
+MAX_OBSERVED = 16 << 20
+"""So many characters in all are kept for one session."""
+MAX_OUTPUTS = 1 << 14
+"""So many outputs are kept for one session; later untrusted ones count as the source of any value."""
+
 
 class Seen(msgspec.Struct, frozen=True, gc=False):
     """One tool output as the session saw it; `text` is folded by `normalise` if untrusted, taken by `exact` if trusted."""
@@ -45,6 +52,19 @@ def normalise(text: str) -> str:
 def seen(source: str, untrusted: bool, text: str) -> Seen:
     """An output, made ready to be searched: folding must find more of what is tainted, and no more of what is trusted."""
     return Seen(source, untrusted, normalise(text) if untrusted else exact(text))
+
+
+def observe(observed: Observed, more: Iterable[tuple[str, bool, str | None]]) -> Observed:
+    """What was seen, and more of it: source, whether it is untrusted, and the text, None where it could not be seen."""
+    kept, overflow, held = list(observed.outputs), observed.overflow, observed.held
+    for source, untrusted, text in more:
+        fits = text is not None and held + len(text) <= MAX_OBSERVED and len(kept) < MAX_OUTPUTS
+        # INVARIANT (fail closed): of what could not be kept, any value may have been part.
+        overflow = overflow or (untrusted and (not fits or len(text or "") >= MAX_OUTPUT))
+        if text is not None and fits and (untrusted or not overflow):  # else it may only echo what was not kept
+            kept.append(seen(source, untrusted, text[:MAX_OUTPUT]))
+            held += len(text)
+    return Observed(tuple(kept), overflow, held)
 
 
 def trace(name: str, values: Iterable[Any], intent: str, directory: Iterable[str], observed: Observed) -> Steering:

@@ -16,6 +16,8 @@ from remit.decision_log.entry import (
     KillReleased,
     KillSet,
     OutcomeSeen,
+    SessionJoined,
+    SessionOpened,
     TaskClosed,
     TaskOpened,
 )
@@ -64,6 +66,8 @@ class _Expected:
             case OutcomeSeen():
                 self.open.discard(body.decision)
                 self._label(body.session, Label(Confidentiality(body.label), body.sources))
+            case SessionOpened() | SessionJoined():
+                self._label(body.session, Label(Confidentiality(body.label), body.sources))
             case AgentChanged():
                 self.agents[body.agent] = body
             case BundlePublished():
@@ -97,8 +101,8 @@ class _Expected:
 
 
 def differences(log: LogReader, store: RuntimeStore) -> list[Difference]:
-    """What the tables do not say as the log does. Sessions may have touched more than the log knows (what was passed on to them joins
-    without an entry), never less. Raises `RemitError` (corrupt) for a log that cannot be read.
+    """What the tables do not say as the log does. Sessions may have touched more than the log knows (in logs of before it recorded what was
+    passed on to them), never less. Raises `RemitError` (corrupt) for a log that cannot be read.
     """
     found: list[Difference] = []
     for _ in range(_ATTEMPTS):

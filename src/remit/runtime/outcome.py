@@ -8,11 +8,12 @@ from remit.model.identity import DecisionId
 from remit.model.labels import PUBLIC_TRUSTED, Label
 from remit.model.task import Session
 from remit.pdp.effects import session_after_outcome
+from remit.pdp.provenance import MAX_OUTPUT
 from remit.runtime.pending import Driven, Steps
 from remit.runtime.records import outcome_record
 from remit.runtime.runtime import ATTEMPTS, Runtime, turn
 from remit.runtime.store import DeletePermit, InsertObservation, OpenPermit, PutSession, Write
-from remit.runtime.view import MAX_OUTPUT, View
+from remit.runtime.view import View
 
 
 def report(runtime: Runtime, outcome: Outcome) -> Driven[None]:

@@ -4,30 +4,15 @@ import msgspec
 
 from remit.decision_log.encoding import encode_body
 from remit.decision_log.entry import DecisionMade, OutcomeSeen
+from remit.decision_log.sealed import SealedDecision, encode_sealed
 from remit.decision_log.sealing import SealKey
 from remit.decision_log.store import Record
 from remit.model.authorizer import Outcome
-from remit.model.decision import Decision, Permit, Steering
+from remit.model.decision import Decision, Permit
 from remit.model.labels import PUBLIC_TRUSTED
 from remit.model.task import Session
 from remit.pdp.inputs import Inputs
 from remit.runtime.store import OpenPermit
-
-_encode = msgspec.json.Encoder().encode
-
-
-class SealedDecision(msgspec.Struct, frozen=True, gc=False):
-    """What a decision entry keeps sealed: arguments in canonical form, what policies could read, and what was said."""
-
-    arguments: msgspec.Raw
-    read: msgspec.Raw
-    message: str
-    errors: tuple[str, ...] = ()
-    entities: tuple[str, ...] = ()
-    steering: tuple[Steering, ...] = ()
-
-
-_decode_sealed = msgspec.json.Decoder(SealedDecision).decode
 
 
 def decision_record(inputs: Inputs, decision: Decision, session: Session | None, key: SealKey) -> Record:
@@ -66,14 +51,9 @@ def decision_record(inputs: Inputs, decision: Decision, session: Session | None,
         label=label.confidentiality,
         sources=label.sources,
         arguments=key.digest(canonical),
-        sealed=key.seal(_encode(sealed), decision.id),
+        sealed=key.seal(encode_sealed(sealed), decision.id),
     )
     return Record(encode_body(body), "decision", decision.id, request.task)
-
-
-def open_sealed(entry: DecisionMade, key: SealKey | None) -> SealedDecision | None:
-    """The sealed part of a decision entry, or None once its key was destroyed."""
-    return None if key is None else _decode_sealed(key.open(entry.sealed, entry.id))
 
 
 def outcome_record(outcome: Outcome, permit: OpenPermit, session: Session | None, key: SealKey) -> Record:

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from remit.decision_log.append import Conflict, Ticket
 from remit.decision_log.encoding import encode_body
-from remit.decision_log.entry import SessionOpened
+from remit.decision_log.entry import SessionJoined, SessionOpened
 from remit.decision_log.store import Record
 from remit.model.errors import not_found, refused, unavailable
 from remit.model.identity import SessionId, TaskId, new_id
@@ -14,7 +14,7 @@ from remit.model.labels import PUBLIC_TRUSTED, Label
 from remit.model.task import Session, Task, TaskStatus, next_version
 from remit.runtime.pending import Driven, Steps
 from remit.runtime.runtime import ATTEMPTS, Change, Runtime, administer
-from remit.runtime.store import InsertObservation, InsertSession, PutSession
+from remit.runtime.store import InsertObservation, InsertSession, PutSession, Write
 
 
 def open_session(runtime: Runtime, task: TaskId) -> Driven[Session]:
@@ -42,7 +42,8 @@ def _open(runtime: Runtime, task_id: TaskId) -> Steps[Session]:
         label, seen = _so_far(runtime, task)
         session = Session(SessionId(new_id("ses", now)), task.id, task.agent, label, seen=now, version=1 << 32)
         opened[:] = [session]
-        record = Record(encode_body(SessionOpened(session.id, task.id, task.agent)), "session.opened", None, task.id)
+        body = SessionOpened(session.id, task.id, task.agent, label.confidentiality.value, label.sources)
+        record = Record(encode_body(body), "session.opened", None, task.id)
         return [record], [InsertSession(session), *(replace(observation, session=session.id) for observation in seen)]
 
     yield from administer(runtime, prepare)
@@ -88,7 +89,11 @@ def _inherit(runtime: Runtime, session: SessionId, child: SessionId) -> Steps[No
             after = replace(before, label=label, version=next_version(before.version, f"return of {child}: {label}"))
             runtime.view.forget(session, ())
             runtime.view.move(after, ())
-            ticket = runtime.appender.submit(Ticket((), [PutSession(after, before.version), *seen], revision, runtime.clock()))
+            reached = after.reached
+            joined = SessionJoined(session, before.task, child, reached.confidentiality.value, reached.sources)
+            records = [Record(encode_body(joined), "session.joined", None, before.task)]
+            changes: list[Write] = [PutSession(after, before.version), *seen]
+            ticket = runtime.appender.submit(Ticket(records, changes, revision, runtime.clock()))
         try:
             yield ticket
         except Conflict:

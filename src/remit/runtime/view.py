@@ -11,15 +11,9 @@ from remit.model.identity import Agent, AgentId, ApprovalId, DecisionId, EntityR
 from remit.model.kill import Kill
 from remit.model.task import Session, Spent, Task, TaskState
 from remit.pdp.compiled import CompiledBundle, Mode
-from remit.pdp.provenance import Observed, seen
+from remit.pdp.provenance import Observed, observe
 from remit.runtime.store import Approval, OpenPermit, RuntimeStore
 
-MAX_OUTPUT = 1 << 20
-"""So many characters of one output are kept for provenance; of what was longer, any value may have been part."""
-MAX_OBSERVED = 16 << 20
-"""So many characters in all are kept for one session."""
-MAX_OUTPUTS = 1 << 14
-"""So many outputs are kept for one session; later untrusted ones count as the source of any value."""
 MAX_HELD = 128 << 20
 """So many characters of outputs a process holds for all its sessions; beyond that they are read again when they are asked for."""
 _log = logging.getLogger("remit")
@@ -194,12 +188,12 @@ class View:
         key = self.key(task)
         stored = self.store.observations(session)
         texts = (key.open(one.sealed, one.decision).decode() if key and one.sealed else None for one in stored)
-        return _with(Observed(), ((one.source, one.untrusted, text) for one, text in zip(stored, texts, strict=True)))
+        return observe(Observed(), ((one.source, one.untrusted, text) for one, text in zip(stored, texts, strict=True)))
 
     def observe(self, session: Session, source: str, untrusted: bool, text: str | None) -> None:
         """Add what a tool returned to what the session has seen; None where it could not be seen."""
         before = self.observed(session.id, session.task)
-        self._observed[session.id] = _with(before, [(source, untrusted, text)])
+        self._observed[session.id] = observe(before, [(source, untrusted, text)])
         self._held += len(text or "")
 
     def approvals_for(self, digest: str) -> list[Approval]:
@@ -229,16 +223,3 @@ class View:
         self._observed.clear()
         self._held = 0
         self._spent.clear()
-
-
-def _with(observed: Observed, more: Iterable[tuple[str, bool, str | None]]) -> Observed:
-    """What was seen, and more of it: source, whether it is untrusted, and the text, None where it could not be seen."""
-    kept, overflow, held = list(observed.outputs), observed.overflow, observed.held
-    for source, untrusted, text in more:
-        fits = text is not None and held + len(text) <= MAX_OBSERVED and len(kept) < MAX_OUTPUTS
-        # INVARIANT (fail closed): of what could not be kept, any value may have been part.
-        overflow = overflow or (untrusted and (not fits or len(text or "") >= MAX_OUTPUT))
-        if text is not None and fits and (untrusted or not overflow):  # else it may only echo what was not kept
-            kept.append(seen(source, untrusted, text[:MAX_OUTPUT]))
-            held += len(text)
-    return Observed(tuple(kept), overflow, held)

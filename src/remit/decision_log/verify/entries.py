@@ -15,6 +15,7 @@ KNOWN_KINDS = frozenset(
         "task.opened",
         "task.closed",
         "session.opened",
+        "session.joined",
         "decision",
         "outcome",
         "approval.requested",
