@@ -82,6 +82,9 @@ def open_store(tmp_path: Path, clock: Clock, store_url: StoreUrl) -> Iterator[Op
         return world
 
     yield open_
+    for world in opened:
+        if world.embedded._open and not world.tampered:
+            world.faithful()  # whatever a test did: asked again, it is decided as it was
     for world in reversed(opened):
         world.close()
 

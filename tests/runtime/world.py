@@ -5,12 +5,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from remit.decision_log.encoding import decode
 from remit.decision_log.entry import BundlePublished, DecisionMade, Entry, OutcomeSeen
 from remit.decision_log.verify import Report, verify_export
 from remit.inventory.agents import registered
 from remit.local import entering
 from remit.local.config import Settings
+from remit.local.replaying import replay
 from remit.local.wiring import Embedded
 from remit.model.authorizer import Outcome, OutcomeStatus
 from remit.model.decision import Decision, Deny, Permit, Reason
@@ -18,9 +21,10 @@ from remit.model.identity import EntityRef, Operator
 from remit.model.request import TOOL_CALL, EvaluationRequest
 from remit.model.task import Session, Task
 from remit.model.values import freeze
-from remit.pap.bundle import to_document
+from remit.pap.bundle import from_document, to_document
 from remit.pap.contents import Bundle, SourceFile
 from remit.pap.reading.folder import bundle_of
+from remit.reviews.replay import Replayed
 from remit.runtime import administration, sessions, tasks
 from remit.runtime.tasks import Opening
 
@@ -114,9 +118,10 @@ class World:
 
     def __init__(self, home: Path, clock: Callable[[], int], lock_seconds: float = 2.0, store: str | None = None) -> None:
         self.home = home
-        url = os.environ.get("REMIT_STORE", "") if store is None else store
-        self.embedded = Embedded(home, Settings(store=url, lock_seconds=lock_seconds), clock)
+        self.url = os.environ.get("REMIT_STORE", "") if store is None else store
+        self.embedded = Embedded(home, Settings(store=self.url, lock_seconds=lock_seconds), clock)
         self.runtime = self.embedded.runtime
+        self.tampered = False
         self.store = self.embedded.store
 
     def publish(self, bundle: Bundle) -> None:
@@ -173,9 +178,24 @@ class World:
         assert report.verified, report.to_text()
         return report
 
+    def replayed(self, bundle: Bundle | None = None, since: int = 0) -> Replayed:
+        """The log asked again of a bundle, of the active one if none is given."""
+        active = self.store.active_bundle()
+        assert active is not None
+        return replay(self.home, Settings(store=self.url), self.store, bundle or from_document(active[1]), since)
+
     def enter_default(self) -> None:
         """Make this the store that `remit.guard` and `remit.task` find (REMIT_HOME must name its folder)."""
         entering._opened[os.getpid(), str(self.home)] = self.embedded
+
+    def faithful(self) -> None:
+        """What the bundle of one decision says to it again is what was logged: nothing is changed by replaying."""
+        bundles = {made.bundle for made in self.decisions()}
+        if len(bundles) != 1 or not (document := self.store.document(bundles.pop())):
+            return
+        found = self.replayed(from_document(document))
+        assert not found.changed, msgspec.json.format(msgspec.json.encode(found), indent=1).decode()
+        assert set(found.gaps) <= {"its task was erased"}, found.gaps
 
     def close(self) -> None:
         """Close the store; safe to call twice."""

@@ -39,6 +39,7 @@ def again(world: World) -> Head:
 
 def change(world: World, server: Server | None, statement: str) -> None:
     """What somebody with the store's password could do."""
+    world.tampered = True
     if server is not None:
         server.run(statement, world.store.groups.link.connection().info.dbname)  # type: ignore[attr-defined]
         return
@@ -81,6 +82,8 @@ def test_a_store_of_before_there_was_a_tree_gets_one(
 ) -> None:
     world = filled(open_store())
     changed(world, "DROP TABLE tiles")
+    if store_kind == "postgresql":
+        changed(world, "ALTER TABLE entries DROP COLUMN place")
     changed(world, "PRAGMA user_version = 2" if store_kind == "sqlite" else "UPDATE alembic_version SET version_num = '0001'")
     if store_kind == "postgresql":
         postgres.upgrade(store_url())

@@ -6,7 +6,7 @@ from remit.decision_log.entry import VERSION, Entry, EntryBody
 from remit.model.errors import corrupt
 
 _encode = msgspec.json.Encoder().encode
-_decode_body = msgspec.json.Decoder(EntryBody).decode
+_decode = msgspec.json.Decoder(EntryBody).decode
 
 
 class _Envelope(msgspec.Struct):
@@ -36,11 +36,20 @@ def seal_line(body: bytes, writer: str, seq: int, time: int, prev: str) -> bytes
     return body[:comma] + envelope.encode() + body[comma:]
 
 
+def decode_body(index: int, line: bytes) -> EntryBody:
+    """What a stored line says, without its envelope. Raises `RemitError` (corrupt) if it is not an entry."""
+    try:
+        body: EntryBody = _decode(line)
+    except msgspec.MsgspecError as error:
+        raise corrupt(f"entry {index} cannot be read ({error}): verify the log") from None
+    return body
+
+
 def decode(index: int, line: bytes) -> Entry:
     """Read a stored line. Raises `RemitError` (corrupt) if it is not an entry."""
     try:
         envelope = _decode_envelope(line)
-        body = _decode_body(line)
+        body = _decode(line)
     except msgspec.MsgspecError as error:
         raise corrupt(f"entry {index} cannot be read ({error}): verify the log") from None
     return Entry(index, envelope.writer, envelope.seq, envelope.time, envelope.prev, body, line)

@@ -73,16 +73,17 @@ def session_after_permit(session: Session, decision: DecisionId, request: Evalua
     # INVARIANT (labels come from what was touched): the worst case joins at permit, a report can only make it precise.
     name = counted_as(request)
     calls = {**session.calls, name: session.calls.get(name, 0) + 1}
-    pending = session.pending if worst.within(session.label) else _with_pending(session, decision, worst)
+    pending = session.pending if worst.within(session.label) else with_pending(session.pending, decision, worst)
     seen, version = max(now, session.seen), next_version(session.version, decision)
     return Session(session.id, session.task, session.agent, session.label, pending, calls, session.denials, seen, version)
 
 
-def _with_pending(session: Session, decision: DecisionId, worst: Label) -> dict[DecisionId, Label]:
-    if len(session.pending) < MAX_PENDING:
-        return {**session.pending, decision: worst}
+def with_pending(pending: Mapping[DecisionId, Label], decision: DecisionId, worst: Label) -> dict[DecisionId, Label]:
+    """The calls under way, and one more that can touch `worst`."""
+    if len(pending) < MAX_PENDING:
+        return {**pending, decision: worst}
     # INVARIANT (fail closed): nobody waits for outcomes of ever more calls; those that are not told apart count as never seen.
-    for other in session.pending.values():
+    for other in pending.values():
         worst = worst.join(other)
     return {UNTOLD: worst}
 

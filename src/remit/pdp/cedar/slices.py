@@ -46,6 +46,11 @@ class PolicyIndex:
         self._slices: Memo[tuple[int, ...], Slice] = Memo(REMEMBERED_SLICES)
         self._requests: Memo[_Request, Slice] = Memo(REMEMBERED_REQUESTS)
 
+    def reads(self, part: str) -> bool:
+        """Whether any policy can read this part of the context."""
+        trees = [policy.reads.context for policy in self._policies]
+        return any(tree.whole or part in tree.children for tree in trees)
+
     def __len__(self) -> int:
         return len(self._policies)
 

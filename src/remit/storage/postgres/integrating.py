@@ -9,10 +9,12 @@ from remit.storage.reading import StoredLog
 
 BATCH = 5000
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('remit integration', 0))"
+# A group's places are given after its locks, so of two that touch the same task, agent or revision the later has the greater: where one
+# built on the other, the log has them in that order.
 _NEW = """
 SELECT e.writer, e.seq FROM chains c JOIN LATERAL (
-    SELECT writer, seq FROM entries WHERE writer = c.writer AND seq >= c.taken ORDER BY seq LIMIT %s
-) e ON true WHERE NOT c.ended ORDER BY e.writer, e.seq LIMIT %s
+    SELECT writer, seq, place FROM entries WHERE writer = c.writer AND seq >= c.taken ORDER BY seq LIMIT %s
+) e ON true WHERE NOT c.ended ORDER BY e.place LIMIT %s
 """
 _PLACE = "INSERT INTO positions (idx, writer, seq) SELECT * FROM unnest(%b::bigint[], %b::text[], %b::bigint[])"
 _TAKEN = (

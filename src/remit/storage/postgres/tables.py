@@ -41,6 +41,7 @@ _table(
     _column("task", _ID, nullable=True),
     _column("leaf", _BYTES),
     _column("line", _BYTES),
+    sa.Column("place", _INT, sa.Identity(always=True), nullable=False),
     sa.Index("entries_decision", "decision", postgresql_where=sa.text("decision IS NOT NULL")),
     sa.Index("entries_task", "task", postgresql_where=sa.text("task IS NOT NULL")),
     sa.Index("entries_time", "time"),

@@ -1,0 +1,83 @@
+"""Replay on a store of this machine: long logs are shared between processes, whole trees of tasks to each."""
+
+import multiprocessing
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from remit.decision_log.sealing import SealKey
+from remit.local.config import Settings
+from remit.local.wiring import Store, compiled, open_store
+from remit.model.authorizer import ApprovalState
+from remit.model.errors import unavailable
+from remit.model.identity import ApprovalId, SessionId, TaskId
+from remit.pap.bundle import compile_bundle, from_document, to_document
+from remit.pap.contents import Bundle
+from remit.pdp.compiled import CompiledBundle
+from remit.pdp.inputs import Grant
+from remit.reviews.replay import Replay, Replayed, joined
+from remit.runtime.approvals import grant_of
+from remit.runtime.store import Observation
+
+ALONE = 50_000
+"""A log of fewer entries is replayed before another process has started."""
+
+
+class StoreArchive:
+    """What a replay needs beside the log, from the store it is in."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._bundles: dict[str, CompiledBundle | None] = {}
+
+    def secret(self, task: TaskId) -> bytes | None:
+        """The secret of a task's data key, None once destroyed."""
+        return self._store.secret(task)
+
+    def observations(self, session: SessionId) -> Sequence[Observation]:
+        """What a session has seen, oldest first."""
+        return self._store.observations(session)
+
+    def bundle(self, digest: str) -> CompiledBundle | None:
+        """A bundle that was published."""
+        if digest not in self._bundles:
+            document = self._store.document(digest)
+            self._bundles[digest] = compiled(document) if document is not None else None
+        return self._bundles[digest]
+
+    def grant(self, approval: ApprovalId, key: SealKey) -> Grant | None:
+        """An approval that was used, as the decision could use it."""
+        found = self._store.approval(approval)
+        if found is None or not found.resolver:
+            return None
+        return grant_of(replace(found, state=ApprovalState.APPROVED), key, found.opened)
+
+
+def replay(home: Path, settings: Settings, store: Store, bundle: Bundle, since: int = 0) -> Replayed:
+    """Ask a bundle every decision of the store's log made since then (µs). Nothing is logged or changed.
+
+    Raises `RemitError` (unavailable, corrupt).
+    """
+    size, shares = store.log.size(), min(os.cpu_count() or 1, 8)
+    if size < ALONE or shares == 1:
+        return Replay(StoreArchive(store), compile_bundle(bundle), since).run(store.log.lines(0, size))
+    document, spawn = to_document(bundle), multiprocessing.get_context("spawn")
+    try:
+        with ProcessPoolExecutor(shares, spawn) as pool:
+            parts = [pool.submit(_share, home, settings, document, since, size, share, shares) for share in range(shares)]
+            return joined([part.result() for part in parts])
+    except (BrokenProcessPool, OSError) as error:
+        raise unavailable(f"a replaying process ended before it was done ({error}): is there memory enough?") from None
+
+
+def _share(home: Path, settings: Settings, document: bytes, since: int, size: int, share: int, shares: int) -> Replayed:
+    store = open_store(home, settings)
+    try:
+        bundle = compile_bundle(from_document(document))
+        return Replay(StoreArchive(store), bundle, since, share, shares).run(store.log.lines(0, size))
+    finally:
+        store.close()

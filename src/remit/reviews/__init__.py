@@ -1,0 +1,1 @@
+"""Should this access exist? What looks back over the log."""

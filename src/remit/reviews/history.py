@@ -1,0 +1,287 @@
+"""The log followed from its beginning: agents, tasks, sessions and kills as they were when each decision was made."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+from msgspec.structs import replace
+
+from remit.decision_log.entry import (
+    AgentChanged,
+    DecisionMade,
+    EntryBody,
+    KillReleased,
+    KillSet,
+    OutcomeSeen,
+    SessionJoined,
+    SessionOpened,
+    TaskClosed,
+    TaskOpened,
+)
+from remit.decision_log.sealing import SealKey
+from remit.model.identity import Agent, AgentId, AgentStatus, ApprovalId, DecisionId, EntityRef, SessionId, TaskId
+from remit.model.kill import Kill, KillKind
+from remit.model.labels import PUBLIC_TRUSTED, Confidentiality, Label
+from remit.model.request import EvaluationRequest
+from remit.model.task import Budgets, Scope, Session, Spent, Task, TaskState, TaskStatus
+from remit.pdp.compiled import CompiledBundle
+from remit.pdp.effects import NotAnAmount, counted_as, spend, with_pending
+from remit.pdp.inputs import Grant
+from remit.pdp.provenance import NOTHING_OBSERVED, Observed, observe
+from remit.pdp.tier import output_label
+
+TASK_FREE = TaskId("task-free")
+_UNBOUNDED = Budgets()
+_REMEMBERED = 50_000
+
+
+class Observation(Protocol):
+    """What a session saw come back, sealed under its task's key."""
+
+    @property
+    def decision(self) -> DecisionId:
+        """The decision that permitted the call."""
+        ...
+
+    @property
+    def source(self) -> str:
+        """The tool."""
+        ...
+
+    @property
+    def untrusted(self) -> bool:
+        """Whether it may steer."""
+        ...
+
+    @property
+    def sealed(self) -> bytes:
+        """The text, empty where nobody saw it."""
+        ...
+
+
+class Archive(Protocol):
+    """What the log alone does not have: keys, what sessions saw, bundles, and approvals with what their approver was shown."""
+
+    def secret(self, task: TaskId) -> bytes | None:
+        """The secret of a task's data key, None once destroyed."""
+        ...
+
+    def observations(self, session: SessionId) -> Sequence[Observation]:
+        """What a session has seen, oldest first."""
+        ...
+
+    def bundle(self, digest: str) -> CompiledBundle | None:
+        """A bundle that was published."""
+        ...
+
+    def grant(self, approval: ApprovalId, key: SealKey) -> Grant | None:
+        """An approval that was used, as the decision could use it."""
+        ...
+
+
+class _Run:
+    """A session as it was: its label without and with the calls under way, its counters, and what of its observations it had by then."""
+
+    __slots__ = ("agent", "calls", "denials", "id", "label", "observed", "pending", "reached", "seen", "task", "waiting")
+
+    def __init__(self, opened: SessionOpened, reached: Label, seen: set[str]) -> None:
+        self.id, self.task, self.agent = SessionId(opened.session), TaskId(opened.task), AgentId(opened.agent)
+        self.label = self.reached = reached
+        self.calls: dict[str, int] = {}
+        self.denials = 0
+        self.pending: dict[DecisionId, Label] = {}
+        self.seen = seen
+        self.observed = NOTHING_OBSERVED
+        self.waiting: Sequence[Observation] | None = None
+
+
+class History:
+    """State as the log tells it. `take` moves it past one entry."""
+
+    def __init__(self, archive: Archive, flows: bool = True) -> None:
+        """`flows`: whether anybody will ask what sessions had seen."""
+        self._archive = archive
+        self._flows = flows
+        self._agents: dict[tuple[str, int], Agent] = {}
+        self._latest: dict[str, Agent] = {}
+        self._tasks: dict[str, Task] = {}
+        self._spent: dict[str, Spent] = {}
+        self._chains: dict[str, tuple[TaskState, ...] | None] = {}
+        self._linked_to: dict[str, set[str]] = {}
+        self._runs: dict[str, _Run] = {}
+        self._kills: dict[tuple[str, str], Kill] = {}
+        self._keys: dict[str, SealKey | None] = {}
+        self._of_task: dict[str, list[_Run]] = {}
+        self._labels: dict[tuple[str, tuple[str, ...]], Label] = {}
+        self._worst_of: dict[tuple[str, str, str, str], Label] = {}
+        self.kills: tuple[Kill, ...] = ()
+
+    def key(self, task: str | None) -> SealKey | None:
+        """The data key of a task (without one, the store's); None if it was destroyed, or the task is unknown."""
+        name = task or TASK_FREE
+        if name not in self._keys:
+            secret = self._archive.secret(TaskId(name))
+            self._keys[name] = SealKey(secret) if secret is not None else None
+        return self._keys[name]
+
+    def agent(self, name: str, version: int) -> Agent | None:
+        """An agent at one version; None if the log does not have it."""
+        return self._agents.get((name, version))
+
+    def latest(self, name: str) -> Agent | None:
+        """An agent as it is by now."""
+        return self._latest.get(name)
+
+    def root(self, task: str | None) -> str:
+        """The task at the top of a chain; the task itself where the log lacks a link, empty without one."""
+        chain = self.chain(task)
+        return chain[-1].task.id if chain else task or ""
+
+    def chain(self, task: str | None) -> tuple[TaskState, ...] | None:
+        """A task and those it was delegated from, leaf first; None where the log lacks one of them."""
+        if task is None:
+            return ()
+        if task not in self._chains:
+            found = self._chains[task] = self._linked(task)
+            for link in found or ():
+                self._linked_to.setdefault(link.task.id, set()).add(task)
+        return self._chains[task]
+
+    def _linked(self, task: str) -> tuple[TaskState, ...] | None:
+        links, wanted = [], TaskId(task)
+        while True:
+            found = self._tasks.get(wanted)
+            if found is None:
+                return None
+            links.append(TaskState(found, self._spent.get(found.id, Spent())))
+            if found.parent is None:
+                return tuple(links)
+            wanted = found.parent
+
+    def session(self, session: str | None) -> Session | None:
+        """A session as it is by now, None if the log has not opened it. What it counts goes on counting: read it before the next `take`."""
+        run = self._runs.get(session or "")
+        if run is None:
+            return None
+        return Session(run.id, run.task, run.agent, run.reached, run.pending, run.calls, run.denials)
+
+    def observed(self, session: str | None) -> Observed:
+        """What a session has seen by now."""
+        run = self._runs.get(session or "")
+        if run is None:
+            return NOTHING_OBSERVED
+        if run.waiting is None:
+            run.waiting = self._archive.observations(run.id)
+        ready = [one for one in run.waiting if one.decision in run.seen]
+        if ready:
+            key = self.key(run.task)
+            run.waiting = [one for one in run.waiting if one.decision not in run.seen]
+            texts = (key.open(one.sealed, one.decision).decode() if key and one.sealed else None for one in ready)
+            run.observed = observe(run.observed, ((o.source, o.untrusted, t) for o, t in zip(ready, texts, strict=True)))
+        return run.observed
+
+    def take(self, body: EntryBody, time: int) -> None:
+        """Move past an entry that is no decision; `time` is its envelope's."""
+        match body:
+            case OutcomeSeen():
+                self._outcome(body)
+            case SessionOpened():
+                seen = set[str]().union(*(run.seen for run in self._of_task.get(body.task, ())))
+                run = self._runs[body.session] = _Run(body, self._label(body.label, body.sources), seen)
+                self._of_task.setdefault(body.task, []).append(run)
+            case SessionJoined() if body.session in self._runs:
+                run = self._runs[body.session]
+                run.reached = self._label(body.label, body.sources)
+                run.label = run.label.join(run.reached) if not run.pending else run.label
+                run.seen |= self._runs[body.child].seen if body.child in self._runs else set()
+            case TaskOpened():
+                self._open(body, time)
+            case TaskClosed() if body.task in self._tasks:
+                self._tasks[body.task] = replace(self._tasks[body.task], status=TaskStatus.CLOSED)
+                self._chains.clear()
+            case AgentChanged():
+                agent = Agent(AgentId(body.agent), body.owner, body.purpose, body.groups, AgentStatus(body.status), body.version)
+                self._agents[body.agent, body.version] = self._latest[body.agent] = agent
+            case KillSet():
+                self._kills[body.target, body.name] = Kill(KillKind(body.target), body.name, time, body.operator, body.why)
+                self.kills = tuple(sorted(self._kills.values()))
+            case KillReleased():
+                self._kills.pop((body.target, body.name), None)
+                self.kills = tuple(sorted(self._kills.values()))
+
+    def take_decision(self, body: DecisionMade, request: EvaluationRequest) -> None:
+        """Move past a decision, to the state it led to."""
+        run = self._runs.get(body.session or "")
+        permitted = body.effect == "permit"
+        if run is not None and run.agent == request.subject.id and run.task == body.task:
+            if permitted:
+                name = counted_as(request)
+                run.calls[name] = run.calls.get(name, 0) + 1
+                worst = self._worst(body)
+                if not worst.within(run.label):
+                    run.pending = with_pending(run.pending, DecisionId(body.id), worst)
+            else:
+                run.denials += 1
+            run.reached = self._label(body.label, body.sources)
+        if permitted and body.enforced:
+            self._spend(body, request)
+
+    def _worst(self, body: DecisionMade) -> Label:
+        place = body.bundle, body.action, body.resource_type, body.resource
+        known = self._worst_of.get(place)
+        if known is None:
+            bundle = self._archive.bundle(body.bundle)
+            known = output_label(bundle, body.action, EntityRef(body.resource_type, body.resource)) if bundle else PUBLIC_TRUSTED
+            self._worst_of[place] = known
+        return known
+
+    def _spend(self, body: DecisionMade, request: EvaluationRequest) -> None:
+        for link in self.chain(body.task) or ():
+            if link.task.budgets == _UNBOUNDED:
+                continue
+            try:
+                after = spend(link.spent, request, link.task.budgets.amounts, DecisionId(body.id))
+            except NotAnAmount:
+                continue
+            self._spent[link.task.id] = after
+            for task in self._linked_to.pop(link.task.id, ()):
+                self._chains.pop(task, None)
+
+    def _outcome(self, body: OutcomeSeen) -> None:
+        run = self._runs.get(body.session or "")
+        if run is None:
+            return
+        run.reached = self._label(body.label, body.sources)
+        worst = run.pending.pop(DecisionId(body.decision), None)
+        if not run.pending:
+            run.label = run.reached
+        elif worst is not None and worst.within(run.reached):  # of several under way, what this one touched is not told apart
+            run.label = run.label.join(worst)
+        if self._flows:
+            run.seen.add(body.decision)
+
+    def _open(self, body: TaskOpened, time: int) -> None:
+        key = self.key(body.task)
+        purpose = key.open(body.sealed, body.task).decode() if key is not None else ""
+        self._tasks[body.task] = Task(
+            id=TaskId(body.task),
+            agent=AgentId(body.agent),
+            purpose=purpose,
+            opener=body.opener,
+            on_behalf_of=body.on_behalf_of,
+            opened=time,
+            expires=body.expires,
+            type=body.type,
+            parent=TaskId(body.parent) if body.parent else None,
+            scope=msgspec.convert(body.scope, Scope),
+            budgets=msgspec.convert(body.budgets, Budgets),
+            purpose_trusted=body.purpose_trusted,
+        )
+
+    def _label(self, level: str, sources: tuple[str, ...]) -> Label:
+        known = self._labels.get((level, sources))
+        if known is None:
+            if len(self._labels) > _REMEMBERED:
+                self._labels.clear()
+            known = self._labels[level, sources] = Label(Confidentiality(level), sources)
+        return known
