@@ -178,11 +178,9 @@ class World:
         assert report.verified, report.to_text()
         return report
 
-    def replayed(self, bundle: Bundle | None = None, since: int = 0) -> Replayed:
-        """The log asked again of a bundle, of the active one if none is given."""
-        active = self.store.active_bundle()
-        assert active is not None
-        return replay(self.home, Settings(store=self.url), self.store, bundle or from_document(active[1]), since)
+    def replayed(self, bundle: Bundle, before: Bundle | None = None, since: int = 0) -> Replayed:
+        """The log asked again of a bundle."""
+        return replay(self.home, Settings(store=self.url), self.store, bundle, before, since)
 
     def enter_default(self) -> None:
         """Make this the store that `remit.guard` and `remit.task` find (REMIT_HOME must name its folder)."""

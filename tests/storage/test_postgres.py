@@ -200,7 +200,7 @@ class TestSchema:
         world.perform(session, "read", "something")
         kills.kill(world.runtime, KillKind.TOOL, "look", "stop", ANA).result()
         kills.release(world.runtime, KillKind.TOOL, "look", "go on", ANA).result()
-        tasks.close_task(world.runtime, session.task, ANA).result()
+        tasks.close_task(world.runtime, session.task, "ana").result()
         administration.erase(world.runtime, session.task, ANA).result()
         assert world.embedded.head.prove_entry(5)
         world.verified()

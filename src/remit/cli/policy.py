@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from remit.cli.comparing import diff
 from remit.cli.output import NOT_SO, JsonFlag, counted, out, say, show_json, show_table, store, when
 from remit.local.config import this_operator
 from remit.local.policy import publish_folder, roll_back
@@ -17,7 +18,6 @@ from remit.model.task import Session, Task, TaskState
 from remit.model.values import freeze, read_json
 from remit.pap.bundle import compile_bundle, from_document
 from remit.pap.contents import Bundle
-from remit.pap.diff import diff as differences
 from remit.pap.problems import errors
 from remit.pap.publish import Publication
 from remit.pap.reading.cases import read_cases
@@ -228,29 +228,4 @@ def _supposed(agent: str, tool: str, values: dict[str, Any], task: str | None, p
         return decide(inputs), bundle
 
 
-@app.command("diff")
-def diff(
-    before: Annotated[str, typer.Argument(help="A bundle's folder, or `active`.")],
-    after: Annotated[str, typer.Argument(help="A bundle's folder, or `active`.")],
-    json: JsonFlag = False,
-) -> None:
-    """Show what differs between two bundles: policies, tools, task types."""
-    found = differences(_bundle(before), _bundle(after))
-    if json:
-        show_json(found)
-        return
-    for difference in found:
-        fields = f" ({', '.join(difference.fields)})" if difference.fields else ""
-        say(f"{difference.change.value} {difference.kind} {difference.name}{fields}")
-    if not found:
-        say("they are the same")
-
-
-def _bundle(name: str) -> Bundle:
-    if name != "active":
-        return read_bundle(name)
-    with store() as embedded:
-        active = embedded.store.active_bundle()
-    if active is None:
-        raise not_found("no bundle is published: run `remit policy publish FOLDER`")
-    return from_document(active[1])
+app.command("diff")(diff)

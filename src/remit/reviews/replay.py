@@ -10,16 +10,15 @@ from msgspec.structs import replace
 from remit.decision_log.encoding import decode, decode_body
 from remit.decision_log.entry import DecisionMade
 from remit.decision_log.sealed import SealedDecision, open_sealed
-from remit.model.decision import Decision, Deny, Permit, Reason
+from remit.model.decision import Decision, Permit, Reason
 from remit.model.errors import corrupt
-from remit.model.identity import Agent, ApprovalId, DecisionId, EntityRef, SessionId, TaskId
+from remit.model.identity import ApprovalId, DecisionId, EntityRef, SessionId, TaskId
 from remit.model.request import EvaluationRequest
 from remit.model.values import NO_ARGUMENTS, thaw
 from remit.pdp.compiled import CompiledBundle, Mode
 from remit.pdp.decide import decide
 from remit.pdp.inputs import Inputs
 from remit.pdp.locus import known_locus
-from remit.pdp.provenance import NOTHING_OBSERVED, Observed
 from remit.reviews.history import Archive, History
 
 MAX_GROUPS = 10_000
@@ -86,6 +85,10 @@ class _Group(msgspec.Struct):
     arguments: str
 
 
+class _Gone(Exception):
+    """The approval that was used cannot be read any more."""
+
+
 class _Peek(msgspec.Struct):
     """As much of a line as says whose it is."""
 
@@ -102,13 +105,25 @@ _PASSED_OVER = frozenset({"writer.opened", "bundle.published", "approval.request
 class Replay:
     """One bundle, asked what was asked before. `share` of `shares`: only the tasks of one part, so that several can work at once."""
 
-    def __init__(self, archive: Archive, bundle: CompiledBundle, since: int = 0, share: int = 0, shares: int = 1) -> None:
-        """`since`: decisions made before (µs) are not asked again, only followed."""
-        # What the bundle says is asked, not what shadow mode would have let pass.
+    def __init__(
+        self,
+        archive: Archive,
+        bundle: CompiledBundle,
+        before: CompiledBundle | None = None,
+        since: int = 0,
+        share: int = 0,
+        shares: int = 1,
+    ) -> None:
+        """Changes are against what was logged; with `before`, against that bundle, which is asked too where another was active.
+
+        `since`: decisions made before (µs) are not asked again, only followed.
+        """
+        # What the bundles say is asked, not what shadow mode would have let pass.
         self._bundle = replace(bundle, mode=Mode.ENFORCE)
+        self._before = replace(before, mode=Mode.ENFORCE) if before is not None else None
         self._archive = archive
         self._since, self._share, self._shares = since, share, shares
-        self._history = History(archive, flows=bundle.index.reads("flow"))
+        self._history = History(archive, flows=any(one.index.reads("flow") for one in (bundle, before) if one is not None))
         self._groups: dict[_Key, _Group] = {}
         self._gaps: Counter[str] = Counter()
         self._decisions = self._changed = self._more = 0
@@ -189,37 +204,43 @@ class Replay:
             chain=chain,
             complete=body.reason != Reason.DELEGATION_BROKEN,
             session=session,
-            observed=self._observed(body.session, agent, request, target),
             kills=history.kills,
             delegators=tuple([history.latest(state.task.agent) for state in chain[1:]]),
             target=target,
         )
-        decision = decide(inputs).decision
-        if isinstance(decision, Deny) and decision.requestable is not None and body.effect == "permit" and body.approval:
-            key = history.key(body.chain[0] if body.chain else None)
-            grant = self._archive.grant(ApprovalId(body.approval), key) if key is not None else None
-            if grant is None:
-                return "its approval is gone"
-            again = decide(replace(inputs, grant=grant)).decision
-            decision = again if isinstance(again, Permit) else decision
-        self._compare(body, request, decision)
+        try:
+            decision = self._answer(self._bundle, inputs, body)
+            after = _verdict(decision)
+            if self._before is None or body.bundle == self._before.digest:
+                before = _logged(body, after)
+            else:
+                before = _verdict(self._answer(self._before, inputs, body))
+        except _Gone:
+            return "its approval is gone"
+        place = (body.subject, body.subject_version, body.action, body.resource_type, body.resource)
+        self._requests.add(hash((place, decision.basis.read, decision.reason)))
+        if before.changes(after):
+            self._keep(body, request, before, after, decision.basis.read)
         return ""
 
-    def _observed(self, session: str | None, agent: Agent | None, request: EvaluationRequest, target: Agent | None) -> Observed:
-        """What the session had seen, where policies ask for it at this place, or it is not known yet whether they do."""
-        if session is None or agent is None:
-            return NOTHING_OBSERVED
-        locus = known_locus(self._bundle, agent, request, target)
-        return self._history.observed(session) if locus is None or locus.steered else NOTHING_OBSERVED
+    def _answer(self, bundle: CompiledBundle, inputs: Inputs, body: DecisionMade) -> Decision:
+        """What a bundle says, to the request itself or with the approval that was used for it. Raises `_Gone`."""
+        locus = known_locus(bundle, inputs.agent, inputs.request, inputs.target) if inputs.agent is not None else None
+        if body.session is not None and (locus is None or locus.steered):  # policies ask for flows here, or it is not known yet
+            inputs = replace(inputs, bundle=bundle, observed=self._history.observed(body.session))
+        elif inputs.bundle is not bundle:
+            inputs = replace(inputs, bundle=bundle)
+        decision = decide(inputs).decision
+        if isinstance(decision, Permit) or decision.requestable is None or body.effect != "permit" or not body.approval:
+            return decision
+        key = self._history.key(body.chain[0] if body.chain else None)
+        grant = self._archive.grant(ApprovalId(body.approval), key) if key is not None else None
+        if grant is None:
+            raise _Gone
+        again = decide(replace(inputs, grant=grant)).decision
+        return again if isinstance(again, Permit) else decision
 
-    def _compare(self, body: DecisionMade, request: EvaluationRequest, decision: Decision) -> None:
-        read = decision.basis.read
-        place = (body.subject, body.subject_version, body.action, body.resource_type, body.resource)
-        self._requests.add(hash((place, read, decision.reason)))
-        after = _verdict(decision)
-        before = _logged(body, after)
-        if not before.changes(after):
-            return
+    def _keep(self, body: DecisionMade, request: EvaluationRequest, before: Verdict, after: Verdict, read: bytes) -> None:
         self._changed += 1
         key = before, after, body.subject, body.action, f"{body.resource_type}::{body.resource}", read
         group = self._groups.get(key)

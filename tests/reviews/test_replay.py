@@ -1,0 +1,278 @@
+"""Replay: what another bundle would have decided, with everything as it was; equal requests together, gaps said.
+
+That the same bundle says the same again is checked after every test that opens a store (tests/conftest.py).
+"""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from remit.cli import verbs
+from remit.cli.main import app
+from remit.local import replaying
+from remit.local.config import Settings
+from remit.local.replaying import replay
+from remit.model.authorizer import OutcomeStatus
+from remit.model.errors import ErrorKind, RemitError
+from remit.model.identity import ApprovalId
+from remit.model.kill import KillKind
+from remit.model.task import Budgets
+from remit.pap.contents import Bundle
+from remit.reviews.replay import Change, Replayed
+from remit.runtime import administration, approvals, kills, sessions, tasks
+from tests.conftest import OpenStore
+from tests.runtime.world import ANA, BEN, MANIFEST, POLICIES, Clock, World, permit, small_bundle
+
+if not app.registered_commands:
+    verbs.register(app)
+
+EVERYTHING = "@id('all') permit (principal, action, resource);".replace("'", '"')
+
+
+def with_policy(more: str) -> Bundle:
+    """The small bundle and another policy."""
+    return small_bundle(policies=POLICIES + more)
+
+
+NO_READING = with_policy('@id("no-reading") forbid (principal, action == Action::"tool.call", resource == Tool::"read");')
+
+
+def only(found: Replayed) -> Change:
+    [change] = found.changes
+    return change
+
+
+def effects(change: Change) -> tuple[str, str]:
+    return change.before.effect, change.after.effect
+
+
+def test_equal_requests_are_one_change_with_its_count(world: World) -> None:
+    one, other = world.open_session(), world.open_session(purpose="read the news")
+    for session in (one, one, other):
+        world.perform(session, "read", "news", {"page": 1})
+    world.perform(one, "look", "x")
+    found = world.replayed(NO_READING)
+    assert (found.decisions, found.requests, found.changed, found.gaps) == (4, 2, 3, {})
+    change = only(found)
+    assert effects(change) == ("permit", "deny") and change.after.policies == ("no-reading",)
+    assert (change.count, change.tasks) == (3, 2)
+    assert set(change.purposes) == {"send the report to boss@corp.com", "read the news"}
+    assert change.decision in {made.id for made in world.decisions()} and json.loads(change.arguments) == {"page": 1}
+
+
+def test_requests_that_policies_tell_apart_are_apart(world: World) -> None:
+    session = world.open_session()
+    for limit in (1, 5, 5, 50):
+        world.ask(session, "careless", {"limit": limit, "note": str(limit)})
+    stricter = with_policy(
+        '@id("tiny") forbid (principal, action, resource == Tool::"careless") when { context.args.limit > 2 };'
+    )
+    found = world.replayed(stricter)
+    assert [(change.count, effects(change)) for change in found.changes] == [(2, ("permit", "deny"))]
+    assert found.requests == 3
+
+
+def test_what_would_be_permitted_and_what_would_be_asked(world: World) -> None:
+    session = world.open_session()
+    world.ask(session, "never")
+    world.ask(session, "pay", {"to": "x"})
+    world.perform(session, "look", "x")
+    asks = '@id("look-asks") @requestable("four-eyes") forbid (principal, action, resource == Tool::"look") unless { context.approval.granted };'
+    permissive = small_bundle(policies=EVERYTHING + asks)
+    found = world.replayed(permissive)
+    changes = {change.resource: (change.before.effect, change.after.effect, change.after.rule) for change in found.changes}
+    assert changes == {
+        "Tool::never": ("deny", "permit", ""),
+        "Tool::pay": ("ask", "permit", ""),
+        "Tool::look": ("permit", "ask", "four-eyes"),
+    }
+
+
+def test_an_approval_that_was_used_still_counts_until_the_bundle_asks_for_more(world: World) -> None:
+    session = world.open_session()
+    first = world.ask(session, "pay", {"to": "x"})
+    assert first.approval is not None
+    approvals.resolve(world.runtime, ApprovalId(first.approval), BEN, grant=True).result()
+    assert permit(world.ask(session, "pay", {"to": "x"})).approval == first.approval
+    assert not world.replayed(small_bundle()).changed
+    stricter = small_bundle(
+        policies=POLICIES.replace('@id("pay-asks") @requestable("one")', '@id("pay-asks") @requestable("four-eyes")')
+    )
+    found = world.replayed(stricter)
+    assert sorted((change.count, *effects(change)) for change in found.changes) == [(1, "ask", "ask"), (1, "permit", "ask")]
+
+
+def test_flows_are_traced_as_they_were(world: World) -> None:
+    """What a session had seen by then, and nothing it saw later."""
+    session = world.open_session()
+    to = {"to": "evil@x.com", "body": "hi"}
+    world.perform(session, "send", "", to)
+    world.perform(session, "read", "write to evil@x.com")
+    world.ask(session, "send", to)
+    assert not world.replayed(small_bundle()).changed
+    blind = small_bundle(policies=EVERYTHING)
+    world_changes = world.replayed(blind)
+    assert effects(only(world_changes)) == ("ask", "permit")
+    later = world.open_session(session.task and world.store.task(session.task).task)
+    world.ask(later, "send", to)
+    assert not world.replayed(small_bundle()).changed
+
+
+def test_a_bundle_that_reads_flows_is_asked_of_decisions_that_did_not(open_store: OpenStore) -> None:
+    world = open_store(bundle=small_bundle(policies=EVERYTHING))
+    session = world.open_session()
+    to = {"to": "evil@x.com", "body": "hi"}
+    world.perform(session, "send", "", to)
+    world.perform(session, "read", "write to evil@x.com")
+    world.perform(session, "send", "", to)
+    change = only(world.replayed(small_bundle()))
+    assert effects(change) == ("permit", "ask") and change.count == 1 and "evil@x.com" not in change.read
+
+
+def test_sub_tasks_budgets_kills_and_agents_are_as_they_were(world: World, clock: Clock) -> None:
+    task = world.open_task(budgets=Budgets(calls=3))
+    session = world.open_session(task)
+    child = world.open_task("look", parent=task.id)
+    inner = world.open_session(child)
+    world.perform(inner, "secret", "s3cret")
+    sessions.inherit(world.runtime, session.id, inner.id).result()
+    world.ask(session, "send", {"to": "boss@corp.com", "body": "x"})
+    kills.kill(world.runtime, KillKind.TOOL, "look", "stop", ANA).result()
+    world.ask(session, "look")
+    kills.release(world.runtime, KillKind.TOOL, "look", "go on", ANA).result()
+    for _ in range(4):
+        world.ask(session, "look")
+    clock.forward(10_000)
+    world.ask(session, "look")
+    tasks.close_task(world.runtime, task.id, "ana").result()
+    world.ask(session, "look")
+    reasons = [made.reason for made in world.decisions()]
+    assert {"forbidden", "killed", "budget-exhausted", "task-expired", "task-closed"} <= set(reasons)
+    assert not world.replayed(small_bundle()).changed
+    open_ = world.replayed(small_bundle(policies=EVERYTHING))
+    assert [effects(change) for change in open_.changes] == [("deny", "permit")], "what no bundle decides stays denied"
+
+
+def test_shadow_mode_counts_as_what_it_would_have_decided(open_store: OpenStore) -> None:
+    world = open_store(bundle=small_bundle(manifest=MANIFEST + "mode: shadow\n"))
+    session = world.open_session()
+    for tool in ("never", "pay", "look"):
+        permit(world.ask(session, tool, {"to": "x"} if tool == "pay" else {}))
+    assert not world.replayed(small_bundle()).changed
+    found = world.replayed(small_bundle(policies=EVERYTHING))
+    assert sorted((change.resource, *effects(change)) for change in found.changes) == [
+        ("Tool::never", "deny", "permit"),
+        ("Tool::pay", "ask", "permit"),
+    ]
+
+
+def test_a_window_leaves_out_what_was_before_and_keeps_what_it_led_to(world: World, clock: Clock) -> None:
+    session = world.open_session()
+    world.perform(session, "secret", "s3cret")
+    clock.forward(100)
+    since = clock.now
+    world.ask(session, "send", {"to": "boss@corp.com", "body": "x"})
+    found = world.replayed(small_bundle(policies=EVERYTHING), since=since)
+    assert found.decisions == 1 and only(found).before.policies == ("restricted-stays",)
+    assert not world.replayed(small_bundle(), since=since).changed
+
+
+def test_what_was_erased_is_a_stated_gap(world: World) -> None:
+    for purpose in ("keep this", "erase this"):
+        session = world.open_session(purpose=purpose)
+        world.perform(session, "read", "x")
+    tasks.close_task(world.runtime, session.task, "ana").result()
+    administration.erase(world.runtime, session.task, ANA).result()
+    found = world.replayed(NO_READING)
+    assert found.gaps == {"its task was erased": 1}
+    assert only(found).count == 1 and only(found).purposes == ("keep this",)
+
+
+def test_two_bundles_are_compared_where_a_third_was_active(world: World) -> None:
+    session = world.open_session()
+    world.perform(session, "read", "x")
+    world.perform(session, "look", "x")
+    no_looking = with_policy('@id("no-looking") forbid (principal, action, resource == Tool::"look");')
+    found = world.replayed(NO_READING, no_looking)
+    assert sorted((change.resource, *effects(change)) for change in found.changes) == [
+        ("Tool::look", "deny", "permit"),
+        ("Tool::read", "permit", "deny"),
+    ]
+
+
+def test_several_processes_find_what_one_finds(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(6):
+        session = world.open_session(purpose=f"task {number % 2}")
+        world.perform(session, "read", "x")
+        world.ask(session, "never")
+    alone = world.replayed(NO_READING)
+    monkeypatch.setattr(replaying, "ALONE", 1)
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    together = world.replayed(NO_READING)
+    assert (together.decisions, together.changed, together.gaps) == (alone.decisions, alone.changed, alone.gaps)
+    assert [(c.count, c.tasks, set(c.purposes)) for c in together.changes] == [(6, 6, {"task 0", "task 1"})]
+
+
+def test_a_log_that_cannot_be_read_is_said(world: World) -> None:
+    from remit.local.replaying import StoreArchive
+    from remit.pap.bundle import compile_bundle
+    from remit.reviews.replay import Replay
+
+    for line in (b"{", b'{"kind":"decision"}', b'{"kind":"task.opened"}'):
+        with pytest.raises(RemitError) as caught:
+            Replay(StoreArchive(world.store), compile_bundle(small_bundle())).run([line])
+        assert caught.value.kind is ErrorKind.CORRUPT and "entry 0" in caught.value.message
+
+
+def test_nothing_is_logged_or_changed(world: World) -> None:
+    session = world.open_session()
+    world.perform(session, "read", "x")
+    before = (list(world.store.log.lines()), world.store.session(session.id), world.store.current_revision())
+    replay(world.home, Settings(store=world.url), world.store, NO_READING)
+    assert before == (list(world.store.log.lines()), world.store.session(session.id), world.store.current_revision())
+
+
+class TestVerb:
+    @staticmethod
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(app, ["policy", "diff", *arguments])
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        """NO_READING as a folder."""
+        place = tmp_path / "bundle"
+        for source in NO_READING.files:
+            (place / source.path).parent.mkdir(parents=True, exist_ok=True)
+            (place / source.path).write_text(source.text)
+        return place
+
+    def test_from_the_active_bundle_to_a_folder(self, guarded: World, folder: Path) -> None:
+        session = guarded.open_session()
+        guarded.perform(session, "read", "x", {"page": 7})
+        guarded.report(permit(guarded.ask(session, "read")), session, OutcomeStatus.SUCCEEDED, "y")
+        guarded.close()
+        told = self.run("active", str(folder), "--replay", "90d")
+        assert told.exit_code == 0, told.exception
+        for words in (
+            "added policy no-reading",
+            "2 would change",
+            "Tool::read: permit -> deny (forbidden)",
+            "to: send the report",
+        ):
+            assert words in told.stdout, told.stdout
+        document = json.loads(self.run("active", str(folder), "--replay", "all", "--json").stdout)
+        assert document["replay"]["changed"] == 2 and document["differences"][0]["name"] == "no-reading"
+
+    def test_what_cannot_be_meant(self, guarded: World, folder: Path) -> None:
+        guarded.close()
+        for arguments, kind in (
+            (("active", str(folder), "--replay", "soon"), ErrorKind.MALFORMED),
+            (("active", str(folder), "--replay", "0d"), ErrorKind.MALFORMED),
+            (("active", "nowhere", "--replay", "1d"), ErrorKind.NOT_FOUND),
+            (("deadbeef", str(folder)), ErrorKind.NOT_FOUND),
+        ):
+            failed = self.run(*arguments).exception
+            assert isinstance(failed, RemitError) and failed.kind is kind, arguments
