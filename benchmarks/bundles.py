@@ -60,6 +60,15 @@ def write_common_rule(folder: Path) -> None:
     _write(folder, "common-rule", [COMMON_RULE], [_tool("send_email", types, "write")])
 
 
+def write_mixed(folder: Path, more: str = "") -> None:
+    """Twelve tools, each with the rule of the rivals: three fields, two policies for each call."""
+    tools = [_tool(f"tool{n}", {"amount": "integer", "domain": "string", "tainted": "boolean"}) for n in range(12)]
+    small = COMMON_RULE.split("@id(")[1].replace("send_email", "tool{n}").replace("small-to-us", "small-{n}")
+    tainted = COMMON_RULE.split("@id(")[2]
+    policies = ["@id(" + small.replace("{n}", str(n)) for n in range(12)]
+    _write(folder, "mixed", [*policies, "@id(" + tainted, more], tools)
+
+
 def _of_tool(tool: str, fields: range) -> Iterator[str]:
     """Policies for one tool that read these fields between them."""
     for number in range(FOR_ONE_TOOL):

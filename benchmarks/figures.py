@@ -35,6 +35,10 @@ SERVED = "PostgreSQL, one caller: decision / bare insert-and-update transaction,
 INTEGRATED = "PostgreSQL: entries of 4 writers brought into one order and into the tree"
 PROOF = "SQLite: a proof from a log of 10,000,000 entries, median"
 PROOF_SERVED = "PostgreSQL: a proof from a log of 10,000,000 entries, median"
+REPLAY = "replay of 1,000,000 decisions, 50,000 distinct"
+REPLAY_DISTINCT = "replay of 1,000,000 decisions, all distinct"
+REPLAY_MEMORY = "peak memory of all processes of that replay, 50,000 distinct"
+REPLAY_DISTINCT_MEMORY = "peak memory of all processes of that replay, all distinct"
 REACH = "PostgreSQL: a kill reaches 4 busy processes, p99"
 
 BARS: Mapping[str, Bar] = {
@@ -53,6 +57,10 @@ BARS: Mapping[str, Bar] = {
     SCALE: Bar("ratio", 0.5, at_least=True),
     SERVED: Bar("ratio", 3.0),
     REACH: Bar("ms", 250),
+    REPLAY: Bar("s", 20),
+    REPLAY_DISTINCT: Bar("s", 60),
+    REPLAY_MEMORY: Bar("MB", 500),
+    REPLAY_DISTINCT_MEMORY: Bar("MB", 500),
     INTEGRATED: Bar("1/s", 20_000, at_least=True),
     PROOF: Bar("ms", 5.0),
     PROOF_SERVED: Bar("ms", 5.0),

@@ -17,7 +17,8 @@ from remit.pap.contents import Bundle
 from remit.pap.diff import Difference
 from remit.pap.diff import diff as differences
 from remit.pap.reading.folder import read_bundle
-from remit.reviews.replay import Change, Replayed, Verdict
+from remit.reviews.asking import Verdict
+from remit.reviews.replay import Change, Replayed
 
 _SPAN = re.compile("([1-9][0-9]{0,5})([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}

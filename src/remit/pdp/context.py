@@ -110,10 +110,15 @@ _SESSION: dict[str, Callable[[Session | None, Label], Any]] = {
 
 
 def _task(node: Node, facts: Facts) -> Mapping[str, Any] | None:
-    if not facts.chain:
+    return task_context(node, facts.chain)
+
+
+def task_context(node: Node, chain: tuple[TaskState, ...]) -> Mapping[str, Any] | None:
+    """What policies that read `node` of the task see of it; None without one."""
+    if not chain:
         return None
     wanted = _TASK.keys() if node.whole else node.children.keys()
-    return {name: _TASK[name](facts.chain) for name in wanted if name in _TASK}
+    return {name: _TASK[name](chain) for name in wanted if name in _TASK}
 
 
 def _user(name: str) -> Mapping[str, Any]:

@@ -32,9 +32,9 @@ def amount_of(value: Any) -> Amount:
     return Amount(int(scaled) + (scaled != int(scaled)))
 
 
-def counted_as(request: EvaluationRequest) -> str:
+def counted_as(action: str, resource: str) -> str:
     """The name that counters and budgets know a call by: the tool's, or the action's where the resource is no tool."""
-    return request.resource.id if request.action == TOOL_CALL else request.action
+    return resource if action == TOOL_CALL else action
 
 
 def spend(spent: Spent, request: EvaluationRequest, watched: Mapping[str, Amount], decision: DecisionId) -> Spent:
@@ -42,7 +42,7 @@ def spend(spent: Spent, request: EvaluationRequest, watched: Mapping[str, Amount
 
     Raises `NotAnAmount` if a watched argument is there and cannot be added up.
     """
-    name = counted_as(request)
+    name = counted_as(request.action, request.resource.id)
     tools = {**spent.tools, name: spent.tools.get(name, 0) + 1}
     amounts = spent.amounts
     for key in watched:
@@ -71,7 +71,7 @@ def exceeded(state: TaskState, after: Spent) -> str | None:
 def session_after_permit(session: Session, decision: DecisionId, request: EvaluationRequest, worst: Label, now: int) -> Session:
     """The session once the call is permitted: counted, and carrying the worst the call can touch until its outcome says less."""
     # INVARIANT (labels come from what was touched): the worst case joins at permit, a report can only make it precise.
-    name = counted_as(request)
+    name = counted_as(request.action, request.resource.id)
     calls = {**session.calls, name: session.calls.get(name, 0) + 1}
     pending = session.pending if worst.within(session.label) else with_pending(session.pending, decision, worst)
     seen, version = max(now, session.seen), next_version(session.version, decision)

@@ -1,6 +1,6 @@
 """The log followed from its beginning: agents, tasks, sessions and kills as they were when each decision was made."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -95,6 +95,23 @@ class _Run:
         self.waiting: Sequence[Observation] | None = None
 
 
+class Bounds(msgspec.Struct, frozen=True, gc=False, eq=False):
+    """A chain of tasks as checks meet it: whose it is, until when it carries authority, and what it declared.
+
+    One object for each state of a chain: it is compared by what it is, not by what it holds.
+    """
+
+    agent: AgentId
+    until: int
+    plain: bool
+    scopes: tuple[Scope, ...]
+    chain: tuple[TaskState, ...]
+
+    def holds(self, agent: str, now: int) -> bool:
+        """Whether its checks pass for this agent, whatever was done before."""
+        return self.plain and agent == self.agent and now < self.until
+
+
 class History:
     """State as the log tells it. `take` moves it past one entry."""
 
@@ -107,6 +124,7 @@ class History:
         self._tasks: dict[str, Task] = {}
         self._spent: dict[str, Spent] = {}
         self._chains: dict[str, tuple[TaskState, ...] | None] = {}
+        self._bounds: dict[str, Bounds] = {}
         self._linked_to: dict[str, set[str]] = {}
         self._runs: dict[str, _Run] = {}
         self._kills: dict[tuple[str, str], Kill] = {}
@@ -158,6 +176,24 @@ class History:
                 return tuple(links)
             wanted = found.parent
 
+    def bounds(self, task: str | None) -> Bounds | None:
+        """What checks meet of a task and those above it, None where the log lacks one, or without a task."""
+        known = self._bounds.get(task or "")
+        if known is not None:
+            return known
+        chain = self.chain(task)
+        if not chain or task is None:
+            return None
+        until = min(link.task.expires if link.task.status is TaskStatus.OPEN else 0 for link in chain)
+        plain = len(chain) == 1 and all(link.task.budgets == _UNBOUNDED for link in chain)
+        found = Bounds(chain[0].task.agent, until, plain, tuple([link.task.scope for link in chain]), chain)
+        return self._bounds.setdefault(task, found)
+
+    def reached(self, session: str | None, agent: str, task: str | None) -> Label | None:
+        """What a session of this agent and task has touched by now; None if it is not theirs, or there is none."""
+        run = self._runs.get(session or "")
+        return run.reached if run is not None and run.agent == agent and run.task == task else None
+
     def session(self, session: str | None) -> Session | None:
         """A session as it is by now, None if the log has not opened it. What it counts goes on counting: read it before the next `take`."""
         run = self._runs.get(session or "")
@@ -198,7 +234,7 @@ class History:
                 self._open(body, time)
             case TaskClosed() if body.task in self._tasks:
                 self._tasks[body.task] = replace(self._tasks[body.task], status=TaskStatus.CLOSED)
-                self._chains.clear()
+                self._unlink(body.task)
             case AgentChanged():
                 agent = Agent(AgentId(body.agent), body.owner, body.purpose, body.groups, AgentStatus(body.status), body.version)
                 self._agents[body.agent, body.version] = self._latest[body.agent] = agent
@@ -209,13 +245,13 @@ class History:
                 self._kills.pop((body.target, body.name), None)
                 self.kills = tuple(sorted(self._kills.values()))
 
-    def take_decision(self, body: DecisionMade, request: EvaluationRequest) -> None:
-        """Move past a decision, to the state it led to."""
+    def take_decision(self, body: DecisionMade, subject: EntityRef, request: Callable[[], EvaluationRequest]) -> None:
+        """Move past a decision of `subject`, to the state it led to; `request` is asked for only where a budget counts."""
         run = self._runs.get(body.session or "")
         permitted = body.effect == "permit"
-        if run is not None and run.agent == request.subject.id and run.task == body.task:
+        if run is not None and run.agent == subject.id and run.task == body.task:
             if permitted:
-                name = counted_as(request)
+                name = counted_as(body.action, body.resource)
                 run.calls[name] = run.calls.get(name, 0) + 1
                 worst = self._worst(body)
                 if not worst.within(run.label):
@@ -235,17 +271,25 @@ class History:
             self._worst_of[place] = known
         return known
 
-    def _spend(self, body: DecisionMade, request: EvaluationRequest) -> None:
-        for link in self.chain(body.task) or ():
+    def _spend(self, body: DecisionMade, request: Callable[[], EvaluationRequest]) -> None:
+        bounds = self.bounds(body.task)
+        if bounds is None or bounds.plain:
+            return
+        for link in bounds.chain:
             if link.task.budgets == _UNBOUNDED:
                 continue
             try:
-                after = spend(link.spent, request, link.task.budgets.amounts, DecisionId(body.id))
+                after = spend(link.spent, request(), link.task.budgets.amounts, DecisionId(body.id))
             except NotAnAmount:
                 continue
             self._spent[link.task.id] = after
-            for task in self._linked_to.pop(link.task.id, ()):
-                self._chains.pop(task, None)
+            self._unlink(link.task.id)
+
+    def _unlink(self, task: str) -> None:
+        """Forget the chains that this task is in."""
+        for below in self._linked_to.pop(task, ()):
+            self._chains.pop(below, None)
+            self._bounds.pop(below, None)
 
     def _outcome(self, body: OutcomeSeen) -> None:
         run = self._runs.get(body.session or "")

@@ -7,40 +7,19 @@ from zlib import crc32
 import msgspec
 from msgspec.structs import replace
 
-from remit.decision_log.encoding import decode, decode_body
+from remit.decision_log.encoding import decode, decode_body, decode_decision
 from remit.decision_log.entry import DecisionMade
-from remit.decision_log.sealed import SealedDecision, open_sealed
-from remit.model.decision import Decision, Permit, Reason
+from remit.model.decision import Reason
 from remit.model.errors import corrupt
-from remit.model.identity import ApprovalId, DecisionId, EntityRef, SessionId, TaskId
-from remit.model.request import EvaluationRequest
-from remit.model.values import NO_ARGUMENTS, thaw
-from remit.pdp.compiled import CompiledBundle, Mode
-from remit.pdp.decide import decide
-from remit.pdp.inputs import Inputs
-from remit.pdp.locus import known_locus
+from remit.model.identity import EntityRef
+from remit.pdp.compiled import CompiledBundle
+from remit.reviews.asking import Asker, Gap, Sealed, Verdict, logged, open_sealed
 from remit.reviews.history import Archive, History
 
 MAX_GROUPS = 10_000
 """So many different changes are told apart; the rest are counted together."""
 MAX_PURPOSES = 5
-ASK = "ask"
-"""A denial that an approval would lift."""
 _NOT_POLICY = frozenset({Reason.CLOCK_BACKWARDS, Reason.CONFLICT, Reason.INTERNAL_ERROR, Reason.STORE_UNAVAILABLE})
-
-
-class Verdict(msgspec.Struct, frozen=True, order=True):
-    """What was or would be decided: `effect` is permit, deny, or ask; `policies` are those that decided."""
-
-    effect: str
-    reason: str
-    rule: str = ""
-    obligations: tuple[str, ...] = ()
-    policies: tuple[str, ...] = ()
-
-    def changes(self, other: "Verdict") -> bool:
-        """Whether a caller would notice: another effect, another approver, other obligations."""
-        return (self.effect, self.rule, self.obligations) != (other.effect, other.rule, other.obligations)
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -85,21 +64,22 @@ class _Group(msgspec.Struct):
     arguments: str
 
 
-class _Gone(Exception):
-    """The approval that was used cannot be read any more."""
-
-
 class _Peek(msgspec.Struct):
     """As much of a line as says whose it is."""
 
-    kind: str
     task: str | None = None
     chain: tuple[str, ...] = ()
 
 
 _Key = tuple[Verdict, Verdict, str, str, str, bytes]
 _peek = msgspec.json.Decoder(_Peek).decode
-_PASSED_OVER = frozenset({"writer.opened", "bundle.published", "approval.requested", "approval", "key.destroyed"})
+_ERASED = Sealed(msgspec.Raw(b"{}"), "")
+# Writers put the kind first.
+_DECISION, _OUTCOME = b'{"kind":"decision",', b'{"kind":"outcome",'
+_PASSED_OVER = tuple(
+    f'{{"kind":"{kind}",'.encode()
+    for kind in ("writer.opened", "bundle.published", "approval.requested", "approval", "key.destroyed")
+)
 
 
 class Replay:
@@ -118,12 +98,13 @@ class Replay:
 
         `since`: decisions made before (µs) are not asked again, only followed.
         """
-        # What the bundles say is asked, not what shadow mode would have let pass.
-        self._bundle = replace(bundle, mode=Mode.ENFORCE)
-        self._before = replace(before, mode=Mode.ENFORCE) if before is not None else None
-        self._archive = archive
         self._since, self._share, self._shares = since, share, shares
-        self._history = History(archive, flows=any(one.index.reads("flow") for one in (bundle, before) if one is not None))
+        flows = any(one.index.reads("flow") for one in (bundle, before) if one is not None)
+        self._history = History(archive, flows)
+        self._after = Asker(bundle, self._history, archive)
+        self._before = Asker(before, self._history, archive) if before is not None else None
+        self._digest = before.digest if before is not None else ""
+        self._subjects: dict[tuple[str, int], EntityRef] = {}
         self._groups: dict[_Key, _Group] = {}
         self._gaps: Counter[str] = Counter()
         self._decisions = self._changed = self._more = 0
@@ -131,116 +112,68 @@ class Replay:
 
     def run(self, lines: Iterable[bytes]) -> Replayed:
         """Follow a log from its first line. Raises `RemitError` (corrupt) for a line that is none."""
+        alone = self._shares == 1
         for index, line in enumerate(lines):
-            peek = _peek_at(index, line)
-            if peek.kind == "decision":
-                if self._mine(peek.chain[-1] if peek.chain else ""):
-                    body = decode_body(index, line)
-                    assert isinstance(body, DecisionMade)
-                    self._take(body)
-            elif peek.kind == "outcome":
-                if self._mine(self._history.root(peek.task)):
+            if line.startswith(_DECISION):
+                if alone or self._mine(_root(index, line)):
+                    self._take(decode_decision(index, line))
+            elif line.startswith(_OUTCOME):
+                if alone or self._mine(self._history.root(_task(index, line))):
                     self._history.take(decode_body(index, line), 0)
-            elif peek.kind not in _PASSED_OVER:
+            elif not line.startswith(_PASSED_OVER):
                 entry = decode(index, line)
                 self._history.take(entry.body, entry.time)
         return self._found()
 
     def _mine(self, root: str) -> bool:
-        return self._shares == 1 or crc32(root.encode()) % self._shares == self._share
+        return crc32(root.encode()) % self._shares == self._share
 
     def _take(self, body: DecisionMade) -> None:
-        sealed = open_sealed(body, self._history.key(body.chain[0] if body.chain else None))
-        arguments = thaw(bytes(sealed.arguments)) if sealed is not None else NO_ARGUMENTS
-        request = EvaluationRequest(
-            self._subject(body),
-            body.action,
-            EntityRef(body.resource_type, body.resource),
-            arguments,
-            TaskId(body.task) if body.task is not None else None,
-            SessionId(body.session) if body.session is not None else None,
-            body.upstream,
-            body.definition,
-        )
+        key = self._history.key(body.chain[0] if body.chain else None)
+        sealed = open_sealed(body, key) if key is not None else _ERASED
+        subject = self._subject(body)
         if body.at >= self._since:
             self._decisions += 1
-            gap = "its task was erased" if sealed is None else self._ask(body, request, sealed)
-            if gap:
-                self._gaps[gap] += 1
-        self._history.take_decision(body, request)
+            try:
+                if sealed is _ERASED:
+                    raise Gap("its task was erased")
+                if body.reason not in _NOT_POLICY:
+                    self._ask(body, subject, sealed)
+            except Gap as gap:
+                self._gaps[str(gap)] += 1
+        self._history.take_decision(body, subject, lambda: Asker.request(body, subject, sealed))
 
     def _subject(self, body: DecisionMade) -> EntityRef:
         """The entry has type and id as one text, and either may have `::` in it: the agent that was known tells them apart."""
+        known = self._subjects.get((body.subject, body.subject_version))
+        if known is not None:
+            return known
         parts = body.subject.split("::")
-        for count in range(1, len(parts)):
-            type, name = "::".join(parts[:count]), "::".join(parts[count:])
-            if not body.subject_version or self._history.agent(name, body.subject_version) is not None:
-                return EntityRef(type, name)
-        return EntityRef(parts[0], "::".join(parts[1:]))
+        places = [("::".join(parts[:count]), "::".join(parts[count:])) for count in range(1, len(parts))]
+        version = body.subject_version
+        found = [place for place in places if version and self._history.agent(place[1], version) is not None]
+        subject = EntityRef(*(found or places or [(body.subject, "")])[0])
+        if len(self._subjects) >= MAX_GROUPS:
+            self._subjects.clear()
+        if found:
+            self._subjects[body.subject, body.subject_version] = subject
+        return subject
 
-    def _ask(self, body: DecisionMade, request: EvaluationRequest, sealed: SealedDecision) -> str:
-        """Ask the bundle one request; why that cannot be done, if it cannot."""
-        history = self._history
-        if body.reason in _NOT_POLICY:
-            return ""
-        agent = history.agent(request.subject.id, body.subject_version)
-        if agent is None and body.subject_version:
-            return "its agent is not in the log"
-        chain = history.chain(body.chain[0]) if body.chain else ()
-        if chain is None:
-            return "its task is not in the log"
-        session = history.session(body.session)
-        if session is None and body.session_version:
-            return "its session is not in the log"
-        if body.reason == Reason.MALFORMED_ARGUMENTS and not request.arguments.values:
-            request = replace(request, malformed=sealed.message or "its arguments could not be read")
-        target = history.latest(request.resource.id) if request.resource.type == "Agent" else None
-        inputs = Inputs(
-            bundle=self._bundle,
-            request=request,
-            agent=agent,
-            now=body.at,
-            decision=DecisionId(body.id),
-            chain=chain,
-            complete=body.reason != Reason.DELEGATION_BROKEN,
-            session=session,
-            kills=history.kills,
-            delegators=tuple([history.latest(state.task.agent) for state in chain[1:]]),
-            target=target,
-        )
-        try:
-            decision = self._answer(self._bundle, inputs, body)
-            after = _verdict(decision)
-            if self._before is None or body.bundle == self._before.digest:
-                before = _logged(body, after)
-            else:
-                before = _verdict(self._answer(self._before, inputs, body))
-        except _Gone:
-            return "its approval is gone"
-        place = (body.subject, body.subject_version, body.action, body.resource_type, body.resource)
-        self._requests.add(hash((place, decision.basis.read, decision.reason)))
+    def _ask(self, body: DecisionMade, subject: EntityRef, sealed: Sealed) -> None:
+        """Ask the bundle one request, and keep what would change. Raises `Gap`."""
+        answer = self._after.ask(body, subject, sealed)
+        after = answer.verdict
+        if not answer.known:
+            place = (body.subject, body.subject_version, body.action, body.resource_type, body.resource)
+            self._requests.add(hash((place, answer.read, after.reason)))
+        if self._before is None or body.bundle == self._digest:
+            before = logged(body, after)
+        else:
+            before = self._before.ask(body, subject, sealed).verdict
         if before.changes(after):
-            self._keep(body, request, before, after, decision.basis.read)
-        return ""
+            self._keep(body, sealed, before, after, answer.read)
 
-    def _answer(self, bundle: CompiledBundle, inputs: Inputs, body: DecisionMade) -> Decision:
-        """What a bundle says, to the request itself or with the approval that was used for it. Raises `_Gone`."""
-        locus = known_locus(bundle, inputs.agent, inputs.request, inputs.target) if inputs.agent is not None else None
-        if body.session is not None and (locus is None or locus.steered):  # policies ask for flows here, or it is not known yet
-            inputs = replace(inputs, bundle=bundle, observed=self._history.observed(body.session))
-        elif inputs.bundle is not bundle:
-            inputs = replace(inputs, bundle=bundle)
-        decision = decide(inputs).decision
-        if isinstance(decision, Permit) or decision.requestable is None or body.effect != "permit" or not body.approval:
-            return decision
-        key = self._history.key(body.chain[0] if body.chain else None)
-        grant = self._archive.grant(ApprovalId(body.approval), key) if key is not None else None
-        if grant is None:
-            raise _Gone
-        again = decide(replace(inputs, grant=grant)).decision
-        return again if isinstance(again, Permit) else decision
-
-    def _keep(self, body: DecisionMade, request: EvaluationRequest, before: Verdict, after: Verdict, read: bytes) -> None:
+    def _keep(self, body: DecisionMade, sealed: Sealed, before: Verdict, after: Verdict, read: bytes) -> None:
         self._changed += 1
         key = before, after, body.subject, body.action, f"{body.resource_type}::{body.resource}", read
         group = self._groups.get(key)
@@ -248,7 +181,7 @@ class Replay:
             if len(self._groups) >= MAX_GROUPS:
                 self._more += 1
                 return
-            group = self._groups[key] = _Group(0, set(), {}, body.id, request.arguments.canonical.decode())
+            group = self._groups[key] = _Group(0, set(), {}, body.id, bytes(sealed.arguments).decode())
         group.count += 1
         if body.task is not None and body.task not in group.tasks:
             group.tasks.add(body.task)
@@ -294,26 +227,17 @@ def _ordered(changes: Iterable[Change]) -> tuple[Change, ...]:
     return tuple(sorted(changes, key=lambda change: (-change.count, change.decision)))
 
 
+def _root(index: int, line: bytes) -> str:
+    chain = _peek_at(index, line).chain
+    return chain[-1] if chain else ""
+
+
+def _task(index: int, line: bytes) -> str | None:
+    return _peek_at(index, line).task
+
+
 def _peek_at(index: int, line: bytes) -> _Peek:
     try:
         return _peek(line)
     except msgspec.MsgspecError as error:
         raise corrupt(f"entry {index} cannot be read ({error}): verify the log") from None
-
-
-def _verdict(decision: Decision) -> Verdict:
-    obligations = tuple([f"{one.type}:{one.argument}" for one in decision.obligations])
-    if isinstance(decision, Permit):
-        return Verdict("permit", decision.reason, "", obligations, decision.basis.policies)
-    rule = decision.requestable.value if decision.requestable else ""
-    return Verdict(ASK if rule else "deny", decision.reason, rule, obligations, decision.basis.policies)
-
-
-def _logged(body: DecisionMade, after: Verdict) -> Verdict:
-    if body.effect == "permit" and body.enforced:
-        return Verdict("permit", body.reason, "", body.obligations, body.policies)
-    if body.effect == "permit":  # shadow mode let it pass, and did not log whom it would have asked, or what of
-        effect = ASK if body.reason == Reason.APPROVAL_REQUIRED else "deny"
-        same = after.effect == effect
-        return Verdict(effect, body.reason, after.rule if same else "", after.obligations if same else (), body.policies)
-    return Verdict(ASK if body.requestable else "deny", body.reason, body.requestable, body.obligations, body.policies)

@@ -1,0 +1,224 @@
+"""One logged decision asked of one bundle; what its policies cannot tell apart is asked once."""
+
+import msgspec
+from msgspec.structs import replace
+
+from remit.decision_log.entry import DecisionMade
+from remit.decision_log.sealing import SealKey
+from remit.model.decision import Decision, Permit, Reason
+from remit.model.errors import corrupt
+from remit.model.identity import ApprovalId, DecisionId, EntityRef, SessionId, TaskId
+from remit.model.request import EvaluationRequest
+from remit.model.values import thaw
+from remit.pdp.cedar.reads import Node
+from remit.pdp.compiled import CompiledBundle, Mode
+from remit.pdp.context import task_context
+from remit.pdp.decide import decide
+from remit.pdp.inputs import Inputs
+from remit.pdp.locus import known_locus
+from remit.reviews.history import Archive, Bounds, History
+
+ASK = "ask"
+"""A denial that an approval would lift."""
+REMEMBERED = 60_000
+_MOVING = ("calls", "denials", "used")
+"""What of a session is seldom the same twice."""
+
+
+class Gap(Exception):
+    """Why a decision cannot be asked again."""
+
+
+class Sealed(msgspec.Struct, frozen=True, gc=False):
+    """What asking needs of the sealed part of a decision entry."""
+
+    arguments: msgspec.Raw
+    message: str
+
+
+class Verdict(msgspec.Struct, frozen=True, order=True):
+    """What was or would be decided: `effect` is permit, deny, or ask; `policies` are those that decided."""
+
+    effect: str
+    reason: str
+    rule: str = ""
+    obligations: tuple[str, ...] = ()
+    policies: tuple[str, ...] = ()
+
+    def changes(self, other: "Verdict") -> bool:
+        """Whether a caller would notice: another effect, another approver, other obligations."""
+        return (self.effect, self.rule, self.obligations) != (other.effect, other.rule, other.obligations)
+
+
+class Answer(msgspec.Struct, frozen=True, gc=False):
+    """What a bundle says, and what its policies read to say so (canonical JSON). `known`: it was asked before."""
+
+    verdict: Verdict
+    read: bytes
+    known: bool = False
+
+
+class _Place(msgspec.Struct, frozen=True, gc=False):
+    """An agent, an action and a resource, and whether what is said there hangs on nothing but arguments, task and label."""
+
+    number: int
+    plain: bool
+    task: Node | None
+
+
+_decode_sealed = msgspec.json.Decoder(Sealed).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def open_sealed(body: DecisionMade, key: SealKey) -> Sealed:
+    """The sealed part of a decision entry. Raises `RemitError` (corrupt)."""
+    try:
+        return _decode_sealed(key.open(body.sealed, body.id))
+    except msgspec.MsgspecError as error:
+        raise corrupt(f"the sealed part of `{body.id}` cannot be read ({error}): verify the log") from None
+
+
+class Asker:
+    """Asks one bundle, with everything as the history has it."""
+
+    def __init__(self, bundle: CompiledBundle, history: History, archive: Archive) -> None:
+        # What the bundle says is asked, not what shadow mode would have let pass.
+        self._bundle = replace(bundle, mode=Mode.ENFORCE)
+        self._history, self._archive = history, archive
+        self._places: dict[tuple[object, ...], _Place] = {}
+        self._shapes: dict[tuple[Bounds, int], int] = {}
+        self._numbers: dict[bytes, int] = {}
+        self._known: dict[tuple[object, ...], Answer] = {}
+
+    def ask(self, body: DecisionMade, subject: EntityRef, sealed: Sealed) -> Answer:
+        """What the bundle says to one logged request. Raises `Gap`."""
+        about = (subject, body.subject_version, body.action, body.resource_type, body.resource)
+        place = self._places.get(about)
+        key = self._key(place, body, subject, sealed) if place is not None and place.plain else None
+        if key is not None and (found := self._known.get(key)) is not None:
+            return found
+        inputs = self._inputs(body, self.request(body, subject, sealed))
+        if place is None:
+            decision = self._decide(body, inputs, observe=True)
+            self._places[about] = self._place(inputs)
+        else:
+            decision = self._decide(body, inputs, observe=place.task is None or not place.plain)
+        answer = Answer(_verdict(decision), decision.basis.read)
+        if key is not None:
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            self._known[key] = replace(answer, known=True)
+        return answer
+
+    @staticmethod
+    def request(body: DecisionMade, subject: EntityRef, sealed: Sealed) -> EvaluationRequest:
+        """The request as it was made."""
+        arguments = thaw(bytes(sealed.arguments))
+        unread = body.reason == Reason.MALFORMED_ARGUMENTS and not arguments.values
+        return EvaluationRequest(
+            subject,
+            body.action,
+            EntityRef(body.resource_type, body.resource),
+            arguments,
+            TaskId(body.task) if body.task is not None else None,
+            SessionId(body.session) if body.session is not None else None,
+            body.upstream,
+            body.definition,
+            (sealed.message or "its arguments could not be read") if unread else "",
+        )
+
+    def _inputs(self, body: DecisionMade, request: EvaluationRequest) -> Inputs:
+        history = self._history
+        agent = history.agent(request.subject.id, body.subject_version)
+        if agent is None and body.subject_version:
+            raise Gap("its agent is not in the log")
+        chain = history.chain(body.chain[0]) if body.chain else ()
+        if chain is None:
+            raise Gap("its task is not in the log")
+        session = history.session(body.session)
+        if session is None and body.session_version:
+            raise Gap("its session is not in the log")
+        return Inputs(
+            bundle=self._bundle,
+            request=request,
+            agent=agent,
+            now=body.at,
+            decision=DecisionId(body.id),
+            chain=chain,
+            complete=body.reason != Reason.DELEGATION_BROKEN,
+            session=session,
+            kills=history.kills,
+            delegators=tuple([history.latest(state.task.agent) for state in chain[1:]]),
+            target=history.latest(request.resource.id) if request.resource.type == "Agent" else None,
+        )
+
+    def _decide(self, body: DecisionMade, inputs: Inputs, observe: bool) -> Decision:
+        """The decision on the request itself, or with the approval that was used for it."""
+        if observe and body.session is not None:
+            inputs = replace(inputs, observed=self._history.observed(body.session))
+        decision = decide(inputs).decision
+        if isinstance(decision, Permit) or decision.requestable is None or body.effect != "permit" or not body.approval:
+            return decision
+        key = self._history.key(body.chain[0] if body.chain else None)
+        grant = self._archive.grant(ApprovalId(body.approval), key) if key is not None else None
+        if grant is None:
+            raise Gap("its approval is gone")
+        again = decide(replace(inputs, grant=grant)).decision
+        return again if isinstance(again, Permit) else decision
+
+    def _place(self, inputs: Inputs) -> _Place:
+        number = len(self._places)
+        locus = None
+        if inputs.agent is not None and inputs.target is None:
+            locus = known_locus(self._bundle, inputs.agent, inputs.request, None)
+        if locus is None:
+            return _Place(number, False, None)
+        tree = locus.slice.reads.context
+        session = tree.children.get("session", _NOTHING)
+        moving = tree.whole or locus.steered or "now" in tree.children
+        plain = not moving and not session.whole and not any(name in session.children for name in _MOVING)
+        return _Place(number, plain, tree.children.get("task", _NOTHING))
+
+    def _key(self, place: _Place, body: DecisionMade, subject: EntityRef, sealed: Sealed) -> tuple[object, ...] | None:
+        """What tells this request from others at its place, None where more has a part in it."""
+        history = self._history
+        bounds = history.bounds(body.task)
+        if bounds is None or history.kills or body.approval or not bounds.holds(subject.id, body.at):
+            return None
+        label = history.reached(body.session, subject.id, body.task)
+        if label is None or body.reason == Reason.MALFORMED_ARGUMENTS:
+            return None
+        shape = self._shapes.get((bounds, place.number))
+        if shape is None:
+            shape = self._shape(bounds, place)
+        return place.number, shape, body.definition, label, bytes(sealed.arguments)
+
+    def _shape(self, bounds: Bounds, place: _Place) -> int:
+        """A number for all tasks that policies and checks cannot tell apart here."""
+        assert place.task is not None
+        seen = _encode((bounds.scopes, task_context(place.task, bounds.chain)))
+        if len(self._shapes) >= REMEMBERED:
+            self._shapes.clear()
+        return self._shapes.setdefault((bounds, place.number), self._numbers.setdefault(seen, len(self._numbers)))
+
+
+_NOTHING = Node()
+
+
+def logged(body: DecisionMade, after: Verdict) -> Verdict:
+    """What was decided, as the log has it. `after` fills in what shadow mode does not log: whom it would have asked, and of what."""
+    if body.effect == "permit" and body.enforced:
+        return Verdict("permit", body.reason, "", body.obligations, body.policies)
+    if body.effect == "permit":
+        effect = ASK if body.reason == Reason.APPROVAL_REQUIRED else "deny"
+        same = after.effect == effect
+        return Verdict(effect, body.reason, after.rule if same else "", after.obligations if same else (), body.policies)
+    return Verdict(ASK if body.requestable else "deny", body.reason, body.requestable, body.obligations, body.policies)
+
+
+def _verdict(decision: Decision) -> Verdict:
+    obligations = tuple([f"{one.type}:{one.argument}" for one in decision.obligations])
+    if isinstance(decision, Permit):
+        return Verdict("permit", decision.reason, "", obligations, decision.basis.policies)
+    rule = decision.requestable.value if decision.requestable else ""
+    return Verdict(ASK if rule else "deny", decision.reason, rule, obligations, decision.basis.policies)
