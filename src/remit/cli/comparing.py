@@ -35,7 +35,7 @@ def diff(
     if not replayed and all(Path(name).exists() for name in (before, after)):
         _show(differences(read_bundle(before), read_bundle(after)), None, json)
         return
-    span = _span(replayed)
+    span = span_of(replayed)
     with store() as embedded:
         old, new = _bundle(embedded, before), _bundle(embedded, after)
         found = None
@@ -45,7 +45,7 @@ def diff(
     _show(differences(old, new), found, json)
 
 
-def _span(text: str) -> int | None:
+def span_of(text: str) -> int | None:
     """A span of time in µs, None for all of it."""
     if text in ("", "all"):
         return None
@@ -53,6 +53,11 @@ def _span(text: str) -> int | None:
     if found is None:
         raise malformed(f"`{text}` is no span of time: write `90d`, `12h`, `30m`, or `all`")
     return int(found[1]) * _SECONDS[found[2]] * SECOND
+
+
+def active_bundle(embedded: Embedded) -> Bundle:
+    """The active bundle. Raises `RemitError` (not-found) if none was published."""
+    return _bundle(embedded, "active")
 
 
 def _bundle(embedded: Embedded, name: str) -> Bundle:

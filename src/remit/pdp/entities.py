@@ -107,10 +107,16 @@ def _class_attributes(sensitivity: Confidentiality | None, reach: Reach | None) 
     }
 
 
+def folder_of(resource: EntityRef) -> EntityRef | None:
+    """The folder of a file, None of anything else."""
+    return EntityRef("Folder", posixpath.dirname(resource.id)) if resource.type == "File" else None
+
+
 def _containers(resource: EntityRef) -> tuple[EntityRef, ...]:
     """The folder of a file, the domain of a host: policies can name any of them with `in`."""
-    if resource.type == "File":
-        return (EntityRef("Folder", posixpath.dirname(resource.id)),)
+    folder = folder_of(resource)
+    if folder is not None:
+        return (folder,)
     if resource.type == "Host" and "." in resource.id:
         return (EntityRef("Domain", resource.id.partition(".")[2]),)
     return ()

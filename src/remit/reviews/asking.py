@@ -78,6 +78,15 @@ def open_sealed(body: DecisionMade, key: SealKey) -> Sealed:
         raise corrupt(f"the sealed part of `{body.id}` cannot be read ({error}): verify the log") from None
 
 
+def subject_of(body: DecisionMade, history: History) -> EntityRef:
+    """The entry has type and id as one text, and either may have `::` in it: the agent that was known tells them apart."""
+    parts = body.subject.split("::")
+    places = [("::".join(parts[:count]), "::".join(parts[count:])) for count in range(1, len(parts))]
+    version = body.subject_version
+    known = [place for place in places if version and history.agent(place[1], version) is not None]
+    return EntityRef(*(known or places or [(body.subject, "")])[0])
+
+
 class Asker:
     """Asks one bundle, with everything as the history has it."""
 

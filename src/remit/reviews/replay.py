@@ -13,7 +13,7 @@ from remit.model.decision import Reason
 from remit.model.errors import corrupt
 from remit.model.identity import EntityRef
 from remit.pdp.compiled import CompiledBundle
-from remit.reviews.asking import Asker, Gap, Sealed, Verdict, logged, open_sealed
+from remit.reviews.asking import Asker, Gap, Sealed, Verdict, logged, open_sealed, subject_of
 from remit.reviews.history import Archive, History
 
 MAX_GROUPS = 10_000
@@ -131,7 +131,11 @@ class Replay:
     def _take(self, body: DecisionMade) -> None:
         key = self._history.key(body.chain[0] if body.chain else None)
         sealed = open_sealed(body, key) if key is not None else _ERASED
-        subject = self._subject(body)
+        subject = self._subjects.get((body.subject, body.subject_version))
+        if subject is None:
+            subject = subject_of(body, self._history)
+            if body.subject_version:  # who is not registered may have any number of names
+                self._subjects[body.subject, body.subject_version] = subject
         if body.at >= self._since:
             self._decisions += 1
             try:
@@ -142,22 +146,6 @@ class Replay:
             except Gap as gap:
                 self._gaps[str(gap)] += 1
         self._history.take_decision(body, subject, lambda: Asker.request(body, subject, sealed))
-
-    def _subject(self, body: DecisionMade) -> EntityRef:
-        """The entry has type and id as one text, and either may have `::` in it: the agent that was known tells them apart."""
-        known = self._subjects.get((body.subject, body.subject_version))
-        if known is not None:
-            return known
-        parts = body.subject.split("::")
-        places = [("::".join(parts[:count]), "::".join(parts[count:])) for count in range(1, len(parts))]
-        version = body.subject_version
-        found = [place for place in places if version and self._history.agent(place[1], version) is not None]
-        subject = EntityRef(*(found or places or [(body.subject, "")])[0])
-        if len(self._subjects) >= MAX_GROUPS:
-            self._subjects.clear()
-        if found:
-            self._subjects[body.subject, body.subject_version] = subject
-        return subject
 
     def _ask(self, body: DecisionMade, subject: EntityRef, sealed: Sealed) -> None:
         """Ask the bundle one request, and keep what would change. Raises `Gap`."""
