@@ -17,14 +17,15 @@ from remit.local.config import Settings
 from remit.local.replaying import replay
 from remit.model.authorizer import OutcomeStatus
 from remit.model.errors import ErrorKind, RemitError
-from remit.model.identity import ApprovalId
+from remit.model.identity import ApprovalId, EntityRef
 from remit.model.kill import KillKind
+from remit.model.request import FILE_READ
 from remit.model.task import Budgets
 from remit.pap.contents import Bundle
 from remit.reviews.replay import Change, Replayed
 from remit.runtime import administration, approvals, kills, sessions, tasks
 from tests.conftest import OpenStore
-from tests.runtime.world import ANA, BEN, MANIFEST, POLICIES, Clock, World, permit, small_bundle
+from tests.runtime.world import ANA, BEN, MANIFEST, POLICIES, SMALL, Clock, World, permit, small_bundle
 
 if not app.registered_commands:
     verbs.register(app)
@@ -55,7 +56,7 @@ def test_equal_requests_are_one_change_with_its_count(world: World) -> None:
         world.perform(session, "read", "news", {"page": 1})
     world.perform(one, "look", "x")
     found = world.replayed(NO_READING)
-    assert (found.decisions, found.requests, found.changed, found.gaps) == (4, 2, 3, {})
+    assert (found.decisions, found.unaffected, found.requests, found.changed, found.gaps) == (4, 1, 1, 3, {})
     change = only(found)
     assert effects(change) == ("permit", "deny") and change.after.policies == ("no-reading",)
     assert (change.count, change.tasks) == (3, 2)
@@ -178,6 +179,40 @@ def test_a_window_leaves_out_what_was_before_and_keeps_what_it_led_to(world: Wor
     found = world.replayed(small_bundle(policies=EVERYTHING), since=since)
     assert found.decisions == 1 and only(found).before.policies == ("restricted-stays",)
     assert not world.replayed(small_bundle(), since=since).changed
+
+
+OTHERWISE = {
+    "a policy more": {"policies": POLICIES + '@id("x") forbid (principal, action, resource == Tool::"read");'},
+    "a policy less": {"policies": POLICIES.replace('resource == Tool::"never"', 'resource == Tool::"other"')},
+    "a condition": {"policies": POLICIES.replace("context.args.limit > 10", "context.args.limit > 3")},
+    "an annotation": {"policies": POLICIES.replace('@requestable("one")', '@requestable("four-eyes")')},
+    "a tool": {
+        "tools": SMALL["tools.yaml"].replace("name: look, annotations: {effect: read", "name: look, annotations: {effect: delete")
+    },
+    "a resource": {"resources": "- {type: File, pattern: '/public/*', sensitivity: restricted}\n"},
+    "the directory": {"manifest": MANIFEST.replace("boss@corp.com", "evil@x.com")},
+    "what needs no task": {"manifest": MANIFEST.replace("tool.call free", "tool.call *")},
+}
+
+
+@pytest.mark.parametrize("what", OTHERWISE)
+def test_what_cannot_differ_need_not_be_asked(world: World, what: str) -> None:
+    """Whatever differs between two bundles: asking everything finds no more than asking where they differ."""
+    session = world.open_session(purpose="write")
+    world.perform(session, "read", "write to evil@x.com")
+    for tool, arguments in (
+        ("look", {}), ("never", {}), ("careless", {"limit": 5}), ("send", {"to": "evil@x.com", "body": "x"}), ("pay", {"to": "x"}), ("unheard", {}),
+    ):  # fmt: skip
+        world.ask(session, tool, arguments)
+    for path in ("/public/a", "/secret/b", "/etc/c"):
+        world.ask(session, "x", action=FILE_READ, resource=EntityRef("File", path))
+    for tool in ("free", "look"):
+        world.ask(None, tool)
+    bundle = small_bundle(**OTHERWISE[what])
+    quick, thorough = world.replayed(bundle), replay(world.home, Settings(store=world.url), world.store, bundle, thorough=True)
+    assert (quick.changes, quick.changed, quick.gaps) == (thorough.changes, thorough.changed, thorough.gaps)
+    assert quick.changed or what in ("what needs no task", "a resource", "a tool")
+    assert thorough.unaffected == 0
 
 
 def test_what_was_erased_is_a_stated_gap(world: World) -> None:

@@ -191,7 +191,7 @@ class World:
         bundles = {made.bundle for made in self.decisions()}
         if len(bundles) != 1 or not (document := self.store.document(bundles.pop())):
             return
-        found = self.replayed(from_document(document))
+        found = replay(self.home, Settings(store=self.url), self.store, from_document(document), thorough=True)
         assert not found.changed, msgspec.json.format(msgspec.json.encode(found), indent=1).decode()
         assert set(found.gaps) <= {"its task was erased"}, found.gaps
 

@@ -89,9 +89,8 @@ def _show(found: tuple[Difference, ...], replayed: Replayed | None, json: bool) 
 
 def _tell(replayed: Replayed) -> None:
     asked = replayed.decisions - sum(replayed.gaps.values())
-    say(
-        f"replayed {counted(asked, 'decision')} ({counted(replayed.requests, 'different request')}): {replayed.changed} would change"
-    )
+    told = f"{replayed.unaffected} where the bundles are alike, {counted(replayed.requests, 'different request')} asked"
+    say(f"replayed {counted(asked, 'decision')} ({told}): {replayed.changed} would change")
     for change in replayed.changes[:SHOWN]:
         _tell_one(change)
     more = replayed.changed - sum(change.count for change in replayed.changes[:SHOWN])

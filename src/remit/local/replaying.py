@@ -58,33 +58,48 @@ class StoreArchive:
 
 
 def replay(
-    home: Path, settings: Settings, store: Store, bundle: Bundle, before: Bundle | None = None, since: int = 0
+    home: Path,
+    settings: Settings,
+    store: Store,
+    bundle: Bundle,
+    before: Bundle | None = None,
+    since: int = 0,
+    thorough: bool = False,
 ) -> Replayed:
     """Ask a bundle every decision of the store's log made since then (µs), beside another or what was logged. Nothing is changed.
 
+    `thorough`: also where the bundles cannot differ; what then changes is a fault of ours.
     Raises `RemitError` (unavailable, corrupt).
     """
     size, shares = store.log.size(), min(os.cpu_count() or 1, 8)
     if size < ALONE or shares == 1:
         other = compile_bundle(before) if before is not None else None
-        return Replay(StoreArchive(store), compile_bundle(bundle), other, since).run(store.log.lines(0, size))
+        return Replay(StoreArchive(store), compile_bundle(bundle), other, since, thorough=thorough).run(store.log.lines(0, size))
     documents = to_document(bundle), to_document(before) if before is not None else b""
     spawn = multiprocessing.get_context("spawn")
     try:
         with ProcessPoolExecutor(shares, spawn) as pool:
-            parts = [pool.submit(_share, home, settings, documents, since, size, share, shares) for share in range(shares)]
+            parts = [
+                pool.submit(_share, home, settings, documents, since, size, (share, shares), thorough) for share in range(shares)
+            ]
             return joined([part.result() for part in parts])
     except (BrokenProcessPool, OSError) as error:
         raise unavailable(f"a replaying process ended before it was done ({error}): is there memory enough?") from None
 
 
 def _share(
-    home: Path, settings: Settings, documents: tuple[bytes, bytes], since: int, size: int, share: int, shares: int
+    home: Path,
+    settings: Settings,
+    documents: tuple[bytes, bytes],
+    since: int,
+    size: int,
+    share: tuple[int, int],
+    thorough: bool,
 ) -> Replayed:
     store = open_store(home, settings)
     try:
         bundle, before = (compile_bundle(from_document(document)) if document else None for document in documents)
         assert bundle is not None
-        return Replay(StoreArchive(store), bundle, before, since, share, shares).run(store.log.lines(0, size))
+        return Replay(StoreArchive(store), bundle, before, since, *share, thorough).run(store.log.lines(0, size))
     finally:
         store.close()

@@ -95,6 +95,31 @@ def _find(bundle: CompiledBundle, agent: Agent, request: EvaluationRequest, targ
     )
 
 
+def same_ground(one: CompiledBundle, other: CompiledBundle) -> bool:
+    """Whether two bundles say the same of everything but policies and tools."""
+    return (
+        one.entities == other.entities
+        and one.classes == other.classes
+        and one.actions == other.actions
+        and one.directory == other.directory
+        and one.task_free == other.task_free
+        and one.request_attributed == other.request_attributed
+    )
+
+
+def alike(one: CompiledBundle, other: CompiledBundle, agent: Agent, request: EvaluationRequest) -> bool:
+    """Whether two bundles on the same ground decide every request alike that has this agent, action and resource."""
+    mine, theirs = locus_of(one, agent, request), locus_of(other, agent, request)
+    return (
+        mine.slice.ids == theirs.slice.ids
+        and one.index.texts(mine.slice.ids) == other.index.texts(theirs.slice.ids)
+        and mine.tool == theirs.tool
+        and mine.documents == theirs.documents
+        and mine.tiers == theirs.tiers
+        and mine.worst == theirs.worst
+    )
+
+
 def _asks_for_flow(bundle: CompiledBundle, request: EvaluationRequest, slice_: Slice) -> bool:
     """Whether policies read where values came from, and a call here has a value that matters."""
     tree, tool = slice_.reads.context, bundle.tools.get(request.resource.id)

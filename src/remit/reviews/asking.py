@@ -9,13 +9,13 @@ from remit.model.decision import Decision, Permit, Reason
 from remit.model.errors import corrupt
 from remit.model.identity import ApprovalId, DecisionId, EntityRef, SessionId, TaskId
 from remit.model.request import EvaluationRequest
-from remit.model.values import thaw
+from remit.model.values import NO_ARGUMENTS, thaw
 from remit.pdp.cedar.reads import Node
 from remit.pdp.compiled import CompiledBundle, Mode
 from remit.pdp.context import task_context
 from remit.pdp.decide import decide
 from remit.pdp.inputs import Inputs
-from remit.pdp.locus import known_locus
+from remit.pdp.locus import alike, known_locus, same_ground
 from remit.reviews.history import Archive, Bounds, History
 
 ASK = "ask"
@@ -212,6 +212,40 @@ class Asker:
 
 
 _NOTHING = Node()
+ERASED = Sealed(msgspec.Raw(b"{}"), "")
+
+
+class Alike:
+    """Where two bundles cannot decide otherwise: `before`, or whichever was active, and `after`."""
+
+    def __init__(self, after: CompiledBundle, before: CompiledBundle | None, archive: Archive, history: History) -> None:
+        self._after, self._before = after, before
+        self._archive, self._history = archive, history
+        self._ground: dict[str, bool] = {}
+        self._places: dict[tuple[object, ...], bool] = {}
+
+    def at(self, body: DecisionMade, subject: EntityRef) -> bool:
+        """Whether they cannot differ on requests of this decision's agent, action and resource."""
+        if body.resource_type == "Agent" or body.reason == Reason.INTERNAL_ERROR:
+            return False
+        digest = self._before.digest if self._before is not None else body.bundle
+        about = (digest, subject, body.subject_version, body.action, body.resource_type, body.resource)
+        known = self._places.get(about)
+        if known is None:
+            if len(self._places) >= REMEMBERED:
+                self._places.clear()
+            known = self._places[about] = self._compare(digest, body, subject)
+        return known
+
+    def _compare(self, digest: str, body: DecisionMade, subject: EntityRef) -> bool:
+        before = self._before or (self._archive.bundle(digest) if digest else None)
+        agent = self._history.agent(subject.id, body.subject_version)
+        if before is None or agent is None or subject != agent.ref:
+            return False
+        if digest not in self._ground:
+            self._ground[digest] = same_ground(before, self._after)
+        request = EvaluationRequest(subject, body.action, EntityRef(body.resource_type, body.resource), NO_ARGUMENTS)
+        return self._ground[digest] and alike(before, self._after, agent, request)
 
 
 def logged(body: DecisionMade, after: Verdict) -> Verdict:

@@ -12,8 +12,9 @@ from remit.decision_log.entry import DecisionMade
 from remit.model.decision import Reason
 from remit.model.errors import corrupt
 from remit.model.identity import EntityRef
+from remit.model.request import EvaluationRequest
 from remit.pdp.compiled import CompiledBundle
-from remit.reviews.asking import Asker, Gap, Sealed, Verdict, logged, open_sealed, subject_of
+from remit.reviews.asking import ERASED, Alike, Asker, Gap, Sealed, Verdict, logged, open_sealed, subject_of
 from remit.reviews.history import Archive, History
 
 MAX_GROUPS = 10_000
@@ -45,10 +46,12 @@ class Change(msgspec.Struct, frozen=True):
 class Replayed(msgspec.Struct, frozen=True):
     """What a replay found. `gaps` counts the decisions of the window that could not be asked again, by why.
 
-    `requests` is how many different requests the bundle was asked; `more` counts changed decisions that are not in `changes`.
+    `unaffected` counts those on which the bundles cannot differ; `requests` is how many different requests were asked. `more` counts
+    changed decisions that are not in `changes`.
     """
 
     decisions: int
+    unaffected: int
     requests: int
     changes: tuple[Change, ...]
     changed: int
@@ -73,7 +76,6 @@ class _Peek(msgspec.Struct):
 
 _Key = tuple[Verdict, Verdict, str, str, str, bytes]
 _peek = msgspec.json.Decoder(_Peek).decode
-_ERASED = Sealed(msgspec.Raw(b"{}"), "")
 # Writers put the kind first.
 _DECISION, _OUTCOME = b'{"kind":"decision",', b'{"kind":"outcome",'
 _PASSED_OVER = tuple(
@@ -93,21 +95,24 @@ class Replay:
         since: int = 0,
         share: int = 0,
         shares: int = 1,
+        thorough: bool = False,
     ) -> None:
         """Changes are against what was logged; with `before`, against that bundle, which is asked too where another was active.
 
-        `since`: decisions made before (µs) are not asked again, only followed.
+        `since`: decisions made before (µs) are not asked again, only followed. With `thorough` everything is asked; otherwise not
+        what has the same policies, tool and resource in both bundles, which cannot be decided otherwise.
         """
         self._since, self._share, self._shares = since, share, shares
         flows = any(one.index.reads("flow") for one in (bundle, before) if one is not None)
         self._history = History(archive, flows)
         self._after = Asker(bundle, self._history, archive)
         self._before = Asker(before, self._history, archive) if before is not None else None
+        self._alike = Alike(bundle, before, archive, self._history) if not thorough else None
         self._digest = before.digest if before is not None else ""
         self._subjects: dict[tuple[str, int], EntityRef] = {}
         self._groups: dict[_Key, _Group] = {}
         self._gaps: Counter[str] = Counter()
-        self._decisions = self._changed = self._more = 0
+        self._decisions = self._unaffected = self._changed = self._more = 0
         self._requests: set[int] = set()
 
     def run(self, lines: Iterable[bytes]) -> Replayed:
@@ -129,8 +134,6 @@ class Replay:
         return crc32(root.encode()) % self._shares == self._share
 
     def _take(self, body: DecisionMade) -> None:
-        key = self._history.key(body.chain[0] if body.chain else None)
-        sealed = open_sealed(body, key) if key is not None else _ERASED
         subject = self._subjects.get((body.subject, body.subject_version))
         if subject is None:
             subject = subject_of(body, self._history)
@@ -138,14 +141,27 @@ class Replay:
                 self._subjects[body.subject, body.subject_version] = subject
         if body.at >= self._since:
             self._decisions += 1
-            try:
-                if sealed is _ERASED:
-                    raise Gap("its task was erased")
-                if body.reason not in _NOT_POLICY:
-                    self._ask(body, subject, sealed)
-            except Gap as gap:
-                self._gaps[str(gap)] += 1
-        self._history.take_decision(body, subject, lambda: Asker.request(body, subject, sealed))
+            if self._alike is not None and self._alike.at(body, subject):
+                self._unaffected += 1
+            elif body.reason not in _NOT_POLICY:
+                try:
+                    self._ask(body, subject, self._open(body))
+                except Gap as gap:
+                    self._gaps[str(gap)] += 1
+        self._history.take_decision(body, subject, lambda: self._request(body, subject))
+
+    def _open(self, body: DecisionMade) -> Sealed:
+        key = self._history.key(body.chain[0] if body.chain else None)
+        if key is None:
+            raise Gap("its task was erased")
+        return open_sealed(body, key)
+
+    def _request(self, body: DecisionMade, subject: EntityRef) -> EvaluationRequest:
+        """The request, without its arguments once they were erased."""
+        try:
+            return Asker.request(body, subject, self._open(body))
+        except Gap:
+            return Asker.request(body, subject, ERASED)
 
     def _ask(self, body: DecisionMade, subject: EntityRef, sealed: Sealed) -> None:
         """Ask the bundle one request, and keep what would change. Raises `Gap`."""
@@ -185,7 +201,15 @@ class Replay:
             )
             for (before, after, agent, action, resource, read), group in self._groups.items()
         ]  # fmt: skip
-        return Replayed(self._decisions, len(self._requests), _ordered(changes), self._changed, self._more, dict(self._gaps))
+        return Replayed(
+            self._decisions,
+            self._unaffected,
+            len(self._requests),
+            _ordered(changes),
+            self._changed,
+            self._more,
+            dict(self._gaps),
+        )
 
 
 def joined(parts: Iterable[Replayed]) -> Replayed:
@@ -198,6 +222,7 @@ def joined(parts: Iterable[Replayed]) -> Replayed:
     gaps = sum((Counter(part.gaps) for part in parts), Counter[str]())
     return Replayed(
         sum(part.decisions for part in parts),
+        sum(part.unaffected for part in parts),
         sum(part.requests for part in parts),
         _ordered(groups.values()),
         sum(part.changed for part in parts),

@@ -1,6 +1,6 @@
 """The policies that one request can match, cut out of the bundle once and kept: what is evaluated."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 import msgspec
@@ -43,8 +43,15 @@ class PolicyIndex:
         check_ids(policies)
         self._policies = tuple(policy for policy in policies if not policy.is_template)
         self._trie = ScopeTrie([policy.scope for policy in self._policies], action_parents or {})
+        self._texts: dict[str, str] = {}
         self._slices: Memo[tuple[int, ...], Slice] = Memo(REMEMBERED_SLICES)
         self._requests: Memo[_Request, Slice] = Memo(REMEMBERED_REQUESTS)
+
+    def texts(self, ids: Iterable[str]) -> list[str]:
+        """The statements of these ids, annotations included."""
+        if not self._texts:
+            self._texts = {policy.id: policy.text for policy in self._policies}
+        return [self._texts[name] for name in ids]
 
     def reads(self, part: str) -> bool:
         """Whether any policy can read this part of the context."""
