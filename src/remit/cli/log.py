@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from remit.cli.output import NOT_SO, JsonFlag, err, say, show_json, store
+from remit.cli.streaming import stream
 from remit.cli.verifying import Trusted, known_head, known_policy, verify_file, verify_store
 from remit.decision_log.entry import DecisionMade
 from remit.local.config import this_operator
@@ -18,6 +19,7 @@ from remit.model.identity import TaskId
 from remit.runtime.administration import erase as erase_task
 
 app = typer.Typer(no_args_is_help=True)
+app.command("stream")(stream)
 
 
 @app.command("export")
