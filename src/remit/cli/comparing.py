@@ -2,13 +2,12 @@
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
 from remit.cli.output import JsonFlag, counted, say, show_json, store
-from remit.local.replaying import replay
 from remit.local.wiring import Embedded
 from remit.model.clock import SECOND
 from remit.model.errors import malformed, not_found
@@ -17,8 +16,10 @@ from remit.pap.contents import Bundle
 from remit.pap.diff import Difference
 from remit.pap.diff import diff as differences
 from remit.pap.reading.folder import read_bundle
-from remit.reviews.asking import Verdict
-from remit.reviews.replay import Change, Replayed
+
+if TYPE_CHECKING:
+    from remit.reviews.asking import Verdict
+    from remit.reviews.replay import Change, Replayed
 
 _SPAN = re.compile("([1-9][0-9]{0,5})([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
@@ -36,6 +37,8 @@ def diff(
         _show(differences(read_bundle(before), read_bundle(after)), None, json)
         return
     span = span_of(replayed)
+    from remit.local.replaying import replay
+
     with store() as embedded:
         old, new = _bundle(embedded, before), _bundle(embedded, after)
         found = None
@@ -74,7 +77,7 @@ def _bundle(embedded: Embedded, name: str) -> Bundle:
     return from_document(document)
 
 
-def _show(found: tuple[Difference, ...], replayed: Replayed | None, json: bool) -> None:
+def _show(found: tuple[Difference, ...], replayed: "Replayed | None", json: bool) -> None:
     if json:
         show_json(found if replayed is None else {"differences": found, "replay": msgspec.to_builtins(replayed)})
         return
@@ -87,7 +90,7 @@ def _show(found: tuple[Difference, ...], replayed: Replayed | None, json: bool) 
         _tell(replayed)
 
 
-def _tell(replayed: Replayed) -> None:
+def _tell(replayed: "Replayed") -> None:
     asked = replayed.decisions - sum(replayed.gaps.values())
     told = f"{replayed.unaffected} where the bundles are alike, {counted(replayed.requests, 'different request')} asked"
     say(f"replayed {counted(asked, 'decision')} ({told}): {replayed.changed} would change")
@@ -101,7 +104,7 @@ def _tell(replayed: Replayed) -> None:
     say("not in the log, and so not replayed: what was refused while the store could not be written")
 
 
-def _tell_one(change: Change) -> None:
+def _tell_one(change: "Change") -> None:
     style = {"permit": "yellow"}.get(change.after.effect, "red" if change.before.effect == "permit" else "")
     say(
         f"{change.count} x {change.agent} {change.action} {change.resource}: {_word(change.before)} -> {_word(change.after)}",
@@ -113,7 +116,7 @@ def _tell_one(change: Change) -> None:
     say(f"    for example {change.decision} {change.arguments[:100]}")
 
 
-def _word(verdict: Verdict) -> str:
+def _word(verdict: "Verdict") -> str:
     obliged = f" with {', '.join(verdict.obligations)}" if verdict.obligations else ""
     if verdict.effect == "ask":
         return f"ask ({verdict.rule or 'somebody'}){obliged}"

@@ -3,7 +3,7 @@
 import sys
 from json import loads as json_of
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,10 +13,12 @@ from remit.cli.verifying import Trusted, known_head, known_policy, verify_file, 
 from remit.decision_log.entry import DecisionMade
 from remit.local.config import this_operator
 from remit.local.wiring import Embedded
-from remit.local.witnessing import Witnessed
 from remit.model.errors import malformed, not_found, unavailable
 from remit.model.identity import TaskId
 from remit.runtime.administration import erase as erase_task
+
+if TYPE_CHECKING:
+    from remit.local.witnessing import Witnessed
 
 app = typer.Typer(no_args_is_help=True)
 app.command("stream")(stream)
@@ -103,7 +105,7 @@ def witness(json: JsonFlag = False) -> None:
         raise typer.Exit(NOT_SO)
 
 
-def _tell(seen: Witnessed, style: str = "") -> None:
+def _tell(seen: "Witnessed", style: str = "") -> None:
     """Who cosigned, and why the others did not."""
     size = seen.note.split("\n")[1]
     for name in seen.cosigned:

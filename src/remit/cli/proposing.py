@@ -1,14 +1,16 @@
 """`remit policy propose`: from a window in shadow mode to a bundle."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
 from remit.cli.comparing import active_bundle, span_of
 from remit.cli.output import JsonFlag, counted, say, show_json, store
-from remit.local.proposing import Proposed, propose_bundle, write_folder
+
+if TYPE_CHECKING:
+    from remit.local.proposing import Proposed
 
 
 def propose(
@@ -21,6 +23,8 @@ def propose(
 
     What the active bundle forbids stays forbidden. Read the files, edit them, then `remit policy publish` them.
     """
+    from remit.local.proposing import propose_bundle, write_folder
+
     span = span_of(since)
     with store() as embedded:
         begin = embedded.runtime.clock() - span if span is not None else 0
@@ -32,7 +36,7 @@ def propose(
     _tell(proposed, folder)
 
 
-def _document(proposed: Proposed, folder: Path) -> dict[str, object]:
+def _document(proposed: "Proposed", folder: Path) -> dict[str, object]:
     usage = proposed.usage
     return {
         "folder": str(folder),
@@ -46,7 +50,7 @@ def _document(proposed: Proposed, folder: Path) -> dict[str, object]:
     }
 
 
-def _tell(proposed: Proposed, folder: Path) -> None:
+def _tell(proposed: "Proposed", folder: Path) -> None:
     usage, proposal = proposed.usage, proposed.proposal
     honest = usage.decisions - sum(left.count for left in usage.left_out.values()) - sum(usage.gaps.values())
     say(f"{counted(usage.decisions, 'decision')}: {honest} honest, in {counted(usage.tasks, 'task')}")

@@ -9,7 +9,6 @@ import typer
 
 from remit.cli.output import JsonFlag, err, plain, say, show_json, store_folder
 from remit.local.config import read_settings
-from remit.local.streaming import Stream
 from remit.local.wiring import open_store
 
 TOKEN_VARIABLE = "REMIT_STREAM_TOKEN"  # noqa: S105 - a name
@@ -27,6 +26,8 @@ def stream(
 
     HTTP receivers get newline-delimited JSON (REMIT_STREAM_TOKEN is sent as bearer token), syslog receivers RFC 5424 over TCP.
     """
+    from remit.local.streaming import Stream
+
     home = store_folder()
     settings = read_settings(home)
     opened = open_store(home, settings)

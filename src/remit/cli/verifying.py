@@ -12,7 +12,6 @@ from remit.decision_log.verify import ProofReport, Report, UnusableInput, is_pro
 from remit.local.config import read_settings
 from remit.local.head import Head
 from remit.local.wiring import open_store
-from remit.local.witnessing import load_policy
 from remit.model.errors import malformed
 from remit.runtime.audit import Difference, differences
 
@@ -73,6 +72,8 @@ def verify_store(trusted: Trusted) -> tuple[Report, list[Difference]]:
     home = store_folder()
     settings = read_settings(home)
     if settings.witnesses and not trusted.witnesses:
+        from remit.local.witnessing import load_policy
+
         known = load_policy(home, settings.witnesses).witnesses.values()
         trusted = msgspec.structs.replace(trusted, witnesses=tuple(witness.key.text for witness in known))
     opened = open_store(home, settings)

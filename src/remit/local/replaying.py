@@ -23,6 +23,8 @@ from remit.reviews.replay import Replay, Replayed, joined
 from remit.runtime.approvals import grant_of
 from remit.runtime.store import Observation
 
+BUNDLES = 8
+"""So many bundles that were active are kept compiled."""
 ALONE = 50_000
 """A log of fewer entries is replayed before another process has started."""
 
@@ -45,6 +47,8 @@ class StoreArchive:
     def bundle(self, digest: str) -> CompiledBundle | None:
         """A bundle that was published."""
         if digest not in self._bundles:
+            if len(self._bundles) >= BUNDLES:  # they followed one another: the oldest is not asked for again
+                self._bundles.pop(next(iter(self._bundles)))
             document = self._store.document(digest)
             self._bundles[digest] = compiled(document) if document is not None else None
         return self._bundles[digest]

@@ -50,6 +50,7 @@ def migrate(address: Address) -> tuple[str, str]:
         with engine.begin() as connection:
             # Two that migrate at once would both begin with the same step.
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtextextended('remit migration', 0))"))
+            connection.execute(sa.text("SET LOCAL statement_timeout = 0"))  # a long log takes longer than a decision may
             before = MigrationContext.configure(connection).get_current_revision() or ""
             if before and before not in {step.revision for step in scripts().walk_revisions()}:
                 raise corrupt(f"store `{address}` was written by a newer Remit (schema {before}): upgrade Remit")
