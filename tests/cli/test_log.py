@@ -56,6 +56,22 @@ def test_the_head_is_printed_and_known_again_in_either_form(worked: World, tmp_p
         assert run("log", "verify", "--head", str(tmp_path / "bad")).exit_code != 0
 
 
+def test_json_lines_for_other_programs(worked: World, tmp_path: Path) -> None:
+    file = tmp_path / "log.jsonl"
+    told = run("log", "export", "--format", "jsonl", "--output", str(file), "--json")
+    entries = [json.loads(line) for line in file.read_text().splitlines()]
+    assert json.loads(told.stdout)["entries"] == len(entries) > 5 and file.stat().st_mode & 0o777 == 0o600
+    assert [entry["index"] for entry in entries] == list(range(len(entries)))
+    with database(worked) as store:
+        assert [json.loads(row[0]) for row in store.execute("SELECT line FROM entries ORDER BY idx")] == [
+            {name: value for name, value in entry.items() if name not in ("log", "index")} for entry in entries
+        ]
+    again = run("log", "export", "--format", "jsonl", "--output", str(file))
+    assert isinstance(again.exception, RemitError) and again.exception.kind is ErrorKind.CONFLICT
+    assert run("log", "export", "--format", "jsonl", "--output", str(file), "--overwrite").exit_code == 0
+    assert run("log", "verify", str(file)).exit_code == 1, "nothing vouches for it"
+
+
 def test_a_store_that_is_as_its_log_says(worked: World) -> None:
     verified = run("log", "verify", "--json")
     assert verified.exit_code == 0 and json.loads(verified.stdout)["state"] == []

@@ -1,6 +1,7 @@
 """`remit log`: export the log, prove what is in it, verify it anywhere, and erase a task's personal data."""
 
 import sys
+from enum import StrEnum
 from json import loads as json_of
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +12,7 @@ from remit.cli.output import NOT_SO, JsonFlag, err, say, show_json, store
 from remit.cli.streaming import stream
 from remit.cli.verifying import Trusted, known_head, known_policy, verify_file, verify_store
 from remit.decision_log.entry import DecisionMade
+from remit.decision_log.plain import write_plain
 from remit.local.config import this_operator
 from remit.local.wiring import Embedded
 from remit.model.errors import malformed, not_found, unavailable
@@ -24,14 +26,28 @@ app = typer.Typer(no_args_is_help=True)
 app.command("stream")(stream)
 
 
+class Format(StrEnum):
+    """What an export is for."""
+
+    SIGNED = "signed"
+    JSONL = "jsonl"
+
+
 @app.command("export")
 def export(
     output: Annotated[Path, typer.Option(help="The file to write.")],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
     witness: Annotated[bool, typer.Option(help="Have the configured witnesses cosign the head first.")] = True,
+    format: Annotated[Format, typer.Option(help="`signed` is for auditors, `jsonl` for other programs.")] = Format.SIGNED,
     json: JsonFlag = False,
 ) -> None:
-    """Export the whole log with its signed head; `remit log verify FILE` checks it anywhere."""
+    """Export the whole log with its signed head; `remit log verify FILE` checks it anywhere. Or as JSON Lines."""
+    if format is Format.JSONL:
+        with store() as embedded:
+            log = embedded.store.log
+            written = write_plain(output, embedded.settings.origin, log.lines(0, log.size()), overwrite)
+        show_json({"path": str(output), "entries": written}) if json else say(f"wrote {written} entries to {output}")
+        return
     with store() as embedded:
         seen = embedded.witness() if witness else None
         summary = embedded.head.export(output, overwrite)

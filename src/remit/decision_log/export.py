@@ -46,24 +46,34 @@ def write_export(
     key = VerificationKey.parse(vkey)
     checkpoint = verify_checkpoint(note, Ed25519Verifier(key))
     _check_signature_order(note, key)
+    with new_export(path, overwrite) as file:
+        file.write(f"{HEADER} {key.name}\nkey {key.text}\n".encode())
+        if as_is:
+            file.writelines(line + b"\n" for line in lines)
+        else:
+            _write_lines(file, lines, checkpoint)
+        file.write(b"\n" + note.encode())
+        written = file.tell()
+    return ExportSummary(str(path), key.name, checkpoint.size, checkpoint.root, written)
+
+
+@contextmanager
+def new_export(path: Path, overwrite: bool) -> Iterator[BinaryIO]:
+    """A new file that appears whole (mode 0600) and durable when the block ends, or not at all.
+
+    Raises `RemitError`: conflict where the file exists and is not to be overwritten, unavailable where the disk fails.
+    """
     if not overwrite and path.exists():
         raise _exists(path)
     try:
         with _new_file(path, overwrite) as file:
-            file.write(f"{HEADER} {key.name}\nkey {key.text}\n".encode())
-            if as_is:
-                file.writelines(line + b"\n" for line in lines)
-            else:
-                _write_lines(file, lines, checkpoint)
-            file.write(b"\n" + note.encode())
-            written = file.tell()
+            yield file
     except FileExistsError:
         raise _exists(path) from None
     except OSError as error:
         raise unavailable(
             f"the export `{path}` could not be written ({error.strerror}): free or mend the disk and export again"
         ) from None
-    return ExportSummary(str(path), key.name, checkpoint.size, checkpoint.root, written)
 
 
 def _check_signature_order(note: str, key: VerificationKey) -> None:

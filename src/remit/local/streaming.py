@@ -3,7 +3,6 @@
 import fcntl
 import hashlib
 import http.client
-import json
 import os
 import socket
 import ssl
@@ -22,6 +21,7 @@ import msgspec
 from remit.decision_log.encoding import decode
 from remit.decision_log.entry import DecisionMade
 from remit.decision_log.merkle import leaf_hash
+from remit.decision_log.plain import plain
 from remit.decision_log.store import LogReader
 from remit.model.errors import conflict, corrupt, malformed, unavailable
 
@@ -53,11 +53,6 @@ class Sink(Protocol):
 
 class Refused(Exception):
     """The receiver answered, and did not take what was sent."""
-
-
-def plain(origin: str, index: int, line: bytes) -> bytes:
-    """An entry as one JSON object for programs: which log, which place, and what stands there."""
-    return b'{"log":%s,"index":%d,%s' % (json.dumps(origin).encode(), index, line[1:])
 
 
 class Stream:
