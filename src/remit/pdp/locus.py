@@ -113,6 +113,7 @@ def alike(one: CompiledBundle, other: CompiledBundle, agent: Agent, request: Eva
     return (
         mine.slice.ids == theirs.slice.ids
         and one.index.texts(mine.slice.ids) == other.index.texts(theirs.slice.ids)
+        and mine.slice.annotations == theirs.slice.annotations
         and mine.tool == theirs.tool
         and mine.documents == theirs.documents
         and mine.tiers == theirs.tiers

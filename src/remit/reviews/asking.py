@@ -1,5 +1,7 @@
 """One logged decision asked of one bundle; what its policies cannot tell apart is asked once."""
 
+from itertools import count
+
 import msgspec
 from msgspec.structs import replace
 
@@ -95,6 +97,7 @@ class Asker:
         self._bundle = replace(bundle, mode=Mode.ENFORCE)
         self._history, self._archive = history, archive
         self._places: dict[tuple[object, ...], _Place] = {}
+        self._count = count()
         self._shapes: dict[tuple[Bounds, int], int] = {}
         self._numbers: dict[bytes, int] = {}
         self._known: dict[tuple[object, ...], Answer] = {}
@@ -109,6 +112,8 @@ class Asker:
         inputs = self._inputs(body, self.request(body, subject, sealed))
         if place is None:
             decision = self._decide(body, inputs, observe=True)
+            if len(self._places) >= REMEMBERED:
+                self._places.clear()
             self._places[about] = self._place(inputs)
         else:
             decision = self._decide(body, inputs, observe=place.task is None or not place.plain)
@@ -176,9 +181,8 @@ class Asker:
         return again if isinstance(again, Permit) else decision
 
     def _place(self, inputs: Inputs) -> _Place:
-        number = len(self._places)
-        locus = None
-        if inputs.agent is not None and inputs.target is None:
+        number, locus = next(self._count), None
+        if inputs.agent is not None and inputs.request.resource.type != "Agent":
             locus = known_locus(self._bundle, inputs.agent, inputs.request, None)
         if locus is None:
             return _Place(number, False, None)

@@ -30,6 +30,9 @@ from remit.pdp.inputs import Grant
 from remit.pdp.provenance import NOTHING_OBSERVED, Observed, observe
 from remit.pdp.tier import output_label
 
+MAX_KEYS = 4096
+MAX_HELD = 32 << 20
+"""So many characters of what sessions had seen are kept; beyond that they are read again when they are asked for."""
 TASK_FREE = TaskId("task-free")
 _UNBOUNDED = Budgets()
 _REMEMBERED = 50_000
@@ -125,6 +128,7 @@ class History:
         self._spent: dict[str, Spent] = {}
         self._chains: dict[str, tuple[TaskState, ...] | None] = {}
         self._bounds: dict[str, Bounds] = {}
+        self._held = 0
         self._linked_to: dict[str, set[str]] = {}
         self._runs: dict[str, _Run] = {}
         self._kills: dict[tuple[str, str], Kill] = {}
@@ -138,6 +142,8 @@ class History:
         """The data key of a task (without one, the store's); None if it was destroyed, or the task is unknown."""
         name = task or TASK_FREE
         if name not in self._keys:
+            if len(self._keys) >= MAX_KEYS:
+                self._keys.clear()
             secret = self._archive.secret(TaskId(name))
             self._keys[name] = SealKey(secret) if secret is not None else None
         return self._keys[name]
@@ -213,8 +219,23 @@ class History:
             key = self.key(run.task)
             run.waiting = [one for one in run.waiting if one.decision not in run.seen]
             texts = (key.open(one.sealed, one.decision).decode() if key and one.sealed else None for one in ready)
+            before = run.observed.held
             run.observed = observe(run.observed, ((o.source, o.untrusted, t) for o, t in zip(ready, texts, strict=True)))
+            self._held += run.observed.held - before
+            if self._held > MAX_HELD:
+                self._let_go(run)
         return run.observed
+
+    def _let_go(self, but: _Run) -> None:
+        """Forget what other sessions had seen, until they are asked of again."""
+        for run in self._runs.values():
+            if run is not but:
+                run.observed, run.waiting = NOTHING_OBSERVED, None
+        self._held = but.observed.held
+
+    def knows(self, task: str | None) -> bool:
+        """Whether the log has opened a task, as far as this history was told."""
+        return task in self._tasks
 
     def take(self, body: EntryBody, time: int) -> None:
         """Move past an entry that is no decision; `time` is its envelope's."""

@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from remit.decision_log.encoding import decode, decode_body, decode_decision
-from remit.decision_log.entry import DecisionMade
+from remit.decision_log.entry import DecisionMade, EntryBody, SessionJoined, SessionOpened, TaskClosed, TaskOpened
 from remit.model.decision import Reason
 from remit.model.errors import corrupt
 from remit.model.identity import EntityRef
@@ -127,8 +127,19 @@ class Replay:
                     self._history.take(decode_body(index, line), 0)
             elif not line.startswith(_PASSED_OVER):
                 entry = decode(index, line)
-                self._history.take(entry.body, entry.time)
+                if alone or self._concerns(entry.body):
+                    self._history.take(entry.body, entry.time)
         return self._found()
+
+    def _concerns(self, body: EntryBody) -> bool:
+        """Whether an entry is about what every share follows, or about a task of this one."""
+        match body:
+            case TaskOpened():
+                return self._mine(self._history.root(body.parent) or body.task)
+            case SessionOpened() | SessionJoined() | TaskClosed():
+                return self._history.knows(body.task)
+            case _:
+                return True
 
     def _mine(self, root: str) -> bool:
         return crc32(root.encode()) % self._shares == self._share
