@@ -77,6 +77,7 @@ class _Peek(msgspec.Struct):
 _Key = tuple[Verdict, Verdict, str, str, str, bytes]
 _peek = msgspec.json.Decoder(_Peek).decode
 # Writers put the kind first.
+_CHAIN, _TASK = b'"chain":[', b'"task":'
 _DECISION, _OUTCOME = b'{"kind":"decision",', b'{"kind":"outcome",'
 _PASSED_OVER = tuple(
     f'{{"kind":"{kind}",'.encode()
@@ -109,6 +110,7 @@ class Replay:
         self._before = Asker(before, self._history, archive) if before is not None else None
         self._alike = Alike(bundle, before, archive, self._history) if not thorough else None
         self._digest = before.digest if before is not None else ""
+        self._parts: dict[bytes, bool] = {}
         self._subjects: dict[tuple[str, int], EntityRef] = {}
         self._groups: dict[_Key, _Group] = {}
         self._gaps: Counter[str] = Counter()
@@ -120,10 +122,10 @@ class Replay:
         alone = self._shares == 1
         for index, line in enumerate(lines):
             if line.startswith(_DECISION):
-                if alone or self._mine(_root(index, line)):
+                if alone or self._mine_by(line, _CHAIN, b"]", index):
                     self._take(decode_decision(index, line))
             elif line.startswith(_OUTCOME):
-                if alone or self._mine(self._history.root(_task(index, line))):
+                if alone or self._mine_by(line, _TASK, b",", index):
                     self._history.take(decode_body(index, line), 0)
             elif not line.startswith(_PASSED_OVER):
                 entry = decode(index, line)
@@ -140,6 +142,22 @@ class Replay:
                 return self._history.knows(body.task)
             case _:
                 return True
+
+    def _mine_by(self, line: bytes, name: bytes, end: bytes, index: int) -> bool:
+        """Whether a line is of this share, by the part of it that names its tasks: cut out, because reading all of it takes as long as
+        deciding. No text in an entry looks like a field, for quotes in it are escaped."""
+        start = line.find(name)
+        part = line[start : line.find(end, start)]
+        known = self._parts.get(part) if start > 0 else None
+        if known is None:
+            peek = _peek_at(index, line)
+            root = peek.chain[-1] if peek.chain else self._history.root(peek.task) if name is _TASK else ""
+            known = self._mine(root)
+            if start > 0:
+                if len(self._parts) >= MAX_GROUPS:
+                    self._parts.clear()
+                self._parts[part] = known
+        return known
 
     def _mine(self, root: str) -> bool:
         return crc32(root.encode()) % self._shares == self._share
@@ -249,15 +267,6 @@ def _together(one: Change, other: Change) -> Change:
 
 def _ordered(changes: Iterable[Change]) -> tuple[Change, ...]:
     return tuple(sorted(changes, key=lambda change: (-change.count, change.decision)))
-
-
-def _root(index: int, line: bytes) -> str:
-    chain = _peek_at(index, line).chain
-    return chain[-1] if chain else ""
-
-
-def _task(index: int, line: bytes) -> str | None:
-    return _peek_at(index, line).task
 
 
 def _peek_at(index: int, line: bytes) -> _Peek:
