@@ -168,7 +168,8 @@ class StoredLog:
         """The stored tiles at these levels and numbers."""
         wanted = " OR ".join(["(level = ? AND n = ?)"] * len(places))
         rows = self._rows(f"SELECT level, n, hashes FROM tiles WHERE {wanted}", *chain.from_iterable(places))  # noqa: S608 - only marks
-        return [Tile(*row) for row in rows]
+        # A row that was changed by hand may have another type: it then has no hashes.
+        return [Tile(level, n, hashes if type(hashes) is bytes else b"") for level, n, hashes in rows]
 
     def _column(self, column: str, start: int, stop: int | None) -> Iterator[bytes]:
         end = self.size() if stop is None else stop
