@@ -111,7 +111,7 @@ def test_a_log_that_was_written_anew_is_refused_at_the_door(open_store: OpenStor
 def test_a_tile_of_another_type_is_a_hole(open_store: OpenStore, changed: Any) -> None:
     world = filled(open_store())
     world.embedded.head.sign()
-    changed(world, "UPDATE tiles SET hashes = 'text of some length, such as this' WHERE level = 0 AND n = 0")
+    changed(world, "UPDATE tiles SET hashes = 'text of some length, such as this' WHERE level = 1")
     with pytest.raises(RemitError) as caught:
         world.embedded.head.prove_entry(3)
     assert caught.value.kind is ErrorKind.CORRUPT
