@@ -2,12 +2,11 @@
 
 import msgspec
 
-from remit.decision_log.entry import VERSION, DecisionMade, Entry, EntryBody
+from remit.decision_log.entry import VERSION, Entry, EntryBody
 from remit.model.errors import corrupt
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(EntryBody).decode
-_decode_made = msgspec.json.Decoder(DecisionMade).decode
 
 
 class _Envelope(msgspec.Struct):
@@ -41,15 +40,6 @@ def decode_body(index: int, line: bytes) -> EntryBody:
     """What a stored line says, without its envelope. Raises `RemitError` (corrupt) if it is not an entry."""
     try:
         body: EntryBody = _decode(line)
-    except msgspec.MsgspecError as error:
-        raise corrupt(f"entry {index} cannot be read ({error}): verify the log") from None
-    return body
-
-
-def decode_decision(index: int, line: bytes) -> DecisionMade:
-    """A decision, without its envelope. Raises `RemitError` (corrupt) if the line is not one."""
-    try:
-        body: DecisionMade = _decode_made(line)
     except msgspec.MsgspecError as error:
         raise corrupt(f"entry {index} cannot be read ({error}): verify the log") from None
     return body

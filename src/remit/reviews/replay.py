@@ -7,7 +7,7 @@ from zlib import crc32
 import msgspec
 from msgspec.structs import replace
 
-from remit.decision_log.encoding import decode, decode_body, decode_decision
+from remit.decision_log.encoding import decode, decode_body
 from remit.decision_log.entry import DecisionMade, EntryBody, SessionJoined, SessionOpened, TaskClosed, TaskOpened
 from remit.model.decision import Reason
 from remit.model.errors import corrupt
@@ -123,7 +123,9 @@ class Replay:
         for index, line in enumerate(lines):
             if line.startswith(_DECISION):
                 if alone or self._mine_by(line, _CHAIN, b"]", index):
-                    self._take(decode_decision(index, line))
+                    body = decode_body(index, line)
+                    assert isinstance(body, DecisionMade)
+                    self._take(body)
             elif line.startswith(_OUTCOME):
                 if alone or self._mine_by(line, _TASK, b",", index):
                     self._history.take(decode_body(index, line), 0)

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from remit.decision_log.encoding import decode, decode_body
-from remit.decision_log.entry import DecisionMade, OutcomeSeen
+from remit.decision_log.encoding import decode
+from remit.decision_log.entry import DecisionMade
 from remit.model.identity import Agent, EntityRef
 from remit.model.values import thaw
 from remit.pdp.compiled import CompiledBundle
@@ -88,8 +88,6 @@ class _Gathering:
             body = entry.body
             if isinstance(body, DecisionMade):
                 self._decision(body)
-            elif isinstance(body, OutcomeSeen):
-                self._history.take(decode_body(index, line), 0)
             else:
                 self._history.take(body, entry.time)
         return Usage(self._uses, self._left_out, dict(self._gaps), self._decisions, len(self._tasks))
