@@ -234,7 +234,7 @@ def test_syslog_says_who_when_and_how_grave(open_store: OpenStore) -> None:
     is_the_log(world, got)
 
 
-def test_a_syslog_receiver_that_hangs_up_or_does_not_read(open_store: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_syslog_receiver_that_hangs_up_is_called_again(open_store: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streaming, "BATCH", 2)
     monkeypatch.setattr(streaming, "SECONDS", 1.0)
     world = worked(open_store(), 6)
@@ -296,7 +296,8 @@ def test_over_tls_only_to_whom_the_certificates_vouch_for(open_store: OpenStore,
         ("ftp://x/y", "no address"),
         ("https://", "no address"),
         ("syslog+tcp://host", "no address"),
-        ("http://user:secret@host:99999/", "no address"),
+        ("http://host:99999/", "no address"),
+        ("https://user:secret@host/", "REMIT_STREAM_TOKEN"),
     ],
 )
 def test_what_is_no_receiver(open_store: OpenStore, url: str, said: str) -> None:

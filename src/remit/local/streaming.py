@@ -156,6 +156,10 @@ def _sink(url: str, origin: str, ca: Path | None, token: str) -> Sink:
         host, port = parts.hostname, parts.port
     except ValueError:
         host, port = None, None
+    if parts.username is not None:
+        raise malformed(
+            f"`{_without_secrets(parts)}` was given with a name or password, which would stand in process lists: use REMIT_STREAM_TOKEN"
+        )
     if parts.scheme == "syslog+udp":
         raise malformed("UDP loses what it cannot deliver and says nothing: use `syslog+tls://` or `syslog+tcp://`")
     known = ("http", "https", "syslog+tcp", "syslog+tls")
