@@ -157,9 +157,7 @@ def _sink(url: str, origin: str, ca: Path | None, token: str) -> Sink:
     except ValueError:
         host, port = None, None
     if parts.username is not None:
-        raise malformed(
-            f"`{_without_secrets(parts)}` was given with a name or password, which would stand in process lists: use REMIT_STREAM_TOKEN"
-        )
+        raise malformed(f"`{_without_secrets(parts)}` was given with a name or a password: use REMIT_STREAM_TOKEN instead")
     if parts.scheme == "syslog+udp":
         raise malformed("UDP loses what it cannot deliver and says nothing: use `syslog+tls://` or `syslog+tcp://`")
     known = ("http", "https", "syslog+tcp", "syslog+tls")
