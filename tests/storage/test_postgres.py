@@ -384,7 +384,7 @@ class TestLost:
         opened = store.PostgresStore(server.url(database).replace("postgres@", "few@"), 1.0)
         try:
             with pytest.raises(RemitError, match="has no connection left") as caught:
-                opened.current_revision()
+                opened.standing(())
             assert caught.value.kind is ErrorKind.UNAVAILABLE
         finally:
             opened.close()

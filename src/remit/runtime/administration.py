@@ -55,10 +55,10 @@ def erase(runtime: Runtime, task: TaskId, operator: Operator) -> Driven[None]:
 
 def _erase(runtime: Runtime, task: TaskId, operator: Operator) -> Steps[None]:
     def prepare() -> Change:
-        chain, _ = runtime.view.chain(task)
-        if not chain:
+        stored = runtime.view.store.task(task)
+        if stored is None:
             raise not_found(f"there is no task `{task}` in this store")
-        if chain[0].task.status is TaskStatus.OPEN:
+        if stored.task.status is TaskStatus.OPEN:
             raise refused(f"task `{task}` is open: close it before its data is erased")
         record = Record(encode_body(KeyDestroyed(task, operator.id)), "key.destroyed", None, task)
         return [record], [DestroyKey(task)]

@@ -21,6 +21,7 @@ from remit.runtime.records import decision_record
 from remit.runtime.runtime import ATTEMPTS, Runtime, turn
 from remit.runtime.store import (
     Approval,
+    HoldTask,
     InsertPermit,
     OpenPermit,
     PutApproval,
@@ -149,6 +150,7 @@ def commit(runtime: Runtime, loaded: Loaded, considered: Considered) -> Ticket[W
         PutSpent(after.task.id, after.spent, before.spent.version)
         for before, after in zip(inputs.chain, effects.tasks, strict=False)
     ]
+    writes += [HoldTask(state.task.id) for state in inputs.chain[len(writes) :] if state.task.status is TaskStatus.OPEN]
     if effects.session is not None and inputs.session is not None:
         writes.append(PutSession(effects.session, inputs.session.version))
     if isinstance(decision, Permit):
@@ -178,7 +180,9 @@ def _given(runtime: Runtime, loaded: Loaded, decision: Decision) -> Decision:
     if isinstance(decision, Permit):
         request = loaded.inputs.request
         agent = AgentId(request.subject.id)
-        live = Live(decision.until, loaded.revision, agent, request.resource, request.task, decision.basis.bundle)
+        tasks = tuple([state.task.id for state in loaded.inputs.chain])
+        until = min([decision.until, *(state.task.expires for state in loaded.inputs.chain)])
+        live = Live(until, loaded.revision, agent, request.resource, tasks, decision.basis.bundle)
         runtime.view.live[decision.id] = live
     return decision
 
@@ -205,7 +209,8 @@ def may_act(runtime: Runtime, decision: DecisionId) -> bool:
     if live is None or not live.until - PERMIT_MICROSECONDS - CLOCK_TOLERANCE <= now < live.until:
         return False
     try:
-        if runtime.view.store.current_revision() != live.revision and not _still_stands(runtime, live, now):
+        revision, open_still = runtime.view.store.standing(live.tasks)
+        if not open_still or (revision != live.revision and not _still_stands(runtime, live)):
             return False
     except RemitError:
         return False
@@ -213,15 +218,11 @@ def may_act(runtime: Runtime, decision: DecisionId) -> bool:
     return True
 
 
-def _still_stands(runtime: Runtime, live: Live, now: int) -> bool:
-    """Something administrative has changed since the permit: whether it concerns the agents, the tasks, the bundle or a kill."""
-    store, task, chain = runtime.view.store, live.task, []
-    while task is not None:
-        state = store.task(task)
-        if state is None or state.task.status is not TaskStatus.OPEN or now >= state.task.expires:
-            return False
-        chain.append(state.task)
-        task = state.task.parent
+def _still_stands(runtime: Runtime, live: Live) -> bool:
+    """Something administrative has changed since the permit: whether it concerns the agents, the bundle or a kill."""
+    store = runtime.view.store
+    states = [store.task(task) for task in live.tasks]
+    chain = [state.task for state in states if state is not None]
     active = store.active_bundle()
     return (
         active is not None

@@ -71,6 +71,8 @@ def administer(runtime: Runtime, prepare: Callable[[], Change]) -> Steps[None]:
             yield ticket
             return
         except Conflict:
+            with runtime.view.lock:
+                runtime.view.forget_tasks()
             if attempt and runtime.view.store.revision == revision:
                 break  # nothing administrative moved, so what it would change is not as it expects
     raise conflict("it was changed by somebody else meanwhile: look again")

@@ -11,10 +11,10 @@ from remit.decision_log.store import Record
 from remit.model.errors import not_found, refused, unavailable
 from remit.model.identity import SessionId, TaskId, new_id
 from remit.model.labels import PUBLIC_TRUSTED, Label
-from remit.model.task import Session, Task, TaskStatus, next_version
+from remit.model.task import Session, Task, TaskState, TaskStatus, next_version
 from remit.runtime.pending import Driven, Steps
 from remit.runtime.runtime import ATTEMPTS, Change, Runtime, administer
-from remit.runtime.store import InsertObservation, InsertSession, PutSession, Write
+from remit.runtime.store import HoldTask, InsertObservation, InsertSession, PutSession, Write
 
 
 def open_session(runtime: Runtime, task: TaskId) -> Driven[Session]:
@@ -27,27 +27,32 @@ def open_session(runtime: Runtime, task: TaskId) -> Driven[Session]:
 
 def _open(runtime: Runtime, task_id: TaskId) -> Steps[Session]:
     now = runtime.clock()
-    with runtime.view.lock:
-        runtime.view.refresh()
-        chain, complete = runtime.view.chain(task_id)
-    if not chain or not complete:
-        raise not_found(f"there is no task `{task_id}` in this store, or one it was delegated from is missing")
-    for state in chain:
-        if state.task.status is not TaskStatus.OPEN or now >= state.task.expires:
-            raise refused(f"task `{state.task.id}` is closed or has expired: open a new one")
-    task = chain[0].task
     opened: list[Session] = []
 
     def prepare() -> Change:
+        chain = _standing(runtime, task_id, now)
+        task = chain[0].task
         label, seen = _so_far(runtime, task)
         session = Session(SessionId(new_id("ses", now)), task.id, task.agent, label, seen=now, version=1 << 32)
         opened[:] = [session]
         body = SessionOpened(session.id, task.id, task.agent, label.confidentiality.value, label.sources)
         record = Record(encode_body(body), "session.opened", None, task.id)
-        return [record], [InsertSession(session), *(replace(observation, session=session.id) for observation in seen)]
+        passed = [replace(observation, session=session.id) for observation in seen]
+        held = [HoldTask(state.task.id) for state in chain]
+        return [record], [*held, InsertSession(session), *passed]
 
     yield from administer(runtime, prepare)
     return opened[0]
+
+
+def _standing(runtime: Runtime, task: TaskId, now: int) -> tuple[TaskState, ...]:
+    chain, complete = runtime.view.chain(task)
+    if not chain or not complete:
+        raise not_found(f"there is no task `{task}` in this store, or one it was delegated from is missing")
+    for state in chain:
+        if state.task.status is not TaskStatus.OPEN or now >= state.task.expires:
+            raise refused(f"task `{state.task.id}` is closed or has expired: open a new one")
+    return chain
 
 
 def _so_far(runtime: Runtime, task: Task) -> tuple[Label, list[InsertObservation]]:

@@ -1,5 +1,6 @@
 """What runtime authorization needs of a store: the changes it commits, and reading state back."""
 
+from collections.abc import Sequence
 from typing import Protocol, TypeAlias
 
 import msgspec
@@ -55,7 +56,13 @@ class InsertTask(msgspec.Struct, frozen=True):
 
 
 class CloseTask(msgspec.Struct, frozen=True):
-    """The task carries no authority from now on."""
+    """The task carries no authority from now on; it must be open."""
+
+    task: TaskId
+
+
+class HoldTask(msgspec.Struct, frozen=True, gc=False):
+    """What is committed with this was decided on a task that must still be open."""
 
     task: TaskId
 
@@ -74,7 +81,7 @@ class PutSession(msgspec.Struct, frozen=True, gc=False):
 
 
 class PutSpent(msgspec.Struct, frozen=True, gc=False):
-    """What a task has spent; `base` is the version it was decided on, which the stored one must be."""
+    """What a task has spent; `base` is the version it was decided on, which the stored one must be, and the task still open."""
 
     task: TaskId
     spent: Spent
@@ -147,6 +154,7 @@ class DeleteKill(msgspec.Struct, frozen=True):
 Write: TypeAlias = (
     InsertTask
     | CloseTask
+    | HoldTask
     | InsertSession
     | PutSession
     | PutSpent
@@ -183,8 +191,8 @@ class RuntimeStore(Protocol):
         """Remove what was overwritten from the files too. Raises `RemitError` (unavailable) while another process keeps it there."""
         ...
 
-    def current_revision(self) -> int:
-        """Administrative changes as the store has them now, those of other processes included."""
+    def standing(self, tasks: Sequence[TaskId]) -> tuple[int, bool]:
+        """Administrative changes as the store has them now, those of other processes included, and whether all these tasks are open."""
         ...
 
     def task(self, task: TaskId) -> TaskState | None:

@@ -16,7 +16,7 @@ from remit.pdp.compiled import TaskType
 from remit.runtime.narrowing import narrow_budgets, narrow_scope
 from remit.runtime.pending import Driven, Steps
 from remit.runtime.runtime import Change, Runtime, administer
-from remit.runtime.store import CloseTask, InsertTask
+from remit.runtime.store import CloseTask, HoldTask, InsertTask
 
 MAX_PURPOSE = 16_000
 DEFAULT_SECONDS = 3600
@@ -66,7 +66,8 @@ def _open(runtime: Runtime, opening: Opening, opener: Opener) -> Steps[Task]:
     def prepare() -> Change:
         task = _prepare(runtime, opening, opener, task_id)
         opened[:] = [task]
-        return [_opened_record(task, opener, key)], [InsertTask(task, key.secret)]
+        above = [HoldTask(state.task.id) for state in runtime.view.chain(task.parent)[0]]
+        return [_opened_record(task, opener, key)], [*above, InsertTask(task, key.secret)]
 
     yield from administer(runtime, prepare)
     return opened[0]
@@ -213,3 +214,5 @@ def _close(runtime: Runtime, task: TaskId, operator: str) -> Steps[None]:
         return [record], [CloseTask(task)]
 
     yield from administer(runtime, prepare)
+    with runtime.view.lock:
+        runtime.view.forget(None, [task])

@@ -32,7 +32,7 @@ class Live(NamedTuple):
     revision: int
     agent: AgentId
     resource: EntityRef
-    task: TaskId | None
+    tasks: tuple[TaskId, ...]
     bundle: str
 
 
@@ -78,6 +78,9 @@ class View:
             self._keys.clear()
             self._bundle_read = False
             self.revision = revision
+        if len(self._tasks) > _LIMIT or len(self._keys) > _LIMIT:
+            self._tasks.clear()
+            self._keys.clear()
         if len(self._sessions) > _LIMIT or len(self._spent) > _LIMIT or self._held > MAX_HELD:
             self.forget_all()
         return revision
@@ -216,6 +219,11 @@ class View:
             self._observed.pop(session, None)
         for task in tasks:
             self._spent.pop(task, None)
+            self._tasks.pop(task, None)
+
+    def forget_tasks(self) -> None:
+        """Drop what is known of tasks: one of them is no longer open."""
+        self._tasks.clear()
 
     def forget_all(self) -> None:
         """Drop every session and spending; what is on its way and was decided on them conflicts and is decided again."""

@@ -1,6 +1,6 @@
 """State and log as nouns, read from the tables that every store has; rows never leave this package."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
 from typing import Any, Protocol, TypeVar
 
@@ -45,10 +45,12 @@ class StateReader:
     def __init__(self, reading: Rows) -> None:
         self._rows, self._row = reading.rows, reading.row
 
-    def current_revision(self) -> int:
-        """Administrative changes as the store has them now, those of other processes included."""
-        found: int = self._row("SELECT value FROM meta WHERE name = 'revision'")[0]
-        return found
+    def standing(self, tasks: Sequence[TaskId]) -> tuple[int, bool]:
+        """Administrative changes as the store has them now, those of other processes included, and whether all these tasks are open."""
+        marks = ",".join("?" * len(tasks)) or "NULL"
+        still = f"SELECT count(*) FROM tasks WHERE id IN ({marks}) AND status = 'open'"  # noqa: S608 - only marks
+        revision, found = self._row(f"SELECT value, ({still}) FROM meta WHERE name = 'revision'", *tasks)  # noqa: S608 - only marks
+        return revision, found == len(tasks)
 
     def task(self, task: TaskId) -> TaskState | None:
         """A task and what it has spent."""

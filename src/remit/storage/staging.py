@@ -12,6 +12,7 @@ from remit.runtime.store import (
     DeleteKill,
     DeletePermit,
     DestroyKey,
+    HoldTask,
     InsertObservation,
     InsertPermit,
     InsertSession,
@@ -33,14 +34,15 @@ ERASED = "(erased)"
 class Staging(ABC):
     """Compare and set over a whole group: each change sees what the ones before it in the group have staged.
 
-    A store says what is stored, takes administrative writes as they come, and writes the rest (`sessions`, `spent`, `permits`,
-    `reported`, `observations`) when the group ends.
+    A store says what is stored, takes administrative writes as they come, and writes the rest (`sessions`, `spent`, `closed`,
+    `permits`, `reported`, `observations`) when the group ends.
     """
 
     def __init__(self, revision: int) -> None:
         self.revision = revision
         self.sessions: dict[str, Session] = {}
         self.spent: dict[str, Spent] = {}
+        self.closed: set[str] = set()
         self.permits: dict[str, OpenPermit] = {}
         self.reported: list[str] = []
         self.observations: list[InsertObservation] = []
@@ -60,7 +62,9 @@ class Staging(ABC):
                 return (self.session_version(session.id) if staged is None else staged.version) == base
             case PutSpent(task, _, base):
                 spent = self.spent.get(task)
-                return (self.spent_version(task) if spent is None else spent.version) == base
+                return task not in self.closed and (self.spent_version(task) if spent is None else spent.version) == base
+            case HoldTask(task) | CloseTask(task):
+                return task not in self.closed and self.spent_version(task) is not None
             case InsertPermit() | InsertObservation() | InsertSession() | InsertTask() | PutKill():
                 return True
             case DeletePermit(decision):
@@ -71,7 +75,7 @@ class Staging(ABC):
                 return self.approval_version(approval.id) == approval.version - 1
             case ActivateBundle():
                 return self.active_bundle() == write.previous
-            case CloseTask() | DestroyKey() | DeleteKill():
+            case DestroyKey() | DeleteKill():
                 return self.can(write)
 
     def _stage(self, writes: Sequence[Write]) -> bool:
@@ -88,6 +92,10 @@ class Staging(ABC):
                         self.reported.append(decision)
                 case InsertObservation():
                     self.observations.append(write)
+                case CloseTask(task):
+                    self.closed.add(task)
+                case HoldTask():
+                    pass
                 case _:
                     self.administer(write)
         return True
@@ -98,7 +106,7 @@ class Staging(ABC):
 
     @abstractmethod
     def spent_version(self, task: str) -> int | None:
-        """The stored version of what a task has spent, None if there is none."""
+        """The stored version of what a task has spent, None unless it is open."""
 
     @abstractmethod
     def is_open(self, decision: str) -> bool:
@@ -117,7 +125,7 @@ class Staging(ABC):
         """The digest of the active bundle, empty if there is none."""
 
     @abstractmethod
-    def can(self, write: CloseTask | DestroyKey | DeleteKill) -> bool:
+    def can(self, write: DestroyKey | DeleteKill) -> bool:
         """Whether what it would end is still there."""
 
     @abstractmethod

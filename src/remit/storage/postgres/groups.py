@@ -15,6 +15,7 @@ from remit.runtime.store import (
     DeleteKill,
     DeletePermit,
     DestroyKey,
+    HoldTask,
     InsertTask,
     PutAgent,
     PutApproval,
@@ -35,10 +36,11 @@ _SHARED = "SELECT pg_advisory_xact_lock_shared(hashtextextended('remit administr
 _ALONE = "SELECT pg_advisory_xact_lock(hashtextextended('remit administration', 0))"
 TAKE_TURN = "SELECT pg_advisory_lock(hashtextextended('remit administration', 0))"
 END_TURN = "SELECT pg_advisory_unlock(hashtextextended('remit administration', 0))"
-_ADMINISTRATIVE = (CloseTask, PutAgent, ActivateBundle, DestroyKey, PutKill, DeleteKill)
+_ADMINISTRATIVE = (PutAgent, ActivateBundle, DestroyKey, PutKill, DeleteKill)
 _LOCKING = (
     "SELECT 0, id, version FROM (SELECT id, version FROM sessions WHERE id = ANY(%b) ORDER BY id FOR UPDATE) s",
-    "SELECT 1, id, spent_version FROM (SELECT id, spent_version FROM tasks WHERE id = ANY(%b) ORDER BY id FOR UPDATE) t",
+    """SELECT 1, id, spent_version FROM
+       (SELECT id, spent_version FROM tasks WHERE id = ANY(%b) AND status = 'open' ORDER BY id FOR UPDATE) t""",
     "SELECT 2, decision, 1 FROM (SELECT decision FROM permits WHERE decision = ANY(%b) ORDER BY decision FOR UPDATE) p",
     "SELECT 3, id, version FROM (SELECT id, version FROM approvals WHERE id = ANY(%b) ORDER BY id FOR UPDATE) a",
 )
@@ -202,7 +204,7 @@ class _Transaction(Staging):
         return self._stored[_SESSIONS].get(session)
 
     def spent_version(self, task: str) -> int | None:
-        """The stored version of what a task has spent, None if there is none."""
+        """The stored version of what a task has spent, None unless it is open."""
         return self._stored[_SPENT].get(task)
 
     def is_open(self, decision: str) -> bool:
@@ -223,11 +225,9 @@ class _Transaction(Staging):
         row = self._one("SELECT digest FROM activations ORDER BY n DESC LIMIT 1")
         return row[0] if row else ""
 
-    def can(self, write: CloseTask | DestroyKey | DeleteKill) -> bool:
+    def can(self, write: DestroyKey | DeleteKill) -> bool:
         """Whether what it would end is still there."""
         match write:
-            case CloseTask(task):
-                return bool(self._one("SELECT 1 FROM tasks WHERE id = %s AND status = 'open'", task))
             case DestroyKey(task):
                 return bool(self._one("SELECT 1 FROM data_keys WHERE task = %s AND secret IS NOT NULL", task))
             case DeleteKill(kind, name):
@@ -246,8 +246,6 @@ class _Transaction(Staging):
                 self._run(columns, task.id, task.status.value, task.opened, encode(task), NOTHING_SPENT)
                 self._run("INSERT INTO data_keys VALUES (%s, %b)", task.id, secret)
                 return
-            case CloseTask(task_id):
-                self._run("UPDATE tasks SET status = 'closed' WHERE id = %s", task_id)
             case PutAgent(agent):
                 self._run(_PUT_AGENT, agent.id, agent.version, encode(agent))
             case ActivateBundle(digest, previous, document, time, operator):
@@ -282,6 +280,8 @@ class _Transaction(Staging):
             self._append()
             self._bulk(_PUT_SESSIONS, [(s.id, s.task, s.version, encode(s)) for s in self.sessions.values()])
             self._bulk(_PUT_SPENT, [(task, spent.version, encode(spent)) for task, spent in self.spent.items()])
+            if self.closed:
+                self._run("UPDATE tasks SET status = 'closed' WHERE id = ANY(%b)", list(self.closed))
             self._bulk(_PUT_PERMITS, [(p.decision, p.writer, encode(p)) for p in self.permits.values()])
             self._bulk(_SEEN, [(o.session, o.decision, _text(o.source), o.untrusted, o.sealed) for o in self.observations])
             if self.reported:
@@ -324,7 +324,7 @@ def _touched(writes: Sequence[Write]) -> tuple[set[str], set[str], set[str], set
         match write:
             case PutSession(session):
                 sessions.add(session.id)
-            case PutSpent(task):
+            case PutSpent(task) | HoldTask(task) | CloseTask(task):
                 tasks.add(task)
             case DeletePermit(decision):
                 permits.add(decision)

@@ -11,7 +11,6 @@ from remit.decision_log.tiles import whole
 from remit.model.errors import RemitError
 from remit.runtime.store import (
     ActivateBundle,
-    CloseTask,
     DeleteKill,
     DestroyKey,
     InsertTask,
@@ -28,7 +27,7 @@ _SESSION, _SPENT = "session", "spent"
 _KNOWN_LIMIT = 50_000
 _SELECT_VERSION = {
     _SESSION: "SELECT version FROM sessions WHERE id = ?",
-    _SPENT: "SELECT spent_version FROM tasks WHERE id = ?",
+    _SPENT: "SELECT spent_version FROM tasks WHERE id = ? AND status = 'open'",
 }
 
 
@@ -101,7 +100,7 @@ class Groups:
             pass  # the transaction is already gone with the disk's error
 
     def version(self, kind: str, key: str) -> int | None:
-        """The stored version of a session or of a task's spending, None if there is none."""
+        """The stored version of a session or of an open task's spending, None if there is none."""
         known = self._versions.get((kind, key))
         if known is None:
             row = self._connection.execute(_SELECT_VERSION[kind], (key,)).fetchone()
@@ -137,7 +136,7 @@ class _Transaction(Staging):
         return self._groups.version(_SESSION, session)
 
     def spent_version(self, task: str) -> int | None:
-        """The stored version of what a task has spent, None if there is none."""
+        """The stored version of what a task has spent, None unless it is open."""
         return self._groups.version(_SPENT, task)
 
     def is_open(self, decision: str) -> bool:
@@ -156,11 +155,9 @@ class _Transaction(Staging):
         """The digest of the active bundle, empty if there is none."""
         return self._one("SELECT digest FROM activations ORDER BY n DESC LIMIT 1") or ""
 
-    def can(self, write: CloseTask | DestroyKey | DeleteKill) -> bool:
+    def can(self, write: DestroyKey | DeleteKill) -> bool:
         """Whether what it would end is still there."""
         match write:
-            case CloseTask(task):
-                return bool(self._one("SELECT 1 FROM tasks WHERE id = ? AND status = 'open'", task))
             case DestroyKey(task):
                 return bool(self._one("SELECT 1 FROM data_keys WHERE task = ? AND secret IS NOT NULL", task))
             case DeleteKill(kind, name):
@@ -178,8 +175,6 @@ class _Transaction(Staging):
                 self._run("INSERT INTO tasks (id, status, opened, task, spent) VALUES (?, ?, ?, ?, ?)", row)
                 self._run("INSERT INTO data_keys VALUES (?, ?)", (task.id, secret))
                 return
-            case CloseTask(task_id):
-                self._run("UPDATE tasks SET status = 'closed' WHERE id = ?", (task_id,))
             case PutAgent(agent):
                 self._run("INSERT OR REPLACE INTO agents VALUES (?, ?, ?)", (agent.id, agent.version, encode(agent)))
             case ActivateBundle(digest, previous, document, time, operator):
@@ -243,6 +238,9 @@ class _Transaction(Staging):
         for key, spent in self.spent.items():
             self._run("UPDATE tasks SET spent_version = ?, spent = ? WHERE id = ?", (spent.version, encode(spent), key))
             known[_SPENT, key] = spent.version
+        for task in self.closed:
+            self._run("UPDATE tasks SET status = 'closed' WHERE id = ?", (task,))
+            known.pop((_SPENT, task), None)
         permits = [(permit.decision, permit.writer, encode(permit)) for permit in self.permits.values()]
         self._insert("INSERT INTO permits (decision, writer, permit) VALUES ", permits)
         seen = [(one.session, one.decision, one.source, one.untrusted, one.sealed) for one in self.observations]
