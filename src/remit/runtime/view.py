@@ -226,7 +226,8 @@ class View:
         self._tasks.clear()
 
     def forget_all(self) -> None:
-        """Drop every session and spending; what is on its way and was decided on them conflicts and is decided again."""
+        """Drop every session, spending and key; what is on its way and was decided on them conflicts and is decided again."""
+        self._keys.clear()
         self._sessions.clear()
         self._observed.clear()
         self._held = 0
