@@ -58,7 +58,7 @@ def test_every_field_is_there(heading: str, shapes: list[type[msgspec.Struct]]) 
 
 def test_every_file_is_there() -> None:
     named = first_cells(section("Policy"))
-    assert sorted(named) == sorted([*FILES, "policies/**/*.cedar", "cases/**/*.yaml"])
+    assert sorted(named) == sorted([*FILES, "policies/**/*.cedar", "policies/**/*.rego", "cases/**/*.yaml"])
 
 
 def test_every_annotation_and_obligation_is_there() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 import remit
 from remit.local import entering
+from remit.local.wiring import ask_outside
 from remit.model.authorizer import Outcome, OutcomeStatus
 from remit.model.decision import Decision, Deny, Permit
 from remit.model.errors import RemitError
@@ -39,13 +40,13 @@ def _all() -> Iterator[Any]:
     for name, folder in BUNDLES.items():
         bundle = read_bundle(folder)
         for case in read_cases(bundle):
-            if _same_everywhere(case.task):
+            if same_everywhere(case.task):
                 yield pytest.param(bundle, case, id=f"{name}: {case.name}")
 
 
-def _same_everywhere(task: CaseTask | None) -> bool:
+def same_everywhere(task: CaseTask | None) -> bool:
     """A task that a person opened; what agents open begins with the label of a session that cases do not have."""
-    return task is None or (task.purpose_trusted and _same_everywhere(task.parent))
+    return task is None or (task.purpose_trusted and same_everywhere(task.parent))
 
 
 ALL = list(_all())
@@ -59,7 +60,7 @@ def _facts(decision: Decision) -> tuple[object, ...]:
     return ("permit" if permit else "deny", decision.reason, decision.tier, requestable, sorted(decision.basis.policies), asked)
 
 
-def _through_evaluate(world: World, session: Session | None, case: Case, step: Step) -> Decision:
+def through_evaluate(world: World, session: Session | None, case: Case, step: Step) -> Decision:
     arguments, problem = NO_ARGUMENTS, ""
     try:
         arguments = freeze(step.arguments)
@@ -86,7 +87,7 @@ def _through_evaluate(world: World, session: Session | None, case: Case, step: S
     return decision
 
 
-def _through_guard(world: World, session: Session | None, case: Case, step: Step) -> Decision:
+def through_guard(world: World, session: Session | None, case: Case, step: Step) -> Decision:
     """The same as a function that an agent's code calls; the decision is read back from what the guard raised or the log."""
 
     def tool(**_arguments: object) -> str:
@@ -163,8 +164,8 @@ def _open(world: World, case: Case, task: CaseTask) -> Task:
     return tasks.open_task(world.runtime, opening, Operator(task.opener, "os")).result()
 
 
-def _play(tmp_path: Path, bundle: Bundle, case: Case, ask: Ask) -> None:
-    expected = run_case(compile_bundle(extended(bundle, case.fixture)), case)
+def play(tmp_path: Path, bundle: Bundle, case: Case, ask: Ask) -> None:
+    expected = run_case(compile_bundle(extended(bundle, case.fixture)), case, ask_outside)
     assert expected.passed, expected.failures
     with _world(tmp_path, bundle, case) as (world, clock, session):
         answers: list[Decision] = []
@@ -185,12 +186,12 @@ def _play(tmp_path: Path, bundle: Bundle, case: Case, ask: Ask) -> None:
 
 @pytest.mark.parametrize(("bundle", "case"), ALL)
 def test_through_the_authorizer(tmp_path: Path, bundle: Bundle, case: Case, store_url: StoreUrl) -> None:
-    _play(tmp_path, bundle, case, _through_evaluate)
+    play(tmp_path, bundle, case, through_evaluate)
 
 
 @pytest.mark.parametrize(("bundle", "case"), TOOLS_ONLY)
 def test_through_the_guard(tmp_path: Path, bundle: Bundle, case: Case, store_url: StoreUrl) -> None:
-    _play(tmp_path, bundle, case, _through_guard)
+    play(tmp_path, bundle, case, through_guard)
 
 
 def test_there_are_scenarios() -> None:

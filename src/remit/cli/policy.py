@@ -11,6 +11,7 @@ from remit.cli.output import NOT_SO, JsonFlag, counted, out, say, show_json, sho
 from remit.cli.proposing import propose
 from remit.local.config import this_operator
 from remit.local.policy import publish_folder, roll_back
+from remit.local.wiring import ask_outside
 from remit.model.decision import Permit
 from remit.model.errors import malformed, not_found
 from remit.model.identity import AgentId, DecisionId, EntityRef, SessionId, TaskId
@@ -26,7 +27,7 @@ from remit.pap.reading.folder import read_bundle
 from remit.pap.running import run_cases
 from remit.pap.validate import check_folder
 from remit.pdp.compiled import Mode
-from remit.pdp.decide import decide
+from remit.pdp.decide import decide_asking
 from remit.pdp.inputs import Decided, Inputs
 from remit.pdp.tier import tier_of_annotations
 
@@ -60,7 +61,7 @@ def check(folder: Folder, json: JsonFlag = False) -> None:
 def test(folder: Folder, json: JsonFlag = False) -> None:
     """Run the bundle's cases; a failure says what decided."""
     bundle = read_bundle(_there(folder))
-    results = list(run_cases(bundle, read_cases(bundle)))
+    results = list(run_cases(bundle, read_cases(bundle), ask_outside))
     failed = [result for result in results if not result.passed]
     if json:
         show_json([_case_json(result) for result in results])
@@ -79,6 +80,24 @@ def test(folder: Folder, json: JsonFlag = False) -> None:
 def _case_json(result: Any) -> dict[str, Any]:
     failures = [{"line": failure.line, "message": failure.message} for failure in result.failures]
     return {"name": result.case.name, "file": result.case.file, "passed": result.passed, "failures": failures}
+
+
+@app.command("opa")
+def opa(
+    folder: Folder,
+    output: Annotated[Path, typer.Option(help="The file to write (`.tar.gz`).")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+) -> None:
+    """Write the bundle's Rego policies as a bundle that an OPA server loads; its answers count only with exactly these policies."""
+    from remit.decision_log.export import new_export
+    from remit.pap.rego.served import opa_bundle
+
+    bundle = read_bundle(_there(folder))
+    packed = opa_bundle(bundle)
+    with new_export(output, overwrite) as file:
+        file.write(packed)
+    assert bundle.contents.rego is not None
+    say(f"wrote {output}, revision {bundle.contents.rego.digest[:12]}: `opa run --server --bundle {output}`")
 
 
 @app.command("publish")
@@ -140,14 +159,21 @@ def show(
     tools = {tool.name: tier_of_annotations(tool.annotations).value for tool in contents.tools}
     if json:
         policies = {policy.id: policy.text for policy in contents.policies}
+        rego = {"modules": contents.rego.modules, "revision": contents.rego.digest} if contents.rego else None
         types = msgspec.to_builtins(contents.task_types)
         manifest = msgspec.to_builtins(contents.manifest)
-        show_json({"digest": bundle.digest, "bundle": manifest, "policies": policies, "tools": tools, "task_types": types})
+        show_json(
+            {"digest": bundle.digest, "bundle": manifest, "policies": policies, "rego": rego, "tools": tools, "task_types": types}
+        )
         return
     say(f"bundle {bundle.name} {bundle.digest[:12]}, {contents.manifest.mode.value}")
     _warn_of_shadow(contents.manifest.mode)
     rows = [(p.id, p.effect, p.annotations.get("description", ""), f"{p.source}:{p.line}") for p in contents.policies]
-    show_table(("policy", "effect", "what", "where"), rows, "no policies")
+    show_table(("policy", "effect", "what", "where"), rows, "no policies in Cedar")
+    if contents.rego is not None:
+        say(f"Rego, revision {contents.rego.digest[:12]}: {', '.join(contents.rego.modules)}")
+    if contents.manifest.opa is not None:
+        say(f"asked of OPA at {contents.manifest.opa.url}")
     show_table(("tool", "tier"), list(tools.items()), "no tools in the catalogue: all of them are high")
     show_table(("task type", "what"), [(t.name, t.description) for t in contents.task_types], "no task types")
 
@@ -226,7 +252,7 @@ def _supposed(agent: str, tool: str, values: dict[str, Any], task: str | None, p
             session,
             delegators=view.delegators(chain),
         )
-        return decide(inputs), bundle
+        return decide_asking(inputs, ask_outside), bundle
 
 
 app.command("diff")(diff)

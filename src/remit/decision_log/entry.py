@@ -91,8 +91,8 @@ class SessionJoined(Body, frozen=True, gc=False, tag="session.joined"):
 class DecisionMade(Body, frozen=True, gc=False, tag="decision"):
     """One decision. Plain fields say who, what and why; `sealed` holds the arguments, what policies read of them, and the message.
 
-    `arguments` is an HMAC-SHA256 of the canonical arguments under the task's key; `action_digest` is what an approval binds to, keyed
-    likewise. `label` and `sources` are the session's after the decision.
+    `arguments` is an HMAC-SHA256 of the canonical arguments under the task's key. `label` and `sources` are the session's after the
+    decision. `engine` is the engine outside of the process that was asked, with its version and the revision of its policies.
     """
 
     id: str
@@ -122,6 +122,7 @@ class DecisionMade(Body, frozen=True, gc=False, tag="decision"):
     sources: tuple[str, ...]
     arguments: str
     sealed: bytes
+    engine: str = ""
 
 
 class OutcomeSeen(Body, frozen=True, gc=False, tag="outcome"):

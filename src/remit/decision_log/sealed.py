@@ -7,7 +7,14 @@ from remit.decision_log.sealing import SealKey
 from remit.model.decision import Steering
 
 
-class SealedDecision(msgspec.Struct, frozen=True, gc=False):
+class SealedOutside(msgspec.Struct, frozen=True, gc=False):
+    """What an engine outside of the process said: when it was first asked (µs), and its answers by SHA-256 of what it was asked."""
+
+    moment: int
+    answers: dict[str, msgspec.Raw]
+
+
+class SealedDecision(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Arguments in canonical form, what policies could read, and what was said."""
 
     arguments: msgspec.Raw
@@ -16,6 +23,7 @@ class SealedDecision(msgspec.Struct, frozen=True, gc=False):
     errors: tuple[str, ...] = ()
     entities: tuple[str, ...] = ()
     steering: tuple[Steering, ...] = ()
+    outside: SealedOutside | None = None
 
 
 encode_sealed = msgspec.json.Encoder().encode

@@ -18,7 +18,7 @@ def publish_folder(embedded: Embedded, folder: Path, operator: Operator, shadow:
     bundle, active = read_bundle(folder), embedded.store.active_bundle()
     if active is not None and active[0] == bundle.digest:
         return None
-    publication = publish(bundle, embedded.store, embedded.runtime.clock(), operator, shadow)
+    publication = publish(bundle, embedded.store, embedded.runtime.clock(), operator, shadow, embedded.runtime.ask)
     return _activate(embedded, publication)
 
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from remit.decision_log.sealing import SealKey
 from remit.local.config import Settings
-from remit.local.wiring import Store, compiled, open_store
+from remit.local.wiring import Store, ask_outside, compiled, open_store
 from remit.model.authorizer import ApprovalState
 from remit.model.errors import unavailable
 from remit.model.identity import ApprovalId, SessionId, TaskId
@@ -19,6 +19,7 @@ from remit.pap.bundle import compile_bundle, from_document, to_document
 from remit.pap.contents import Bundle
 from remit.pdp.compiled import CompiledBundle
 from remit.pdp.inputs import Grant
+from remit.pdp.outside import Opa, Said
 from remit.reviews.replay import Replay, Replayed, joined
 from remit.runtime.approvals import grant_of
 from remit.runtime.store import Observation
@@ -59,6 +60,11 @@ class StoreArchive:
         if found is None or not found.resolver:
             return None
         return grant_of(replace(found, state=ApprovalState.APPROVED), key, found.opened)
+
+    @staticmethod
+    def ask(opa: Opa, document: bytes) -> Said:
+        """Ask an engine outside of this process."""
+        return ask_outside(opa, document)
 
 
 def replay(

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Generator
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,6 +24,7 @@ from remit.model.request import EvaluationRequest
 from remit.pap.bundle import compile_bundle, from_document
 from remit.pap.store import BundleStore
 from remit.pdp.compiled import CompiledBundle
+from remit.pdp.outside import Opa, Said
 from remit.runtime import outcome
 from remit.runtime.authorize import evaluate, may_act
 from remit.runtime.pending import Driven
@@ -32,6 +34,7 @@ from remit.runtime.view import View
 from remit.storage.sqlite.store import SqliteStore
 
 if TYPE_CHECKING:
+    from remit.local.opa import OpaClient
     from remit.local.witnessing import Witnessed
 
 STORE_FILE = "remit.db"
@@ -47,6 +50,18 @@ def wall_clock() -> int:
 def compiled(document: bytes) -> CompiledBundle:
     """A published bundle, ready to decide with."""
     return compile_bundle(from_document(document))
+
+
+def ask_outside(opa: Opa, document: bytes) -> Said:
+    """Ask an engine outside of this process."""
+    return _client(os.getpid()).ask(opa, document)
+
+
+@cache
+def _client(_process: int) -> "OpaClient":
+    from remit.local.opa import OpaClient  # costs a first call's time, and most bundles ask nobody
+
+    return OpaClient()
 
 
 class Store(RuntimeStore, BundleStore, Protocol):
@@ -112,7 +127,7 @@ class Embedded:
         writer = new_id("wri", clock())
         opening = Record(encode_body(WriterOpened(__version__, self._pid)), "writer.opened")
         appender: Appender[Write] = Appender(self.store.groups, writer, opening)
-        self.runtime = Runtime(View(self.store, compiled), appender, clock)
+        self.runtime = Runtime(View(self.store, compiled), appender, clock, ask_outside)
         self.head = Head(home, settings.origin, self.store.log)
         self.store.hold(writer)
         outcome.recover(self.runtime, self.store.gone())

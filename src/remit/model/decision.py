@@ -19,6 +19,8 @@ class Reason(StrEnum):
     FORBIDDEN = "forbidden"
     APPROVAL_REQUIRED = "approval-required"
     POLICY_ERROR = "policy-error"
+    ENGINE_UNAVAILABLE = "engine-unavailable"
+    ENGINE_REVISION = "engine-revision"
     NO_BUNDLE = "no-bundle"
     UNKNOWN_ACTION = "unknown-action"
     UNKNOWN_OBLIGATION = "unknown-obligation"

@@ -3,16 +3,19 @@
 import hashlib
 
 import msgspec
+from msgspec.structs import replace
 
 from remit.model.errors import corrupt
 from remit.model.identity import EntityRef
-from remit.pap.contents import Bundle, Contents, SourceFile, digest_of
+from remit.pap.contents import Bundle, Contents, RegoContents, SourceFile, digest_of
 from remit.pdp.arguments import argument_types
+from remit.pdp.cedar.reads import WHOLE
 from remit.pdp.cedar.scopes import ACTION
 from remit.pdp.cedar.slices import PolicyIndex
-from remit.pdp.compiled import CompiledBundle, CompiledTool, EntityDocument
+from remit.pdp.compiled import CompiledBundle, CompiledTool, EntityDocument, Rego
+from remit.pdp.outside import Opa
 
-ANALYSIS = 3
+ANALYSIS = 4
 """Grows with every change to what is derived from files (scopes, reads, nouns) and to the form of documents.
 
 Documents of another one are read anew from their files.
@@ -89,7 +92,24 @@ def compile_bundle(bundle: Bundle) -> CompiledBundle:
         task_free=manifest.task_free,
         directory=manifest.directory,
         request_attributed=frozenset(manifest.request_attributed),
+        rego=_rego(bundle, contents.rego, manifest.opa),
     )
+
+
+def _rego(bundle: Bundle, found: RegoContents | None, opa: Opa | None) -> Rego | None:
+    """The policies in Rego: the bundle's own, evaluated here or by a server that has just these; else whatever the server has."""
+    if opa is not None:
+        if found is None:
+            return Rego(WHOLE, None, opa, f"{opa.url} {opa.package} {opa.revision}" if opa.revision else "")
+        return Rego(found.reads, None, replace(opa, revision=found.digest), found.digest)
+    if found is None:
+        return None
+    from remit.pap.rego.reading import DATA_FILE
+    from remit.pdp.rego.engine import RegoPolicies  # costs a first call's time, and most bundles have none
+
+    texts = {file.path: file.text for file in bundle.files}
+    policies = RegoPolicies({path: texts[path] for path in found.modules}, texts[DATA_FILE] if found.data else "")
+    return Rego(found.reads, policies.evaluate, None, found.digest)
 
 
 def _action_entities(contents: Contents) -> list[EntityDocument]:

@@ -8,7 +8,9 @@ import msgspec
 from remit.model.identity import BundleDigest, EntityRef
 from remit.model.tool import Tool
 from remit.pdp.cedar.policies import Policy
+from remit.pdp.cedar.reads import Node
 from remit.pdp.compiled import EntityDocument, Mode, ResourceClass, TaskType
+from remit.pdp.outside import Opa
 
 _DOMAIN = b"remit bundle 1\n"
 
@@ -25,7 +27,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `task_free` are `action` or `action resource-id` patterns that pass without a task. `obligations` are the
     types that policies may ask for (all known ones, if left out). `request_attributed` are entity types whose
-    properties may come with a request. `directory` are known destinations, exact or `@domain`.
+    properties may come with a request. `directory` are known destinations, exact or `@domain`. `opa` is the server that is asked about
+    policies in Rego; without it they are evaluated in this process.
     """
 
     name: str
@@ -35,6 +38,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     obligations: tuple[str, ...] | None = None
     request_attributed: tuple[str, ...] = ()
     directory: tuple[str, ...] = ()
+    opa: Opa | None = None
 
 
 class Link(msgspec.Struct, frozen=True):
@@ -44,6 +48,15 @@ class Link(msgspec.Struct, frozen=True):
     id: str
     principal: EntityRef | None = None
     resource: EntityRef | None = None
+
+
+class RegoContents(msgspec.Struct, frozen=True):
+    """The policies in Rego: their files, whether they have data, what they can read of a request, and the digest of just these files."""
+
+    modules: tuple[str, ...]
+    data: bool
+    reads: Node
+    digest: str
 
 
 class Contents(msgspec.Struct, frozen=True):
@@ -64,6 +77,7 @@ class Contents(msgspec.Struct, frozen=True):
     classes: tuple[ResourceClass, ...] = ()
     entities: tuple[EntityDocument, ...] = ()
     links: tuple[Link, ...] = ()
+    rego: RegoContents | None = None
 
 
 class Bundle(msgspec.Struct, frozen=True):

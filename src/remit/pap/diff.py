@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from remit.pap.contents import Bundle, Contents
+from remit.pap.contents import Bundle
 
 
 class Change(StrEnum):
@@ -28,12 +28,15 @@ class Difference(msgspec.Struct, frozen=True):
 
 def diff(before: Bundle, after: Bundle) -> tuple[Difference, ...]:
     """What is added, removed and changed, kind by kind; a policy that only moved has not changed."""
-    old, new = _parts(before.contents), _parts(after.contents)
+    old, new = _parts(before), _parts(after)
     return tuple(found for kind in new for found in _compare(kind, old[kind], new[kind]))
 
 
-def _parts(contents: Contents) -> dict[str, dict[str, Any]]:
+def _parts(bundle: Bundle) -> dict[str, dict[str, Any]]:
     """The parts of each kind under their names."""
+    contents = bundle.contents
+    texts = {file.path: file.text for file in bundle.files}
+    rego = contents.rego
     manifest = msgspec.structs.asdict(contents.manifest)
     return {
         "setting": manifest,
@@ -44,6 +47,7 @@ def _parts(contents: Contents) -> dict[str, dict[str, Any]]:
         "entity": {str(entity.ref): entity for entity in contents.entities},
         "link": {link.id: link for link in contents.links},
         "schema": {"schema": contents.schema} if contents.schema else {},
+        "Rego": {path: texts[path] for path in (*rego.modules, *(["data.json"] if rego.data else ()))} if rego else {},
     }
 
 

@@ -14,6 +14,7 @@ from remit.pap.running import CaseResult, run_cases
 from remit.pap.store import BundleStore
 from remit.pap.validate import check
 from remit.pdp.compiled import Mode
+from remit.pdp.outside import Ask, nobody
 
 
 class Publication(msgspec.Struct, frozen=True):
@@ -45,8 +46,10 @@ class NotPublished(RemitError):
         self.failed = tuple(failed)
 
 
-def publish(bundle: Bundle, store: BundleStore, now: int, operator: Operator, shadow: bool = False) -> Publication:
-    """Check a bundle, run its cases, and say what to activate. `now` is µs since the epoch.
+def publish(
+    bundle: Bundle, store: BundleStore, now: int, operator: Operator, shadow: bool = False, ask: Ask = nobody
+) -> Publication:
+    """Check a bundle, run its cases, and say what to activate. `now` is µs since the epoch; `ask` asks engines outside.
 
     Raises `NotPublished` for errors and failing cases; `RemitError` (refused) for a bundle in shadow mode unless `shadow` asks for it,
     (conflict) if it is the active one.
@@ -55,7 +58,7 @@ def publish(bundle: Bundle, store: BundleStore, now: int, operator: Operator, sh
     problems = check(bundle)
     if wrong := errors(problems):
         raise NotPublished(wrong, ())
-    results = tuple(run_cases(bundle, read_cases(bundle)))
+    results = tuple(run_cases(bundle, read_cases(bundle), ask))
     if failed := [result for result in results if not result.passed]:
         raise NotPublished((), failed)
     active = store.active_bundle()

@@ -18,11 +18,12 @@ from remit.pap.cases import Case, CaseTask, Failure, Fixture, Step, compared, ex
 from remit.pap.contents import Bundle
 from remit.pap.extend import extended
 from remit.pdp.compiled import CompiledBundle, Mode, TaskType
-from remit.pdp.decide import decide
+from remit.pdp.decide import decide_asking
 from remit.pdp.effects import session_after_outcome
 from remit.pdp.inputs import Decided, Grant, Inputs
 from remit.pdp.memo import Memo
 from remit.pdp.obligations import barred
+from remit.pdp.outside import Ask, nobody
 from remit.pdp.provenance import Observed, seen
 
 BEGIN = 1_767_225_600 * SECOND
@@ -44,8 +45,8 @@ class CaseResult(msgspec.Struct, frozen=True):
         return not self.failures
 
 
-def run_cases(bundle: Bundle, cases: Iterable[Case]) -> Iterator[CaseResult]:
-    """Run each case on its own; with what a file of cases adds, the bundle is compiled once."""
+def run_cases(bundle: Bundle, cases: Iterable[Case], ask: Ask = nobody) -> Iterator[CaseResult]:
+    """Run each case on its own; with what a file of cases adds, the bundle is compiled once. `ask` asks engines outside."""
     compiled: dict[str, CompiledBundle] = {}
     for case in cases:
         key = case.file if case.fixture != Fixture() else ""
@@ -53,7 +54,7 @@ def run_cases(bundle: Bundle, cases: Iterable[Case]) -> Iterator[CaseResult]:
         if known is None:
             known = compiled[key] = compile_bundle(extended(bundle, case.fixture))
         # Cases say what policy decides, also of a bundle in shadow mode; unless they are about what that lets pass.
-        yield run_case(known if _about_shadow(case) else replace(known, mode=Mode.ENFORCE), case)
+        yield run_case(known if _about_shadow(case) else replace(known, mode=Mode.ENFORCE), case, ask)
 
 
 def _about_shadow(case: Case) -> bool:
@@ -61,10 +62,10 @@ def _about_shadow(case: Case) -> bool:
     return any(expectation.enforced is not None for expectation in expected)
 
 
-def run_case(bundle: CompiledBundle, case: Case) -> CaseResult:
+def run_case(bundle: CompiledBundle, case: Case, ask: Ask = nobody) -> CaseResult:
     """Run one case from the beginning; it stops at the first step that is not as expected."""
     # What a bundle remembers of an agent goes by id and version; agents of two cases may share both and still differ.
-    run = _Run(replace(bundle, loci=Memo(LOCI)), case)
+    run = _Run(replace(bundle, loci=Memo(LOCI)), case, ask)
     for step in case.steps:
         failures = run.step(step)
         if failures:
@@ -75,7 +76,8 @@ def run_case(bundle: CompiledBundle, case: Case) -> CaseResult:
 class _Run:
     """The state that a case carries from step to step."""
 
-    def __init__(self, bundle: CompiledBundle, case: Case) -> None:
+    def __init__(self, bundle: CompiledBundle, case: Case, ask: Ask) -> None:
+        self._answer = ask
         self.decisions: list[Decision] = []
         self._bundle = bundle
         self._agent = case.agent.noun()
@@ -136,9 +138,9 @@ class _Run:
             delegators=(self._agent,) * len(self._chain[1:]),
             target=self._agents.get(step.resource.id) if step.resource.type == "Agent" else None,
         )
-        decided = decide(inputs)
+        decided = decide_asking(inputs, self._answer)
         if grant is not None and isinstance(decided.decision, Deny) and decided.decision.requestable:
-            lifted = decide(replace(inputs, grant=grant))
+            lifted = decide_asking(replace(inputs, grant=grant), self._answer)
             # An approval that does not lift the denial changes nothing: the denial is what it is without.
             decided = lifted if isinstance(lifted.decision, Permit) else decided
         self.decisions.append(decided.decision)

@@ -7,6 +7,7 @@ from remit.pap.cases import Case
 from remit.pap.checks.catalogue import catalogue_problems
 from remit.pap.checks.context import Checking
 from remit.pap.checks.policies import policy_problems
+from remit.pap.checks.rego import rego_problems
 from remit.pap.checks.types import type_problems
 from remit.pap.contents import Bundle
 from remit.pap.problems import BundleError, Problem, did_you_mean, error, in_order
@@ -24,6 +25,7 @@ def check(bundle: Bundle) -> tuple[Problem, ...]:
         *catalogue_problems(checking),
         *policy_problems(checking),
         *type_problems(bundle, checking.matches),
+        *rego_problems(checking),
     ]
     try:
         cases = read_cases(bundle)

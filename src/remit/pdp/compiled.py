@@ -1,6 +1,6 @@
 """A bundle made ready to decide with: indexed policies, typed tools, task types, and what it says of resources."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -12,8 +12,10 @@ from remit.model.request import Tier
 from remit.model.task import Budgets, Scope
 from remit.model.tool import Reach, Tool
 from remit.pdp.arguments import ArgumentTypes
+from remit.pdp.cedar.reads import Node
 from remit.pdp.cedar.slices import PolicyIndex
 from remit.pdp.memo import Memo
+from remit.pdp.outside import Opa
 from remit.pdp.patterns import matches
 
 
@@ -64,13 +66,26 @@ class CompiledTool(msgspec.Struct, frozen=True):
     types: ArgumentTypes
 
 
+class Rego(msgspec.Struct, frozen=True):
+    """The policies in Rego: what they can read of the document they are shown, and who evaluates them.
+
+    `evaluate` does so in this process; without it, `opa` is asked. `digest` tells their meaning from that of others, empty where it
+    cannot be known.
+    """
+
+    reads: Node
+    evaluate: Callable[[bytes], bytes] | None = None
+    opa: Opa | None = None
+    digest: str = ""
+
+
 class CompiledBundle(msgspec.Struct, frozen=True):
     """Everything a decision needs of a published bundle; immutable, shared by all threads.
 
     `actions` are those that can be asked for, each with the types of resource that it is asked for on. `task_free` are `action` or
     `action resource-id` patterns that pass without a task. `directory` are the principals a deployment knows: exact destinations, or
     `@domain`. `obligations` are the types its policies may ask for. `request_attributed` are the entity types whose properties may come
-    with the request. `loci` remembers what `pdp.locus` found; it changes no answer.
+    with the request. `rego` are the policies in that language, if any; `loci` remembers what `pdp.locus` found; it changes no answer.
     """
 
     digest: BundleDigest
@@ -85,12 +100,17 @@ class CompiledBundle(msgspec.Struct, frozen=True):
     task_free: tuple[str, ...] = ()
     directory: tuple[str, ...] = ()
     request_attributed: frozenset[str] = frozenset()
+    rego: Rego | None = None
     loci: Memo[Any, Any] = msgspec.field(default_factory=lambda: Memo(4096))
 
     def needs_task(self, action: str, resource: EntityRef) -> bool:
         """Whether this action is refused without a task."""
         named = f"{action} {resource.id}"
         return not any(matches(action if " " not in free else named, free) for free in self.task_free)
+
+    def reads(self, part: str) -> bool:
+        """Whether any policy can read this part of the context."""
+        return self.index.reads(part) or (self.rego is not None and self.rego.reads.reaches("context", part))
 
     def class_of(self, resource: EntityRef) -> ResourceClass | None:
         """The first class whose pattern fits, or None."""

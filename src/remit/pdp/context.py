@@ -12,7 +12,7 @@ from remit.model.labels import Label
 from remit.model.request import EvaluationRequest, Tier
 from remit.model.task import Session, TaskState
 from remit.pdp.arguments import ANY, MAX_LONG, MIN_LONG, UNTYPED, ArgumentType, Unrepresentable, to_cedar
-from remit.pdp.cedar.reads import Node, project
+from remit.pdp.cedar.reads import WHOLE, Node, project
 from remit.pdp.compiled import CompiledBundle, CompiledTool
 from remit.pdp.destinations import destinations, exact
 from remit.pdp.inputs import Inputs
@@ -43,18 +43,20 @@ def context_bytes(tree: Node, facts: Facts) -> bytes:
 
     Raises `Unrepresentable` if a policy can read an argument that Cedar cannot say; the message names the argument.
     """
+    return _encode(context_of(tree, facts, _args))
+
+
+def context_of(tree: Node, facts: Facts, arguments: Callable[[Node, Facts], Any]) -> dict[str, Any]:
+    """The projected context in Cedar's JSON form; `arguments` makes what is to be seen of them. Raises `Unrepresentable`."""
     wanted = _PARTS.keys() if tree.whole else tree.children.keys()
     context: dict[str, Any] = {}
     for name in wanted:
-        build = _PARTS.get(name)
+        build = arguments if name == "args" else _PARTS.get(name)
         if build is not None:
             part = build(WHOLE if tree.whole else tree.children[name], facts)
             if part is not None:
                 context[name] = part
-    return _encode(context)
-
-
-WHOLE = Node(True)
+    return context
 
 
 def _args(node: Node, facts: Facts) -> msgspec.Raw:
@@ -63,11 +65,12 @@ def _args(node: Node, facts: Facts) -> msgspec.Raw:
     known = facts.projected.find(canonical)
     if known is not None:
         return known
-    projected = _encode(_typed_args(node, facts))
+    projected = _encode(typed_args(node, facts))
     return facts.projected.keep(canonical, msgspec.Raw(projected), len(canonical) + len(projected))
 
 
-def _typed_args(node: Node, facts: Facts) -> dict[str, Any]:
+def typed_args(node: Node, facts: Facts) -> dict[str, Any]:
+    """The arguments in Cedar's JSON form, those that can be read. Raises `Unrepresentable`."""
     types = (facts.tool.types if facts.tool else UNTYPED).root.fields
     values = facts.request.arguments.values
     typed: dict[str, Any] = {}

@@ -13,23 +13,24 @@ from remit.model.decision import (
     Permit,
     Reason,
 )
-from remit.model.errors import RemitError
+from remit.model.errors import RemitError, unavailable
 from remit.model.identity import AgentStatus, EntityRef
 from remit.model.labels import PUBLIC_TRUSTED, Label
 from remit.model.request import Tier
 from remit.model.task import TaskState
 from remit.pdp import checks
-from remit.pdp.arguments import Unrepresentable
-from remit.pdp.cedar.engine import EngineAnswer
+from remit.pdp.answer import EngineAnswer
 from remit.pdp.checks import Refusal
 from remit.pdp.compiled import CompiledBundle, Mode
-from remit.pdp.context import Facts, context_bytes, steering_of
+from remit.pdp.context import Facts, steering_of
 from remit.pdp.effects import session_after_deny, session_after_permit
 from remit.pdp.entities import check_resource
 from remit.pdp.inputs import PERMIT_MICROSECONDS, Decided, Grant, Inputs
-from remit.pdp.locus import Locus, evaluate, known_locus, locus_of
+from remit.pdp.locus import Locus, known_locus, locus_of
 from remit.pdp.locus import obligations as asked_by
-from remit.pdp.obligations import UnknownObligation, approver_rule
+from remit.pdp.obligations import UnknownObligation, approver_rule, obligations_of
+from remit.pdp.outside import MAX_QUESTIONS, Ask, NotAsked
+from remit.pdp.questions import Question, annotations_of, answer_to, by_approver, question_of
 from remit.pdp.tier import output_label
 
 SHADOWED = frozenset(
@@ -49,12 +50,24 @@ SHADOWED = frozenset(
 def decide(inputs: Inputs) -> Decided:
     """Decide one request: checks, tier, policies, obligations, and whether an approval could lift a denial.
 
-    Never raises for what a caller can send; a fault of the code itself is the caller's to turn into a denial.
+    Never raises for what a caller can send, but `NotAsked` where an engine outside has to be asked first; a fault of the code itself
+    is the caller's to turn into a denial.
     """
     try:
         return _decide(inputs)
     except Refusal as refusal:
         return _shadowed(inputs, Deny(inputs.decision, refusal.reason, refusal.message, basis=_bare(inputs.bundle)))
+
+
+def decide_asking(inputs: Inputs, ask: Ask) -> Decided:
+    """Decide, and ask engines outside whatever it takes. Raises `RemitError` (unavailable) for one that keeps changing meanwhile."""
+    for _ in range(MAX_QUESTIONS):
+        try:
+            return decide(inputs)
+        except NotAsked as question:
+            said = ask(question.opa, question.document)
+            inputs = replace(inputs, outside=question.answered(inputs.outside, said))
+    raise unavailable(f"the policy engine kept changing while it was asked ({MAX_QUESTIONS} times): ask again")
 
 
 def _decide(inputs: Inputs) -> Decided:
@@ -99,13 +112,13 @@ def _known(inputs: Inputs, bundle: CompiledBundle) -> Locus | None:
 def _by_policy(inputs: Inputs, bundle: CompiledBundle, locus: Locus, spent: tuple[TaskState, ...]) -> Decided:
     reached = inputs.session.reached if inputs.session else PUBLIC_TRUSTED
     tier = locus.tier(reached)
-    tree = locus.slice.reads.context
     steering = steering_of(bundle, inputs, locus.tool) if locus.steered else ()
+    moment = inputs.outside.moment if inputs.outside is not None else inputs.now
     facts = Facts(
         bundle,
         inputs.request,
         tier,
-        inputs.now,
+        moment,
         inputs.chain,
         inputs.session,
         reached,
@@ -114,24 +127,19 @@ def _by_policy(inputs: Inputs, bundle: CompiledBundle, locus: Locus, spent: tupl
         None,
         locus.arguments,
     )
-    try:
-        read = context_bytes(tree, facts)
-    except Unrepresentable as problem:
-        raise Refusal(
-            Reason.UNREPRESENTABLE_ARGUMENT, f"{problem}, and a policy reads it: pass it as text or with fewer digits"
-        ) from None
-    answer = evaluate(bundle, locus, read)
+    asked = question_of(locus, facts)
+    answer = answer_to(locus, facts, asked, inputs.outside)
     if answer.allowed and not answer.errors:
-        return _permitted(inputs, locus, facts, spent, answer, read)
-    return _not_permitted(inputs, locus, facts, spent, answer, read)
+        return _permitted(inputs, locus, facts, spent, answer, asked)
+    return _not_permitted(inputs, locus, facts, spent, answer, asked)
 
 
 def _permitted(
-    inputs: Inputs, locus: Locus, facts: Facts, spent: tuple[TaskState, ...], answer: EngineAnswer, read: bytes
+    inputs: Inputs, locus: Locus, facts: Facts, spent: tuple[TaskState, ...], answer: EngineAnswer, asked: Question
 ) -> Decided:
-    basis = _basis(locus, facts, answer, read)
+    basis = _basis(locus, facts, answer, asked)
     try:
-        obligations = asked_by(locus, answer.reasons)
+        obligations = _obligations(locus, answer)
     except UnknownObligation as problem:
         message = f"a policy asks for obligation {problem}, which nothing here understands"
         return _shadowed(inputs, Deny(inputs.decision, Reason.UNKNOWN_OBLIGATION, message, facts.tier, basis=basis))
@@ -148,9 +156,9 @@ def _permit_effects(inputs: Inputs, spent: tuple[TaskState, ...], worst: Label, 
 
 
 def _not_permitted(
-    inputs: Inputs, locus: Locus, facts: Facts, spent: tuple[TaskState, ...], answer: EngineAnswer, read: bytes
+    inputs: Inputs, locus: Locus, facts: Facts, spent: tuple[TaskState, ...], answer: EngineAnswer, asked: Question
 ) -> Decided:
-    basis = _basis(locus, facts, answer, read)
+    basis = _basis(locus, facts, answer, asked)
     # INVARIANT (fail closed): Cedar skips a policy that errors, even a forbid; so any reported error denies.
     if answer.errors:
         message = f"a policy could not be evaluated ({answer.errors[0]}): its author must mend it"
@@ -162,9 +170,9 @@ def _not_permitted(
     if lift is None:
         message = f"policy forbids {_act(inputs)}: {_why(locus, answer)}"
         return _shadowed(inputs, Deny(inputs.decision, Reason.FORBIDDEN, message, facts.tier, basis=basis))
-    if inputs.grant is not None and _covered(inputs.grant, facts, lift, bool(locus.slice.by_approver)):
+    if inputs.grant is not None and _covered(inputs.grant, facts, lift, bool(by_approver(locus, facts, lift.answer))):
         granted = replace(facts, approver=inputs.grant.approver)
-        return _permitted(inputs, locus, granted, spent, lift.answer, lift.read)
+        return _permitted(inputs, locus, granted, spent, lift.answer, lift.asked)
     message = f"this needs an approval: {_why(locus, answer)}"
     deny = Deny(
         inputs.decision, Reason.APPROVAL_REQUIRED, message, facts.tier, lift.rule, obligations=lift.obligations, basis=basis
@@ -177,29 +185,36 @@ class _Lift(msgspec.Struct, frozen=True):
 
     rule: ApproverRule
     answer: EngineAnswer
-    read: bytes
+    asked: Question
     obligations: tuple[Obligation, ...]
 
 
 def _lift(inputs: Inputs, locus: Locus, facts: Facts, answer: EngineAnswer) -> _Lift | None:
     """Whether an approval would lift this denial: asked of the policies themselves, by evaluating them as if it were there."""
-    rule = approver_rule(answer.reasons, locus.slice.annotations)
+    rule = approver_rule(answer.reasons, annotations_of(locus, answer))
     if rule is None:
         return None
     approver = inputs.grant.approver if inputs.grant else ""
-    read = context_bytes(locus.slice.reads.context, replace(facts, approver=approver))
-    lifted = evaluate(facts.bundle, locus, read)
+    granted = replace(facts, approver=approver)
+    asked = question_of(locus, granted)
+    lifted = answer_to(locus, granted, asked, inputs.outside)
     if not lifted.allowed or lifted.errors:
         # Where all that still stands in the way asks who approved, it may be asked for, and is decided with the person who did.
-        by_approver = locus.slice.by_approver
-        if inputs.grant is None and not lifted.errors and by_approver and by_approver.issuperset(lifted.reasons):
-            return _Lift(_rule(facts, rule), lifted, read, ())
+        asking = by_approver(locus, facts, lifted)
+        if inputs.grant is None and not lifted.errors and asking and asking.issuperset(lifted.reasons):
+            return _Lift(_rule(facts, rule), lifted, asked, ())
         return None
     try:
-        obligations = asked_by(locus, lifted.reasons)
+        obligations = _obligations(locus, lifted)
     except UnknownObligation:
         return None
-    return _Lift(_rule(facts, rule), lifted, read, obligations)
+    return _Lift(_rule(facts, rule), lifted, asked, obligations)
+
+
+def _obligations(locus: Locus, answer: EngineAnswer) -> tuple[Obligation, ...]:
+    if answer.annotations:
+        return obligations_of(answer.reasons, annotations_of(locus, answer))
+    return asked_by(locus, answer.reasons)
 
 
 def _rule(facts: Facts, rule: ApproverRule) -> ApproverRule:
@@ -237,12 +252,12 @@ def _shadowed(inputs: Inputs, deny: Deny) -> Decided:
     return Decided(deny, Effects(session_after_deny(session, inputs.decision, inputs.now)))
 
 
-def _basis(locus: Locus, facts: Facts, answer: EngineAnswer, read: bytes) -> Basis:
+def _basis(locus: Locus, facts: Facts, answer: EngineAnswer, asked: Question) -> Basis:
     return Basis(
         answer.reasons,
         answer.errors,
         len(locus.slice.ids),
-        read,
+        asked.read,
         locus.names,
         facts.steering,
         facts.bundle.digest,
@@ -260,8 +275,8 @@ def _act(inputs: Inputs) -> str:
 
 def _why(locus: Locus, answer: EngineAnswer) -> str:
     """The descriptions of the policies that decided, or their names."""
-    words = []
+    words, annotations = [], annotations_of(locus, answer)
     for policy in answer.reasons:
-        described = locus.slice.annotations.get(policy, {}).get("description")
+        described = annotations.get(policy, {}).get("description")
         words.append(f"{described} (policy `{policy}`)" if described else f"policy `{policy}`")
     return "; ".join(words)

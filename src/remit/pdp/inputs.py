@@ -9,6 +9,7 @@ from remit.model.labels import Label
 from remit.model.request import EvaluationRequest
 from remit.model.task import Session, TaskState
 from remit.pdp.compiled import CompiledBundle
+from remit.pdp.outside import Outside
 from remit.pdp.provenance import NOTHING_OBSERVED, Observed
 
 PERMIT_MICROSECONDS = 10_000_000
@@ -35,7 +36,7 @@ class Inputs(msgspec.Struct, frozen=True, gc=False):
     `chain` is the task and those it was delegated from, leaf first, empty without a task; `complete` is false if a link could not be
     loaded. `decision` is the id the decision will carry; `now` is µs since the epoch, `latest` the time of the latest decision that
     is known of. `delegators` are the agents of the tasks above the first, None for one that is not registered;
-    `target` is the registered agent that the action is on, if it is on one.
+    `target` is the registered agent that the action is on, if it is on one. `outside` is what engines outside of this process said.
     """
 
     bundle: CompiledBundle | None
@@ -52,6 +53,7 @@ class Inputs(msgspec.Struct, frozen=True, gc=False):
     kills: tuple[Kill, ...] = ()
     delegators: tuple[Agent | None, ...] = ()
     target: Agent | None = None
+    outside: Outside | None = None
 
 
 class Decided(msgspec.Struct, frozen=True, gc=False):

@@ -1,15 +1,18 @@
 """The place a request falls on: the policies that can match there, the entities they can reach, what is known of the tool."""
 
+from typing import Any
+
 import msgspec
 
 from remit.model.decision import Obligation
 from remit.model.identity import Agent, EntityRef
 from remit.model.labels import PUBLIC_TRUSTED, Confidentiality, Label
 from remit.model.request import TOOL_CALL, EvaluationRequest, Tier
+from remit.pdp.answer import EngineAnswer
 from remit.pdp.cedar import engine
-from remit.pdp.cedar.engine import EngineAnswer
+from remit.pdp.cedar.reads import Node, merge
 from remit.pdp.cedar.slices import Slice
-from remit.pdp.compiled import CompiledBundle, CompiledTool, EntityDocument
+from remit.pdp.compiled import CompiledBundle, CompiledTool, EntityDocument, Rego
 from remit.pdp.destinations import has_destinations
 from remit.pdp.entities import (
     action_document,
@@ -21,6 +24,7 @@ from remit.pdp.entities import (
 )
 from remit.pdp.memo import Memo
 from remit.pdp.obligations import obligations_of
+from remit.pdp.rego.document import parties
 from remit.pdp.tier import output_label, tier_of
 
 MEMO_LIMIT = 8192
@@ -30,11 +34,13 @@ _RESTRICTED = Label(Confidentiality.RESTRICTED)
 class Locus(msgspec.Struct, frozen=True):
     """Everything about a request that stays the same for one agent, action, resource and bundle.
 
-    `answers` remembers what the engine said, by exactly the bytes it was sent; `tiers` are those of a session that has touched
-    restricted data and of one that has not.
+    `answers` remembers what an engine said, by exactly the bytes it was sent; `tiers` are those of a session that has touched
+    restricted data and of one that has not. `context` is what can be read of the context, in whatever language; `parties` what Rego
+    policies see beside it.
     """
 
     slice: Slice
+    context: Node
     names: tuple[str, ...]
     documents: tuple[EntityDocument, ...]
     tool: CompiledTool | None
@@ -46,6 +52,7 @@ class Locus(msgspec.Struct, frozen=True):
     asked: Memo[tuple[str, ...], tuple[Obligation, ...]]
     arguments: Memo[bytes, msgspec.Raw]
     steered: bool
+    parties: dict[str, Any] = {}
 
     def tier(self, label: Label) -> Tier:
         """The tier of the request for a session with this label."""
@@ -78,9 +85,12 @@ def _find(bundle: CompiledBundle, agent: Agent, request: EvaluationRequest, targ
     )
     # The action is an entity too: what it is `in` are the groups above it.
     documents = (principal, resource, action_document(bundle, request.action))
+    rego = bundle.rego
+    context = slice_.reads.context if rego is None else merge([slice_.reads.context, rego.reads.at("context")])
     tiers = [tier_of(bundle, request.action, request.resource, label) for label in (PUBLIC_TRUSTED, _RESTRICTED)]
     return Locus(
         slice_,
+        context,
         tuple(str(ref) for ref in (principal.ref, *above_principal, resource.ref, *above_resource)),
         documents,
         bundle.tools.get(request.resource.id) if request.action == TOOL_CALL else None,
@@ -91,7 +101,8 @@ def _find(bundle: CompiledBundle, agent: Agent, request: EvaluationRequest, targ
         Memo(MEMO_LIMIT, bundle.loci),
         Memo(MEMO_LIMIT),
         Memo(MEMO_LIMIT, bundle.loci),
-        _asks_for_flow(bundle, request, slice_),
+        _asks_for_flow(bundle, request, context),
+        parties(bundle, principal, documents[2], resource) if rego is not None else {},
     )
 
 
@@ -104,7 +115,15 @@ def same_ground(one: CompiledBundle, other: CompiledBundle) -> bool:
         and one.directory == other.directory
         and one.task_free == other.task_free
         and one.request_attributed == other.request_attributed
+        and _same_rego(one.rego, other.rego)
     )
+
+
+def _same_rego(one: Rego | None, other: Rego | None) -> bool:
+    """Whether two bundles have the same Rego policies; of those that an engine outside may change, nobody knows."""
+    if one is None or other is None:
+        return one is other
+    return bool(one.digest) and one.digest == other.digest
 
 
 def alike(one: CompiledBundle, other: CompiledBundle, agent: Agent, request: EvaluationRequest) -> bool:
@@ -121,10 +140,10 @@ def alike(one: CompiledBundle, other: CompiledBundle, agent: Agent, request: Eva
     )
 
 
-def _asks_for_flow(bundle: CompiledBundle, request: EvaluationRequest, slice_: Slice) -> bool:
+def _asks_for_flow(bundle: CompiledBundle, request: EvaluationRequest, context: Node) -> bool:
     """Whether policies read where values came from, and a call here has a value that matters."""
-    tree, tool = slice_.reads.context, bundle.tools.get(request.resource.id)
-    if not (tree.whole or "flow" in tree.children):
+    tool = bundle.tools.get(request.resource.id)
+    if not context.reaches("flow"):
         return False
     return request.action != TOOL_CALL or tool is None or has_destinations(tool)
 

@@ -6,6 +6,7 @@ import msgspec
 from msgspec.structs import replace
 
 from remit.decision_log.entry import DecisionMade
+from remit.decision_log.sealed import SealedOutside
 from remit.decision_log.sealing import SealKey
 from remit.model.decision import Decision, Permit, Reason
 from remit.model.errors import corrupt
@@ -15,9 +16,10 @@ from remit.model.values import NO_ARGUMENTS, thaw
 from remit.pdp.cedar.reads import Node
 from remit.pdp.compiled import CompiledBundle, Mode
 from remit.pdp.context import task_context
-from remit.pdp.decide import decide
+from remit.pdp.decide import decide_asking
 from remit.pdp.inputs import Inputs
 from remit.pdp.locus import alike, known_locus, same_ground
+from remit.pdp.outside import Opa, Outside, Said, Unanswered
 from remit.reviews.history import Archive, Bounds, History
 
 ASK = "ask"
@@ -36,6 +38,7 @@ class Sealed(msgspec.Struct, frozen=True, gc=False):
 
     arguments: msgspec.Raw
     message: str
+    outside: SealedOutside | None = None
 
 
 class Verdict(msgspec.Struct, frozen=True, order=True):
@@ -110,6 +113,8 @@ class Asker:
         if key is not None and (found := self._known.get(key)) is not None:
             return found
         inputs = self._inputs(body, self.request(body, subject, sealed))
+        if sealed.outside is not None and body.bundle == self._bundle.digest:
+            inputs = replace(inputs, outside=_as_logged(sealed.outside, body.engine))
         if place is None:
             decision = self._decide(body, inputs, observe=True)
             if len(self._places) >= REMEMBERED:
@@ -170,15 +175,21 @@ class Asker:
         """The decision on the request itself, or with the approval that was used for it."""
         if observe and body.session is not None:
             inputs = replace(inputs, observed=self._history.observed(body.session))
-        decision = decide(inputs).decision
+        decision = decide_asking(inputs, self._said).decision
         if isinstance(decision, Permit) or decision.requestable is None or body.effect != "permit" or not body.approval:
             return decision
         key = self._history.key(body.chain[0] if body.chain else None)
         grant = self._archive.grant(ApprovalId(body.approval), key) if key is not None else None
         if grant is None:
             raise Gap("its approval is gone")
-        again = decide(replace(inputs, grant=grant)).decision
+        again = decide_asking(replace(inputs, grant=grant), self._said).decision
         return again if isinstance(again, Permit) else decision
+
+    def _said(self, opa: Opa, document: bytes) -> Said:
+        said = self._archive.ask(opa, document)
+        if isinstance(said.answer, Unanswered):
+            raise Gap("its policy engine gave no answer")
+        return said
 
     def _place(self, inputs: Inputs) -> _Place:
         number, locus = next(self._count), None
@@ -186,9 +197,11 @@ class Asker:
             locus = known_locus(self._bundle, inputs.agent, inputs.request, None)
         if locus is None:
             return _Place(number, False, None)
-        tree = locus.slice.reads.context
+        tree = locus.context
         session = tree.children.get("session", _NOTHING)
-        moving = tree.whole or locus.steered or "now" in tree.children
+        moving = (
+            tree.whole or locus.steered or "now" in tree.children or (self._bundle.rego and self._bundle.rego.opa) is not None
+        )
         plain = not moving and not session.whole and not any(name in session.children for name in _MOVING)
         return _Place(number, plain, tree.children.get("task", _NOTHING))
 
@@ -213,6 +226,10 @@ class Asker:
         if len(self._shapes) >= REMEMBERED:
             self._shapes.clear()
         return self._shapes.setdefault((bounds, place.number), self._numbers.setdefault(seen, len(self._numbers)))
+
+
+def _as_logged(sealed: SealedOutside, engine: str) -> Outside:
+    return Outside(sealed.moment, {name: bytes(answer) for name, answer in sealed.answers.items()}, engine)
 
 
 _NOTHING = Node()

@@ -27,6 +27,7 @@ from remit.model.task import Budgets, Scope, Session, Spent, Task, TaskState, Ta
 from remit.pdp.compiled import CompiledBundle
 from remit.pdp.effects import NotAnAmount, counted_as, spend, with_pending
 from remit.pdp.inputs import Grant
+from remit.pdp.outside import Opa, Said
 from remit.pdp.provenance import NOTHING_OBSERVED, Observed, observe
 from remit.pdp.tier import output_label
 
@@ -79,6 +80,10 @@ class Archive(Protocol):
 
     def grant(self, approval: ApprovalId, key: SealKey) -> Grant | None:
         """An approval that was used, as the decision could use it."""
+        ...
+
+    def ask(self, opa: Opa, document: bytes) -> Said:
+        """Ask an engine outside of this process, where the log does not have its answer."""
         ...
 
 

@@ -20,7 +20,16 @@ from remit.reviews.history import Archive, History
 MAX_GROUPS = 10_000
 """So many different changes are told apart; the rest are counted together."""
 MAX_PURPOSES = 5
-_NOT_POLICY = frozenset({Reason.CLOCK_BACKWARDS, Reason.CONFLICT, Reason.INTERNAL_ERROR, Reason.STORE_UNAVAILABLE})
+_NOT_POLICY = frozenset(
+    {
+        Reason.CLOCK_BACKWARDS,
+        Reason.CONFLICT,
+        Reason.ENGINE_REVISION,
+        Reason.ENGINE_UNAVAILABLE,
+        Reason.INTERNAL_ERROR,
+        Reason.STORE_UNAVAILABLE,
+    }
+)
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -104,7 +113,7 @@ class Replay:
         what has the same policies, tool and resource in both bundles, which cannot be decided otherwise.
         """
         self._since, self._share, self._shares = since, share, shares
-        flows = any(one.index.reads("flow") for one in (bundle, before) if one is not None)
+        flows = any(one.reads("flow") for one in (bundle, before) if one is not None)
         self._history = History(archive, flows)
         self._after = Asker(bundle, self._history, archive)
         self._before = Asker(before, self._history, archive) if before is not None else None

@@ -14,9 +14,10 @@ from remit.model.task import TaskStatus
 from remit.pdp.checks import CLOCK_TOLERANCE
 from remit.pdp.decide import decide
 from remit.pdp.inputs import PERMIT_MICROSECONDS, Decided, Inputs
+from remit.pdp.outside import MAX_QUESTIONS, NotAsked, Outside
 from remit.pdp.provenance import NOTHING_OBSERVED
 from remit.runtime import approvals, outcome
-from remit.runtime.pending import Driven, Steps
+from remit.runtime.pending import Asking, Driven, Steps
 from remit.runtime.records import decision_record
 from remit.runtime.runtime import ATTEMPTS, Runtime, turn
 from remit.runtime.store import (
@@ -57,17 +58,23 @@ def _evaluate(runtime: Runtime, request: EvaluationRequest) -> Steps[Decision]:
     request = readable(request)
     decision_id = DecisionId(new_id("dec", runtime.clock()))
     considered: Considered | None = None
-    for attempt in range(ATTEMPTS):
+    outside: Outside | None = None
+    attempt = questions = 0
+    while attempt < ATTEMPTS and questions <= MAX_QUESTIONS:
         try:
             with turn(runtime, attempt) as alone:
                 if alone:
                     _forget(runtime, request, decision_id)
                 with runtime.view.lock:
-                    loaded = load(runtime, request, decision_id, runtime.clock())
+                    loaded = load(runtime, request, decision_id, runtime.clock(), outside)
                     considered = consider(runtime, loaded)
                     ticket = commit(runtime, loaded, considered)
                 yield ticket
+        except NotAsked as question:
+            questions += 1
+            outside = yield from _asked(runtime, question, outside)
         except Conflict:
+            attempt += 1
             _forget(runtime, request, decision_id)
         except RemitError as error:
             _forget(runtime, request, decision_id)
@@ -83,7 +90,14 @@ def _evaluate(runtime: Runtime, request: EvaluationRequest) -> Steps[Decision]:
     return Deny(decision_id, Reason.CONFLICT, f"the session kept changing in other processes ({ATTEMPTS} times): try again")
 
 
-def load(runtime: Runtime, request: EvaluationRequest, decision: DecisionId, now: int) -> Loaded:
+def _asked(runtime: Runtime, question: NotAsked, before: Outside | None) -> Steps[Outside]:
+    """Ask an engine outside, while nobody waits for this process's state."""
+    asking = Asking(lambda: runtime.ask(question.opa, question.document))
+    yield asking
+    return question.answered(before, asking.said)
+
+
+def load(runtime: Runtime, request: EvaluationRequest, decision: DecisionId, now: int, outside: Outside | None = None) -> Loaded:
     """Everything this request can touch: bundle, agent, task chain, session, and what it saw."""
     view = runtime.view
     revision = view.refresh()
@@ -107,6 +121,7 @@ def load(runtime: Runtime, request: EvaluationRequest, decision: DecisionId, now
         view.kills,
         view.delegators(chain) if len(chain) > 1 else (),
         target,
+        outside,
     )
     if now > view.latest:
         view.latest = now
@@ -137,6 +152,8 @@ def consider(runtime: Runtime, loaded: Loaded) -> Considered:
 def _decide(inputs: Inputs) -> Decided:
     try:
         return decide(inputs)
+    except NotAsked:
+        raise
     except Exception as error:  # INVARIANT (fail closed): a fault of our own must deny, and say that it is one
         message = f"deciding failed ({type(error).__name__}: {error}): please report this as a defect"
         return Decided(Deny(inputs.decision, Reason.INTERNAL_ERROR, message), NO_EFFECTS)

@@ -6,8 +6,34 @@ from typing import Any, Generic, TypeVar
 from remit.decision_log.append import Ticket
 
 T = TypeVar("T")
-Steps = Generator[Ticket[Any], None, T]
-"""Yields each commit it must wait for; what waiting raises is raised at the yield."""
+
+
+class Asking(Generic[T]):
+    """Something to be asked of another process: blocking here, in a thread of its own where the caller awaits."""
+
+    __slots__ = ("_ask", "_said")
+
+    def __init__(self, ask: Callable[[], T]) -> None:
+        self._ask = ask
+
+    def result(self) -> None:
+        """Ask, and wait for the answer."""
+        self._said = self._ask()
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        """Ask, and let others go on meanwhile."""
+        import asyncio
+
+        self._said = yield from asyncio.get_running_loop().run_in_executor(None, self._ask).__await__()
+
+    @property
+    def said(self) -> T:
+        """The answer, once waiting has ended."""
+        return self._said
+
+
+Steps = Generator[Ticket[Any] | Asking[Any], None, T]
+"""Yields each commit and each question that it must wait for; what waiting raises is raised at the yield."""
 
 
 class Driven(Generic[T]):

@@ -4,7 +4,7 @@ import msgspec
 
 from remit.decision_log.encoding import encode_body
 from remit.decision_log.entry import DecisionMade, OutcomeSeen
-from remit.decision_log.sealed import SealedDecision, encode_sealed
+from remit.decision_log.sealed import SealedDecision, SealedOutside, encode_sealed
 from remit.decision_log.sealing import SealKey
 from remit.decision_log.store import Record
 from remit.model.authorizer import Outcome
@@ -12,6 +12,7 @@ from remit.model.decision import Decision, Permit
 from remit.model.labels import PUBLIC_TRUSTED
 from remit.model.task import Session
 from remit.pdp.inputs import Inputs
+from remit.pdp.outside import Outside
 from remit.runtime.store import OpenPermit
 
 
@@ -21,7 +22,13 @@ def decision_record(inputs: Inputs, decision: Decision, session: Session | None,
     permit = isinstance(decision, Permit)
     canonical = request.arguments.canonical
     sealed = SealedDecision(
-        msgspec.Raw(canonical), msgspec.Raw(basis.read), decision.message, basis.errors, basis.entities, basis.steering
+        msgspec.Raw(canonical),
+        msgspec.Raw(basis.read),
+        decision.message,
+        basis.errors,
+        basis.entities,
+        basis.steering,
+        _sealed_outside(inputs.outside) if inputs.outside is not None else None,
     )
     label = session.reached if session is not None else PUBLIC_TRUSTED
     body = DecisionMade(
@@ -52,8 +59,14 @@ def decision_record(inputs: Inputs, decision: Decision, session: Session | None,
         sources=label.sources,
         arguments=key.digest(canonical),
         sealed=key.seal(encode_sealed(sealed), decision.id),
+        engine=inputs.outside.engine if inputs.outside is not None else "",
     )
     return Record(encode_body(body), "decision", decision.id, request.task)
+
+
+def _sealed_outside(outside: Outside) -> SealedOutside:
+    said = {name: msgspec.Raw(answer) for name, answer in outside.answers.items() if isinstance(answer, bytes)}
+    return SealedOutside(outside.moment, said)
 
 
 def outcome_record(outcome: Outcome, permit: OpenPermit, session: Session | None, key: SealKey) -> Record:

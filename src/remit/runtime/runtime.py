@@ -9,6 +9,7 @@ from remit.decision_log.append import Appender, Conflict, Ticket
 from remit.decision_log.store import Record
 from remit.model.clock import Clock
 from remit.model.errors import conflict, malformed
+from remit.pdp.outside import Ask
 from remit.runtime.pending import Steps
 from remit.runtime.store import Write
 from remit.runtime.view import View
@@ -19,11 +20,12 @@ ATTEMPTS = 24
 
 
 class Runtime(msgspec.Struct, frozen=True):
-    """One process's view of the store, its writer and its clock."""
+    """One process's view of the store, its writer, its clock, and how engines outside of it are asked."""
 
     view: View
     appender: Appender[Write]
     clock: Clock
+    ask: Ask
 
 
 PATIENCE = 4

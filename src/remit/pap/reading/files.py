@@ -9,6 +9,7 @@ from pathlib import Path
 
 from remit.pap.contents import SourceFile
 from remit.pap.problems import BundleError, Problem, did_you_mean, error, in_order
+from remit.pap.rego.reading import DATA_FILE, TESTS
 from remit.pap.schema import SCHEMA_FILE
 
 MANIFEST_FILE, TOOLS_FILE, TASK_TYPES_FILE = "bundle.yaml", "tools.yaml", "task_types.yaml"
@@ -22,6 +23,7 @@ FILES = (
     ENTITIES_FILE,
     LINKS_FILE,
     SCHEMA_FILE,
+    DATA_FILE,
 )
 MAX_FILE = 16 << 20
 MAX_BUNDLE = 64 << 20
@@ -29,7 +31,7 @@ MAX_BUNDLE = 64 << 20
 MAX_FOLDERS = 64
 """Folders within folders; more are no bundle's."""
 
-_POLICY_KINDS = (".cedar", ".cedarschema")
+_POLICY_KINDS = (".cedar", ".cedarschema", ".rego")
 _DATA_KINDS = (".yaml", ".yml", ".json")
 _REORDERED = re.compile("[\u202a-\u202e\u2066-\u2069]")
 """What shows a reviewer the text in another order than it is read (Unicode UAX 9, CVE-2021-42574)."""
@@ -91,17 +93,21 @@ def _belongs(name: str) -> bool:
     place, _, rest = name.partition("/")
     if not rest:
         return name in FILES
-    return rest.endswith(".cedar" if place == POLICIES else ".yaml") and place in (POLICIES, CASES)
+    if place == POLICIES:
+        return rest.endswith((".cedar", ".rego")) and not rest.endswith(TESTS)
+    return place == CASES and rest.endswith(".yaml")
 
 
 def _is_suspect(name: str, kind: str) -> bool:
     """Whether a file would be missed if it were left out without a word."""
+    if name.startswith(f"{POLICIES}/") and name.endswith(TESTS):
+        return False
     inside = "/" not in name or name.split("/")[0] in (POLICIES, CASES)
     return kind in _POLICY_KINDS or (inside and kind in _DATA_KINDS)
 
 
 def _misplaced(name: str, path: Path) -> Problem:
-    known = [*FILES, f"{POLICIES}/{path.stem}.cedar", f"{CASES}/{path.stem}.yaml"]
+    known = [*FILES, f"{POLICIES}/{path.stem}.cedar", f"{POLICIES}/{path.stem}.rego", f"{CASES}/{path.stem}.yaml"]
     hint = did_you_mean(name, known) + " otherwise remove it"
     return error((name, 1), "unknown-file", f"`{name}` is no file of a bundle", hint)
 

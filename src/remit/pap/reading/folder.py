@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from remit.model.errors import RemitError
 from remit.model.tool import Tool
-from remit.pap.contents import Bundle, Contents, Link, Manifest, SourceFile, digest_of
+from remit.pap.contents import Bundle, Contents, Link, Manifest, RegoContents, SourceFile, digest_of
 from remit.pap.problems import BundleError, Problem, did_you_mean, error, in_order
 from remit.pap.reading.documents import Document, read_document
 from remit.pap.reading.files import (
@@ -24,6 +24,8 @@ from remit.pap.reading.files import (
 )
 from remit.pap.reading.shapes import read_as, read_list
 from remit.pap.reading.written import EntityEntry, LinkEntry, Malformed, TaskTypeEntry, checked_tool
+from remit.pap.rego.outside import opa_fault
+from remit.pap.rego.reading import DATA_FILE, rego_of
 from remit.pap.schema import SCHEMA_FILE, parse, vocabulary
 from remit.pdp.cedar.policies import Policy, PolicyError, check_ids, link, parse_policies
 from remit.pdp.compiled import ResourceClass
@@ -71,7 +73,9 @@ class _Reading:
 
     def contents(self) -> Contents:
         manifest = self._manifest()
-        policies = self._policies()
+        rego = self._rego(manifest)
+        other = any(path.endswith(".rego") for path in self._files) or (manifest is not None and manifest.opa is not None)
+        policies = self._policies(other)
         entities = self._entries(ENTITIES_FILE, EntityEntry, EntityEntry.noun)
         links = self._entries(LINKS_FILE, LinkEntry, LinkEntry.noun)
         schema = self._files.get(SCHEMA_FILE, "")
@@ -95,6 +99,7 @@ class _Reading:
             classes=_nouns(classes),
             entities=_nouns(entities),
             links=_nouns(links),
+            rego=rego,
         )
 
     def _manifest(self) -> Manifest | None:
@@ -123,15 +128,24 @@ class _Reading:
                 self._problems.append(error((file, line), "malformed", str(fault), fault.hint))
         return nouns
 
-    def _policies(self) -> list[Policy]:
-        paths = [path for path in self._files if path.startswith(f"{POLICIES}/")]
+    def _rego(self, manifest: Manifest | None) -> RegoContents | None:
+        modules = {path: self._files[path] for path in sorted(self._files) if path.endswith(".rego")}
+        if manifest is None:
+            return None
+        if manifest.opa is not None and (wrong := opa_fault(manifest.opa)):
+            self._problems.append(error((MANIFEST_FILE, 1), "opa", *wrong))
+        return self._try(lambda: rego_of(modules, self._files.get(DATA_FILE, ""), manifest), DATA_FILE)
+
+    def _policies(self, other: bool) -> list[Policy]:
+        """Those in Cedar; there must be some, unless there are `other` ones."""
+        paths = [path for path in self._files if path.startswith(f"{POLICIES}/") and path.endswith(".cedar")]
         found: list[Policy] = []
         before = len(self._problems)
         for path in sorted(paths):
             text = self._files[path]
             found.extend(self._try(lambda text=text, path=path: parse_policies(text, path), path) or ())  # type: ignore[misc]
-        if not found and len(self._problems) == before:
-            hint = "write one to `policies/NAME.cedar`: without a permit nothing is allowed"
+        if not found and not other and len(self._problems) == before:
+            hint = "write one to `policies/NAME.cedar` or `.rego`: without a permit nothing is allowed"
             self._problems.append(error((MANIFEST_FILE, 1), "no-policy", "the bundle has no policy", hint))
         return found
 

@@ -9,12 +9,12 @@ from cedarpy import _internal, pst
 
 from remit.model.errors import malformed
 from remit.model.identity import EntityRef
+from remit.pdp.answer import EngineAnswer
 from remit.pdp.cedar.scopes import ACTION
 
 __all__ = [
     "END_OF_INPUT",
     "CompiledPolicies",
-    "EngineAnswer",
     "Entities",
     "RequestUids",
     "Schema",
@@ -64,19 +64,6 @@ class CompiledPolicies(msgspec.Struct, frozen=True):
 
     ids: tuple[str, ...]
     handle: _internal.PolicySet
-
-
-class EngineAnswer(msgspec.Struct, frozen=True, gc=False):
-    """What Cedar said: its bare decision, the policies that determined it, and those it skipped as erring.
-
-    All three are sorted. `error_policies` are the policies behind `errors`; an error of the engine itself has
-    none. A caller must treat any error as a denial: Cedar skips an erring policy, even a `forbid`.
-    """
-
-    allowed: bool
-    reasons: tuple[str, ...]
-    errors: tuple[str, ...]
-    error_policies: tuple[str, ...] = ()
 
 
 class _Diagnostics(msgspec.Struct):

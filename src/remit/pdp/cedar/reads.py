@@ -26,6 +26,20 @@ class Node(msgspec.Struct, frozen=True, gc=False):
         child = self.children.get(path[0])
         return child is not None and child.covers(*path[1:])
 
+    def reaches(self, *path: str) -> bool:
+        """Whether anything at or below a path can be read."""
+        if self.whole or not path:
+            return True
+        child = self.children.get(path[0])
+        return child is not None and child.reaches(*path[1:])
+
+    def at(self, name: str) -> "Node":
+        """What can be read below a name."""
+        return WHOLE if self.whole else self.children.get(name, NOTHING)
+
+
+WHOLE, NOTHING = Node(True), Node()
+
 
 class ReadSet(msgspec.Struct, frozen=True, gc=False):
     """What evaluating policies can depend on besides principal, action, resource and the entities' parents.
@@ -59,7 +73,7 @@ def union(parts: Iterable[ReadSet]) -> ReadSet:
     """What several policies together can read."""
     everything = list(parts)
     return ReadSet(
-        _merge([part.context for part in everything]),
+        merge([part.context for part in everything]),
         frozenset().union(*(part.attributes for part in everything)),
         any(part.any_attribute for part in everything),
         any(part.tags for part in everything),
@@ -180,11 +194,12 @@ def entity_ref(uid: pst.EntityUid) -> EntityRef:
     return EntityRef(str(uid.type), uid.id)
 
 
-def _merge(trees: Sequence[Node]) -> Node:
+def merge(trees: Sequence[Node]) -> Node:
+    """What can be read by any of several."""
     if any(tree.whole for tree in trees):
         return Node(True)
     by_name: dict[str, list[Node]] = {}
     for tree in trees:
         for name, child in tree.children.items():
             by_name.setdefault(name, []).append(child)
-    return Node(False, {name: _merge(by_name[name]) for name in sorted(by_name)})
+    return Node(False, {name: merge(by_name[name]) for name in sorted(by_name)})

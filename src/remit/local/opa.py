@@ -1,0 +1,177 @@
+"""OPA servers, asked over their Data API: one answer within a time, from the policies that the bundle wants, or none."""
+
+import http.client
+import os
+import ssl
+import threading
+import time
+from collections import deque
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from remit.model.errors import RemitError
+from remit.model.values import read_json
+from remit.pdp.outside import EngineFailure, Opa, Said, Unanswered
+from remit.pdp.rego.reading import Unreadable, canonical
+
+TOKEN_VARIABLE = "REMIT_OPA_TOKEN"  # noqa: S105 - the name of a variable
+MAX_ANSWER = 1 << 20
+KEPT = 8
+"""So many idle connections to one server are kept."""
+_QUERY = "provenance=true&strict-builtin-errors=true"
+
+
+class OpaClient:
+    """Asks OPA servers; safe to share between threads. The bearer token, if any, is in `REMIT_OPA_TOKEN`."""
+
+    def __init__(self) -> None:
+        self._idle: dict[str, deque[http.client.HTTPConnection]] = {}
+        self._lock = threading.Lock()
+
+    def ask(self, opa: Opa, document: bytes) -> Said:
+        """What the server says to one document; never raises for what the server or the network does."""
+        deadline = time.monotonic() + opa.seconds
+        body = b'{"input":' + document + b"}"
+        try:
+            status, answer = self._post(opa, body, deadline)
+            return _said(opa, status, read_json(answer))
+        except (OSError, http.client.HTTPException, ssl.SSLError) as error:
+            late = isinstance(error, TimeoutError) or time.monotonic() >= deadline
+            why = f"did not answer within {opa.seconds:g} s" if late else f"cannot be asked ({_words(error)})"
+        except RemitError as error:
+            why = f"answered what is no answer ({error.message})"
+        # INVARIANT (fail closed): an engine that is down, slow or babbles permits nothing.
+        return Said(
+            Unanswered(EngineFailure.UNAVAILABLE, f"the policy engine `{opa.url}` {why}: nothing is permitted until it does")
+        )
+
+    def _post(self, opa: Opa, body: bytes, deadline: float) -> tuple[int, bytes]:
+        """Post once; a kept connection that the server has closed meanwhile is opened anew, since asking changes nothing."""
+        connection = self._taken(opa.url)
+        if connection is not None:
+            try:
+                return self._exchange(connection, opa, body, deadline)
+            except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError, http.client.CannotSendRequest):
+                connection.close()
+        return self._exchange(_connection(opa.url), opa, body, deadline)
+
+    def _exchange(self, connection: http.client.HTTPConnection, opa: Opa, body: bytes, deadline: float) -> tuple[int, bytes]:
+        try:
+            _hurry(connection, deadline)
+            path = f"/v1/data/{quote(opa.package.replace('.', '/'))}?{_QUERY}"
+            headers = {"Content-Type": "application/json"}
+            if token := os.environ.get(TOKEN_VARIABLE):
+                headers["Authorization"] = f"Bearer {token}"
+            connection.request("POST", path, body, headers)
+            _hurry(connection, deadline)
+            response = connection.getresponse()
+            answer = _read(connection, response, deadline)
+        except BaseException:
+            connection.close()
+            raise
+        self._give_back(opa.url, connection)
+        return response.status, answer
+
+    def _taken(self, url: str) -> http.client.HTTPConnection | None:
+        with self._lock:
+            idle = self._idle.get(url)
+            return idle.pop() if idle else None
+
+    def _give_back(self, url: str, connection: http.client.HTTPConnection) -> None:
+        with self._lock:
+            idle = self._idle.setdefault(url, deque())
+            if connection.sock is not None and len(idle) < KEPT:
+                idle.append(connection)
+                return
+        connection.close()
+
+    def close(self) -> None:
+        """Hang up on all of them."""
+        with self._lock:
+            for connection in (connection for idle in self._idle.values() for connection in idle):
+                connection.close()
+            self._idle.clear()
+
+
+def _connection(url: str) -> http.client.HTTPConnection:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme == "https":
+        return http.client.HTTPSConnection(host, parts.port, context=ssl.create_default_context())
+    return http.client.HTTPConnection(host, parts.port)
+
+
+def _hurry(connection: http.client.HTTPConnection, deadline: float) -> None:
+    """Let nothing that comes next take longer than what is left of the time."""
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    connection.timeout = left
+    if connection.sock is not None:
+        connection.sock.settimeout(left)
+
+
+def _read(connection: http.client.HTTPConnection, response: http.client.HTTPResponse, deadline: float) -> bytes:
+    """The whole answer, piece by piece, so that a server that drips is not waited for."""
+    pieces: list[bytes] = []
+    held = 0
+    while True:
+        _hurry(connection, deadline)
+        piece = response.read1(65536)
+        if not piece:
+            response.close()  # the connection stays, for the next question
+            return b"".join(pieces)
+        pieces.append(piece)
+        held += len(piece)
+        if held > MAX_ANSWER:
+            raise http.client.HTTPException(f"its answer is longer than {MAX_ANSWER} bytes")
+
+
+def _said(opa: Opa, status: int, answer: Any) -> Said:
+    if not isinstance(answer, dict):
+        return _unanswered(opa, "answered what is no object")
+    if status != http.client.OK:
+        return _failed(opa, status, answer)
+    engine, revisions = _engine(answer.get("provenance"))
+    if opa.revision and revisions != [opa.revision]:
+        # INVARIANT (what was decided is what runs): policies that nobody here published decide nothing.
+        found = ", ".join(f"`{revision}`" for revision in revisions) or "no bundle"
+        message = (
+            f"the policy engine `{opa.url}` has {found} and not revision `{opa.revision}`: load the bundle that was published"
+        )
+        return Said(Unanswered(EngineFailure.REVISION, message), engine)
+    try:
+        return Said(canonical(answer.get("result")), engine)
+    except Unreadable as problem:
+        return _unanswered(opa, f"gave no answer that can be read: {problem}")
+
+
+def _failed(opa: Opa, status: int, answer: dict[str, Any]) -> Said:
+    code, message = str(answer.get("code", "")), str(answer.get("message", ""))
+    errors = answer.get("errors") or [{}]
+    first = errors[0].get("message", "") if isinstance(errors, list) and isinstance(errors[0], dict) else ""
+    return _unanswered(opa, f"answered {status} ({_printable(': '.join(filter(None, (code, message, str(first)))))})")
+
+
+def _unanswered(opa: Opa, why: str) -> Said:
+    return Said(Unanswered(EngineFailure.UNAVAILABLE, f"the policy engine `{opa.url}` {why}"))
+
+
+def _engine(provenance: Any) -> tuple[str, list[str]]:
+    """The engine by name and version, with the revisions of its bundles; and these alone."""
+    if not isinstance(provenance, dict):
+        return "opa", []
+    bundles = provenance.get("bundles") or {}
+    revisions = [str(bundle.get("revision", "")) for bundle in bundles.values() if isinstance(bundle, dict)]
+    if not revisions and provenance.get("revision"):  # one bundle of the old configuration
+        revisions = [str(provenance["revision"])]
+    version = _printable(str(provenance.get("version", "")))
+    return " ".join(["opa", version, *sorted(map(_printable, revisions))]).strip(), sorted(revisions)
+
+
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else "?" for char in text)[:300]
+
+
+def _words(error: Exception) -> str:
+    return _printable((error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__)

@@ -1,0 +1,140 @@
+"""The input document that Rego policies are shown: subject, action, resource and context, in AuthZEN's terms and plain JSON."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from remit.model.identity import EntityRef
+from remit.model.task import TaskState
+from remit.pdp.arguments import UNTYPED, ArgumentType
+from remit.pdp.cedar.reads import Node, project
+from remit.pdp.compiled import CompiledBundle, CompiledTool, EntityDocument
+from remit.pdp.entities import ancestors
+
+VOCABULARY: Mapping[str, Any] = {
+    "subject": {"type": {}, "id": {}, "ancestors": None, "properties": {"owner": None, "purpose": {}, "status": {}}},
+    "action": {"name": {}, "ancestors": None},
+    "resource": {"type": {}, "id": {}, "ancestors": None, "properties": None},
+    "context": {
+        "args": None,
+        "tier": {},
+        "tierRank": {},
+        "now": {},
+        "session": {
+            "confidentiality": {},
+            "confidentialityRank": {},
+            "untrusted": {},
+            "sources": None,
+            "calls": {},
+            "denials": {},
+            "used": None,
+        },
+        "task": {
+            "id": {},
+            "type": {},
+            "purpose": {},
+            "purposeTrusted": {},
+            "onBehalfOf": {"type": {}, "id": {}, "ancestors": None, "properties": None},
+            "opener": {"type": {}, "id": {}, "ancestors": None, "properties": None},
+            "depth": {},
+        },
+        "flow": {"intended": None, "known": None, "trusted": None, "steered": None, "unknown": None},
+        "approval": {"granted": {}, "approver": {}},
+    },
+}
+"""Every name that policies can read; below `None`, names are the deployment's own."""
+
+_encode = msgspec.json.Encoder(order="deterministic").encode
+
+
+def view_of(bundle: CompiledBundle, document: EntityDocument) -> dict[str, Any]:
+    """An entity as policies see it: `ancestors` are the ids of all entities it is in, by type; references have type and id alone."""
+    above: dict[str, list[str]] = {}
+    for ref in sorted(ancestors(bundle, document.parents)):
+        above.setdefault(ref.type, []).append(ref.id)
+    properties = {name: plain(value) for name, value in document.attributes.items()}
+    return {"type": document.ref.type, "id": document.ref.id, "ancestors": above, "properties": properties}
+
+
+def parties(
+    bundle: CompiledBundle, principal: EntityDocument, action: EntityDocument, resource: EntityDocument
+) -> dict[str, Any]:
+    """Everything of a document but its context."""
+    act = view_of(bundle, action)
+    return {
+        "subject": view_of(bundle, principal),
+        "action": {"name": act["id"], "ancestors": act["ancestors"].get("Action", [])},
+        "resource": view_of(bundle, resource),
+    }
+
+
+def document_bytes(tree: Node, fixed: Mapping[str, Any], context: Mapping[str, Any]) -> bytes:
+    """The part of the document that policies can read, as canonical JSON: equal bytes mean that they see equal documents."""
+    return _encode(project(tree, {**fixed, "context": context}))
+
+
+def task_view(bundle: CompiledBundle, context: Mapping[str, Any], chain: tuple[TaskState, ...]) -> dict[str, Any]:
+    """What the context says of the task, the people in it as whole entities."""
+    people = {"onBehalfOf": chain[0].task.on_behalf_of, "opener": chain[0].task.opener}
+    return {**context, **{name: _person(bundle, person) for name, person in people.items() if name in context}}
+
+
+def _person(bundle: CompiledBundle, name: str) -> dict[str, Any]:
+    ref = EntityRef("User", name)
+    return view_of(bundle, bundle.entities.get(ref) or EntityDocument(ref))
+
+
+_FITS: Mapping[str, Callable[[Any], bool]] = {
+    "string": lambda value: isinstance(value, str),
+    "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
+    "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
+    "boolean": lambda value: isinstance(value, bool),
+    "array": lambda value: isinstance(value, list),
+    "object": lambda value: isinstance(value, dict),
+    "any": lambda _value: True,
+}
+
+
+def ill_typed(read: Node, values: Mapping[str, Any], tool: CompiledTool | None) -> str | None:
+    """The first argument that policies read and that is not as the tool's schema says: missing though required, or of another type.
+
+    Rego takes what is missing for a rule that does not hold, and compares numbers with text without a word.
+    """
+    # INVARIANT (fail closed): where Cedar would err, so must this.
+    types = (tool.types if tool else UNTYPED).root
+    for name, expected in types.fields.items():
+        if not (read.whole or name in read.children):
+            continue
+        value = values.get(name)
+        if value is None:
+            if name in types.required and not expected.nullable:
+                return f"argument `{name}` is missing, and a policy reads it"
+        elif not _fits(expected, value):
+            return f"argument `{name}` is no {expected.kind}, and a policy reads it"
+    return None
+
+
+def _fits(expected: ArgumentType, value: Any) -> bool:
+    if not _FITS[expected.kind](value):
+        return expected.kind == "integer" and isinstance(value, float) and value.is_integer()
+    if expected.kind == "array" and expected.items is not None:
+        return all(_fits(expected.items, item) for item in value)
+    return True
+
+
+def plain(value: Any) -> Any:
+    """A value in Cedar's JSON form as Rego takes it: references by type and id, numbers as numbers, times and addresses as text."""
+    if isinstance(value, dict):
+        entity, extension = value.get("__entity"), value.get("__extn")
+        if isinstance(entity, dict):
+            return {"type": entity["type"], "id": entity["id"]}
+        if isinstance(extension, dict):
+            return _number(extension["arg"]) if extension["fn"] == "decimal" else extension["arg"]
+        return {name: plain(item) for name, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list) else value
+
+
+def _number(text: str) -> float | int:
+    whole, _, part = text.partition(".")
+    return float(text) if part.strip("0") else int(whole)
