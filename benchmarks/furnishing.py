@@ -102,7 +102,9 @@ class Desk:
         [self._session] = open_sessions(embedded.runtime, 1)
         opening = Record(encode_body(WriterOpened("bench", 0)), "writer.opened")
         self.view = embedded.runtime.view
-        self.runtime = Runtime(self.view, Appender(Diskless(), "wri_bench", opening), embedded.runtime.clock, embedded.runtime.ask)
+        self.runtime = Runtime(
+            self.view, Appender(Diskless(), "wri_bench", opening), embedded.runtime.clock, embedded.runtime.ask
+        )
         self._seq, self._prev = 0, NO_ENTRY
         self.basis = call_once(embedded, request(self._session, tool, arguments)).basis
 
