@@ -381,3 +381,18 @@ def test_replaying_in_shares_asks_too(world: World, opa: OpaServer) -> None:
     permit(world.ask(session, "look"))
     found = replay(world.home, Settings(store=world.url), world.store, policies(POLICIES, url=opa.url, seconds=5))
     assert found.gaps == {} and found.decisions == 1
+
+
+def test_an_explanation_says_who_answered(world: World, opa: OpaServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    from typer.testing import CliRunner
+
+    from remit.cli.main import app
+    from remit.cli.verbs import register
+
+    if not app.registered_commands:
+        register(app)
+    monkeypatch.setenv("REMIT_HOME", str(world.home))
+    denied = world.ask(world.open_session(), "never")
+    world.embedded.close()
+    said = CliRunner().invoke(app, ["decision", "explain", denied.id])
+    assert said.exit_code == 0 and "(in Rego, answered by opa " in said.output and "never" in said.output

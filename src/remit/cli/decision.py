@@ -108,7 +108,10 @@ def _policy_texts(embedded: Embedded, entry: Entry) -> dict[str, str]:
     if document is None:
         return {}
     bundle = from_document(document)
-    return {policy.id: policy.text for policy in bundle.policies if policy.id in body.policies}
+    written = {policy.id: policy.text for policy in bundle.policies if policy.id in body.policies}
+    rego = bundle.contents.rego is not None or bundle.contents.manifest.opa is not None
+    asked = f"(in Rego, answered by {body.engine or 'this process'})"
+    return {name: written.get(name, asked) for name in body.policies} if rego else written
 
 
 def _find(embedded: Embedded, decision: str) -> Entry:

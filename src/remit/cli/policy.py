@@ -203,7 +203,8 @@ def explain(
     decision = decided.decision
     basis = decision.basis
     effect = "permit" if isinstance(decision, Permit) else "deny"
-    texts = {policy.id: policy.text for policy in bundle.contents.policies if policy.id in basis.policies}
+    written = {policy.id: policy.text for policy in bundle.contents.policies}
+    texts = {name: written.get(name, "(in Rego)") for name in basis.policies}
     told = {
         "effect": effect,
         "reason": decision.reason.value,
@@ -220,8 +221,9 @@ def explain(
         show_json(told)
         return
     say(f"{effect} ({told['reason']}) at tier {told['tier'] or '-'}{': ' if decision.message else ''}{decision.message}")
-    say(f"{basis.slice_size} policies could match; decided by {', '.join(texts) or 'none'}")
-    for text in texts.values():
+    matching = f"{basis.slice_size} policies could match" if written else "policies in Rego were asked"
+    say(f"{matching}; decided by {', '.join(texts) or 'none'}")
+    for text in (written[name] for name in texts if name in written):
         say("\n".join(f"    {line}" for line in text.strip().splitlines()))
     say(f"read: {basis.read.decode()}")
 
