@@ -129,7 +129,7 @@ SAID: list[tuple[dict[str, Any], ToolEffect, Reach]] = [
     ({"effect": "write"}, ToolEffect.WRITE, Reach.INTERNAL),
     ({"effect": "write", "egress": True}, ToolEffect.SEND, Reach.EXTERNAL),
     ({"effect": "write", "destructive": True}, ToolEffect.DELETE, Reach.WORKSPACE),
-    ({"effect": "write", "egress": True, "destructive": True}, ToolEffect.SEND, Reach.EXTERNAL),
+    ({"effect": "write", "egress": True, "destructive": True}, ToolEffect.SPEND, Reach.EXTERNAL),
 ]
 
 

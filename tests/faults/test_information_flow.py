@@ -10,9 +10,9 @@ from remit.model.decision import Decision, Deny, Permit, Reason
 from remit.model.identity import EntityRef
 from remit.model.labels import Confidentiality, Label
 from remit.model.task import Scope, Session
-from remit.pdp import provenance
 from remit.pdp.effects import MAX_PENDING
-from remit.pdp.provenance import MAX_OUTPUT
+from remit.pdp.provenance import seen as provenance
+from remit.pdp.provenance.seen import MAX_OUTPUT
 from remit.runtime import sessions
 from remit.runtime.tasks import AgentOpener, Opening, open_task
 from tests.conftest import OpenStore

@@ -1,7 +1,7 @@
 """What a case looks like to policies, put together naively: tier, labels, where values come from, entities, context."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -11,6 +11,8 @@ from remit.model.identity import EntityRef
 from remit.model.labels import PUBLIC_TRUSTED, Confidentiality, Label
 from remit.model.request import EvaluationRequest
 from remit.model.tool import Tool
+from remit.pdp.arguments import ANY, argument_types
+from remit.pdp.provenance.roles import Role, parts_of, role_of, text_of
 from tests.reference.case import Case
 
 ACTIONS = {"tool.call": "Tool", "file.read": "File", "net.request": "Host"}
@@ -84,29 +86,32 @@ def tier(case: Case) -> int:
     return rank
 
 
-def authority(case: Case) -> list[tuple[str, Any]]:
-    """The arguments that choose where something goes, with their values."""
+def authority(case: Case) -> list[tuple[str, list[tuple[str, Role]]]]:
+    """The arguments that choose something, each with its parts and what they choose; when, how much and whether choose nothing."""
     if case.request.action != "tool.call":
-        return [("resource", case.request.resource.id)]
+        role = Role.RECEIVER if case.request.action in ("net.request", "agent.delegate") else Role.OBJECT
+        return [("resource", [(case.request.resource.id, role)])]
     tool, values = tool_of(case), case.request.arguments.values
     notes = tool.annotations if tool else None
+    complete = notes is not None and notes.effect is not None and notes.reach is not None
     names = list(notes.destinations) if notes else []
-    if notes is None or notes.effect is None or notes.reach is None or notes.effect != "read":
+    if notes is None or not complete or notes.effect != "read":
         names += [name for name in values if name not in names and not (notes and name in notes.content)]
-    return [(name, values[name]) for name in names if values.get(name) is not None]
-
-
-def scalars(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        for name, item in value.items():
-            if not re.fullmatch("[a-z][A-Za-z_]{0,31}", name):
-                yield name
-            yield from scalars(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from scalars(item)
-    elif value is not None and not isinstance(value, bool):
-        yield value if isinstance(value, str) else repr(value)
+    types = argument_types(tool.schema).root.fields if tool else {}
+    found = []
+    for name in names:
+        value = values.get(name)
+        parts = []
+        for part, one in parts_of(name, value) if value is not None else ():
+            expected = types.get(name, ANY) if not isinstance(value, dict | list) else ANY
+            role = role_of(part, one, expected) if complete else Role.RECEIVER
+            spends = notes is not None and notes.effect == "spend" and isinstance(one, int | float)
+            if isinstance(one, bool) or (role in (Role.PARAMETER, Role.PROOF) and complete and not spends):
+                continue
+            parts.append((text_of(one), Role.AMOUNT if role is Role.PARAMETER else role))
+        if parts:
+            found.append((name, parts))
+    return found
 
 
 def plain(text: str) -> str:
@@ -127,24 +132,30 @@ def flows(case: Case) -> list[tuple[str, str]]:
     intent = [plain(state.task.purpose) for state in case.chain if state.task.purpose_trusted]
     unknown = "untrusted" if case.session and any(label.untrusted for label in case.session.pending.values()) else "nowhere"
 
-    def origin(part: str) -> str:
-        if not part.strip() or any(holds(text, plain(part)) for text in intent):
+    def origin(part: str, role: Role) -> str:
+        number = re.fullmatch(r"[-+]?\d+([.,]\d+)?", part.strip())
+        if role is Role.AMOUNT:
+            return amount(part)
+        short = number is not None or len(re.sub(r"\W", "", part)) < 3 or (role is Role.OBJECT and len(part.strip()) < 4)
+        if not part.strip() or (not short and any(holds(text, plain(part)) for text in intent)):
             return "intent"
-        if listed(part, case.catalogue.directory):
+        if role is not Role.OBJECT and listed(part, case.catalogue.directory):
             return "directory"
         for _, untrusted, text in case.seen:
-            if (
-                holds(" ".join(text.casefold().split()), " ".join(part.casefold().split()))
-                if untrusted
-                else holds(plain(text), plain(part))
-            ):
-                return "untrusted" if untrusted else "trusted"
+            if untrusted and number is None and holds(" ".join(text.casefold().split()), " ".join(part.casefold().split())):
+                return "untrusted"
+            if not untrusted and holds(plain(text), plain(part)):
+                return "trusted"
         return unknown
 
-    return [
-        (name, max([origin(part) for part in scalars(value)], key=ORIGINS.index, default="intent"))
-        for name, value in authority(case)
-    ]
+    def amount(part: str) -> str:
+        wanted = float(part)
+        for text, untrusted in [(text, None) for text in intent] + [(text, untrusted) for _, untrusted, text in case.seen]:
+            if wanted and any(float(number) == wanted for number in re.findall(r"(?<![\w.])\d+(?:\.\d+)?", text)):
+                return {None: "intent", True: "untrusted", False: "trusted"}[untrusted]
+        return "intent"
+
+    return [(name, max([origin(*part) for part in parts], key=ORIGINS.index)) for name, parts in authority(case)]
 
 
 def holds(text: str, part: str) -> bool:

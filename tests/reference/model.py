@@ -16,6 +16,7 @@ import cedarpy
 from remit.model.identity import EntityRef
 from remit.model.labels import PUBLIC_TRUSTED, Label
 from remit.model.task import Scope, TaskState
+from remit.pdp.provenance.roles import Role
 from tests.reference.case import Case, Rule
 from tests.reference.facts import (
     ACTIONS,
@@ -27,7 +28,6 @@ from tests.reference.facts import (
     flows,
     listed,
     matches,
-    scalars,
     sensitivity,
     tier,
     tool_of,
@@ -157,7 +157,7 @@ def outside(case: Case, scope: Scope) -> bool:
         if scope.destinations is not None and not (
             tool is not None and tool.annotations.effect == "read" and tool.annotations.reach != "external"
         ):
-            parts = [part for _, value in authority(case) for part in scalars(value) if part.strip()]
+            parts = [part for _, parts in authority(case) for part, role in parts if part.strip() and role is not Role.AMOUNT]
             if not all(listed(part, scope.destinations) for part in parts):
                 return True
     elif (

@@ -21,7 +21,7 @@ from remit.pap.contents import Bundle, SourceFile
 from remit.pap.reading.folder import bundle_of
 from remit.pdp.compiled import CompiledBundle
 from remit.pdp.inputs import Grant, Inputs
-from remit.pdp.provenance import Observed, seen
+from remit.pdp.provenance.seen import Observed, Report, seen
 from tests.reference.case import Case, Catalogue, Rule
 
 NOON = 1_800_000_000_000_000
@@ -353,7 +353,7 @@ def inputs(case: Case) -> Inputs:
         complete=case.complete,
         session=case.session,
         grant=case.grant,
-        observed=Observed(tuple(seen(*output) for output in case.seen)),
+        observed=Observed(tuple(seen(Report(*output)) for output in case.seen)),
         latest=case.latest,
         delegators=tuple(_delegator(state, case.delegator) for state in case.chain[1:]),
     )
@@ -371,7 +371,7 @@ def grants(
     differs = draw(st.sampled_from(["", "", "", "label", "flow", "obligation", "rule"]))
     if differs == "flow":
         steering = tuple(
-            Steering(s.argument, s.value, "intent" if s.origin != "intent" else "directory", s.source) for s in steering
+            Steering(s.argument, s.value, "intent" if s.origin != "intent" else "directory", s.source, s.role) for s in steering
         ) or (Steering("to", "x", "intent"),)
     if differs == "obligation":
         obligations = (*obligations, Obligation("notify", "nobody", "all"))

@@ -5,6 +5,8 @@ import msgspec
 from remit.decision_log.entry import DecisionMade
 from remit.decision_log.sealing import SealKey
 from remit.model.decision import Steering
+from remit.model.errors import RemitError
+from remit.pdp.provenance.seen import Report
 
 
 class SealedOutside(msgspec.Struct, frozen=True, gc=False):
@@ -33,3 +35,41 @@ _decode_sealed = msgspec.json.Decoder(SealedDecision).decode
 def open_sealed(entry: DecisionMade, key: SealKey | None) -> SealedDecision | None:
     """The sealed part of a decision entry, or None once its key was destroyed."""
     return None if key is None else _decode_sealed(key.open(entry.sealed, entry.id))
+
+
+class SealedObservation(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What a session saw come back of one call: the text, the values it was called with, whether untrusted text chose them, and whether
+    the tool's platform keeps its fields apart from what people write."""
+
+    text: str
+    arguments: tuple[str, ...] = ()
+    steered: bool = False
+    records: bool = False
+
+
+_decode_observation = msgspec.json.Decoder(SealedObservation).decode
+
+
+def seal_observation(key: SealKey, seen: SealedObservation, decision: str) -> bytes:
+    """An observation under its task's key, bound to the decision that permitted the call."""
+    return key.seal(encode_sealed(seen), _about(decision))
+
+
+def open_observation(key: SealKey, sealed: bytes, decision: str) -> SealedObservation:
+    """The observation again; of stores from before it was more than text, that. Raises `RemitError` (corrupt) if it was changed."""
+    try:
+        return _decode_observation(key.open(sealed, _about(decision)))
+    except RemitError:
+        return SealedObservation(key.open(sealed, decision).decode("utf-8", "replace"))
+
+
+def report_of(key: SealKey | None, sealed: bytes, decision: str, source: str, untrusted: bool) -> Report:
+    """What came back of a call, as provenance takes it; nothing where nobody saw it, or nobody can any more."""
+    if key is None or not sealed:
+        return Report(source, untrusted, None)
+    seen = open_observation(key, sealed, decision)
+    return Report(source, untrusted, seen.text, seen.arguments, seen.steered, seen.records)
+
+
+def _about(decision: str) -> str:
+    return f"{decision} seen"

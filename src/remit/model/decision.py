@@ -68,13 +68,14 @@ class Obligation(msgspec.Struct, frozen=True, gc=False):
 
 
 class Steering(msgspec.Struct, frozen=True, gc=False):
-    """Where the value of one authority-bearing argument came from: `origin` is `intent`, `directory`, `trusted`, `untrusted`
-    or `nowhere`, `source` the tool output it was found in, if any."""
+    """Where the value of one authority-bearing argument came from: `origin` is one of docs/provenance.md, `source` the tool output it
+    was found in, if any, and `role` what the argument chooses."""
 
     argument: str
     value: str
     origin: str
     source: str = ""
+    role: str = ""
 
 
 class Basis(msgspec.Struct, frozen=True, gc=False):
@@ -139,16 +140,24 @@ class Deny(msgspec.Struct, frozen=True, gc=False, tag="deny"):
 Decision: TypeAlias = Permit | Deny
 
 
+class Query(msgspec.Struct, frozen=True, gc=False):
+    """What a permitted call was asked with: its values as text, and whether untrusted text chose them. What comes back is judged by it."""
+
+    arguments: tuple[str, ...] = ()
+    steered: bool = False
+
+
 class Effects(msgspec.Struct, frozen=True, gc=False):
     """What committing a decision changes: the session and the tasks of the chain as they will be, and an approval's use.
 
-    `worst` is the label that a permitted call adds until its outcome is reported.
+    `worst` is the label that a permitted call adds until its outcome is reported, `query` what it was asked with.
     """
 
     session: Session | None = None
     tasks: tuple[TaskState, ...] = ()
     approval_used: ApprovalId | None = None
     worst: Label | None = None
+    query: Query | None = None
 
 
 NO_EFFECTS = Effects()

@@ -16,8 +16,9 @@ Amount = NewType("Amount", int)
 class Scope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a task declares it will touch; `None` leaves a dimension to policy.
 
-    `tools` are tool names or `group:NAME`; `resources` are patterns over resource ids (`*` any text, a trailing `/` a
-    folder); `destinations` are exact values or `@domain`; `confidentiality` is the highest class it may touch.
+    `tools` are tool names, `group:NAME`, or `effect:NAME` for all annotated tools of that effect that do not reach outside; `resources`
+    are patterns over resource ids (`*` any text, a trailing `/` a folder); `destinations` are exact values or `@domain`;
+    `confidentiality` is the highest class it may touch.
     """
 
     tools: tuple[str, ...] | None = None

@@ -35,7 +35,8 @@ class Annotations(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What an administrator says of a tool; anything left out is taken at its worst.
 
     `destinations` are the arguments that choose a receiver, an object, a command (by name, nested names with dots);
-    `content` are those that carry text; `output_trusted` says that nobody outside can write what the tool returns.
+    `content` are those that carry text; `output_trusted` says that nobody outside can write what the tool returns, `output_records`
+    that its platform keeps the fields of what it returns (ids, who takes part) apart from the text that people write into them.
     `tier` may raise the tier that follows from the rest, never lower it.
     """
 
@@ -44,6 +45,7 @@ class Annotations(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sensitivity: Confidentiality | None = None
     tier: Tier | None = None
     output_trusted: bool = False
+    output_records: bool = False
     destinations: tuple[str, ...] = ()
     content: tuple[str, ...] = ()
 

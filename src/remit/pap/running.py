@@ -6,7 +6,7 @@ import msgspec
 from msgspec.structs import replace
 
 from remit.model.clock import SECOND
-from remit.model.decision import Decision, Deny, Permit
+from remit.model.decision import Decision, Deny, Permit, Query
 from remit.model.errors import RemitError
 from remit.model.identity import ApprovalId, DecisionId, SessionId, TaskId
 from remit.model.labels import PUBLIC_TRUSTED, Label
@@ -20,11 +20,12 @@ from remit.pap.extend import extended
 from remit.pdp.compiled import CompiledBundle, Mode, TaskType
 from remit.pdp.decide import decide_asking
 from remit.pdp.effects import session_after_outcome
+from remit.pdp.flow import keeps_records
 from remit.pdp.inputs import Decided, Grant, Inputs
 from remit.pdp.memo import Memo
 from remit.pdp.obligations import barred
 from remit.pdp.outside import Ask, nobody
-from remit.pdp.provenance import Observed, seen
+from remit.pdp.provenance.seen import Observed, Report, observe
 
 BEGIN = 1_767_225_600 * SECOND
 """Cases begin at 2026-01-01T00:00:00Z."""
@@ -156,8 +157,10 @@ class _Run:
             touched = worst if content else PUBLIC_TRUSTED
             self._session = session_after_outcome(self._session, decided.decision.id, touched, self._now)
             if content:
-                output = seen(step.resource.id, worst.untrusted, content)
-                self._observed = Observed((*self._observed.outputs, output))
+                query = decided.effects.query or Query()
+                records = keeps_records(self._bundle, step.action, step.resource.id)
+                report = Report(step.resource.id, worst.untrusted, content, query.arguments, query.steered, records)
+                self._observed = observe(self._observed, [report])
         return []
 
 

@@ -24,7 +24,8 @@ class ArgumentType(msgspec.Struct, frozen=True):
     """One node of a tool's argument types, reduced from JSON Schema to what changes the mapping.
 
     `kind` is `string`, `integer`, `number`, `boolean`, `array`, `object` or `any` (the value's own type counts). `nullable` makes an
-    argument optional to policies: a null is an absent attribute.
+    argument optional to policies: a null is an absent attribute. `choice`: it is one of a few values that the schema lists; `about` is
+    the beginning of its description, in lower case; `default` what it is if nobody says.
     """
 
     kind: str = "any"
@@ -32,6 +33,9 @@ class ArgumentType(msgspec.Struct, frozen=True):
     required: frozenset[str] = frozenset()
     items: "ArgumentType | None" = None
     nullable: bool = False
+    choice: bool = False
+    about: str = ""
+    default: Any = None
 
 
 ANY = ArgumentType()
@@ -60,6 +64,7 @@ class ArgumentTypes(msgspec.Struct, frozen=True):
 UNTYPED = ArgumentTypes()
 
 
+MAX_ABOUT = 300
 MAX_NODES = 10_000
 """So many parts of a schema are read, references followed; of what comes after, no type is known."""
 
@@ -73,6 +78,15 @@ def argument_types(schema: Mapping[str, Any] | None) -> ArgumentTypes:
 
 
 def _reduce(node: Any, document: Mapping[str, Any], depth: int, left: Iterator[int]) -> ArgumentType:
+    shape = _shape(node, document, depth, left)
+    if not isinstance(node, Mapping):
+        return shape
+    about, choice = node.get("description"), "enum" in node or "const" in node
+    told = about.lower()[:MAX_ABOUT] if isinstance(about, str) else shape.about
+    return replace(shape, choice=choice or shape.choice, about=told, default=node.get("default", shape.default))
+
+
+def _shape(node: Any, document: Mapping[str, Any], depth: int, left: Iterator[int]) -> ArgumentType:
     if not isinstance(node, Mapping) or depth > 16 or next(left, None) is None:
         return ANY
     reference = node.get("$ref")

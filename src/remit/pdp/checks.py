@@ -7,10 +7,12 @@ from remit.model.request import AGENT_DELEGATE, NET_REQUEST, TOOL_CALL
 from remit.model.task import Scope, TaskState, TaskStatus
 from remit.model.tool import UNANNOTATED, Reach, ToolEffect
 from remit.pdp.compiled import CompiledBundle, CompiledTool
-from remit.pdp.destinations import destinations, known, leaves
+from remit.pdp.destinations import known
 from remit.pdp.effects import NotAnAmount, exceeded, spend
+from remit.pdp.flow import choices
 from remit.pdp.inputs import Inputs
 from remit.pdp.patterns import matches
+from remit.pdp.provenance.roles import Role, text_of
 
 NEEDS_TASK = (
     "this needs a task: open one with `remit.task(…)` or `remit task open` (a new thread has none: start it in a copied context)"
@@ -157,7 +159,10 @@ def _outside(inputs: Inputs, bundle: CompiledBundle, tool: CompiledTool | None, 
 
 def _declares(tools: tuple[str, ...], name: str, tool: CompiledTool | None) -> bool:
     groups = tool.tool.groups if tool else ()
-    return name in tools or any(f"group:{group}" in tools for group in groups)
+    if name in tools or any(f"group:{group}" in tools for group in groups):
+        return True
+    annotations = tool.tool.annotations if tool else UNANNOTATED
+    return annotations.complete and annotations.reach is not Reach.EXTERNAL and f"effect:{annotations.effect}" in tools
 
 
 def _covers(pattern: str, resource: str) -> bool:
@@ -171,10 +176,11 @@ def _undeclared_destination(inputs: Inputs, tool: CompiledTool | None, scope: Sc
     reads_inside = annotations.effect is ToolEffect.READ and annotations.reach is not Reach.EXTERNAL
     if scope.destinations is None or reads_inside:
         return None
-    for _name, values in destinations(inputs.request, tool):
-        for part in (part for value in values for part in leaves(value)):
-            if part.strip() and not known(part, scope.destinations):
-                return part
+    for _name, parts in choices(inputs.request, tool):
+        for _, role, value in parts:
+            text = text_of(value)
+            if role is not Role.AMOUNT and text.strip() and not known(text, scope.destinations):
+                return text
     return None
 
 

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from msgspec.structs import replace
 
 from remit.model.decision import Steering
 from remit.model.labels import Label
@@ -14,16 +13,15 @@ from remit.model.task import Session, TaskState
 from remit.pdp.arguments import ANY, MAX_LONG, MIN_LONG, UNTYPED, ArgumentType, Unrepresentable, to_cedar
 from remit.pdp.cedar.reads import WHOLE, Node, project
 from remit.pdp.compiled import CompiledBundle, CompiledTool
-from remit.pdp.destinations import destinations, exact
-from remit.pdp.inputs import Inputs
+from remit.pdp.flow import ORIGINS, ROLES
 from remit.pdp.memo import Memo
-from remit.pdp.provenance import INTENDED, KNOWN, STEERED, TRUSTED, UNKNOWN, trace
 
 _encode = msgspec.json.Encoder().encode
 
 
 class Facts(msgspec.Struct, frozen=True, gc=False):
-    """What a context is made from; `approver` is set where an approval is taken as granted."""
+    """What a context is made from; `approver` is set where an approval is taken as granted, `asked` says that the
+    purpose speaks of what the tool does."""
 
     bundle: CompiledBundle
     request: EvaluationRequest
@@ -35,6 +33,7 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
     tool: CompiledTool | None = None
     steering: tuple[Steering, ...] = ()
     approver: str | None = None
+    asked: bool = False
     projected: Memo[bytes, msgspec.Raw] = msgspec.field(default_factory=lambda: Memo(1))
 
 
@@ -139,18 +138,20 @@ _TASK: dict[str, Callable[[tuple[TaskState, ...]], Any]] = {
 }
 
 
-_FLOW = {"intended": INTENDED, "known": KNOWN, "trusted": TRUSTED, "steered": STEERED, "unknown": UNKNOWN}
 _NO_APPROVAL = {"granted": False, "approver": ""}
-_NO_FLOW: dict[str, list[str]] = {name: [] for name in _FLOW}
 
 
 def _flow(node: Node, facts: Facts) -> Mapping[str, Any]:
-    if not facts.steering:
-        return project(node, _NO_FLOW)
-    whole = {
-        name: [steering.argument for steering in facts.steering if steering.origin == origin] for name, origin in _FLOW.items()
-    }
-    return project(node, whole)
+    wanted = (*ORIGINS, *ROLES, "asked") if node.whole else node.children
+    flow: dict[str, Any] = {}
+    for name in wanted:
+        if name in ORIGINS:
+            flow[name] = [one.argument for one in facts.steering if one.origin == ORIGINS[name]]
+        elif name in ROLES:
+            flow[name] = [one.argument for one in facts.steering if one.role == ROLES[name]]
+        elif name == "asked":
+            flow[name] = facts.asked
+    return flow
 
 
 def _approval(node: Node, facts: Facts) -> Mapping[str, Any]:
@@ -175,19 +176,3 @@ _PARTS: dict[str, Callable[[Node, Facts], Any]] = {
     "approval": _approval,
     "now": _now,
 }
-
-
-def steering_of(bundle: CompiledBundle, inputs: Inputs, tool: CompiledTool | None) -> tuple[Steering, ...]:
-    """The origin of every argument that chooses a destination, an object or a command.
-
-    A tool without complete annotations has only such arguments; a resource that is no tool is its own destination.
-    """
-    found = destinations(inputs.request, tool)
-    if not found:
-        return ()
-    observed = inputs.observed
-    if inputs.session is not None and any(label.untrusted for label in inputs.session.pending.values()):
-        # What an untrusted call under way has returned so far is not yet known: any value may be from there.
-        observed = replace(observed, overflow=True)
-    intent = " \n ".join(exact(state.task.purpose) for state in inputs.chain if state.task.purpose_trusted)
-    return tuple(trace(name, values, intent, bundle.directory, observed) for name, values in found)

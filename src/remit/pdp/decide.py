@@ -22,9 +22,10 @@ from remit.pdp import checks
 from remit.pdp.answer import EngineAnswer
 from remit.pdp.checks import Refusal
 from remit.pdp.compiled import CompiledBundle, Mode
-from remit.pdp.context import Facts, steering_of
+from remit.pdp.context import Facts
 from remit.pdp.effects import session_after_deny, session_after_permit
 from remit.pdp.entities import check_resource
+from remit.pdp.flow import asked, query_of, steering_of
 from remit.pdp.inputs import PERMIT_MICROSECONDS, Decided, Grant, Inputs
 from remit.pdp.locus import Locus, known_locus, locus_of
 from remit.pdp.locus import obligations as asked_by
@@ -125,19 +126,20 @@ def _by_policy(inputs: Inputs, bundle: CompiledBundle, locus: Locus, spent: tupl
         locus.tool,
         steering,
         None,
+        locus.steered and asked(inputs, locus.tool),
         locus.arguments,
     )
-    asked = question_of(locus, facts)
-    answer = answer_to(locus, facts, asked, inputs.outside)
+    question = question_of(locus, facts)
+    answer = answer_to(locus, facts, question, inputs.outside)
     if answer.allowed and not answer.errors:
-        return _permitted(inputs, locus, facts, spent, answer, asked)
-    return _not_permitted(inputs, locus, facts, spent, answer, asked)
+        return _permitted(inputs, locus, facts, spent, answer, question)
+    return _not_permitted(inputs, locus, facts, spent, answer, question)
 
 
 def _permitted(
-    inputs: Inputs, locus: Locus, facts: Facts, spent: tuple[TaskState, ...], answer: EngineAnswer, asked: Question
+    inputs: Inputs, locus: Locus, facts: Facts, spent: tuple[TaskState, ...], answer: EngineAnswer, question: Question
 ) -> Decided:
-    basis = _basis(locus, facts, answer, asked)
+    basis = _basis(locus, facts, answer, question)
     try:
         obligations = _obligations(locus, answer)
     except UnknownObligation as problem:
@@ -151,14 +153,16 @@ def _permitted(
 def _permit_effects(inputs: Inputs, spent: tuple[TaskState, ...], worst: Label, permit: Permit) -> Effects:
     if inputs.session is None:
         return Effects(approval_used=permit.approval, worst=worst)
+    assert inputs.bundle is not None
     session = session_after_permit(inputs.session, permit.id, inputs.request, worst, inputs.now)
-    return Effects(session, spent, permit.approval, worst)
+    query = query_of(inputs.bundle, inputs, trusted=not worst.untrusted)
+    return Effects(session, spent, permit.approval, worst, query)
 
 
 def _not_permitted(
-    inputs: Inputs, locus: Locus, facts: Facts, spent: tuple[TaskState, ...], answer: EngineAnswer, asked: Question
+    inputs: Inputs, locus: Locus, facts: Facts, spent: tuple[TaskState, ...], answer: EngineAnswer, question: Question
 ) -> Decided:
-    basis = _basis(locus, facts, answer, asked)
+    basis = _basis(locus, facts, answer, question)
     # INVARIANT (fail closed): Cedar skips a policy that errors, even a forbid; so any reported error denies.
     if answer.errors:
         message = f"a policy could not be evaluated ({answer.errors[0]}): its author must mend it"
@@ -172,7 +176,7 @@ def _not_permitted(
         return _shadowed(inputs, Deny(inputs.decision, Reason.FORBIDDEN, message, facts.tier, basis=basis))
     if inputs.grant is not None and _covered(inputs.grant, facts, lift, bool(by_approver(locus, facts, lift.answer))):
         granted = replace(facts, approver=inputs.grant.approver)
-        return _permitted(inputs, locus, granted, spent, lift.answer, lift.asked)
+        return _permitted(inputs, locus, granted, spent, lift.answer, lift.question)
     message = f"this needs an approval: {_why(locus, answer)}"
     deny = Deny(
         inputs.decision, Reason.APPROVAL_REQUIRED, message, facts.tier, lift.rule, obligations=lift.obligations, basis=basis
@@ -185,7 +189,7 @@ class _Lift(msgspec.Struct, frozen=True):
 
     rule: ApproverRule
     answer: EngineAnswer
-    asked: Question
+    question: Question
     obligations: tuple[Obligation, ...]
 
 
@@ -196,19 +200,19 @@ def _lift(inputs: Inputs, locus: Locus, facts: Facts, answer: EngineAnswer) -> _
         return None
     approver = inputs.grant.approver if inputs.grant else ""
     granted = replace(facts, approver=approver)
-    asked = question_of(locus, granted)
-    lifted = answer_to(locus, granted, asked, inputs.outside)
+    question = question_of(locus, granted)
+    lifted = answer_to(locus, granted, question, inputs.outside)
     if not lifted.allowed or lifted.errors:
         # Where all that still stands in the way asks who approved, it may be asked for, and is decided with the person who did.
         asking = by_approver(locus, facts, lifted)
         if inputs.grant is None and not lifted.errors and asking and asking.issuperset(lifted.reasons):
-            return _Lift(_rule(facts, rule), lifted, asked, ())
+            return _Lift(_rule(facts, rule), lifted, question, ())
         return None
     try:
         obligations = _obligations(locus, lifted)
     except UnknownObligation:
         return None
-    return _Lift(_rule(facts, rule), lifted, asked, obligations)
+    return _Lift(_rule(facts, rule), lifted, question, obligations)
 
 
 def _obligations(locus: Locus, answer: EngineAnswer) -> tuple[Obligation, ...]:
@@ -252,12 +256,12 @@ def _shadowed(inputs: Inputs, deny: Deny) -> Decided:
     return Decided(deny, Effects(session_after_deny(session, inputs.decision, inputs.now)))
 
 
-def _basis(locus: Locus, facts: Facts, answer: EngineAnswer, asked: Question) -> Basis:
+def _basis(locus: Locus, facts: Facts, answer: EngineAnswer, question: Question) -> Basis:
     return Basis(
         answer.reasons,
         answer.errors,
         len(locus.slice.ids),
-        asked.read,
+        question.read,
         locus.names,
         facts.steering,
         facts.bundle.digest,

@@ -7,6 +7,7 @@ from typing import Any
 from remit.model.request import TOOL_CALL, EvaluationRequest
 from remit.model.tool import UNANNOTATED, Annotations, ToolEffect
 from remit.pdp.compiled import CompiledTool
+from remit.pdp.provenance.folding import exact
 
 _FIELD = re.compile("[a-z][A-Za-z_]{0,31}")
 """A name of an object that is structure rather than data."""
@@ -84,36 +85,9 @@ def _along(here: Any, path: Sequence[str]) -> Iterator[Any]:
         yield here  # not the shape that was declared: all of it counts
 
 
-def leaves(value: Any) -> Iterator[str]:
-    """The parts of a value that can name something, as text: scalars, and names of objects that are no plain field names."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, bool) or value is None:
-        return
-    elif isinstance(value, int | float):
-        yield repr(value)
-    elif isinstance(value, dict):
-        for name, item in value.items():
-            if not _FIELD.fullmatch(name):
-                yield name
-            yield from leaves(item)
-    else:
-        for item in value:
-            yield from leaves(item)
-
-
-_LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
-
-
-def exact(text: str) -> str:
-    """Text as it is compared where a match gives trust: ASCII case and white space aside, nothing is folded (RFC 5891: `straße.de`
-    is not `strasse.de`)."""
-    return " ".join(text.translate(_LOWER).split())
-
-
 def known(value: str, directory: Iterable[str]) -> bool:
     """Whether a value is one of the known principals: exactly, or a plain address of a known `@domain`."""
     wanted = exact(value)
     address = _ADDRESS.fullmatch(wanted)
-    domain = address[1] if address else None
+    domain = address[1] if address and wanted.isascii() else None  # an address that looks like one of ours is not one of ours
     return any(wanted == name or (domain is not None and domain == name) for name in map(exact, directory))

@@ -10,7 +10,7 @@ from remit.model.request import EvaluationRequest
 from remit.model.task import Session, TaskState
 from remit.pdp.compiled import CompiledBundle
 from remit.pdp.outside import Outside
-from remit.pdp.provenance import NOTHING_OBSERVED, Observed
+from remit.pdp.provenance.seen import NOTHING_OBSERVED, Observed
 
 PERMIT_MICROSECONDS = 10_000_000
 """How long a permit stands before it must be asked for again."""

@@ -18,6 +18,7 @@ from remit.decision_log.entry import (
     TaskClosed,
     TaskOpened,
 )
+from remit.decision_log.sealed import report_of
 from remit.decision_log.sealing import SealKey
 from remit.model.identity import Agent, AgentId, AgentStatus, ApprovalId, DecisionId, EntityRef, SessionId, TaskId
 from remit.model.kill import Kill, KillKind
@@ -28,7 +29,7 @@ from remit.pdp.compiled import CompiledBundle
 from remit.pdp.effects import NotAnAmount, counted_as, spend, with_pending
 from remit.pdp.inputs import Grant
 from remit.pdp.outside import Opa, Said
-from remit.pdp.provenance import NOTHING_OBSERVED, Observed, observe
+from remit.pdp.provenance.seen import NOTHING_OBSERVED, Observed, observe
 from remit.pdp.tier import output_label
 
 MAX_KEYS = 4096
@@ -223,9 +224,9 @@ class History:
         if ready:
             key = self.key(run.task)
             run.waiting = [one for one in run.waiting if one.decision not in run.seen]
-            texts = (key.open(one.sealed, one.decision).decode() if key and one.sealed else None for one in ready)
             before = run.observed.held
-            run.observed = observe(run.observed, ((o.source, o.untrusted, t) for o, t in zip(ready, texts, strict=True)))
+            reports = (report_of(key, one.sealed, one.decision, one.source, one.untrusted) for one in ready)
+            run.observed = observe(run.observed, reports)
             self._held += run.observed.held - before
             if self._held > MAX_HELD:
                 self._let_go(run)

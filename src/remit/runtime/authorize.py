@@ -13,9 +13,10 @@ from remit.model.request import EvaluationRequest, readable
 from remit.model.task import TaskStatus
 from remit.pdp.checks import CLOCK_TOLERANCE
 from remit.pdp.decide import decide
+from remit.pdp.flow import keeps_records
 from remit.pdp.inputs import PERMIT_MICROSECONDS, Decided, Inputs
 from remit.pdp.outside import MAX_QUESTIONS, NotAsked, Outside
-from remit.pdp.provenance import NOTHING_OBSERVED
+from remit.pdp.provenance.seen import NOTHING_OBSERVED
 from remit.runtime import approvals, outcome
 from remit.runtime.pending import Asking, Driven, Steps
 from remit.runtime.records import decision_record
@@ -31,6 +32,8 @@ from remit.runtime.store import (
     Write,
 )
 from remit.runtime.view import Live
+
+_encode = msgspec.json.Encoder().encode
 
 
 class Loaded(msgspec.Struct, frozen=True, gc=False):
@@ -171,7 +174,7 @@ def commit(runtime: Runtime, loaded: Loaded, considered: Considered) -> Ticket[W
     if effects.session is not None and inputs.session is not None:
         writes.append(PutSession(effects.session, inputs.session.version))
     if isinstance(decision, Permit):
-        permit = _open_permit(runtime, inputs, considered)
+        permit = _open_permit(runtime, loaded, considered)
         writes.append(InsertPermit(permit))
         runtime.view.permits[decision.id] = permit
     records = [decision_record(inputs, decision, effects.session or inputs.session, loaded.key)]
@@ -184,12 +187,19 @@ def commit(runtime: Runtime, loaded: Loaded, considered: Considered) -> Ticket[W
     return runtime.appender.submit(Ticket(records, writes, loaded.revision, inputs.now))
 
 
-def _open_permit(runtime: Runtime, inputs: Inputs, considered: Considered) -> OpenPermit:
-    request, decision = inputs.request, considered.decided.decision
-    assert isinstance(decision, Permit)
-    worst = considered.decided.effects.worst or PUBLIC_TRUSTED
+def _open_permit(runtime: Runtime, loaded: Loaded, considered: Considered) -> OpenPermit:
+    request, decision, effects = loaded.inputs.request, considered.decided.decision, considered.decided.effects
+    assert isinstance(decision, Permit) and loaded.inputs.bundle is not None
     return OpenPermit(
-        decision.id, runtime.appender.writer, request.session, request.task, request.resource.id, decision.until, worst
+        decision.id,
+        runtime.appender.writer,
+        request.session,
+        request.task,
+        request.resource.id,
+        decision.until,
+        effects.worst or PUBLIC_TRUSTED,
+        loaded.key.seal(_encode(effects.query), decision.id) if effects.query is not None else b"",
+        keeps_records(loaded.inputs.bundle, request.action, request.resource.id),
     )
 
 

@@ -1,19 +1,25 @@
 """What became of a permitted action: its outcome is recorded once, and what it touched joins the session."""
 
+import msgspec
+
 from remit.decision_log.append import Conflict, Ticket
+from remit.decision_log.sealed import SealedObservation, seal_observation
 from remit.decision_log.sealing import SealKey
 from remit.model.authorizer import Outcome, OutcomeStatus
+from remit.model.decision import Query
 from remit.model.errors import ErrorKind, RemitError, conflict, unavailable
 from remit.model.identity import DecisionId
 from remit.model.labels import PUBLIC_TRUSTED, Label
 from remit.model.task import Session
 from remit.pdp.effects import session_after_outcome
-from remit.pdp.provenance import MAX_OUTPUT
+from remit.pdp.provenance.seen import MAX_OUTPUT, Report
 from remit.runtime.pending import Driven, Steps
 from remit.runtime.records import outcome_record
 from remit.runtime.runtime import ATTEMPTS, Runtime, turn
 from remit.runtime.store import DeletePermit, InsertObservation, OpenPermit, PutSession, Write
 from remit.runtime.view import View
+
+_decode_query = msgspec.json.Decoder(Query).decode
 
 
 def report(runtime: Runtime, outcome: Outcome) -> Driven[None]:
@@ -91,14 +97,21 @@ def _observe(view: View, session: Session, outcome: Outcome, permit: OpenPermit,
     """Keep what came back, for provenance; or that something untrusted came back which nobody saw."""
     untrusted = permit.worst.untrusted
     if outcome.content:
-        text = outcome.content[:MAX_OUTPUT]
-        sealed = key.seal(text.encode("utf-8", "replace"), permit.decision)
-        view.observe(session, permit.tool, untrusted, text)
-        return [InsertObservation(session.id, permit.decision, permit.tool, untrusted, sealed)]
+        seen = _seen(permit, key, outcome.content[:MAX_OUTPUT])
+        view.observe(session, Report(permit.tool, untrusted, seen.text, seen.arguments, seen.steered, seen.records))
+        return [
+            InsertObservation(session.id, permit.decision, permit.tool, untrusted, seal_observation(key, seen, permit.decision))
+        ]
     if unseen and untrusted:
-        view.observe(session, permit.tool, untrusted, None)
+        view.observe(session, Report(permit.tool, untrusted, None))
         return [InsertObservation(session.id, permit.decision, permit.tool, untrusted, b"")]
     return []
+
+
+def _seen(permit: OpenPermit, key: SealKey, text: str) -> SealedObservation:
+    query = _decode_query(key.open(permit.query, permit.decision)) if permit.query else Query()
+    readable = text.encode("utf-8", "replace").decode()
+    return SealedObservation(readable, query.arguments, query.steered, permit.records)
 
 
 def _touched(outcome: Outcome, permit: OpenPermit, acted: bool) -> Label | None:

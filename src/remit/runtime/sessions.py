@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from remit.decision_log.append import Conflict, Ticket
 from remit.decision_log.encoding import encode_body
 from remit.decision_log.entry import SessionJoined, SessionOpened
+from remit.decision_log.sealed import open_observation, seal_observation
 from remit.decision_log.store import Record
 from remit.model.errors import not_found, refused, unavailable
 from remit.model.identity import SessionId, TaskId, new_id
@@ -117,7 +118,7 @@ def _passed_on(runtime: Runtime, outer: Session, inner: Session) -> Iterator[Ins
             continue
         sealed = b""
         if seen.sealed and theirs is not None and ours is not None:
-            sealed = ours.seal(theirs.open(seen.sealed, seen.decision), seen.decision)
+            sealed = seal_observation(ours, open_observation(theirs, seen.sealed, seen.decision), seen.decision)
         yield InsertObservation(outer.id, seen.decision, seen.source, seen.untrusted, sealed)
 
 

@@ -37,7 +37,8 @@ class Approval(msgspec.Struct, frozen=True):
 
 
 class OpenPermit(msgspec.Struct, frozen=True, gc=False):
-    """A permit whose outcome has not been reported; `worst` is the label its call can have added."""
+    """A permit whose outcome has not been reported; `worst` is the label its call can have added, `query` what it was asked with, sealed
+    under the task's key, `records` whether the fields of what comes back are the platform's."""
 
     decision: DecisionId
     writer: str
@@ -46,6 +47,8 @@ class OpenPermit(msgspec.Struct, frozen=True, gc=False):
     tool: str
     until: int
     worst: Label
+    query: bytes = b""
+    records: bool = False
 
 
 class InsertTask(msgspec.Struct, frozen=True):

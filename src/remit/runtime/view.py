@@ -5,13 +5,14 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from remit.decision_log.sealed import report_of
 from remit.decision_log.sealing import SealKey
 from remit.model.errors import corrupt
 from remit.model.identity import Agent, AgentId, ApprovalId, DecisionId, EntityRef, SessionId, TaskId
 from remit.model.kill import Kill
 from remit.model.task import Session, Spent, Task, TaskState
 from remit.pdp.compiled import CompiledBundle, Mode
-from remit.pdp.provenance import Observed, observe
+from remit.pdp.provenance.seen import Observed, Report, observe
 from remit.runtime.store import Approval, OpenPermit, RuntimeStore
 
 MAX_HELD = 128 << 20
@@ -190,14 +191,13 @@ class View:
     def _read_observed(self, session: SessionId, task: TaskId | None) -> Observed:
         key = self.key(task)
         stored = self.store.observations(session)
-        texts = (key.open(one.sealed, one.decision).decode() if key and one.sealed else None for one in stored)
-        return observe(Observed(), ((one.source, one.untrusted, text) for one, text in zip(stored, texts, strict=True)))
+        return observe(Observed(), (report_of(key, one.sealed, one.decision, one.source, one.untrusted) for one in stored))
 
-    def observe(self, session: Session, source: str, untrusted: bool, text: str | None) -> None:
-        """Add what a tool returned to what the session has seen; None where it could not be seen."""
+    def observe(self, session: Session, report: Report) -> None:
+        """Add what a tool returned to what the session has seen."""
         before = self.observed(session.id, session.task)
-        self._observed[session.id] = observe(before, [(source, untrusted, text)])
-        self._held += len(text or "")
+        self._observed[session.id] = observe(before, [report])
+        self._held += len(report.text or "")
 
     def approvals_for(self, digest: str) -> list[Approval]:
         """The access requests for one exact action, newest first, with those that decisions on their way open or use."""

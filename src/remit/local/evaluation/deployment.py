@@ -40,8 +40,16 @@ class ToolAnnotation(msgspec.Struct, frozen=True):
         elif self.destructive:
             reach = Reach.WORKSPACE
         if self.effect == "write":
-            effect = ToolEffect.SEND if self.egress else ToolEffect.DELETE if self.destructive else ToolEffect.WRITE
-        return Annotations(effect, reach, None, None, self.output == "trusted", self.sink, self.content)
+            sends = ToolEffect.SPEND if self.destructive else ToolEffect.SEND
+            effect = sends if self.egress else ToolEffect.DELETE if self.destructive else ToolEffect.WRITE
+        return Annotations(
+            effect=effect,
+            reach=reach,
+            output_trusted=self.output == "trusted",
+            output_records=True,  # whoever described a tool knows its platform
+            destinations=self.sink,
+            content=self.content,
+        )
 
 
 class Deployment(msgspec.Struct, frozen=True):
@@ -66,7 +74,7 @@ def _of_suite(by_suite: Mapping[str, T], suite: str) -> T | None:
 
 def _tool(definition: Definition, said: ToolAnnotation | None) -> Tool:
     annotations = said.noun() if said else UNANNOTATED
-    bare = Tool(definition.name, annotations)
+    bare = Tool(definition.name, annotations, description=definition.description if _writable(definition.description) else "")
     if not _writable(definition.json_schema):
         return bare
     try:

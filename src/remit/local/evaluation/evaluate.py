@@ -32,13 +32,18 @@ class _Suite(msgspec.Struct, frozen=True):
         """Put all its runs to the gate of a store that exists only meanwhile."""
         suite = self.runs[0].suite
         bundle = self.deployment.bundle(suite, self.definitions.values())
-        declared = [Scope(tools=scopes.get((suite, run.user_task))) for run in self.runs]
+        declared = [_scope(scopes.get((suite, run.user_task))) for run in self.runs]
         with tempfile.TemporaryDirectory(prefix="remit-eval-") as home:
             replay = Replay(Path(home), bundle)
             try:
                 return replay.play(self.runs, declared, done)
             finally:
                 replay.close()
+
+
+def _scope(declared: tuple[str, ...] | None) -> Scope:
+    """What a task's author meant it to use, and reading inside, which needs no declaring."""
+    return Scope(tools=None if declared is None else (*declared, "effect:read"))
 
 
 class Evaluation:

@@ -11,6 +11,7 @@ from remit.pdp.arguments import UNTYPED, ArgumentType
 from remit.pdp.cedar.reads import Node, project
 from remit.pdp.compiled import CompiledBundle, CompiledTool, EntityDocument
 from remit.pdp.entities import ancestors
+from remit.pdp.flow import ORIGINS, ROLES
 
 VOCABULARY: Mapping[str, Any] = {
     "subject": {"type": {}, "id": {}, "ancestors": None, "properties": {"owner": None, "purpose": {}, "status": {}}},
@@ -39,7 +40,7 @@ VOCABULARY: Mapping[str, Any] = {
             "opener": {"type": {}, "id": {}, "ancestors": None, "properties": None},
             "depth": {},
         },
-        "flow": {"intended": None, "known": None, "trusted": None, "steered": None, "unknown": None},
+        "flow": {**dict.fromkeys((*ORIGINS, *ROLES)), "asked": {}},
         "approval": {"granted": {}, "approver": {}},
     },
 }

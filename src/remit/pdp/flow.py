@@ -1,0 +1,147 @@
+"""Where the authority-bearing values of a call came from, as policies see it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from msgspec.structs import replace
+
+from remit.model.decision import Query, Steering
+from remit.model.request import AGENT_DELEGATE, NET_REQUEST, TOOL_CALL, EvaluationRequest
+from remit.model.tool import Reach, ToolEffect
+from remit.pdp.arguments import ANY, ArgumentType
+from remit.pdp.compiled import CompiledBundle, CompiledTool
+from remit.pdp.destinations import destinations
+from remit.pdp.inputs import Inputs
+from remit.pdp.provenance.asking import act_of, asks_for
+from remit.pdp.provenance.intent import Intent, intent_of
+from remit.pdp.provenance.roles import Role, parts_of, role_of, text_of
+from remit.pdp.provenance.tracing import DOCUMENT, INTENDED, KNOWN, LINKED, NAMED, RECORD, STEERED, TRUSTED, UNKNOWN, Tracer
+from remit.pdp.provenance.words import words_of
+
+ORIGINS = {
+    "intended": INTENDED,
+    "known": KNOWN,
+    "trusted": TRUSTED,
+    "named": NAMED,
+    "records": RECORD,
+    "linked": LINKED,
+    "documents": DOCUMENT,
+    "steered": STEERED,
+    "unknown": UNKNOWN,
+}
+"""The sets of arguments that `context.flow` has, each by the origin that it stands for."""
+ROLES = {"receivers": Role.RECEIVER, "objects": Role.OBJECT, "credentials": Role.CREDENTIAL, "amounts": Role.AMOUNT}
+"""The sets of arguments by what they choose."""
+_CHOOSE_NOBODY = frozenset({Role.PARAMETER, Role.PROOF})
+MAX_QUERY, MAX_VALUE = 64, 2000
+"""So many values of a call, each of so many characters, are remembered with what came back of it."""
+
+
+Part = tuple[str, Role, Any]
+"""A part of an argument: the name it stands under, what it chooses, and its value."""
+
+
+def choices(request: EvaluationRequest, tool: CompiledTool | None) -> list[tuple[str, list[Part]]]:
+    """Each argument that chooses a receiver, an object, credentials or a sum, with its parts.
+
+    All arguments of a tool without complete annotations do, whatever they are; a resource that is no tool is its own.
+    """
+    found = [
+        (name, [part for value in values for part in _parts(request, tool, name, value)])
+        for name, values in destinations(request, tool)
+    ]
+    return [(name, parts) for name, parts in found if parts]
+
+
+def steering_of(bundle: CompiledBundle, inputs: Inputs, tool: CompiledTool | None) -> tuple[Steering, ...]:
+    """The origin of every argument that chooses something."""
+    found = choices(inputs.request, tool)
+    if not found:
+        return ()
+    observed = inputs.observed
+    if inputs.session is not None and any(label.untrusted for label in inputs.session.pending.values()):
+        # What an untrusted call under way has returned so far is not yet known: any value may be from there.
+        observed = replace(observed, overflow=True)
+    nouns = frozenset(word for word in words_of(inputs.request.resource.id) if len(word) > 3) if tool else frozenset()
+    tracer = Tracer(intent(inputs), bundle.directory, observed, nouns)
+    return tuple([tracer.argument(name, parts) for name, parts in found])
+
+
+def intent(inputs: Inputs) -> Intent:
+    """What people said the task, and those it was delegated from, are for."""
+    return intent_of(" \n ".join(state.task.purpose for state in inputs.chain if state.task.purpose_trusted))
+
+
+def asked(inputs: Inputs, tool: CompiledTool | None) -> bool:
+    """Whether the task declares the tool, or its purpose speaks of what the tool does."""
+    if tool is None:
+        return False
+    if any(state.task.scope.tools is not None for state in inputs.chain):
+        return True  # what is outside of it was denied before
+    return asks_for(intent(inputs).stems, act_of(tool.tool.name, tool.tool.description))
+
+
+def _parts(request: EvaluationRequest, tool: CompiledTool | None, name: str, value: Any) -> Iterator[Part]:
+    """The parts of one argument that choose something, with the name and the role of each."""
+    if request.action != TOOL_CALL:
+        role = Role.RECEIVER if request.action in (NET_REQUEST, AGENT_DELEGATE) else Role.OBJECT
+        yield name, role, value
+        return
+    if tool is None or not tool.tool.annotations.complete:
+        yield from ((part, Role.RECEIVER, one) for part, one in parts_of(name, value) if not isinstance(one, bool))
+        return
+    annotations = tool.tool.annotations
+    expected = _expected(tool, name)
+    if value == expected.default and value not in (None, "", [], {}):
+        return  # what the reviewed definition says anyway
+    fetches = annotations.effect is ToolEffect.READ
+    for part, one in parts_of(name.rpartition(".")[2], value):
+        role = role_of(part, one, expected if not isinstance(value, dict | list) else ANY)
+        if role is Role.PARAMETER and annotations.effect is ToolEffect.SPEND and _is_number(one):
+            yield part, Role.AMOUNT, one
+        elif role not in _CHOOSE_NOBODY or fetches:
+            yield part, role if role not in _CHOOSE_NOBODY else Role.RECEIVER, one
+
+
+def _expected(tool: CompiledTool, name: str) -> ArgumentType:
+    node = tool.types.root
+    for step in name.split("."):
+        while node.kind == "array" and node.items is not None:
+            node = node.items
+        node = node.fields.get(step, ANY)
+    return node
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def query_of(bundle: CompiledBundle, inputs: Inputs, trusted: bool) -> Query | None:
+    """What a call is asked with, where what comes back is kept; None for a call without values."""
+    values = [
+        text_of(one)[:MAX_VALUE] for name, value in inputs.request.arguments.values.items() for _, one in parts_of(name, value)
+    ]
+    if inputs.request.action != TOOL_CALL:
+        values.append(inputs.request.resource.id)
+    kept = tuple(values[:MAX_QUERY])
+    if not kept:
+        return None
+    if trusted:
+        return Query(kept)
+    tracer = Tracer(intent(inputs), bundle.directory, inputs.observed)
+    return Query(kept, len(values) > MAX_QUERY or tracer.steers_query(kept))
+
+
+def keeps_records(bundle: CompiledBundle, action: str, resource: str) -> bool:
+    """Whether a tool's platform keeps the fields of its output apart from what people write: as its reviewed annotations say, and not
+    where it hands out something's own content by path or address."""
+    tool = bundle.tools.get(resource) if action == TOOL_CALL else None
+    if tool is None or not tool.tool.annotations.output_records or not tool.tool.annotations.complete:
+        return False
+    if tool.tool.annotations.effect is not ToolEffect.READ:
+        return True
+    names = {word for name in tool.types.root.fields for word in words_of(name)}
+    return not names & _CONTENT and tool.tool.annotations.reach is not Reach.EXTERNAL
+
+
+_CONTENT = frozenset({"path", "url", "uri", "link", "href", "webpage", "page", "site", "website"})

@@ -1,0 +1,112 @@
+"""What a person asked for, in their words: the values, things and documents that they named."""
+
+import re
+from functools import cached_property, lru_cache
+
+from remit.pdp.provenance.asking import stems_of
+from remit.pdp.provenance.folding import exact
+from remit.pdp.provenance.roles import ADDRESS, DATE, NUMBER, Role
+from remit.pdp.provenance.searching import anywhere, holds, is_called
+from remit.pdp.provenance.words import singular
+
+_NUMBERS = re.compile(r"\d[\d,]*(?:\.\d+)?")
+_ENDING = re.compile(r"\.\w{2,5}\Z|/")
+_ACCOUNT = re.compile(r"(?=(?:.*\d){4})[a-z0-9]{10,40}")
+_QUOTES = ("''", '""', "``", "“”", "‘’")
+MAX_SAID = 120
+
+
+class Intent:
+    """The trusted purposes of a task and of those it was delegated from."""
+
+    def __init__(self, text: str) -> None:
+        self.text = exact(text)
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """Its words of three letters or more, in the singular."""
+        return frozenset(singular(word) for word in re.findall(r"\w{3,}", self.text))
+
+    @cached_property
+    def stems(self) -> frozenset[str]:
+        """The stems of its words."""
+        return stems_of(self.text)
+
+    @cached_property
+    def _spoken(self) -> str:
+        return " " + " ".join(re.findall(r"\w+", self.text)) + " "
+
+    @cached_property
+    def _numbers(self) -> frozenset[float]:
+        return frozenset(float(number.replace(",", "")) for number in _NUMBERS.findall(self.text))
+
+    @cached_property
+    def _addresses(self) -> frozenset[str]:
+        return frozenset(url_key(url) for url in URLS.findall(self.text))
+
+    def has(self, value: str, role: Role) -> bool:
+        """Whether the value stands there: a short name must be called one, a number may be written otherwise."""
+        wanted = exact(value)
+        if not wanted:
+            return True
+        short = sum(map(str.isalnum, wanted)) < 3
+        if NUMBER.fullmatch(wanted) and role not in (Role.OBJECT, Role.RECEIVER):
+            return float(wanted.replace(",", ".")) in self._numbers
+        if short or (role is Role.OBJECT and (NUMBER.fullmatch(wanted) or len(wanted) < 4)):
+            return holds(self.text, wanted, exhausted=False, counts=is_called)
+        if holds(self.text, wanted, exhausted=False, counts=anywhere):
+            return True
+        if _ACCOUNT.fullmatch(wanted):  # written in groups
+            return re.search(r"(?<![a-z0-9])" + "[ -]?".join(wanted) + r"(?![a-z0-9])", self.text) is not None
+        return URL.fullmatch(wanted) is not None and url_key(wanted) in self._addresses
+
+    def says(self, text: str) -> bool:
+        """Whether these words stand there in this order: two or more, or one of six letters; a date or a number says nothing."""
+        if len(text) > MAX_SAID or DATE.fullmatch(text) or NUMBER.fullmatch(text):
+            return False
+        words = re.findall(r"\w+", re.sub(r"\.\w{2,5}\Z", "", exact(text)))
+        long = bool(words) and (sum(map(len, words)) >= 6 if len(words) > 1 else len(words[0]) >= 6)
+        return long and f" {' '.join(words)} " in self._spoken
+
+    def names(self, text: str) -> bool:
+        """Whether somebody wrote just this as a name: an address, a document, or something in quotes."""
+        wanted = exact(text)
+        if len(wanted) < 6 or not holds(self.text, wanted, exhausted=False):
+            return False
+        quoted = any(f"{mark}{wanted}{mark}" in self.text for mark in _QUOTES)
+        return (
+            quoted
+            or f"“{wanted}”" in self.text
+            or f"‘{wanted}’" in self.text
+            or bool(ADDRESS.fullmatch(wanted))
+            or self.names_document(text)
+        )
+
+    def names_document(self, text: str) -> bool:
+        """Whether it names a document: a file, a path or an address on the web."""
+        wanted = exact(text)
+        return len(wanted) >= 6 and _ENDING.search(wanted) is not None and holds(self.text, wanted, exhausted=False)
+
+    def names_place(self, text: str) -> bool:
+        """Whether it names a document, or a folder or path that leads to it."""
+        parts = exact(text).split("/")
+        above = ("/".join(parts[:count]) for count in range(2, len(parts)))
+        return self.names_document(text) or any(len(path) >= 5 and holds(self.text, path, exhausted=False) for path in above)
+
+
+URL = re.compile(r"(?:https?://)?((?:[\w-]+\.)+[a-z]{2,})(?::\d+)?(/\S*)?", re.IGNORECASE)
+URLS = re.compile(r"(?:https?://|www\.)[^\s'\"<>)\x00]+", re.IGNORECASE)
+
+
+def url_key(url: str) -> str:
+    """An address without what may be left out of it."""
+    return re.sub(r"^www\.", "", re.sub(r"^[a-z]+://", "", exact(url))).rstrip("/.,;")
+
+
+@lru_cache(256)
+def intent_of(text: str) -> Intent:
+    """The intent of these words, remembered."""
+    return Intent(text)
+
+
+NOTHING_SAID = Intent("")

@@ -1,0 +1,111 @@
+"""Whether a value stands in a text as a whole word, looked for at a bounded number of places."""
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+
+TRIES = 1000
+"""A value is looked for at so many places of one text."""
+EDGE = "\x00"
+"""Stands between the fields of an output in its prose, and at both ends."""
+
+Place = Callable[[str, int, int], bool]
+"""Whether a value that stands in a text from one place to before another counts there."""
+
+
+def anywhere(_text: str, _start: int, _stop: int) -> bool:
+    """It counts wherever it stands."""
+    return True
+
+
+def within(text: str, start: int, stop: int) -> bool:
+    """It does not fill a whole field."""
+    return not (text[start - 1 : start] == EDGE and text[stop : stop + 1] == EDGE)
+
+
+def holds(text: str, wanted: str, exhausted: bool, counts: Place = anywhere) -> bool:
+    """Whether the whole word is there. `exhausted` is the answer where the text has more near-matches than are looked at."""
+    # INVARIANT (fail closed): a text built to exhaust the search counts as a source only where that is the stricter answer.
+    if not wanted:
+        return False
+    start = text.find(wanted)
+    for _ in range(TRIES):
+        if start < 0:
+            return False
+        stop = start + len(wanted)
+        joined = (start and _joins(text[start - 1], wanted[0])) or (stop < len(text) and _joins(text[stop], wanted[-1]))
+        if not joined and counts(text, start, stop):
+            return True
+        start = text.find(wanted, start + 1)
+    return exhausted
+
+
+def _joins(outside: str, edge: str) -> bool:
+    return outside.isalnum() and edge.isalnum()
+
+
+def contains(text: str, wanted: str) -> bool:
+    """Whether the characters are there at all, not as a whole field. For texts without spaces and marks."""
+    start = text.find(wanted)
+    for _ in range(TRIES):
+        if start < 0:
+            return False
+        if within(text, start, start + len(wanted)):
+            return True
+        start = text.find(wanted, start + 1)
+    return True
+
+
+_MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
+_AFTER_MONTH = re.compile(_MONTH + r"\.?\s+\Z")
+_UNIT = re.compile(
+    r"\s*(?:st|nd|rd|th|am|pm|a\.m|p\.m|%|percent|hours?|hrs?|minutes?|mins?|days?|weeks?|months?|years?|of\s+"
+    + _MONTH
+    + "|"
+    + _MONTH
+    + r")\b"
+)
+_CALLED = re.compile(r"\b(?:ids?|identifiers?|no|nr|number|numbered)\b\.?:?|#")
+_QUOTES = frozenset({"''", '""', "``", "()", "[]"})
+
+
+def is_quantity(text: str, start: int, stop: int) -> bool:
+    """Whether a number there is part of a date, a time, a price or a decimal: a quantity, and no name."""
+    before, after = text[max(0, start - 12) : start], text[stop : stop + 12]
+    if before[-1:] and before[-1] in "$€£":
+        return True
+    if before[-1:] and before[-1] in ".:-/,+" and before[-2:-1].isdigit():
+        return True
+    if after[:1] and after[0] in ".:-/," and after[1:2].isdigit():
+        return True
+    return after[:1] == "%" or _AFTER_MONTH.search(before) is not None or _UNIT.match(after) is not None
+
+
+def is_called(text: str, start: int, stop: int) -> bool:
+    """Whether a number there names a thing by the word before it: `no. 5`, `#5`, `id 5`, or stands in quotes."""
+    if is_quantity(text, start, stop):
+        return False
+    if text[start - 1 : start] + text[stop : stop + 1] in _QUOTES:
+        return True
+    return _CALLED.search(text[max(0, start - 12) : start].rpartition("\x00")[2]) is not None
+
+
+@lru_cache(1024)
+def is_introduced(nouns: frozenset[str]) -> Place:
+    """Counts where a number names a thing: called so, or soon after the noun that it would name."""
+    pattern = re.compile(r"\b(?:" + "|".join(map(re.escape, sorted(nouns))) + r")s?\b[^.]{0,12}\Z") if nouns else None
+
+    def counts(text: str, start: int, stop: int) -> bool:
+        if not within(text, start, stop) or is_quantity(text, start, stop):
+            return False
+        if is_called(text, start, stop):
+            return True
+        clause = re.split(r"[.\x00\n;!?]", text[max(0, start - 48) : start])[-1]
+        return _CALLED.search(clause[-24:]) is not None or (pattern is not None and pattern.search(clause) is not None)
+
+    return counts
+
+
+def names_something(text: str, start: int, stop: int) -> bool:
+    """Counts where a longer number is no quantity and fills no field of its own."""
+    return within(text, start, stop) and not is_quantity(text, start, stop)

@@ -1,0 +1,126 @@
+"""What a session has seen come back, made ready to be searched once, when it comes."""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from remit.pdp.provenance.folding import decodings, exact, folded, squashed
+from remit.pdp.provenance.records import Field, fields_of, prose_of
+from remit.pdp.provenance.roles import ADDRESS
+from remit.pdp.provenance.searching import EDGE
+from remit.pdp.provenance.words import words_of
+
+MAX_OUTPUT = 1 << 20
+"""So many characters of one output are kept for provenance; of what was longer, any value may have been part."""
+MAX_OBSERVED = 16 << 20
+"""So many characters in all are kept for one session."""
+SHORT_WORD = 8
+_PEOPLE = frozenset(
+    """address assignee attendee author bcc cc contact creator email from guest host invitee mail member organiser organizer owner
+    participant people person receiver recipient reporter sender shared to user with""".split()  # noqa: SIM905 - words, to be read
+)
+"""Words for who takes part: a field of another name that happens to hold an address may be anybody's text."""
+MAX_OUTPUTS = 1 << 14
+"""So many outputs are kept for one session; later untrusted ones count as the source of any value."""
+
+
+class Report(NamedTuple):
+    """What came back of one call: `text` is None where nobody saw it. `arguments` are the values it was called with; `steered` says
+    that untrusted text chose them, `records` that the tool's platform keeps the fields of its output apart from what people write."""
+
+    source: str
+    untrusted: bool
+    text: str | None
+    arguments: tuple[str, ...] = ()
+    steered: bool = False
+    records: bool = False
+
+
+class Seen(msgspec.Struct, frozen=True, gc=False):
+    """One tool output as the session saw it.
+
+    `prose` is what anybody may have written: of an untrusted output folded, its decodings behind it; of a trusted one as `exact` has it.
+    Where the output is records, each field stands between two edges, and `fields` has them with their values as `prose` has them.
+    `places` are the positions of fields by value, `records` those by record; `parties` are the names of
+    fields that hold addresses and nothing else: those who take part, as the platform knows them. `arguments` are those of the call, folded.
+    """
+
+    source: str
+    untrusted: bool
+    prose: str
+    squashed: str = ""
+    fields: tuple[Field, ...] = ()
+    places: Mapping[str, list[int]] = {}
+    records: Mapping[int, list[int]] = {}
+    parties: frozenset[str] = frozenset()
+    arguments: tuple[str, ...] = ()
+    steered: bool = False
+
+
+class Observed(msgspec.Struct, frozen=True, gc=False):
+    """What a session has seen, oldest first. `overflow`: more was seen than could be kept, so any value may be from there. `held` is
+    how many characters there are in all."""
+
+    outputs: tuple[Seen, ...] = ()
+    overflow: bool = False
+    held: int = 0
+
+    @property
+    def untrusted(self) -> bool:
+        """Whether anything in it could steer."""
+        return self.overflow or any(output.untrusted for output in self.outputs)
+
+
+NOTHING_OBSERVED = Observed()
+
+
+def seen(report: Report) -> Seen:
+    """An output, made ready: folding must find more of what is tainted, and no more of what is trusted."""
+    text = report.text or ""
+    comparable = folded if report.untrusted else exact
+    found = fields_of(text) if report.records or not report.untrusted else None
+    fields = tuple([Field(field.name, comparable(field.value), field.record) for field in found]) if found is not None else ()
+    apart = report.untrusted and found is not None
+    prose = EDGE + EDGE.join(prose_of(fields)) + EDGE if apart else comparable(text)
+    if report.untrusted:
+        prose = EDGE.join([prose, *(f" {comparable(plain)} " for plain in decodings(text))])
+    squeezed = EDGE.join(map(squashed, prose.split(EDGE))) if report.untrusted else ""
+    arguments = tuple([folded(value) for value in report.arguments])
+    places: dict[str, list[int]] = {}
+    records: dict[int, list[int]] = {}
+    for position, field in enumerate(fields):
+        places.setdefault(field.value, []).append(position)
+        records.setdefault(field.record, []).append(position)
+    return Seen(
+        report.source, report.untrusted, prose, squeezed, fields, places, records, _parties(fields), arguments, report.steered
+    )
+
+
+def _parties(fields: tuple[Field, ...]) -> frozenset[str]:
+    values: dict[str, list[str]] = {}
+    for field in fields:
+        if field.name and field.value:
+            values.setdefault(field.name, []).append(field.value)
+    # A mapping from addresses to permissions has both: short words beside the addresses are no receivers.
+    return frozenset(
+        name
+        for name, there in values.items()
+        if _PEOPLE & set(words_of(name))
+        and any(map(ADDRESS.fullmatch, there))
+        and all(ADDRESS.fullmatch(one) or (len(one) <= SHORT_WORD and " " not in one) for one in there)
+    )
+
+
+def observe(observed: Observed, more: Iterable[Report]) -> Observed:
+    """What was seen, and more of it."""
+    kept, overflow, held = list(observed.outputs), observed.overflow, observed.held
+    for report in more:
+        text = report.text
+        fits = text is not None and held + len(text) <= MAX_OBSERVED and len(kept) < MAX_OUTPUTS
+        # INVARIANT (fail closed): of what could not be kept, any value may have been part.
+        overflow = overflow or (report.untrusted and (not fits or len(text or "") >= MAX_OUTPUT))
+        if text is not None and fits and (report.untrusted or not overflow):  # else it may only echo what was not kept
+            kept.append(seen(report._replace(text=text[:MAX_OUTPUT])))
+            held += len(text)
+    return Observed(tuple(kept), overflow, held)
