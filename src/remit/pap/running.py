@@ -156,10 +156,10 @@ class _Run:
         if isinstance(decided.decision, Permit) and self._session is not None and worst is not None:
             touched = worst if content else PUBLIC_TRUSTED
             self._session = session_after_outcome(self._session, decided.decision.id, touched, self._now)
-            if content:
-                query = decided.effects.query or Query()
+            query = decided.effects.query or Query()
+            if content or (query.arguments and self._session.reached.untrusted):
                 records = keeps_records(self._bundle, step.action, step.resource.id)
-                report = Report(step.resource.id, worst.untrusted, content, query.arguments, query.steered, records)
+                report = Report(step.resource.id, worst.untrusted, content or "", query.arguments, query.steered, records)
                 self._observed = observe(self._observed, [report])
         return []
 

@@ -42,7 +42,7 @@ type TaskContext = {
 type FlowContext = {
   intended: Set<String>, known: Set<String>, trusted: Set<String>, named: Set<String>, records: Set<String>,
   linked: Set<String>, documents: Set<String>, steered: Set<String>, unknown: Set<String>,
-  receivers: Set<String>, objects: Set<String>, credentials: Set<String>, amounts: Set<String>, asked: Bool
+  receivers: Set<String>, objects: Set<String>, credentials: Set<String>, amounts: Set<String>, asked: Bool, links: Set<String>
 };
 type ApprovalContext = { granted: Bool, approver: String };
 

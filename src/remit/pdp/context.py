@@ -21,7 +21,7 @@ _encode = msgspec.json.Encoder().encode
 
 class Facts(msgspec.Struct, frozen=True, gc=False):
     """What a context is made from; `approver` is set where an approval is taken as granted, `asked` says that the
-    purpose speaks of what the tool does."""
+    purpose speaks of what the tool does, `links` are the texts with links that untrusted output gave."""
 
     bundle: CompiledBundle
     request: EvaluationRequest
@@ -34,6 +34,7 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
     steering: tuple[Steering, ...] = ()
     approver: str | None = None
     asked: bool = False
+    links: tuple[str, ...] = ()
     projected: Memo[bytes, msgspec.Raw] = msgspec.field(default_factory=lambda: Memo(1))
 
 
@@ -142,7 +143,7 @@ _NO_APPROVAL = {"granted": False, "approver": ""}
 
 
 def _flow(node: Node, facts: Facts) -> Mapping[str, Any]:
-    wanted = (*ORIGINS, *ROLES, "asked") if node.whole else node.children
+    wanted = (*ORIGINS, *ROLES, "asked", "links") if node.whole else node.children
     flow: dict[str, Any] = {}
     for name in wanted:
         if name in ORIGINS:
@@ -151,6 +152,8 @@ def _flow(node: Node, facts: Facts) -> Mapping[str, Any]:
             flow[name] = [one.argument for one in facts.steering if one.role == ROLES[name]]
         elif name == "asked":
             flow[name] = facts.asked
+        elif name == "links":
+            flow[name] = list(facts.links)
     return flow
 
 

@@ -25,7 +25,7 @@ from remit.pdp.compiled import CompiledBundle, Mode
 from remit.pdp.context import Facts
 from remit.pdp.effects import session_after_deny, session_after_permit
 from remit.pdp.entities import check_resource
-from remit.pdp.flow import asked, query_of, steering_of
+from remit.pdp.flow import asked, links_of, query_of, steering_of
 from remit.pdp.inputs import PERMIT_MICROSECONDS, Decided, Grant, Inputs
 from remit.pdp.locus import Locus, known_locus, locus_of
 from remit.pdp.locus import obligations as asked_by
@@ -127,6 +127,7 @@ def _by_policy(inputs: Inputs, bundle: CompiledBundle, locus: Locus, spent: tupl
         steering,
         None,
         locus.steered and asked(inputs, locus.tool),
+        links_of(bundle, inputs, locus.tool) if locus.steered else (),
         locus.arguments,
     )
     question = question_of(locus, facts)

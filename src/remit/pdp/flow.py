@@ -33,7 +33,7 @@ ORIGINS = {
 ROLES = {"receivers": Role.RECEIVER, "objects": Role.OBJECT, "credentials": Role.CREDENTIAL, "amounts": Role.AMOUNT}
 """The sets of arguments by what they choose."""
 _CHOOSE_NOBODY = frozenset({Role.PARAMETER, Role.PROOF})
-MAX_QUERY, MAX_VALUE = 64, 2000
+MAX_QUERY, MAX_VALUE, MAX_TEXT = 64, 2000, 1 << 16
 """So many values of a call, each of so many characters, are remembered with what came back of it."""
 
 
@@ -78,7 +78,16 @@ def asked(inputs: Inputs, tool: CompiledTool | None) -> bool:
         return False
     if any(state.task.scope.tools is not None for state in inputs.chain):
         return True  # what is outside of it was denied before
-    return asks_for(intent(inputs).stems, act_of(tool.tool.name, tool.tool.description))
+    return asks_for(intent(inputs).stems, act_of(tool.tool.name, tool.tool.description), tool.tool.annotations.effect)
+
+
+def links_of(bundle: CompiledBundle, inputs: Inputs, tool: CompiledTool | None) -> tuple[str, ...]:
+    """The arguments with text in which a link stands that untrusted output gave, and the purpose does not have."""
+    if tool is None or not inputs.observed.untrusted:
+        return ()
+    tracer, values = Tracer(intent(inputs), bundle.directory, inputs.observed), inputs.request.arguments.values
+    texts = [(name, one) for name in tool.tool.annotations.content for _, one in parts_of(name, values.get(name))]
+    return tuple(dict.fromkeys(name for name, one in texts if isinstance(one, str) and tracer.links(one[:MAX_TEXT])))
 
 
 def _parts(request: EvaluationRequest, tool: CompiledTool | None, name: str, value: Any) -> Iterator[Part]:

@@ -96,7 +96,7 @@ def _submit(runtime: Runtime, outcome: Outcome, permit: OpenPermit) -> Ticket[Wr
 def _observe(view: View, session: Session, outcome: Outcome, permit: OpenPermit, key: SealKey, unseen: bool) -> list[Write]:
     """Keep what came back, for provenance; or that something untrusted came back which nobody saw."""
     untrusted = permit.worst.untrusted
-    if outcome.content:
+    if outcome.content or (outcome.content is not None and permit.query and session.reached.untrusted):
         seen = _seen(permit, key, outcome.content[:MAX_OUTPUT])
         view.observe(session, Report(permit.tool, untrusted, seen.text, seen.arguments, seen.steered, seen.records))
         return [

@@ -3,6 +3,7 @@
 import re
 from functools import lru_cache
 
+from remit.model.tool import ToolEffect
 from remit.pdp.provenance.words import stem, words_of
 
 _ACTS = """
@@ -25,6 +26,13 @@ upload attach store save
 """
 _CLASSES = tuple(frozenset(stem(word) for word in line.split()) for line in _ACTS.strip().splitlines())
 """Words of English for one kind of act each; a request and a tool that share a class speak of the same."""
+
+
+def _of(*first: str) -> frozenset[str]:
+    """The classes that these words are in."""
+    return frozenset().union(*(kind for kind in _CLASSES for word in first if stem(word) in kind))
+
+
 _EMPTY = frozenset(
     stem(word)
     for word in "the a an of to for with in on by and or this that from given new user current returns return get".split()  # noqa: SIM905
@@ -44,8 +52,20 @@ def act_of(name: str, description: str) -> frozenset[str]:
     return frozenset(stem(word) for word in (*words_of(name)[:1], *first))
 
 
-def asks_for(request: frozenset[str], act: frozenset[str]) -> bool:
-    """Whether a request, by the stems of its words, speaks of such an act."""
-    if any(act & kind and request & kind for kind in _CLASSES):
+_BY_EFFECT = {
+    ToolEffect.DELETE: _of("delete", "cancel", "update", "refund"),
+    ToolEffect.SEND: _of("send", "invite", "share", "reserve", "pay", "log_in", "upload", "buy"),
+    ToolEffect.SPEND: _of("pay", "buy", "refund", "reserve"),
+    ToolEffect.WRITE: _of("create", "update", "upload"),
+    ToolEffect.EXECUTE: _of("run"),
+    ToolEffect.GRANT: _of("share", "invite"),
+}
+"""What a tool may be asked for by whose name and description say nothing."""
+
+
+def asks_for(request: frozenset[str], act: frozenset[str], effect: ToolEffect | None) -> bool:
+    """Whether a request, by the stems of its words, speaks of such an act; where its words say nothing, of one with such an effect."""
+    kinds = [kind for kind in _CLASSES if act & kind]
+    if any(request & kind for kind in kinds) or (act & request) - _EMPTY:
         return True
-    return bool((act & request) - _EMPTY)
+    return not kinds and effect is not None and bool(request & _BY_EFFECT.get(effect, frozenset()))

@@ -78,20 +78,22 @@ class Tracer:
             return Origin(KNOWN)
         value = folded(text)
         nouns = self._nouns | {word for word in words_of(name) if len(word) > 3}
-        for output in self._observed.outputs:  # the first that held it counts: a later one may only echo it
-            if not output.untrusted and self._gives(output, text, value):
+        for position, output in enumerate(self._observed.outputs):  # the first that held it counts: a later one may only echo it
+            if not output.untrusted and _gives(output, text) and not self._was_written(value, position):
                 return Origin(TRUSTED, output.source)
             if output.untrusted and (_writes(output, value, nouns) or value in output.places):
                 return self._untrusted(name, text, value, role, nouns)
         return Origin(STEERED if self._observed.overflow else UNKNOWN)
 
-    @staticmethod
-    def _gives(output: Seen, text: str, value: str) -> bool:
-        # INVARIANT (labels come from what was touched): what a tool was called with and says again is no source.
-        if value in output.arguments or any(value in argument for argument in output.arguments if len(value) >= _SQUASHED):
-            return False
-        wanted = exact(text)
-        return wanted in output.places or holds(output.prose, wanted, exhausted=False)
+    def _was_written(self, value: str, position: int) -> bool:
+        """Whether a call until then was given the value, once the session had read untrusted text: what says it now may only echo it."""
+        # INVARIANT (labels come from what was touched): no number of trusted tools between launders what an agent was told.
+        told = self._observed.overflow
+        for output in self._observed.outputs[: position + 1]:
+            if told and any(value in argument for argument in output.arguments):
+                return True
+            told = told or output.untrusted
+        return any(value == argument for argument in self._observed.outputs[position].arguments)
 
     def _untrusted(self, name: str, text: str, value: str, role: Role, nouns: frozenset[str]) -> Origin:
         """Of what untrusted outputs hold: written by anybody, or in a field that the platform fills."""
@@ -168,6 +170,11 @@ class Tracer:
                 return Origin(STEERED, output.source)
         return Origin(INTENDED)
 
+    def links(self, text: str) -> bool:
+        """Whether a text links to where untrusted output said, and the user did not."""
+        found = [url_key(folded(url)) for url in URLS.findall(text)]
+        return any(self._finds(key) and key not in self._intent.text for key in found if key)
+
     def steers_query(self, arguments: Iterable[str]) -> bool:
         """Whether untrusted text chose what a read asks for; then it chose what the read finds, too."""
         if not self._observed.untrusted:
@@ -215,6 +222,11 @@ class Tracer:
 
     def _is_quoted(self, output: Seen, record: int) -> bool:
         return any(self._intent.names(output.fields[position].value) for position in output.records[record])
+
+
+def _gives(output: Seen, text: str) -> bool:
+    wanted = exact(text)
+    return wanted in output.places or holds(output.prose, wanted, exhausted=False)
 
 
 def _writes(output: Seen, value: str, nouns: frozenset[str]) -> bool:

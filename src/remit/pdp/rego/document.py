@@ -40,7 +40,7 @@ VOCABULARY: Mapping[str, Any] = {
             "opener": {"type": {}, "id": {}, "ancestors": None, "properties": None},
             "depth": {},
         },
-        "flow": {**dict.fromkeys((*ORIGINS, *ROLES)), "asked": {}},
+        "flow": {**dict.fromkeys((*ORIGINS, *ROLES)), "asked": {}, "links": None},
         "approval": {"granted": {}, "approver": {}},
     },
 }
