@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from remit.cli.archiving import archive
 from remit.cli.output import NOT_SO, JsonFlag, err, say, show_json, store
 from remit.cli.streaming import stream
 from remit.cli.verifying import Trusted, known_head, known_policy, verify_file, verify_store
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from remit.local.witnessing import Witnessed
 
 app = typer.Typer(no_args_is_help=True)
+app.command("archive")(archive)
 app.command("stream")(stream)
 
 
@@ -80,7 +82,9 @@ def key(json: JsonFlag = False) -> None:
 
 @app.command("verify")
 def verify(
-    path: Annotated[Path | None, typer.Argument(help="An export or a proof; without one, the store of REMIT_HOME.")] = None,
+    path: Annotated[
+        Path | None, typer.Argument(help="An export, an archive or a proof; without one, the store of REMIT_HOME.")
+    ] = None,
     key: Annotated[str | None, typer.Option(help="The log's public key as you know it (C2SP vkey).")] = None,
     witness: Annotated[list[str] | None, typer.Option(help="A witness's public key (C2SP vkey).")] = None,
     policy: Annotated[Path | None, typer.Option(help="A file of logs, witnesses and their quorum (C2SP tlog-policy).")] = None,
