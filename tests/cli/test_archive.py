@@ -76,6 +76,6 @@ def test_a_witness_that_is_away_is_said(worked: World, tmp_path: Path, monkeypat
     (worked.home / "witnesses").write_text(f"log {key}\nwitness w {witness} http://127.0.0.1:1/\nquorum w\n")
     monkeypatch.setenv("REMIT_WITNESSES", "witnesses")
     told = run("log", "archive", str(tmp_path / "archive"))
-    assert told.exit_code == 0 and "unwitnessed" in told.stderr
-    assert "unwitnessed" not in run("log", "archive", str(tmp_path / "archive"), "--no-witness").stderr
+    assert told.exit_code == 0 and "unwitnessed" in told.stdout
+    assert "unwitnessed" not in run("log", "archive", str(tmp_path / "archive"), "--no-witness").stdout
     assert run("log", "verify", str(tmp_path / "archive"), "--policy", str(worked.home / "witnesses")).exit_code == 1

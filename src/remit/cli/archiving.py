@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 from msgspec import structs
 
-from remit.cli.output import JsonFlag, counted, err, progress, say, show_json, store
+from remit.cli.exporting import tell
+from remit.cli.output import JsonFlag, counted, progress, say, show_json, store
 from remit.local.archiving import archive as archive_log
 
 
@@ -27,6 +28,6 @@ def archive(
         show_json({**structs.asdict(done), "key": vkey, "witnesses": seen.cosigned if seen else ()})
         return
     say(f"wrote {counted(done.new, 'segment')} to {folder}: it has {done.entries} of {done.size} entries")
-    if seen is not None and not seen.quorum:
-        err.print("unwitnessed: fewer witnesses cosigned than the policy demands; see `remit log witness`", style="yellow")
+    if seen is not None:
+        tell(seen)
     say(f"give the auditor this key by another way: {vkey}")

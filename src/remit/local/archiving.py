@@ -1,4 +1,4 @@
-"""The sealed part of the log, copied into a folder of Parquet segments that verifies without the store."""
+"""The log as Parquet: its sealed part as an archive, a folder of segments that verifies without the store; or all of it as one file."""
 
 import fcntl
 import io
@@ -42,6 +42,17 @@ def parquet_writer() -> Write:
     except ImportError as error:
         raise unavailable(f"Parquet needs more than is installed ({error.name}): install `remit[archive]`") from None
     return write_entries
+
+
+def export_parquet(path: Path, lines: Iterable[bytes], overwrite: bool) -> int:
+    """Write entries from the first on as one Parquet file with the columns of a segment; how many there were. Nothing vouches for it.
+
+    The file appears whole and durable, or not at all. Raises `RemitError`: conflict where it exists and is not to be overwritten,
+    unavailable where the library is not installed or the disk fails, corrupt for a line that is no entry.
+    """
+    write = parquet_writer()
+    with new_export(path, overwrite) as file:
+        return write(file, lines, 0)
 
 
 def archive(folder: Path, head: Head, log: LogReader, told: Told) -> Archived:
