@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shutil
 import stat
 import subprocess
 import sys
@@ -13,8 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from remit.decision_log import verify
 from remit.decision_log.verify import UnusableInput
-from remit.local.archiving import archive
+from remit.local.archiving import archive, export_parquet
 from remit.model.errors import ErrorKind, RemitError
 from tests.archive.building import (
     KEY,
@@ -31,6 +33,7 @@ from tests.archive.building import (
 )
 from tests.conftest import OpenStore
 from tests.decision_log.building import cosignature, leaf, naive_root, private_key, signed_note, vkey
+from tests.decision_log.test_verify import run_alone
 
 LINES = long(3 * SMALL + 40)
 
@@ -195,6 +198,30 @@ def test_without_the_library_both_say_what_to_install(tmp_path: Path) -> None:
     )
     assert done.returncode == 2 and "install `remit[archive]`" in done.stdout, done.stderr
     assert done.stdout.startswith(ErrorKind.UNAVAILABLE) and "needs `pyarrow`" in done.stderr
+
+
+def test_copied_out_the_verifier_checks_archives_alone(tmp_path: Path) -> None:
+    archived(tmp_path / "home", tmp_path / "archive", MemoryLog(LINES))
+    shutil.copytree(Path(verify.__file__).parent, tmp_path / "verify", ignore=shutil.ignore_patterns("__pycache__"))
+    source = tmp_path / "verify" / "archive.py"
+    source.write_text(source.read_text().replace("SEGMENT = 65_536", f"SEGMENT = {SMALL}"))
+    true = run_alone(tmp_path, str(tmp_path / "archive"), "--key", KEY, "--json")
+    assert (true.returncode, true.stderr) == (0, "") and json.loads(true.stdout)["size"] == 3 * SMALL
+    (tmp_path / "archive" / "entries-000000000256.parquet").unlink()
+    false = run_alone(tmp_path, str(tmp_path / "archive"), "--key", KEY)
+    assert false.returncode == 1 and "line 257: segment: `entries-000000000256.parquet` is missing" in false.stdout
+
+
+def test_row_groups_are_small_whatever_the_lines(tmp_path: Path) -> None:
+    """Memory holds one group of rows at a time: so many bytes, or so many rows."""
+    file = tmp_path / "export"
+    line = LINES[0][:-1] + b',"text":"' + b"x" * 1_000_000 + b'"}'
+    assert export_parquet(file, iter([line] * 40), overwrite=False) == 40
+    groups = [pq.ParquetFile(file).metadata.row_group(n).num_rows for n in range(pq.ParquetFile(file).num_row_groups)]
+    assert sum(groups) == 40 and max(groups) <= 17
+    assert export_parquet(file, (LINES[0] for _ in range(20_000)), overwrite=True) == 20_000
+    assert pq.ParquetFile(file).num_row_groups == 3 and pq.read_table(file)["index"].to_pylist() == list(range(20_000))
+    assert export_parquet(file, iter([]), overwrite=True) == 0 and pq.read_table(file).num_rows == 0
 
 
 def test_an_archive_of_nothing_is_one(tmp_path: Path) -> None:

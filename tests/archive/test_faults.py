@@ -211,6 +211,15 @@ def test_a_store_that_was_changed_is_not_archived(tmp_path: Path) -> None:
     assert checked(tmp_path / "archive").verified
 
 
+@pytest.mark.parametrize(
+    "change", [(b'"seq":0', b'"seq":9223372036854775808'), (b'"note"', b'"\\ud800"'), (b'"time":', b'"time":9e9,"x":')]
+)
+def test_lines_that_fit_no_column_are_corrupt(tmp_path: Path, change: tuple[bytes, bytes]) -> None:
+    log = MemoryLog([line.replace(*change) for line in LINES])
+    assert log.stored != LINES and refused(tmp_path / "home", tmp_path / "archive", log).kind is ErrorKind.CORRUPT
+    assert [path.name for path in (tmp_path / "archive").iterdir()] == ["manifest"]
+
+
 # Whoever can change the files.
 
 

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, TypeAlias
 import msgspec
 
 from remit.decision_log.archive import MANIFEST, SEGMENT, Segment, segment_name
-from remit.decision_log.export import new_export
+from remit.decision_log.export import new_export, sync_folder
 from remit.decision_log.merkle import leaf_hash, perfect_root
 from remit.decision_log.store import LogReader
 from remit.decision_log.tiles import Tiles
@@ -80,9 +80,11 @@ def archive(folder: Path, head: Head, log: LogReader, told: Told) -> Archived:
 def _alone(folder: Path) -> Iterator[None]:
     """While this process is the one that archives into the folder, which is made if need be."""
     try:
-        folder.mkdir(exist_ok=True, mode=0o700)
+        if not folder.exists():
+            folder.mkdir(exist_ok=True, mode=0o700)
+            sync_folder(folder.parent)
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except FileExistsError:
+    except (FileExistsError, NotADirectoryError):
         raise conflict(f"`{folder}` is no folder: give an archive, or a new folder") from None
     except OSError as error:
         raise unavailable(f"the folder `{folder}` cannot be used ({error.strerror}): give another, or mend it") from None

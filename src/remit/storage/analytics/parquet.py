@@ -110,7 +110,12 @@ def _batch(first: int, lines: list[bytes]) -> pa.RecordBatch:
     for name in TEXT:
         columns[name] = [value if type(value) is str else None for value in columns[name]]
     columns["enforced"] = [value if type(value) is bool else None for value in columns["enforced"]]
-    return pa.record_batch(columns, schema=SCHEMA)
+    try:
+        return pa.record_batch(columns, schema=SCHEMA)
+    except (pa.ArrowException, OverflowError, UnicodeError) as error:
+        raise corrupt(
+            f"one of {len(lines)} entries from {first} on cannot be read ({type(error).__name__}): verify the log"
+        ) from None
 
 
 def _read(index: int, line: bytes) -> _Fields:
