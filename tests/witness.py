@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
 from remit.decision_log.verify.notes import LOG_KEY, Key, Note, Wrong, read_key, read_note, unbase64
-from remit.decision_log.verify.proofs import _grew
+from remit.decision_log.verify.tree import grew
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -74,7 +74,7 @@ class Witness:
             raise Refused(400, "the old size is larger")
         if before != size:
             raise Refused(409, f"{size}\n")
-        if (before == 0 and hashes) or not _grew(before, bytes.fromhex(root), note.size, note.root, hashes):
+        if (before == 0 and hashes) or not grew(before, bytes.fromhex(root), note.size, note.root, hashes):
             raise Refused(422, "it did not grow from what was seen")
         seen[note.origin] = [note.size, note.root.hex()]
         partial = self._file.with_suffix(".partial")

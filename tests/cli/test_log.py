@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from pyarrow import parquet
 from typer.testing import CliRunner, Result
 
 from remit.cli import verbs
@@ -70,6 +71,25 @@ def test_json_lines_for_other_programs(worked: World, tmp_path: Path) -> None:
     assert isinstance(again.exception, RemitError) and again.exception.kind is ErrorKind.CONFLICT
     assert run("log", "export", "--format", "jsonl", "--output", str(file), "--overwrite").exit_code == 0
     assert run("log", "verify", str(file)).exit_code == 1, "nothing vouches for it"
+
+
+def test_parquet_and_ocsf_for_other_programs(worked: World, tmp_path: Path) -> None:
+    told = {}
+    for format in ("parquet", "ocsf"):
+        file = tmp_path / format
+        told[format] = json.loads(run("log", "export", "--format", format, "--output", str(file), "--json").stdout)["entries"]
+        again = run("log", "export", "--format", format, "--output", str(file))
+        assert isinstance(again.exception, RemitError) and again.exception.kind is ErrorKind.CONFLICT
+        assert run("log", "export", "--format", format, "--output", str(file), "--overwrite").exit_code == 0
+        assert file.stat().st_mode & 0o777 == 0o600 and run("log", "verify", str(file)).exit_code == 1, "nothing vouches for it"
+    table = parquet.read_table(tmp_path / "parquet")
+    with database(worked) as store:
+        lines = [row[0] for row in store.execute("SELECT line FROM entries ORDER BY idx")]
+    assert table["line"].to_pylist() == lines and table["index"].to_pylist() == list(range(len(lines)))
+    assert table["effect"].to_pylist().count("deny") == 2
+    events = [json.loads(line) for line in (tmp_path / "ocsf").read_text().splitlines()]
+    assert [event["metadata"]["sequence"] for event in events] == list(range(len(events)))
+    assert len(lines) >= told["parquet"] and len(events) >= told["ocsf"] > 5
 
 
 def test_a_store_that_is_as_its_log_says(worked: World) -> None:

@@ -574,7 +574,8 @@ def test_copied_out_it_runs_alone(tmp_path: Path) -> None:
 
 
 def test_it_imports_nothing_but_the_standard_library_and_cryptography() -> None:
-    for file in Path(verify.__file__).parent.glob("*.py"):
+    for file in Path(verify.__file__).parent.rglob("*.py"):
+        parquet = {"pyarrow"} if file.name == "segments.py" else set()  # the one module that reads Parquet
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
@@ -583,7 +584,7 @@ def test_it_imports_nothing_but_the_standard_library_and_cryptography() -> None:
                 names = [node.module or ""] if node.level == 0 else []
             else:
                 continue
-            assert {name.split(".")[0] for name in names} <= sys.stdlib_module_names | {"cryptography"}, file
+            assert {name.split(".")[0] for name in names} <= sys.stdlib_module_names | {"cryptography"} | parquet, file
 
 
 # The document.

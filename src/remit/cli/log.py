@@ -1,73 +1,28 @@
-"""`remit log`: export the log, prove what is in it, verify it anywhere, and erase a task's personal data."""
+"""`remit log`: prove what is in it, verify it anywhere, and erase a task's personal data."""
 
 import sys
-from enum import StrEnum
 from json import loads as json_of
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from remit.cli.archiving import archive
+from remit.cli.exporting import export, tell
 from remit.cli.output import NOT_SO, JsonFlag, err, say, show_json, store
 from remit.cli.streaming import stream
 from remit.cli.verifying import Trusted, known_head, known_policy, verify_file, verify_store
 from remit.decision_log.entry import DecisionMade
-from remit.decision_log.plain import write_plain
 from remit.local.config import this_operator
 from remit.local.wiring import Embedded
 from remit.model.errors import malformed, not_found, unavailable
 from remit.model.identity import TaskId
 from remit.runtime.administration import erase as erase_task
 
-if TYPE_CHECKING:
-    from remit.local.witnessing import Witnessed
-
 app = typer.Typer(no_args_is_help=True)
+app.command("export")(export)
+app.command("archive")(archive)
 app.command("stream")(stream)
-
-
-class Format(StrEnum):
-    """What an export is for."""
-
-    SIGNED = "signed"
-    JSONL = "jsonl"
-
-
-@app.command("export")
-def export(
-    output: Annotated[Path, typer.Option(help="The file to write.")],
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
-    witness: Annotated[bool, typer.Option(help="Have the configured witnesses cosign the head first.")] = True,
-    format: Annotated[Format, typer.Option(help="`signed` is for auditors, `jsonl` for other programs.")] = Format.SIGNED,
-    json: JsonFlag = False,
-) -> None:
-    """Export the whole log with its signed head; `remit log verify FILE` checks it anywhere. Or as JSON Lines."""
-    if format is Format.JSONL:
-        with store() as embedded:
-            log = embedded.store.log
-            written = write_plain(output, embedded.settings.origin, log.lines(0, log.size()), overwrite)
-        show_json({"path": str(output), "entries": written}) if json else say(f"wrote {written} entries to {output}")
-        return
-    with store() as embedded:
-        seen = embedded.witness() if witness else None
-        summary = embedded.head.export(output, overwrite)
-        vkey = embedded.head.vkey
-    if json:
-        show_json(
-            {
-                "path": summary.path,
-                "entries": summary.size,
-                "bytes": summary.bytes,
-                "root": summary.root.hex(),
-                "key": vkey,
-                "witnesses": seen.cosigned if seen else (),
-            }
-        )
-        return
-    say(f"wrote {summary.size} entries to {summary.path}")
-    if seen is not None:
-        _tell(seen)
-    say(f"give the auditor this key by another way: {vkey}")
 
 
 @app.command("key")
@@ -80,7 +35,9 @@ def key(json: JsonFlag = False) -> None:
 
 @app.command("verify")
 def verify(
-    path: Annotated[Path | None, typer.Argument(help="An export or a proof; without one, the store of REMIT_HOME.")] = None,
+    path: Annotated[
+        Path | None, typer.Argument(help="An export, an archive or a proof; without one, the store of REMIT_HOME.")
+    ] = None,
     key: Annotated[str | None, typer.Option(help="The log's public key as you know it (C2SP vkey).")] = None,
     witness: Annotated[list[str] | None, typer.Option(help="A witness's public key (C2SP vkey).")] = None,
     policy: Annotated[Path | None, typer.Option(help="A file of logs, witnesses and their quorum (C2SP tlog-policy).")] = None,
@@ -116,22 +73,9 @@ def witness(json: JsonFlag = False) -> None:
     if json:
         show_json(seen)
     else:
-        _tell(seen)
+        tell(seen)
     if not seen.quorum:
         raise typer.Exit(NOT_SO)
-
-
-def _tell(seen: "Witnessed", style: str = "") -> None:
-    """Who cosigned, and why the others did not."""
-    size = seen.note.split("\n")[1]
-    for name in seen.cosigned:
-        say(f"{name}: cosigned the head of {size} entries")
-    for name, why in seen.missing.items():
-        say(f"{name}: did not cosign: {why}", "yellow")
-    say(
-        "as many witnesses as the policy demands" if seen.quorum else "unwitnessed: fewer witnesses than the policy demands",
-        style,
-    )
 
 
 @app.command("head")

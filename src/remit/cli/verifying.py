@@ -1,14 +1,22 @@
-"""Verifying for the command line: an export or a proof with what the caller trusts, or the store as it lies there."""
+"""Verifying for the command line: an export, an archive or a proof with what the caller trusts, or the store as it lies there."""
 
 import tempfile
 from json import loads as json_of
 from pathlib import Path
 
 import msgspec
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from remit.cli.output import err, store_folder
-from remit.decision_log.verify import ProofReport, Report, UnusableInput, is_proof, verify_export, verify_proof
+from remit.cli.output import progress, store_folder
+from remit.decision_log.verify import (
+    ProofReport,
+    Report,
+    UnusableInput,
+    is_archive,
+    is_proof,
+    verify_archive,
+    verify_export,
+    verify_proof,
+)
 from remit.local.config import read_settings
 from remit.local.head import Head
 from remit.local.wiring import open_store
@@ -45,9 +53,9 @@ def known_policy(path: Path | None) -> bytes | None:
 
 
 def verify_file(path: Path, trusted: Trusted) -> Report | ProofReport:
-    """What a file shows, whichever it is. Raises `RemitError` (malformed)."""
+    """What a file or an archive shows, whichever it is. Raises `RemitError` (malformed)."""
     try:
-        if is_proof(path):
+        if not is_archive(path) and is_proof(path):
             return verify_proof(path, trusted.key, witnesses=trusted.witnesses, policy=trusted.policy, head=trusted.head)
         return _verify_export(path, trusted)
     except UnusableInput as unusable:
@@ -55,16 +63,9 @@ def verify_file(path: Path, trusted: Trusted) -> Report | ProofReport:
 
 
 def _verify_export(path: Path, trusted: Trusted) -> Report:
-    columns = (TextColumn("verifying"), BarColumn(), TextColumn("{task.percentage:.0f} %"), TimeElapsedColumn())
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
-        bar = progress.add_task("", total=None)
-
-        def advance(done: int, total: int) -> None:
-            progress.update(bar, completed=done, total=total)
-
-        return verify_export(
-            path, trusted.key, witnesses=trusted.witnesses, policy=trusted.policy, head=trusted.head, progress=advance
-        )
+    verify = verify_archive if is_archive(path) else verify_export
+    with progress("verifying") as advance:
+        return verify(path, trusted.key, witnesses=trusted.witnesses, policy=trusted.policy, head=trusted.head, progress=advance)
 
 
 def verify_store(trusted: Trusted) -> tuple[Report, list[Difference]]:

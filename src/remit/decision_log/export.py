@@ -112,7 +112,7 @@ def _new_file(path: Path, overwrite: bool) -> Iterator[BinaryIO]:
         _give_name(partial, path, overwrite)
     finally:
         partial.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def _give_name(partial: Path, path: Path, overwrite: bool) -> None:
@@ -130,7 +130,8 @@ def _give_name(partial: Path, path: Path, overwrite: bool) -> None:
         os.rename(partial, path)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable. Raises `OSError`."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

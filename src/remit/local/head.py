@@ -2,11 +2,12 @@
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
 
+from remit.decision_log.archive import SEGMENT, Segment, manifest_text, read_manifest
 from remit.decision_log.checkpoint import Checkpoint, sign_checkpoint, verify_checkpoint, with_signatures
 from remit.decision_log.export import ExportSummary, write_export
 from remit.decision_log.keys import Ed25519Signer, Ed25519Verifier
@@ -15,6 +16,7 @@ from remit.decision_log.merkle import (
     consistency_proof,
     inclusion_proof,
     leaf_hash,
+    root_of,
     verify_consistency,
     verify_inclusion,
 )
@@ -58,6 +60,11 @@ class Head:
     def note(self) -> str:
         """The head that is kept, with the cosignatures it has; empty before the first."""
         return self._note
+
+    @property
+    def size(self) -> int:
+        """How many entries the head signs."""
+        return self._signed.size
 
     def _check_size(self, size: int) -> None:
         if self._signed.size > size:
@@ -150,6 +157,25 @@ class Head:
         """What a witness is asked with that saw `size` entries: how the log grew from there to the signed head."""
         proof = consistency_proof(Tiles(self._log, self._signed.size, size).root, size, self._signed.size)
         return growth_text(size, proof, self._note)
+
+    def manifest(self, segments: Sequence[Segment]) -> str:
+        """The signed manifest of an archive of these segments, which leads to the signed head.
+
+        Raises `RemitError` (corrupt) where that head does not sign exactly their entries.
+        """
+        size, head = len(segments) * SEGMENT, self._signed
+        if size > head.size:
+            raise corrupt(f"{size} entries were archived, the log has {head.size}: it was truncated or replaced")
+        proof = consistency_proof(Tiles(self._log, head.size, size).root, size, head.size)
+        # INVARIANT (the log convinces a stranger): no segment is signed whose entries are not those of the head. Segments are perfect
+        # subtrees of one size, so the tree over their roots is that over their entries.
+        if not verify_consistency(size, root_of(segment.root for segment in segments), head.size, head.root, proof):
+            raise corrupt(f"the first {size} entries are not those that were archived: the log was written anew, verify it")
+        return manifest_text(segments, self._signer, growth_text(size, proof, self._note))
+
+    def read_manifest(self, text: str) -> list[Segment]:
+        """The segments of an archive of this log; see `decision_log.archive.read_manifest`."""
+        return read_manifest(text, Ed25519Verifier(self._signer.key))
 
     def export(self, path: Path, overwrite: bool, as_is: bool = False) -> ExportSummary:
         """Write the whole log, as of now, with its signed head. Raises as `write_export` does."""

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from .archive import is_archive, verify_archive
 from .proofs import is_proof, verify_proof
 from .report import UnusableInput
 from .run import verify_export
@@ -12,8 +13,10 @@ from .run import verify_export
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Verify what the arguments name. Returns 0 if it verifies, 1 if not, 2 where the input is unusable."""
-    parser = argparse.ArgumentParser(prog="verify", description="Verify an exported decision log, or a proof from it, offline.")
-    parser.add_argument("file", help="what `remit log export` or `remit log prove` wrote")
+    parser = argparse.ArgumentParser(
+        prog="verify", description="Verify an exported or archived decision log, or a proof from it, offline."
+    )
+    parser.add_argument("file", help="what `remit log export`, `archive` or `prove` wrote")
     parser.add_argument("--key", help="the log's key, got from elsewhere: name+hash+base64")
     parser.add_argument("--witness", action="append", default=[], help="the key of a witness: name+hash+base64")
     parser.add_argument("--policy", type=Path, help="a file that names logs, witnesses and their quorum (C2SP tlog-policy)")
@@ -23,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         head = given.head.read_text("utf-8") if given.head else None
         policy = given.policy.read_bytes() if given.policy else None
-        verify = verify_proof if is_proof(given.file) else verify_export
+        verify = verify_archive if is_archive(given.file) else verify_proof if is_proof(given.file) else verify_export
         report = verify(given.file, given.key, witnesses=given.witness, policy=policy, head=head)
     except (UnusableInput, OSError, UnicodeDecodeError) as error:
         print(f"verify: {error}", file=sys.stderr)

@@ -107,10 +107,11 @@ def read_note(raw: bytes) -> Note:
     counted = _SIZE.fullmatch(size) is not None and int(size) <= MAX_SIZE
     if not is_name(origin) or not counted or root is None or len(root) != 32:
         raise Wrong("a checkpoint says an origin, a size in decimal, and a root in Base64")
-    return Note(text + "\n", origin, int(size), root, [_read_signature(line) for line in block[:-1].split("\n")])
+    return Note(text + "\n", origin, int(size), root, [read_signature(line) for line in block[:-1].split("\n")])
 
 
-def _read_signature(line: str) -> tuple[str, bytes, bytes]:
+def read_signature(line: str) -> tuple[str, bytes, bytes]:
+    """The name, key id and signature of a signature line. Raises `Wrong`."""
     found = _SIGNATURE.fullmatch(line)
     raw = unbase64(found[2]) if found else None
     if found is None or raw is None or len(raw) < 5 or not is_name(found[1]):

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from .entries import read_entry
 from .notes import Key, Note, Wrong, read_note, unbase64
 from .report import UnusableInput, clock, shown
+from .tree import grew, included
 from .trust import Trust, read_trust
 
 INCLUSION = b"c2sp.org/tlog-proof@v1\n"
@@ -129,14 +130,13 @@ def _inclusion(raw: bytes, trust: Trust) -> tuple["_Signed", int, dict[str, Any]
     signed = _checkpoint(checkpoint, trust)
     note = signed.note
     leaf = sha256(b"\x00" + line).digest()
-    if _included(leaf, index, note.size, hashes) != note.root:
+    if included(leaf, index, note.size, hashes) != note.root:
         raise Wrong(f"the entry is not the one that was signed as entry {index}: it was changed, or the proof is forged")
     return signed, index, read_entry(line)[1]
 
 
 def _growth(raw: bytes, trust: Trust, head: Note) -> tuple["_Signed", int]:
-    lines, checkpoint = _lines(raw)
-    before, hashes = _number(lines[0][len(GROWTH) :]), _hashes(lines[1:])
+    before, hashes, checkpoint = read_growth(raw)
     signed = _checkpoint(checkpoint, trust)
     note = signed.note
     if _signer(head, trust, "the head that was kept") != signed.key:
@@ -145,9 +145,17 @@ def _growth(raw: bytes, trust: Trust, head: Note) -> tuple["_Signed", int]:
         raise Wrong(f"it is about a log of {before} entries, the head that was kept is of {head.size}")
     if head.size > note.size:
         raise Wrong(f"the log had {head.size} entries before, it now has {note.size}: it was truncated or rolled back")
-    if (before == 0 and hashes) or not _grew(before, head.root, note.size, note.root, hashes):
+    if not grew(before, head.root, note.size, note.root, hashes):
         raise Wrong(f"the first {before} entries are not those of the head that was kept: the log was rewritten")
     return signed, before
+
+
+def read_growth(raw: bytes) -> tuple[int, list[bytes], bytes]:
+    """The size that a proof of growth begins with, its hashes, and the checkpoint it leads to. Raises `Wrong`."""
+    if not raw.startswith(GROWTH):
+        raise Wrong("a proof of growth begins with `old` and a number of entries")
+    lines, checkpoint = _lines(raw)
+    return _number(lines[0][len(GROWTH) :]), _hashes(lines[1:]), checkpoint
 
 
 def _lines(raw: bytes) -> tuple[list[str], bytes]:
@@ -207,51 +215,3 @@ def _signer(note: Note, trust: Trust, what: str) -> Key:
     if not all(key.signed(note.text.encode(), signature) for signature in ours):
         raise Wrong(f"the log's key did not sign {what}: it was changed or forged")
     return key
-
-
-def _included(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes | None:
-    """The root that the path leads to (RFC 9162 section 2.1.3.2), None if it is not one of such a tree."""
-    if index >= size:
-        return None
-    at, last, reached = index, size - 1, leaf
-    for sibling in path:
-        if last == 0:
-            return None
-        if at & 1 or at == last:
-            reached = _node(sibling, reached)
-            while not at & 1 and at:
-                at, last = at >> 1, last >> 1
-        else:
-            reached = _node(reached, sibling)
-        at, last = at >> 1, last >> 1
-    return reached if last == 0 else None
-
-
-def _grew(first: int, first_root: bytes, size: int, root: bytes, proof: Sequence[bytes]) -> bool:
-    """Whether the tree of `first` leaves is the beginning of that of `size` (RFC 9162 section 2.1.4.2)."""
-    if first == 0:
-        return first_root == sha256().digest()
-    if first == size:
-        return not proof and first_root == root
-    path = [first_root, *proof] if first & (first - 1) == 0 else list(proof)
-    if not path:
-        return False
-    at, last = first - 1, size - 1
-    while at & 1:
-        at, last = at >> 1, last >> 1
-    old = new = path[0]
-    for sibling in path[1:]:
-        if last == 0:
-            return False
-        if at & 1 or at == last:
-            old, new = _node(sibling, old), _node(sibling, new)
-            while not at & 1 and at:
-                at, last = at >> 1, last >> 1
-        else:
-            new = _node(new, sibling)
-        at, last = at >> 1, last >> 1
-    return last == 0 and old == first_root and new == root
-
-
-def _node(left: bytes, right: bytes) -> bytes:
-    return sha256(b"\x01" + left + right).digest()

@@ -24,6 +24,9 @@ Problem = Literal[
     "root",
     "head",
     "quorum",
+    "manifest",
+    "segment",
+    "column",
 ]
 """What kind of thing a finding found; docs/log-format.md says what each means."""
 
@@ -90,6 +93,9 @@ class Report:
 
     def to_text(self) -> str:
         """The report for people."""
+        return "\n".join(self._lines())
+
+    def _lines(self) -> list[str]:
         witnesses = ", ".join(f"{name} at {clock(second * 1_000_000)}" for name, second in self.witnesses.items())
         lines = [
             f"{'verified' if self.verified else 'NOT VERIFIED'}: {self.size} entries of {self.writers} writers",
@@ -105,7 +111,22 @@ class Report:
         lines += [f"line {finding.line}: {finding.problem}: {finding.message}" for finding in self.findings]
         if self.finding_count > len(self.findings):
             lines.append(f"and {self.finding_count - len(self.findings)} more findings")
-        return "\n".join(lines)
+        return lines
+
+
+@dataclass(frozen=True)
+class ArchiveReport(Report):
+    """What was verified of an archive of `segments` with `size` entries together, when the log had `signed`.
+
+    Findings count entries from 1 over all segments; 0 is none.
+    """
+
+    segments: int
+    signed: int
+
+    def _lines(self) -> list[str]:
+        verdict, *rest = super()._lines()
+        return [verdict, f"archive: {self.segments} segments, of a log that had {self.signed} entries then", *rest]
 
 
 def shown(text: object) -> str:

@@ -1,0 +1,1 @@
+"""The log in columns, for whoever counts and compares: Parquet files, written in bulk."""
