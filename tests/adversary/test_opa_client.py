@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -47,10 +47,8 @@ def serving(handle: Callable[[socket.socket], None]) -> Iterator[str]:
 
     def one(connection: socket.socket) -> None:
         with connection:
-            try:
+            with suppress(OSError):
                 handle(connection)
-            except OSError:
-                pass
 
     def accept() -> None:
         while True:

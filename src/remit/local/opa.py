@@ -155,7 +155,7 @@ def _response(connection: http.client.HTTPConnection, deadline: float) -> http.c
         response.fp = io.BufferedReader(_Timed(sock, response.fp.detach(), deadline))  # type: ignore[assignment]
         return response
 
-    connection.response_class = timed  # type: ignore[assignment]
+    connection.response_class = timed
     return connection.getresponse()
 
 
