@@ -46,9 +46,8 @@ def serving(handle: Callable[[socket.socket], None]) -> Iterator[str]:
     listening = socket.create_server(("127.0.0.1", 0))
 
     def one(connection: socket.socket) -> None:
-        with connection:
-            with suppress(OSError):
-                handle(connection)
+        with connection, suppress(OSError):
+            handle(connection)
 
     def accept() -> None:
         while True:

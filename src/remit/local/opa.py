@@ -152,10 +152,10 @@ def _response(connection: http.client.HTTPConnection, deadline: float) -> http.c
 
     def timed(sock: socket.socket, *args: Any, **named: Any) -> http.client.HTTPResponse:
         response = http.client.HTTPResponse(sock, *args, **named)
-        response.fp = io.BufferedReader(_Timed(sock, response.fp.detach(), deadline))  # type: ignore[assignment]
+        response.fp = io.BufferedReader(_Timed(sock, response.fp.detach(), deadline))
         return response
 
-    connection.response_class = timed
+    connection.response_class = timed  # type: ignore[assignment]
     return connection.getresponse()
 
 

@@ -21,7 +21,7 @@ class Reached(msgspec.Struct):
     """What policies can reach: of the input and of data, each path with where it is first read; builtins; functions that are not there.
 
     `undefined` are places where a name is used that nothing defines. `whole`: everything of the input may be read. `unused` are rules
-    that no answer comes from.
+    that no answer comes from. `packages` are the first names of all that have rules.
     """
 
     input: dict[Path, Place] = {}
@@ -30,6 +30,7 @@ class Reached(msgspec.Struct):
     missing: dict[str, Place] = {}
     undefined: list[Place] = []
     unused: dict[str, Place] = {}
+    packages: set[str] = set()
     whole: bool = False
 
     def reads(self) -> Node:
@@ -71,8 +72,10 @@ _decode = msgspec.json.Decoder(_Plan).decode
 def reached(plan: bytes) -> Reached:
     """Read a plan. Raises `msgspec.MsgspecError` if it is none."""
     read = _decode(plan)
-    found = Reached({}, {}, {}, {}, [], {})
     functions = {function.name: function for function in read.funcs.funcs}
+    data = f"{_USER}data."
+    packages = {name.removeprefix(data).partition(".")[0] for name in functions if name.startswith(data)}
+    found = Reached({}, {}, {}, {}, [], {}, packages)
     walks = {
         name: _Walk(function, [text.value for text in read.static.strings], functions, found)
         for name, function in functions.items()
