@@ -15,6 +15,7 @@ from remit.pap.reading.cases import read_cases
 from remit.pap.running import run_cases
 from remit.pap.validate import check
 from remit.pdp.rego.engine import RegoPolicies
+from remit.pdp.rego.reading import Unreadable
 from tests.rego.bundles import HEAD, made, regopy
 
 PERMIT = 'permit contains {"id": "p"} if true\n'
@@ -226,3 +227,18 @@ def test_sets_of_the_old_syntax_are_refused_when_read() -> None:
     """They can never be an answer: every request would be denied."""
     with pytest.raises(BundleError):
         made({"policies/m.rego": "package remit\n" + PERMIT + 'forbid[{"id": "f"}] { false }\n'})
+
+
+@pytest.mark.parametrize(
+    ("condition", "value"),
+    [
+        ('base64.decode(input.context.args.a) == "x"', "===="),
+        ('urlquery.decode(input.context.args.a) == "x"', "%"),
+        ("io.jwt.decode(input.context.args.a)", "a.b.c"),
+        ("time.date([0, input.context.args.a])", "../../etc/passwd"),
+    ],
+)
+def test_an_argument_that_a_builtin_chokes_on_is_no_defect_of_ours(condition: str, value: str) -> None:
+    """It is `policy-error`, not `internal-error: please report this as a defect`."""
+    with pytest.raises(Unreadable):
+        RegoPolicies({"m.rego": HEAD + forbidding(condition)}).evaluate(json.dumps({"context": {"args": {"a": value}}}).encode())

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 AT_ONCE = 256
-"""So many awaiting callers ask at the same time; the loop's own threads are few, and a question's time does not run while it stands in line."""
+"""So many awaiting callers ask at the same time; the loop's own threads are few, and in line no time runs out."""
 
 
 @cache

@@ -92,8 +92,11 @@ class RegoPolicies:
         _refuse_misread(value, "")
         with self._lock:
             self._engine.set_input(self._regopy.Input(value))
-            output = self._engine.query_bundle(self._bundle)
-            fine, text = output.ok(), str(output)
+            try:
+                output = self._engine.query_bundle(self._bundle)
+                fine, text = output.ok(), str(output)
+            except (self._regopy.RegoError, ValueError):  # what it says of some errors is no JSON
+                fine, text = False, ""
         if not fine:
             raise Unreadable("a policy could not be evaluated: a builtin function failed, or two rules contradict each other")
         return canonical(_binding(text))
