@@ -99,6 +99,8 @@ def _problems(found: Reached, files: tuple[str, ...], data: str, outside: bool) 
         )
     for name, where in found.missing.items():
         yield error(at(where), "rego-undefined", f"there is no function or rule `{name}`", "define it, or correct its name")
+    for name, where in found.recursive.items():
+        yield error(at(where), "rego-undefined", f"`{name}` asks itself: no engine evaluates that", "write it without recursion")
     for name, where in found.builtins.items():
         if name in REFUSED:
             yield error(at(where), "rego-builtin", f"`{name}` is not for policies", REFUSED[name])
