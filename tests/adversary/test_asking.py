@@ -57,3 +57,18 @@ def test_many_calls_in_one_session_are_answered(open_store: OpenStore) -> None:
             answers = list(pool.map(lambda _: world.ask(session, "look"), range(48)))
         refused = [answer.message for answer in answers if not isinstance(answer, Permit)]
         assert not refused, f"{len(refused)} of 48: {refused[0]}"
+
+
+@pytest.mark.sqlite
+def test_what_cedar_read_is_on_record_beside_rego(open_store: OpenStore) -> None:
+    """docs/rego.md: "Only what policies read is sent to the engine and logged": of a bundle in both, only Rego's half is."""
+    files = {
+        "policies/a.cedar": '@id("few") forbid (principal, action, resource) when { context.args.n > 10 };',
+        "policies/b.rego": "package remit\n\nimport rego.v1\n\n"
+        'permit contains {"id": "p"} if input.resource.id == "look"\nforbid := set()\n',
+        "tools.yaml": TOOLS,
+    }
+    world = open_store(bundle=made(files))
+    answer = world.ask(world.open_session(), "look", {"n": 50})
+    assert reason(answer) is Reason.FORBIDDEN
+    assert b"50" in answer.basis.read and b"look" in answer.basis.read, answer.basis.read
