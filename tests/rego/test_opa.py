@@ -162,9 +162,10 @@ def test_a_servers_own_policies_can_be_asked(open_store: OpenStore, tmp_path: Pa
 
 def test_a_policy_that_errs_denies(open_store: OpenStore, tmp_path: Path) -> None:
     regopy()
-    broken = policies(POLICIES + '\nforbid contains {"id": "f"} if to_number(input.context.args.text) > 3\n')
+    erring = POLICIES + '\nforbid contains {"id": "f"} if to_number(input.context.args.text) > 3\n'
+    broken = policies(erring, url="http://127.0.0.1:1")
     with served(*packed(tmp_path, "broken", broken)) as server:
-        world = open_store(bundle=policies(POLICIES + '\nforbid contains {"id": "f"} if to_number(input.context.args.text) > 3\n', url=server.url, seconds=5))  # fmt: skip
+        world = open_store(bundle=policies(erring, url=server.url, seconds=5))
         session = world.open_session()
         assert reason(world.ask(session, "look", {"text": "5"})) is Reason.FORBIDDEN
         denied = world.ask(session, "look", {"text": "five"})

@@ -1,7 +1,10 @@
 """OPA servers, asked over their Data API: one answer within a time, from the policies that the bundle wants, or none."""
 
 import http.client
+import io
 import os
+import selectors
+import socket
 import ssl
 import threading
 import time
@@ -35,11 +38,15 @@ class OpaClient:
         try:
             status, answer = self._post(opa, body, deadline)
             return _said(opa, status, read_json(answer))
-        except (OSError, http.client.HTTPException, ssl.SSLError) as error:
+        except _NoToken as fault:
+            why = str(fault)
+        except (OSError, http.client.HTTPException) as error:
             late = isinstance(error, TimeoutError) or time.monotonic() >= deadline
             why = f"did not answer within {opa.seconds:g} s" if late else f"cannot be asked ({_words(error)})"
         except RemitError as error:
             why = f"answered what is no answer ({error.message})"
+        except Exception as error:  # whatever a server makes the reading of its answer trip over
+            why = f"answered what cannot be read ({type(error).__name__})"
         # INVARIANT (fail closed): an engine that is down, slow or babbles permits nothing.
         return Said(
             Unanswered(EngineFailure.UNAVAILABLE, f"the policy engine `{opa.url}` {why}: nothing is permitted until it does")
@@ -60,22 +67,29 @@ class OpaClient:
             _hurry(connection, deadline)
             path = f"/v1/data/{quote(opa.package.replace('.', '/'))}?{_QUERY}"
             headers = {"Content-Type": "application/json"}
-            if token := os.environ.get(TOKEN_VARIABLE):
+            if token := _token():
                 headers["Authorization"] = f"Bearer {token}"
             connection.request("POST", path, body, headers)
             _hurry(connection, deadline)
-            response = connection.getresponse()
+            response = _response(connection, deadline)
             answer = _read(connection, response, deadline)
         except BaseException:
             connection.close()
             raise
-        self._give_back(opa.url, connection)
+        if response.status == http.client.OK:
+            self._give_back(opa.url, connection)
+        else:  # after 103 the answer itself is still to come: nobody may take it for that of another question
+            connection.close()
         return response.status, answer
 
     def _taken(self, url: str) -> http.client.HTTPConnection | None:
-        with self._lock:
-            idle = self._idle.get(url)
-            return idle.pop() if idle else None
+        while True:
+            with self._lock:
+                idle = self._idle.get(url)
+                connection = idle.pop() if idle else None
+            if connection is None or not _speaks(connection):
+                return connection
+            connection.close()  # INVARIANT (what was decided is what runs): what nobody asked for is no answer to the next question
 
     def _give_back(self, url: str, connection: http.client.HTTPConnection) -> None:
         with self._lock:
@@ -93,12 +107,65 @@ class OpaClient:
             self._idle.clear()
 
 
+class _NoToken(Exception):
+    """The token cannot be sent. Says so without it."""
+
+
+def _token() -> str:
+    token = os.environ.get(TOKEN_VARIABLE, "").strip()
+    if not (token.isascii() and token.isprintable()):
+        raise _NoToken(f"cannot be asked: `{TOKEN_VARIABLE}` has characters that no token has")
+    return token
+
+
+class _Timed(io.RawIOBase):
+    """What a connection reads, until a time for all of it: headers, continuations and trailers too."""
+
+    def __init__(self, sock: socket.socket, raw: io.RawIOBase, deadline: float) -> None:
+        self._sock, self._raw, self._deadline = sock, raw, deadline
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._sock.settimeout(left)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
 def _connection(url: str) -> http.client.HTTPConnection:
     parts = urlsplit(url)
     host = parts.hostname or ""
     if parts.scheme == "https":
         return http.client.HTTPSConnection(host, parts.port, context=ssl.create_default_context())
     return http.client.HTTPConnection(host, parts.port)
+
+
+def _response(connection: http.client.HTTPConnection, deadline: float) -> http.client.HTTPResponse:
+    """The head of the answer; it, and all that is read of it later, comes in time or not at all."""
+
+    def timed(sock: socket.socket, *args: Any, **named: Any) -> http.client.HTTPResponse:
+        response = http.client.HTTPResponse(sock, *args, **named)
+        response.fp = io.BufferedReader(_Timed(sock, response.fp.detach(), deadline))
+        return response
+
+    connection.response_class = timed  # type: ignore[assignment]
+    return connection.getresponse()
+
+
+def _speaks(connection: http.client.HTTPConnection) -> bool:
+    """Whether a connection that waits for a question has something to read, be it only its end."""
+    if connection.sock is None:
+        return True
+    with selectors.DefaultSelector() as selector:
+        selector.register(connection.sock, selectors.EVENT_READ)
+        return bool(selector.select(0))
 
 
 def _hurry(connection: http.client.HTTPConnection, deadline: float) -> None:
@@ -161,7 +228,8 @@ def _engine(provenance: Any) -> tuple[str, list[str]]:
     """The engine by name and version, with the revisions of its bundles; and these alone."""
     if not isinstance(provenance, dict):
         return "opa", []
-    bundles = provenance.get("bundles") or {}
+    bundles = provenance.get("bundles")
+    bundles = bundles if isinstance(bundles, dict) else {}
     revisions = [str(bundle.get("revision", "")) for bundle in bundles.values() if isinstance(bundle, dict)]
     if not revisions and provenance.get("revision"):  # one bundle of the old configuration
         revisions = [str(provenance["revision"])]

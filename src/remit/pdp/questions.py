@@ -34,6 +34,8 @@ class Question(msgspec.Struct, frozen=True, gc=False):
     @property
     def read(self) -> bytes:
         """What is on record of it, as one JSON object."""
+        if self.document and self.context != b"{}":
+            return b'{"cedar":' + self.context + b',"rego":' + self.document + b"}"
         return self.document or self.context
 
 

@@ -1,11 +1,26 @@
 """One piece of logic, both colours: steps that wait for commits, driven by a blocking or by an awaiting caller."""
 
+import os
 from collections.abc import Callable, Generator
-from typing import Any, Generic, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from remit.decision_log.append import Ticket
 
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
 T = TypeVar("T")
+
+AT_ONCE = 256
+"""So many awaiting callers ask at the same time; the loop's own threads are few, and in line no time runs out."""
+
+
+@cache
+def _threads(_process: int) -> "ThreadPoolExecutor":
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(AT_ONCE, "remit-asking")
 
 
 class Asking(Generic[T]):
@@ -24,7 +39,7 @@ class Asking(Generic[T]):
         """Ask, and let others go on meanwhile."""
         import asyncio
 
-        self._said = yield from asyncio.get_running_loop().run_in_executor(None, self._ask).__await__()
+        self._said = yield from asyncio.get_running_loop().run_in_executor(_threads(os.getpid()), self._ask).__await__()
 
     @property
     def said(self) -> T:

@@ -1,6 +1,6 @@
 """The engine's plan of Rego policies (OPA's intermediate representation), read for what the policies reach."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import msgspec
@@ -21,7 +21,8 @@ class Reached(msgspec.Struct):
     """What policies can reach: of the input and of data, each path with where it is first read; builtins; functions that are not there.
 
     `undefined` are places where a name is used that nothing defines. `whole`: everything of the input may be read. `unused` are rules
-    that no answer comes from.
+    that no answer comes from. `packages` are the first names of all that have rules, `recursive` the
+    rules that ask themselves.
     """
 
     input: dict[Path, Place] = {}
@@ -30,6 +31,8 @@ class Reached(msgspec.Struct):
     missing: dict[str, Place] = {}
     undefined: list[Place] = []
     unused: dict[str, Place] = {}
+    packages: set[str] = set()
+    recursive: dict[str, Place] = {}
     whole: bool = False
 
     def reads(self) -> Node:
@@ -71,15 +74,31 @@ _decode = msgspec.json.Decoder(_Plan).decode
 def reached(plan: bytes) -> Reached:
     """Read a plan. Raises `msgspec.MsgspecError` if it is none."""
     read = _decode(plan)
-    found = Reached({}, {}, {}, {}, [], {})
     functions = {function.name: function for function in read.funcs.funcs}
-    walks = {
-        name: _Walk(function, [text.value for text in read.static.strings], functions, found)
-        for name, function in functions.items()
-    }
+    data = f"{_USER}data."
+    packages = {name.removeprefix(data).partition(".")[0] for name in functions if name.startswith(data)}
+    strings, known, walks = [text.value for text in read.static.strings], _Passed(), dict[str, _Walk]()
+    for _ in range(MAX_CALLS):  # until what is passed to rules and functions, and comes back from them, is known
+        before, found = known.count(), Reached({}, {}, {}, {}, [], {}, packages)
+        walks = {name: _Walk(function, strings, functions, found, known) for name, function in functions.items()}
+        if known.count() == before:
+            break
     builtins = {builtin.name for builtin in read.static.builtin_funcs}
     found.builtins = {name: place for name, place in found.builtins.items() if name in builtins or not _record(found, name)}
     _note_unused(found, walks)
+    found.recursive = {name.removeprefix(data): walk.place for name, walk in walks.items() if name in _below(walk.calls, walks)}
+    return found
+
+
+def _below(first: set[str], walks: Mapping[str, "_Walk"]) -> set[str]:
+    """All that is called, directly or not."""
+    found: set[str] = set()
+    waiting = [*first]
+    while waiting:
+        name = waiting.pop()
+        if name not in found and name in walks:
+            found.add(name)
+            waiting.extend(walks[name].calls)
     return found
 
 
@@ -100,15 +119,38 @@ def _note_unused(found: Reached, walks: Mapping[str, "_Walk"]) -> None:
     found.unused = {name.removeprefix(f"{_USER}data."): walk.place for name, walk in walks.items() if name not in used}
 
 
+MAX_CALLS, MAX_PATH = 10, 16
+
+
+class _Passed:
+    """Which parts of input and data go into functions, by name and parameter, and come out of them."""
+
+    def __init__(self) -> None:
+        self.places: dict[tuple[str, int], set[Path]] = {}
+
+    def note(self, name: str, parameter: int, paths: Iterable[Path]) -> None:
+        """Into a parameter, or (-1) out."""
+        self.places.setdefault((name, parameter), set()).update(path for path in paths if len(path) <= MAX_PATH)
+
+    def count(self) -> int:
+        """How much is known."""
+        return sum(map(len, self.places.values()))
+
+
 class _Walk:
     """One function, walked once: which local is which part of input or data, and what is made of it."""
 
-    def __init__(self, function: _Function, strings: list[str], functions: Mapping[str, _Function], found: Reached) -> None:
+    def __init__(
+        self, function: _Function, strings: list[str], functions: Mapping[str, _Function], found: Reached, known: _Passed
+    ) -> None:
+        self._name, self._known = function.name, known
         self.calls: set[str] = set()
         self.dynamic = False
         self.place: Place = (0, 0)
         self._strings, self._functions, self._found = strings, functions, found
         self._is: dict[int, set[Path]] = {_INPUT: {("input",)}, _DATA: {("data",)}}
+        for number, local in enumerate(function.params[2:]):
+            self._is.setdefault(local, set()).update(known.places.get((function.name, number), ()))
         self._defined = set(function.params)
         self._used: dict[int, Place] = {}
         for statement in _statements(function.blocks):
@@ -135,6 +177,8 @@ class _Walk:
         elif kind == "WithStmt":
             self._found.whole = True  # what is read below is no longer what was asked
         elif kind not in ("ResetLocalStmt", "MakeSetStmt"):
+            if kind == "ReturnLocalStmt":
+                self._known.note(self._name, -1, self._is.get(body["source"], ()))
             for name, value in body.items():
                 if name not in ("file", "row", "col", "target", "result", "index", "block", "blocks"):
                     self._use(value, place)
@@ -169,8 +213,14 @@ class _Walk:
                 self._found.missing.setdefault(name.removeprefix(_USER), place)
         else:
             self._found.builtins.setdefault(name, place)
-        for argument in body["args"][2 if name in self._functions else 0 :]:
+        own = name in self._functions
+        for number, argument in enumerate(body["args"][2 if own else 0 :]):
             self._use(argument, place)
+            local = _local(argument)
+            if own and local is not None:
+                self._known.note(name, number, self._is.get(local, ()))
+        if own:
+            self._is.setdefault(body["result"], set()).update(self._known.places.get((name, -1), ()))
 
     def _use(self, value: Any, place: Place) -> None:
         """The whole value of an operand matters."""

@@ -99,6 +99,8 @@ def _problems(found: Reached, files: tuple[str, ...], data: str, outside: bool) 
         )
     for name, where in found.missing.items():
         yield error(at(where), "rego-undefined", f"there is no function or rule `{name}`", "define it, or correct its name")
+    for name, where in found.recursive.items():
+        yield error(at(where), "rego-undefined", f"`{name}` asks itself: no engine evaluates that", "write it without recursion")
     for name, where in found.builtins.items():
         if name in REFUSED:
             yield error(at(where), "rego-builtin", f"`{name}` is not for policies", REFUSED[name])
@@ -106,6 +108,9 @@ def _problems(found: Reached, files: tuple[str, ...], data: str, outside: bool) 
             message = f"`{name}` cannot be evaluated in this process, or not as OPA does"
             yield error(at(where), "rego-builtin", message, "name an OPA server with `opa` in `bundle.yaml`, or do without it")
     known = json.loads(data) if data else {}
+    for name in sorted(found.packages & known.keys()):
+        # INVARIANT (fail closed): data of the same name takes the place of rules, and a forbid is gone.
+        yield error((DATA_FILE, 1), "rego", f"`{name}` is a package of the policies: data there would replace rules", "rename it")
     for path, where in sorted(found.data.items()):
         if not _there(path, known) and _there(path[:-1], known):
             message = f"`data.{'.'.join(path).removesuffix('.*')}` is nowhere: what reads it would never hold"
@@ -113,9 +118,8 @@ def _problems(found: Reached, files: tuple[str, ...], data: str, outside: bool) 
     for path, where in found.input.items():
         yield from _unknown_input(path, at(where))
     for name, where in found.unused.items():
-        if name.startswith(f"{PACKAGE}."):
-            message = f"nothing uses the rule `{name}`: only `permit` and `forbid` decide"
-            yield warning(at(where), "rego-unused", message, did_you_mean(name.split(".")[-1], ("permit", "forbid")))
+        message = f"nothing uses the rule `{name}`: only `permit` and `forbid` of package `{PACKAGE}` decide"
+        yield warning(at(where), "rego-unused", message, did_you_mean(name.split(".")[-1], ("permit", "forbid")))
 
 
 def _there(path: Path, known: Any) -> bool:

@@ -8,7 +8,7 @@ import msgspec
 from remit.model.identity import EntityRef
 from remit.model.task import TaskState
 from remit.pdp.arguments import UNTYPED, ArgumentType
-from remit.pdp.cedar.reads import Node, project
+from remit.pdp.cedar.reads import WHOLE, Node, project
 from remit.pdp.compiled import CompiledBundle, CompiledTool, EntityDocument
 from remit.pdp.entities import ancestors
 from remit.pdp.flow import ORIGINS, ROLES
@@ -104,24 +104,33 @@ def ill_typed(read: Node, values: Mapping[str, Any], tool: CompiledTool | None) 
     """
     # INVARIANT (fail closed): where Cedar would err, so must this.
     types = (tool.types if tool else UNTYPED).root
+    return _ill_typed(read, values, types, "")
+
+
+def _ill_typed(read: Node, values: Mapping[str, Any], types: ArgumentType, within: str) -> str | None:
     for name, expected in types.fields.items():
         if not (read.whole or name in read.children):
             continue
-        value = values.get(name)
+        value, place = values.get(name), within + name
         if value is None:
             if name in types.required and not expected.nullable:
-                return f"argument `{name}` is missing, and a policy reads it"
-        elif not _fits(expected, value):
-            return f"argument `{name}` is no {expected.kind}, and a policy reads it"
+                return f"argument `{place}` is missing, and a policy reads it"
+        elif wrong := _misfit(read.at(name), value, expected, place):
+            return wrong
     return None
 
 
-def _fits(expected: ArgumentType, value: Any) -> bool:
+def _misfit(read: Node, value: Any, expected: ArgumentType, place: str) -> str | None:
     if not _FITS[expected.kind](value):
-        return expected.kind == "integer" and isinstance(value, float) and value.is_integer()
+        if expected.kind == "integer" and isinstance(value, float) and value.is_integer():
+            return None
+        return f"argument `{place}` is no {expected.kind}, and a policy reads it"
+    if expected.kind == "object":
+        return _ill_typed(read, value, expected, f"{place}.")
     if expected.kind == "array" and expected.items is not None:
-        return all(_fits(expected.items, item) for item in value)
-    return True
+        items = (_misfit(WHOLE, item, expected.items, f"{place}[{number}]") for number, item in enumerate(value))
+        return next((wrong for wrong in items if wrong), None)
+    return None
 
 
 def plain(value: Any) -> Any:

@@ -1,5 +1,6 @@
 """The boundary to regopy, Rego in this process: modules in, answers out, every fault of the engine an error."""
 
+import re
 import tempfile
 import threading
 from collections.abc import Mapping
@@ -16,7 +17,9 @@ PACKAGE = "remit"
 """The package whose `permit` and `forbid` are asked for."""
 QUERY = f'x := {{"permit": data.{PACKAGE}.permit, "forbid": data.{PACKAGE}.forbid}}'
 MAX_BRACKETS = 64
-_decode = msgspec.json.decode
+_decode, _encode = msgspec.json.decode, msgspec.json.encode
+_ESCAPED = re.compile(r'`[^`]*`|#[^\n]*|"(?:[^"\\\n]|\\[^u/])*(\\[u/])?')
+"""Raw text and comments, and text up to an escape that the engine takes for other characters."""
 
 
 def load_regopy() -> Any:
@@ -37,6 +40,7 @@ class RegoPolicies:
         """`modules` by path, `data` a JSON object for policies to read. Raises `RemitError` (malformed, unavailable)."""
         for path, text in modules.items():
             _refuse_deep(path, text)
+            _refuse_escapes(path, text)
         self._regopy = load_regopy()
         self._lock = threading.Lock()
         self._paths = tuple(modules)
@@ -48,9 +52,14 @@ class RegoPolicies:
             for number, text in enumerate(modules.values()):
                 self._engine.add_module(f"{number}.rego", text)
             if data:
-                self._engine.add_data_json(data)
+                # Written anew, since the engine takes `\\u00e9` and `\\/` for other text than what they stand for.
+                value = _decode(data)
+                _refuse_misread(value, "data")
+                self._engine.add_data_json(_encode(value).decode())
             self._bundle = self._engine.build(query)
             ready = self._bundle.ok()
+        except Unrepresentable as problem:
+            raise malformed(str(problem)) from None
         except (self._regopy.RegoError, ValueError, TypeError) as error:
             raise malformed(f"the Rego policies cannot be compiled: {_first_line(str(error))}") from None
         if not ready:
@@ -83,8 +92,11 @@ class RegoPolicies:
         _refuse_misread(value, "")
         with self._lock:
             self._engine.set_input(self._regopy.Input(value))
-            output = self._engine.query_bundle(self._bundle)
-            fine, text = output.ok(), str(output)
+            try:
+                output = self._engine.query_bundle(self._bundle)
+                fine, text = output.ok(), str(output)
+            except (self._regopy.RegoError, ValueError):  # what it says of some errors is no JSON
+                fine, text = False, ""
         if not fine:
             raise Unreadable("a policy could not be evaluated: a builtin function failed, or two rules contradict each other")
         return canonical(_binding(text))
@@ -124,6 +136,13 @@ def _refuse_deep(path: str, text: str) -> None:
         depth = depth + 1 if char in "([{" else max(depth - 1, 0) if char in ")]}" else depth
         if depth > MAX_BRACKETS:
             raise malformed(f"brackets in `{path}` nest deeper than {MAX_BRACKETS} levels: split the rule")
+
+
+def _refuse_escapes(path: str, text: str) -> None:
+    if any(found[1] for found in _ESCAPED.finditer(text)):
+        raise malformed(
+            f"text in `{path}` has `\\\\u` or `\\\\/`, which Rego in this process misreads: write the character itself"
+        )
 
 
 def _first_line(error: str) -> str:
