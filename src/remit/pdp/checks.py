@@ -7,11 +7,11 @@ from remit.model.request import AGENT_DELEGATE, NET_REQUEST, TOOL_CALL
 from remit.model.task import Scope, TaskState, TaskStatus
 from remit.model.tool import UNANNOTATED, Reach, ToolEffect
 from remit.pdp.compiled import CompiledBundle, CompiledTool
-from remit.pdp.destinations import known
 from remit.pdp.effects import NotAnAmount, exceeded, spend
 from remit.pdp.flow import choices
 from remit.pdp.inputs import Inputs
 from remit.pdp.patterns import matches
+from remit.pdp.provenance.principals import known
 from remit.pdp.provenance.roles import Role, text_of
 
 NEEDS_TASK = (

@@ -1,17 +1,15 @@
 """Which values of a call choose a destination, an object or a command, in whatever shape they come."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from remit.model.request import TOOL_CALL, EvaluationRequest
 from remit.model.tool import UNANNOTATED, Annotations, ToolEffect
 from remit.pdp.compiled import CompiledTool
-from remit.pdp.provenance.folding import exact
 
 _FIELD = re.compile("[a-z][A-Za-z_]{0,31}")
 """A name of an object that is structure rather than data."""
-_ADDRESS = re.compile(r"[^\s@<>()\[\],;:/\\?#&=\"'`|{}]+(@[^\s@<>()\[\],;:/\\?#&=\"'`|{}]+)")
 
 
 def destinations(request: EvaluationRequest, tool: CompiledTool | None) -> list[tuple[str, list[Any]]]:
@@ -83,11 +81,3 @@ def _along(here: Any, path: Sequence[str]) -> Iterator[Any]:
             yield from _along(here[path[0]], path[1:])
     else:
         yield here  # not the shape that was declared: all of it counts
-
-
-def known(value: str, directory: Iterable[str]) -> bool:
-    """Whether a value is one of the known principals: exactly, or a plain address of a known `@domain`."""
-    wanted = exact(value)
-    address = _ADDRESS.fullmatch(wanted)
-    domain = address[1] if address and wanted.isascii() else None  # an address that looks like one of ours is not one of ours
-    return any(wanted == name or (domain is not None and domain == name) for name in map(exact, directory))

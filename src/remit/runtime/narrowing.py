@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from remit.model.errors import malformed, refused
 from remit.model.labels import Confidentiality
 from remit.model.task import Amount, Budgets, Scope
-from remit.pdp.destinations import known
 from remit.pdp.patterns import matches
+from remit.pdp.provenance.principals import known
 
 MAX_BUDGET = 10**18
 

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from remit.model.decision import Steering
-from remit.pdp.destinations import known
 from remit.pdp.provenance.folding import exact, folded, squashed
 from remit.pdp.provenance.intent import URL, URLS, Intent, url_key
+from remit.pdp.provenance.principals import known
 from remit.pdp.provenance.records import Field
 from remit.pdp.provenance.roles import ADDRESS, DATE, NUMBER, Role, text_of
 from remit.pdp.provenance.searching import contains, holds, is_introduced, names_something, within

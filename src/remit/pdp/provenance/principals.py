@@ -1,0 +1,16 @@
+"""The principals that a deployment knows: exact destinations, or every address of a domain."""
+
+import re
+from collections.abc import Iterable
+
+from remit.pdp.provenance.folding import exact
+
+_ADDRESS = re.compile(r"[^\s@<>()\[\],;:/\\?#&=\"'`|{}]+(@[^\s@<>()\[\],;:/\\?#&=\"'`|{}]+)")
+
+
+def known(value: str, directory: Iterable[str]) -> bool:
+    """Whether a value is one of the known principals: exactly, or a plain address of a known `@domain`."""
+    wanted = exact(value)
+    address = _ADDRESS.fullmatch(wanted)
+    domain = address[1] if address and wanted.isascii() else None  # an address that looks like one of ours is not one of ours
+    return any(wanted == name or (domain is not None and domain == name) for name in map(exact, directory))
