@@ -109,7 +109,7 @@ def _rego(bundle: Bundle, found: RegoContents | None, opa: Opa | None) -> Rego |
 
     texts = {file.path: file.text for file in bundle.files}
     policies = RegoPolicies({path: texts[path] for path in found.modules}, texts[DATA_FILE] if found.data else "")
-    return Rego(found.reads, policies.evaluate, None, found.digest)
+    return Rego(found.reads, policies.evaluate, None, found.digest, found.compared)
 
 
 def _action_entities(contents: Contents) -> list[EntityDocument]:

@@ -51,12 +51,14 @@ class Link(msgspec.Struct, frozen=True):
 
 
 class RegoContents(msgspec.Struct, frozen=True):
-    """The policies in Rego: their files, whether they have data, what they can read of a request, and the digest of just these files."""
+    """The policies in Rego: their files, whether they have data, what they can read of a request, the digest of just these files, and
+    the paths of the input that they compare by order, each with what with (`number`, `text`, or empty for what has no order)."""
 
     modules: tuple[str, ...]
     data: bool
     reads: Node
     digest: str
+    compared: tuple[tuple[tuple[str, ...], str], ...] = ()
 
 
 class Contents(msgspec.Struct, frozen=True):

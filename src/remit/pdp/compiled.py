@@ -70,13 +70,14 @@ class Rego(msgspec.Struct, frozen=True):
     """The policies in Rego: what they can read of the document they are shown, and who evaluates them.
 
     `evaluate` does so in this process; without it, `opa` is asked. `digest` tells their meaning from that of others, empty where it
-    cannot be known.
+    cannot be known. `compared` are paths of the document whose order is asked for in this process, with what of (`number`, `text`).
     """
 
     reads: Node
     evaluate: Callable[[bytes], bytes] | None = None
     opa: Opa | None = None
     digest: str = ""
+    compared: tuple[tuple[tuple[str, ...], str], ...] = ()
 
 
 class CompiledBundle(msgspec.Struct, frozen=True):

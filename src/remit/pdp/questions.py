@@ -14,7 +14,7 @@ from remit.pdp.compiled import CompiledBundle, Rego
 from remit.pdp.context import Facts, context_bytes, context_of, typed_args
 from remit.pdp.locus import Locus, evaluate
 from remit.pdp.outside import EngineFailure, NotAsked, Outside, Unanswered, digest
-from remit.pdp.rego.document import document_bytes, ill_typed, plain, task_view
+from remit.pdp.rego.document import document_bytes, ill_typed, misordered, plain, task_view
 from remit.pdp.rego.reading import Unreadable, failed, read_answer
 
 _NO_POLICIES = EngineAnswer(False, (), ())
@@ -46,8 +46,9 @@ def question_of(locus: Locus, facts: Facts) -> Question:
         rego = facts.bundle.rego
         if rego is None:
             return Question(context)
-        read = rego.reads.at("context")
-        return Question(context, document_bytes(rego.reads, locus.parties, _shown(read, facts)), _fault(rego, locus, facts))
+        shown = {**locus.parties, "context": _shown(rego.reads.at("context"), facts)}
+        fault = _fault(rego, locus, facts) or misordered(rego.compared, shown)
+        return Question(context, document_bytes(rego.reads, shown), fault)
     except Unrepresentable as problem:
         raise _unrepresentable(problem) from None
 

@@ -7,7 +7,7 @@ from remit.decision_log.append import Conflict, Ticket
 from remit.decision_log.sealing import SealKey
 from remit.model.decision import NO_EFFECTS, Decision, Deny, Permit, Reason
 from remit.model.errors import ErrorKind, RemitError
-from remit.model.identity import Agent, AgentId, AgentStatus, DecisionId, new_id
+from remit.model.identity import Agent, AgentId, AgentStatus, DecisionId, SessionId, new_id
 from remit.model.labels import PUBLIC_TRUSTED
 from remit.model.request import EvaluationRequest, readable
 from remit.model.task import TaskStatus
@@ -18,6 +18,7 @@ from remit.pdp.inputs import PERMIT_MICROSECONDS, Decided, Inputs
 from remit.pdp.outside import MAX_QUESTIONS, NotAsked, Outside
 from remit.pdp.provenance.seen import NOTHING_OBSERVED
 from remit.runtime import approvals, outcome
+from remit.runtime.line import Line
 from remit.runtime.pending import Asking, Driven, Steps
 from remit.runtime.records import decision_record
 from remit.runtime.runtime import ATTEMPTS, Runtime, turn
@@ -59,6 +60,14 @@ def evaluate(runtime: Runtime, request: EvaluationRequest) -> Driven[Decision]:
 
 def _evaluate(runtime: Runtime, request: EvaluationRequest) -> Steps[Decision]:
     request = readable(request)
+    line = Line(id(runtime), request.session or SessionId(""))
+    try:
+        return (yield from _decided(runtime, request, line))
+    finally:
+        line.leave()
+
+
+def _decided(runtime: Runtime, request: EvaluationRequest, line: Line) -> Steps[Decision]:
     decision_id = DecisionId(new_id("dec", runtime.clock()))
     considered: Considered | None = None
     outside: Outside | None = None
@@ -75,7 +84,7 @@ def _evaluate(runtime: Runtime, request: EvaluationRequest) -> Steps[Decision]:
                 yield ticket
         except NotAsked as question:
             questions += 1
-            outside = yield from _asked(runtime, question, outside)
+            outside = yield from _asked(runtime, question, outside, line, again=questions > 1)
         except Conflict:
             attempt += 1
             _forget(runtime, request, decision_id)
@@ -90,11 +99,14 @@ def _evaluate(runtime: Runtime, request: EvaluationRequest) -> Steps[Decision]:
         finally:
             if considered is not None and considered.approval is not None:
                 runtime.view.underway.pop(considered.approval.id, None)
-    return Deny(decision_id, Reason.CONFLICT, f"the session kept changing in other processes ({ATTEMPTS} times): try again")
+    moved = "the session kept changing" if attempt >= ATTEMPTS else "what its policy engine was asked about kept changing"
+    return Deny(decision_id, Reason.CONFLICT, f"{moved} ({max(attempt, questions)} times): try again")
 
 
-def _asked(runtime: Runtime, question: NotAsked, before: Outside | None) -> Steps[Outside]:
-    """Ask an engine outside, while nobody waits for this process's state."""
+def _asked(runtime: Runtime, question: NotAsked, before: Outside | None, line: Line, again: bool) -> Steps[Outside]:
+    """Ask an engine outside, while nobody waits for this process's state; in line, where others of this session make it ask again."""
+    if (again or line.taken) and not line.first:
+        yield Asking(lambda: line.wait(question.opa.seconds * MAX_QUESTIONS))
     asking = Asking(lambda: runtime.ask(question.opa, question.document))
     yield asking
     return question.answered(before, asking.said)

@@ -14,6 +14,8 @@ Path: TypeAlias = tuple[str, ...]
 _INPUT, _DATA = 0, 1
 _USER = "g0."
 _DEFINES = frozenset({"target", "result"})
+_ORDERS = frozenset({"lt", "lte", "gt", "gte"})
+_KINDS = {"local": "number", "string_index": "text"}
 _PASSED_ON = frozenset({"AssignVarStmt", "AssignVarOnceStmt"})
 
 
@@ -21,8 +23,9 @@ class Reached(msgspec.Struct):
     """What policies can reach: of the input and of data, each path with where it is first read; builtins; functions that are not there.
 
     `undefined` are places where a name is used that nothing defines. `whole`: everything of the input may be read. `unused` are rules
-    that no answer comes from. `packages` are the first names of all that have rules, `recursive` the
-    rules that ask themselves.
+    that no answer comes from. `packages` are the first names of all that have rules, `recursive` the rules that ask themselves.
+    `compared` are the parts of the input whose order is asked for, each with what it is compared with: `number`, `text`, or nothing that
+    has an order. `given` are those that builtin functions are given as they are.
     """
 
     input: dict[Path, Place] = {}
@@ -33,6 +36,8 @@ class Reached(msgspec.Struct):
     unused: dict[str, Place] = {}
     packages: set[str] = set()
     recursive: dict[str, Place] = {}
+    compared: dict[Path, str] = {}
+    given: dict[Path, Place] = {}
     whole: bool = False
 
     def reads(self) -> Node:
@@ -79,7 +84,7 @@ def reached(plan: bytes) -> Reached:
     packages = {name.removeprefix(data).partition(".")[0] for name in functions if name.startswith(data)}
     strings, known, walks = [text.value for text in read.static.strings], _Passed(), dict[str, _Walk]()
     for _ in range(MAX_CALLS):  # until what is passed to rules and functions, and comes back from them, is known
-        before, found = known.count(), Reached({}, {}, {}, {}, [], {}, packages)
+        before, found = known.count(), Reached({}, {}, {}, {}, [], {}, packages, {}, {}, {})
         walks = {name: _Walk(function, strings, functions, found, known) for name, function in functions.items()}
         if known.count() == before:
             break
@@ -163,6 +168,8 @@ class _Walk:
         if kind == "ScanStmt":
             self._defined.update((body["key"], body["value"]))
             self._use(body["source"], place)
+            items = {(*path, "*") for path in self._is.get(body["source"], ()) if len(path) < MAX_PATH}
+            self._is.setdefault(body["value"], set()).update(items)
         elif kind == "DotStmt":
             self._step(body, place)
         elif kind in _PASSED_ON and body["target"] not in (_INPUT, _DATA):
@@ -213,6 +220,7 @@ class _Walk:
                 self._found.missing.setdefault(name.removeprefix(_USER), place)
         else:
             self._found.builtins.setdefault(name, place)
+            self._note_operands(name, body["args"], place)
         own = name in self._functions
         for number, argument in enumerate(body["args"][2 if own else 0 :]):
             self._use(argument, place)
@@ -221,6 +229,17 @@ class _Walk:
                 self._known.note(name, number, self._is.get(local, ()))
         if own:
             self._is.setdefault(body["result"], set()).update(self._known.places.get((name, -1), ()))
+
+    def _note_operands(self, name: str, operands: list[dict[str, Any]], place: Place) -> None:
+        for number, operand in enumerate(operands):
+            for path in self._is.get(_local(operand) or 0, ()) if _local(operand) is not None else ():
+                if path[0] != "input":
+                    continue
+                self._found.given.setdefault(path[1:], place)
+                if name in _ORDERS:
+                    kind = _KINDS.get(operands[1 - number].get("type", ""), "")
+                    before = self._found.compared.setdefault(path[1:], kind)
+                    self._found.compared[path[1:]] = kind if before == kind else ""
 
     def _use(self, value: Any, place: Place) -> None:
         """The whole value of an operand matters."""

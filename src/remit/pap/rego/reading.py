@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -15,6 +15,7 @@ from remit.pap.rego.builtins import IN_PROCESS, REFUSED
 from remit.pap.rego.plan import Path, Place, Reached, reached
 from remit.pdp.rego.document import VOCABULARY
 from remit.pdp.rego.engine import PACKAGE, RegoPolicies
+from remit.pdp.rego.reading import Unreadable
 
 DATA_FILE = "data.json"
 TESTS = "_test.rego"
@@ -31,7 +32,8 @@ def rego_of(modules: Mapping[str, str], data: str, manifest: Manifest) -> RegoCo
     if wrong := errors(_problems(found, tuple(modules), data, outside=manifest.opa is not None)):
         raise BundleError(in_order(wrong))
     files = (*modules, DATA_FILE) if data else tuple(modules)
-    return RegoContents(tuple(modules), bool(data), found.reads(), digest_of_rego({**modules, DATA_FILE: data}, files))
+    digest = digest_of_rego({**modules, DATA_FILE: data}, files)
+    return RegoContents(tuple(modules), bool(data), found.reads(), digest, tuple(sorted(found.compared.items())))
 
 
 def warnings_of(bundle: Bundle) -> Iterator[Problem]:
@@ -61,13 +63,30 @@ def _planned(modules: Mapping[str, str], data: str) -> Reached:
         except RemitError as fault:
             raise BundleError([error((DATA_FILE, 1), "rego", fault.message)]) from None
     try:
-        return reached(RegoPolicies(modules, data).plan())
+        policies = RegoPolicies(modules, data)
+        found = reached(policies.plan())
+        if not found.missing and not found.recursive and IN_PROCESS.issuperset(found.builtins):
+            _try(first, policies)
+        return found
     except msgspec.MsgspecError as fault:
         raise BundleError([error((first, 1), "rego", f"the engine's plan cannot be read ({fault})")]) from None
     except RemitError as fault:
         if fault.kind is ErrorKind.UNAVAILABLE:
             raise BundleError([error((first, 1), "rego-engine", fault.message)]) from None
         raise BundleError([_located(modules, data, fault.message)]) from None
+
+
+def _try(first: str, policies: RegoPolicies) -> None:
+    """Ask once about nothing: sets that are none, such as those of Rego's old syntax, would never answer.
+
+    Only of policies whose builtins may be evaluated here: some never return, or take all memory there is.
+    """
+    try:
+        policies.evaluate(b"{}")
+    except Unreadable as fault:
+        if "define" in str(fault):
+            hint = "write `import rego.v1`, and `permit contains {…} if …`"
+            raise BundleError([error((first, 1), "rego", str(fault), hint)]) from None
 
 
 def _located(modules: Mapping[str, str], data: str, message: str) -> Problem:
@@ -89,10 +108,8 @@ def _line(text: str, message: str) -> int:
     return 1
 
 
-def _problems(found: Reached, files: tuple[str, ...], data: str, outside: bool) -> Iterator[Problem]:
-    def at(place: Place) -> tuple[str, int]:
-        return files[min(place[0], len(files) - 1)], place[1] + 1
-
+def _nowhere(found: Reached, at: Callable[[Place], tuple[str, int]]) -> Iterator[Problem]:
+    """What is used and defined nowhere, and what no engine would evaluate."""
     for where in found.undefined:
         yield error(
             at(where), "rego-undefined", "a name is used here that nothing defines: the rule would never hold", "define it"
@@ -101,6 +118,13 @@ def _problems(found: Reached, files: tuple[str, ...], data: str, outside: bool) 
         yield error(at(where), "rego-undefined", f"there is no function or rule `{name}`", "define it, or correct its name")
     for name, where in found.recursive.items():
         yield error(at(where), "rego-undefined", f"`{name}` asks itself: no engine evaluates that", "write it without recursion")
+
+
+def _problems(found: Reached, files: tuple[str, ...], data: str, outside: bool) -> Iterator[Problem]:
+    def at(place: Place) -> tuple[str, int]:
+        return files[min(place[0], len(files) - 1)], place[1] + 1
+
+    yield from _nowhere(found, at)
     for name, where in found.builtins.items():
         if name in REFUSED:
             yield error(at(where), "rego-builtin", f"`{name}` is not for policies", REFUSED[name])
@@ -117,6 +141,10 @@ def _problems(found: Reached, files: tuple[str, ...], data: str, outside: bool) 
             yield error(at(where), "rego-undefined", message, f"put it into `{DATA_FILE}`, or correct its name")
     for path, where in found.input.items():
         yield from _unknown_input(path, at(where))
+    for path, where in found.given.items() if not found.missing else ():
+        if isinstance(below := _vocabulary(path), dict) and below:
+            message = f"a builtin function is given all of `input{''.join('.' + name for name in path)}`: nobody could tell what it reads"
+            yield error(at(where), "rego-input", message, "name what it is to read, as in `input.context.args`")
     for name, where in found.unused.items():
         message = f"nothing uses the rule `{name}`: only `permit` and `forbid` of package `{PACKAGE}` decide"
         yield warning(at(where), "rego-unused", message, did_you_mean(name.split(".")[-1], ("permit", "forbid")))
@@ -132,6 +160,14 @@ def _there(path: Path, known: Any) -> bool:
             return False
         known = known[name]
     return True
+
+
+def _vocabulary(path: Path) -> Any:
+    """What is known of the names below a path; None where they are the deployment's own, or there are none."""
+    known: Any = VOCABULARY
+    for name in path:
+        known = known.get(name) if isinstance(known, dict) else None
+    return known
 
 
 def _unknown_input(path: Path, place: tuple[str, int]) -> Iterator[Problem]:

@@ -1,6 +1,6 @@
 """The input document that Rego policies are shown: subject, action, resource and context, in AuthZEN's terms and plain JSON."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -70,9 +70,9 @@ def parties(
     }
 
 
-def document_bytes(tree: Node, fixed: Mapping[str, Any], context: Mapping[str, Any]) -> bytes:
+def document_bytes(tree: Node, document: Mapping[str, Any]) -> bytes:
     """The part of the document that policies can read, as canonical JSON: equal bytes mean that they see equal documents."""
-    return _encode(project(tree, {**fixed, "context": context}))
+    return _encode(project(tree, document))
 
 
 def task_view(bundle: CompiledBundle, context: Mapping[str, Any], chain: tuple[TaskState, ...]) -> dict[str, Any]:
@@ -148,3 +148,24 @@ def plain(value: Any) -> Any:
 def _number(text: str) -> float | int:
     whole, _, part = text.partition(".")
     return float(text) if part.strip("0") else int(whole)
+
+
+def misordered(compared: Iterable[tuple[tuple[str, ...], str]], document: Mapping[str, Any]) -> str | None:
+    """The first value whose order Rego in this process would get wrong: one that is not of the kind it is compared with."""
+    # INVARIANT (fail closed): regopy puts text below numbers, OPA above; a limit must not hold for what is no number.
+    for path, kind in compared:
+        for value in _at(path, document):
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if value is not None and not (number if kind == "number" else isinstance(value, str) and kind == "text"):
+                return f"`input.{'.'.join(path)}` is compared with {kind or 'what has no order'} and is none"
+    return None
+
+
+def _at(path: Sequence[str], value: Any) -> Iterator[Any]:
+    if not path:
+        yield value
+    elif path[0] == "*":
+        for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+            yield from _at(path[1:], item)
+    elif isinstance(value, dict) and path[0] in value:
+        yield from _at(path[1:], value[path[0]])

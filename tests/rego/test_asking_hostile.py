@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from remit.model.decision import Permit, Reason
-from tests.adversary.test_opa_client import YES, answering, body_of, serving
+from tests.rego.test_opa_client import YES, answering, body_of, serving
 from tests.conftest import OpenStore
 from tests.rego.bundles import made
 from tests.runtime.world import asked, reason
