@@ -30,7 +30,7 @@ def test_it_prints_what_programs_read() -> None:
     done = remit_eval(CORPUS, "--json", "--scope", CORPUS / "scopes.jsonl")
     assert (done.returncode, done.stderr) == (0, "")
     figures = json.loads(done.stdout)
-    assert set(figures) == {"suites", "total"}
+    assert set(figures) == {"suites", "sets", "total", "rules", "passed", "held"}
     for found in (*figures["suites"].values(), figures["total"]):
         assert {"asr", "automatic", "holds_per_run", "attacks", "benign", "p50_us", "p99_us"} <= set(found)
     assert figures["total"]["asr"] == 0

@@ -1,0 +1,70 @@
+"""What a world calls by name, gathered from all its texts before any of them is renamed."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from remit.local.evaluation.mutation import words
+from remit.local.evaluation.mutation.patterns import CAMEL, CAPITALISED, CODE_FIELD, FIELD, ORDINARY, PIECE, TITLED, tokens
+
+PEOPLE = (words.FEMININE.split(), words.MASCULINE.split(), words.FAMILY.split())
+LISTED = frozenset(name for table in PEOPLE for name in table)
+_SYNONYMS = frozenset(word for table in (words.VERBS, words.NOUNS) for group in words.groups(table) for word in group)
+_TOKENS = tokens()
+
+
+class Knowledge(msgspec.Struct, frozen=True):
+    """Names as a world's texts use them, in lower case.
+
+    `proper` are names that stand in no list: they have a capital inside a sentence, or are part of an address, and are no word
+    elsewhere. `ordinary` are all other words, which no name may become; `ambiguous` those of them that are names in the lists.
+    `phrases` are names of several words that some address writes as one.
+    """
+
+    proper: frozenset[str] = frozenset()
+    ordinary: frozenset[str] = frozenset()
+    ambiguous: frozenset[str] = frozenset()
+    phrases: tuple[str, ...] = ()
+
+
+def gather(texts: Iterable[str]) -> Knowledge:
+    """Read all texts of a world."""
+    lower: set[str] = set()
+    capital: set[str] = set()
+    titled: set[str] = set()
+    parts: set[str] = set()
+    for text in texts:
+        lower.update(ORDINARY.findall(text))
+        capital.update(word.lower() for word in (*CAPITALISED.findall(text), *FIELD.findall(text), *CODE_FIELD.findall(text)))
+        titled.update(TITLED.findall(text))
+        parts.update(_address_parts(text))
+    proper = (capital | parts) - lower - words.NOT_NAMES - words.ROLES - _SYNONYMS - LISTED
+    ordinary = frozenset((lower | capital) - proper - parts)
+    return Knowledge(frozenset(proper), ordinary, words.ALSO_WORDS & lower, tuple(sorted(_phrases(titled, parts))))
+
+
+def _address_parts(text: str) -> set[str]:
+    if "." not in text:
+        return set()
+    found = (token[0].lower() for token in _TOKENS.finditer(text) if token.lastgroup in ("address", "host"))
+    return {
+        part for place in found for label in place.replace("@", ".").split(".") for part in (*PIECE.findall(label), folded(label))
+    }
+
+
+def folded(name: str) -> str:
+    """A name as an address may write it: its letters alone."""
+    return "".join(c for c in name.lower() if c.isalpha())
+
+
+def _phrases(titled: set[str], parts: set[str]) -> set[str]:
+    found = set()
+    for line in titled:
+        said = line.split()
+        for start in range(len(said)):
+            for end in range(start + 1, len(said) + 1):
+                phrase = said[start:end]
+                several = len(CAMEL.findall("".join(phrase))) > 1
+                if several and folded("".join(phrase)) in parts and not all(word.lower() in LISTED for word in phrase):
+                    found.add(" ".join(phrase))
+    return found
