@@ -15,9 +15,9 @@ send dispatch transmit|get fetch retrieve obtain|read view inspect|search find q
 create make produce|add append insert|update change modify edit|cancel abort|reschedule postpone|schedule plan arrange
 share distribute|copy duplicate clone|move relocate shift|pay settle|transfer wire|buy purchase acquire|book reserve
 download pull|upload push|browse visit|input enter|login signin|verify confirm validate|refund reimburse|clear empty
-execute run perform|grant give assign|revoke rescind|unlock open|disable deactivate|enable activate|post publish
+execute run perform|grant give assign|revoke rescind|unlock open|disable deactivate|enable activate
 reply respond answer|forward redirect|calculate compute|manage administer handle|write save|leave quit|block ban|start begin
-stop halt|phone ring|show display|export extract|register enrol|approve accept|reject decline
+stop halt|show display|export extract|register enrol|approve accept|reject decline
 """
 NOUNS = """
 email mail|file document|event appointment|folder directory|info information details|money funds cash|product item article
@@ -29,7 +29,7 @@ FILLERS = ("action", "call", "operation", "routine", "service", "step", "tool", 
 """What a name gets where none of its words has a synonym."""
 
 FEMININE = """
-abigail adriana agnes alexandra alice alicia amanda amelia amy andrea angela anita anna anne annie ashley audrey barbara beatrice
+abigail adriana agnes alexandra alice alicia amanda amelia amy andrea angela anita ann anna anne annie ashley audrey barbara beatrice
 bella brenda camila carla carmen carol caroline catherine charlotte chloe christina christine claire clara claudia cynthia daniela
 deborah denise diana diane donna dorothy edith elaine eleanor elena elizabeth ella ellen emily emma erica esther eva evelyn fatima
 fiona florence frances gabriela gloria hannah harper heather helen isabel isabella jane janet jasmine jennifer jessica joan joanna
