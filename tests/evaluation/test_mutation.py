@@ -29,6 +29,8 @@ Mark
 \\nMark Hill\\nhttps://www.low-prices.co.uk/x?to=ruth%40lowmeadowbank.com on 2024-05-15 10:00:31.123456, order 784512, 1200.50 USD, 250GB of disk,
 booking QX7LMP for ruth_hill_4421, +49 30 1234567, 10.2.3.4, 3f2b8c1e-77aa-4b6d-9c1d-0a1b2c3d4e5f; please mark it with send_email, please."""
 TOOLS = ("send_email", "get_file", "PostboxReadMessage", "calculate", "delete_item")
+STARTS, ENDS = r"(?:(?<![^\W_])|(?<=\\n)|(?<=%40))", r"(?![^\W_])"
+"""Where a name may begin and end: after an escape too."""
 SEEDS = st.integers(-5, 1 << 40)
 
 
@@ -54,20 +56,21 @@ def test_what_is_no_name_stays(seed: int) -> None:
     told = world(seed).text(PROSE)
     for kept in ("asks you to pay", "2024-05-15 10:00:31.123456", "1200.50 USD", "250GB of disk", "please mark it", "\\n", "%40"):
         assert kept in told
-    for gone in (
-        "Ruth",
-        "Quillfeather",
-        "Meadow",
-        "lowmeadowbank",
-        "low-prices",
-        "784512",
-        "QX7LMP",
-        "4421",
-        "1234567",
-        "send_email",
-        "2.3.4",
-    ):
-        assert gone.lower() not in told.lower()
+    old = "Ruth Quillfeather Meadow lowmeadowbank low-prices 784512 QX7LMP 4421 1234567 send_email 2.3.4"
+    assert [gone for gone in old.split() if re.search(rf"{STARTS}{gone}{ENDS}", told, re.IGNORECASE)] == []
+
+
+def test_what_stands_in_an_address_is_the_same_as_a_word() -> None:
+    texts = ("write to low_prices@shop.example or ida_1985@shop.example", "low_prices, ida_1985 and the low prices of 1985")
+    told = world(5, *texts)
+    first, second = map(told.text, texts)
+    store, ida = re.findall(r"(\w+)@", first)
+    assert second == f"{store}, {ida} and the low prices of 1985" and ida.endswith("_1985") and not ida.startswith("ida")
+
+
+def test_names_of_arguments_stay() -> None:
+    told = world(5, "the Parcels of Methods", "parcel_methods", '{"parcels_id": 7}')
+    assert told.text("parcel_methods") == "parcel_methods" and told.text("the parcels_id") == "the parcels_id"
 
 
 @given(SEEDS)
@@ -77,7 +80,8 @@ def test_places_are_counted_and_the_names_lead_back(seed: int) -> None:
     new = told.text(PROSE)
     back = {name: old for old, name in told.renamed.items()}
     assert len(back) == len(told.renamed)
-    undone, count = re.subn("|".join(sorted(map(re.escape, back), key=len, reverse=True)), lambda found: back[found[0]], new)
+    names = "|".join(sorted(map(re.escape, back), key=len, reverse=True))
+    undone, count = re.subn(f"{STARTS}(?:{names}){ENDS}", lambda found: back[found[0]], new)
     assert (undone, count) == (PROSE, told.replaced)
     assert told.text(PROSE) == new and told.replaced == 2 * count
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import msgspec
 
 from remit.local.evaluation.mutation import words
-from remit.local.evaluation.mutation.patterns import CAMEL, CAPITALISED, CODE_FIELD, FIELD, ORDINARY, PIECE, TITLED, tokens
+from remit.local.evaluation.mutation.patterns import CAMEL, CAPITALISED, CODE_FIELD, FIELD, KEY, ORDINARY, PIECE, TITLED, tokens
 
 PEOPLE = (words.FEMININE.split(), words.MASCULINE.split(), words.FAMILY.split())
 LISTED = frozenset(name for table in PEOPLE for name in table)
@@ -18,13 +18,14 @@ class Knowledge(msgspec.Struct, frozen=True):
 
     `proper` are names that stand in no list: they have a capital inside a sentence, or are part of an address, and are no word
     elsewhere. `ordinary` are all other words, which no name may become; `ambiguous` those of them that are names in the lists.
-    `phrases` are names of several words that some address writes as one.
+    `phrases` are names of several words that some address writes as one, `handles` parts of addresses that stand as words elsewhere.
     """
 
     proper: frozenset[str] = frozenset()
     ordinary: frozenset[str] = frozenset()
     ambiguous: frozenset[str] = frozenset()
     phrases: tuple[str, ...] = ()
+    handles: frozenset[str] = frozenset()
 
 
 def gather(texts: Iterable[str]) -> Knowledge:
@@ -33,23 +34,27 @@ def gather(texts: Iterable[str]) -> Knowledge:
     capital: set[str] = set()
     titled: set[str] = set()
     parts: set[str] = set()
+    labels: set[str] = set()
     for text in texts:
         lower.update(ORDINARY.findall(text))
+        lower.update(word for key in KEY.findall(text) for word in key.split("_"))
         capital.update(word.lower() for word in (*CAPITALISED.findall(text), *FIELD.findall(text), *CODE_FIELD.findall(text)))
         titled.update(TITLED.findall(text))
-        parts.update(_address_parts(text))
+        labels.update(_labels(text))
+    parts = {part for label in labels for part in (*PIECE.findall(label), folded(label))}
     proper = (capital | parts) - lower - words.NOT_NAMES - words.ROLES - _SYNONYMS - LISTED
-    ordinary = frozenset((lower | capital) - proper - parts)
-    return Knowledge(frozenset(proper), ordinary, words.ALSO_WORDS & lower, tuple(sorted(_phrases(titled, parts))))
+    ordinary = (lower | capital) - proper - parts
+    handles = {label for label in labels if len(PIECE.findall(label)) > 1}
+    phrases = tuple(sorted(_phrases(titled, parts)))
+    return Knowledge(frozenset(proper), frozenset(ordinary), words.ALSO_WORDS & lower, phrases, frozenset(handles))
 
 
-def _address_parts(text: str) -> set[str]:
+def _labels(text: str) -> set[str]:
+    """What stands between the dots of the addresses in a text."""
     if "." not in text:
         return set()
     found = (token[0].lower() for token in _TOKENS.finditer(text) if token.lastgroup in ("address", "host"))
-    return {
-        part for place in found for label in place.replace("@", ".").split(".") for part in (*PIECE.findall(label), folded(label))
-    }
+    return {label for address in found for label in address.replace("@", ".").split(".")}
 
 
 def folded(name: str) -> str:

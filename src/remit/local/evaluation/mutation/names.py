@@ -42,6 +42,8 @@ class Names:
 
     def identifier(self, text: str) -> str:
         """Letters, digits and underscores: a code, a number, or words and numbers joined."""
+        if text.lower() in self._knowledge.handles:
+            return PIECE.sub(lambda piece: self._local(piece[0]), text)
         if text.isdigit():
             return walk(self._cipher.code, text, is_number) if is_number(text) else text
         if QUANTITY.fullmatch(text):
@@ -57,8 +59,9 @@ class Names:
         return PIECE.sub(lambda piece: self._piece(piece[0], sure), text)
 
     def _piece(self, text: str, sure: bool) -> str:
-        if not text.isdigit():
-            return self.word(text, sure)
+        return self._serial(text) if text.isdigit() else self.word(text, sure)
+
+    def _serial(self, text: str) -> str:
         return walk(self._cipher.code, text, is_serial) if is_serial(text) else text
 
     def address(self, text: str) -> str:
@@ -67,7 +70,7 @@ class Names:
         return PIECE.sub(lambda piece: self._local(piece[0]), local) + "@" + self.host(domain)
 
     def _local(self, text: str) -> str:
-        return text if text.lower() in words.ROLES else self.part(text)
+        return text if text.lower() in words.ROLES else self._serial(text) if text.isdigit() else self.part(text)
 
     def host(self, text: str) -> str:
         """A domain: what was registered is renamed, what stands before it unless it is a role, and the ending stays."""

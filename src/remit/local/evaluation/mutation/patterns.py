@@ -31,6 +31,8 @@ WORD = re.compile(r"(?<![\w-])[A-Za-z]+(?![\w-])")
 """A word that stands alone."""
 ORDINARY = re.compile(r"(?<![\w@.-])[a-z]+(?![\w@]|[.-]\w)")
 """A word in lower case, outside of addresses and identifiers."""
+KEY = re.compile(r"""(?:\A|["'])([a-z]{1,40}(?:_[a-z]{1,40}){1,8})(?:\\*["']\s*:|\Z)""")
+"""A field's or an argument's name of several words."""
 CAPITALISED = re.compile(r"(?<=[a-z,] )[A-Z](?=[A-Z]*[a-z])[A-Za-z]{2,40}(?![\w@])")
 """A word with a capital that begins no sentence."""
 TITLED = re.compile(r"(?:[A-Z]\w* ){0,3}[A-Z]\w*")

@@ -60,9 +60,10 @@ russo sanchez sanders santos sato schmidt schneider shah silva simmons singh smi
 turner wagner walker wang ward watson weber white williams wilson wood wright yamamoto yang young
 """
 ALSO_WORDS = _set("""
-ali baker bell black brooks brown carter clark cook cooper cruz frank gray green griffin hall harper hill jack jasmine king lily
-long mark marshall mason miller park parker price reed rosa stella stone turner tyler walker ward white wood wright young
-    """)
+ali baker bell black brooks brown butler carol carter christian clark cook cooper cruz doe foster frank gray green griffin hall harper
+heather hill jack jasmine king lily long mark marshall mason miller park parker price reed rosa stella stone turner tyler victor walker
+ward white wood wright young
+""")
 """Names that are words as well: they count as names only beside another name, after a greeting or the like, or in an address."""
 BEFORE_NAMES = _set("and by cc dear dr for from hello hey hi mr mrs ms of prof regards signed thanks to with")
 
@@ -70,7 +71,7 @@ ROLES = _set("""
 admin alert alerts api app billing calendar contact docs drive email ftp help hello hr info invoice jobs legal mail marketing
 me news newsletter no noreply notification notifications office payments press privacy promo promotions reply sales security
 service services shop smtp staff static status store support team updates web webmaster www
-    """)
+""")
 """Parts of addresses that say what they are for: they stay."""
 
 PUBLIC_SUFFIXES = (
@@ -86,5 +87,5 @@ monday tuesday wednesday thursday friday saturday sunday mon tue tues wed thu th
 english french german spanish italian chinese japanese internet iban bic usd eur gbp id ids url http https json xml html csv pdf api
 true false null none yes no ok mr mrs ms dr prof st street avenue road lane drive please thanks thank dear hello note important
 christmas easter summer winter spring autumn morning afternoon evening night
-    """)
+""")
 """Written with a capital without being anybody's or anything's name."""
