@@ -6,10 +6,10 @@ from xml.etree import ElementTree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from remit.local.evaluation.drawing.labels import Box, around, place
+from remit.local.evaluation.drawing.picture import draw
+from remit.local.evaluation.drawing.references import REFERENCES
 from remit.local.evaluation.evaluate import evaluate_runs
-from remit.local.evaluation.labels import Box, around, place
-from remit.local.evaluation.picture import draw
-from remit.local.evaluation.references import REFERENCES
 from tests.evaluation.building import CORPUS
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from remit.cli.output import JsonFlag, counted, err, say, show_json, show_table
 from remit.local.evaluation import evaluate as evaluation
-from remit.local.evaluation.picture import draw
+from remit.local.evaluation.drawing.picture import draw
 from remit.model.errors import malformed, unavailable
 
 AnnotationsFile = Annotated[Path | None, typer.Option(help="What the tools do, if tool_annotations.json is not beside the runs.")]

@@ -1,5 +1,6 @@
 """All runs of some files through the gate, suite by suite, and only then scored."""
 
+import itertools
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -145,18 +146,21 @@ def evaluate_runs(
         raise malformed("annotations are given and withheld: leave one of the two out")
     scopes = read_scopes(scope) if scope else {}
     evaluation = Evaluation(paths, Surroundings(annotations, directory), scopes, conditions)
-    report, count, all_ = Report(), 0, len(evaluation)
-
-    def done(name: str) -> None:
-        nonlocal count
-        count += 1
-        if progress is not None:
-            progress(count, all_, name)
-
-    for name, run, truth, played in evaluation.play(done):
+    report = Report()
+    for name, run, truth, played in evaluation.play(_counting(progress, len(evaluation))):
         report.add(name, run, truth, played)
     figures = report.figures()
     figures["total"]["left_out"] = evaluation.left_out
     if conditions.mutate is not None:
         figures["mutation"] = {"seed": conditions.mutate, "renamed": evaluation.renamed}
     return figures
+
+
+def _counting(progress: Progress | None, total: int) -> Callable[[str], None]:
+    numbers = itertools.count(1)
+
+    def done(name: str) -> None:
+        if progress is not None:
+            progress(next(numbers), total, name)
+
+    return done

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from remit.local.evaluation.labels import Box, Label, leader, place
-from remit.local.evaluation.references import ADAPTED, GROUND_TRUTH, RECORDED, REFERENCES, SOURCE
+from remit.local.evaluation.drawing.labels import Box, Label, leader, place
+from remit.local.evaluation.drawing.references import ADAPTED, GROUND_TRUTH, RECORDED, REFERENCES, SOURCE
 
 WIDTH, HEIGHT = 1000, 720
 _FRAME = Box(70, 96, 970, 630)
