@@ -30,7 +30,7 @@ def test_it_prints_what_programs_read() -> None:
     done = remit_eval(CORPUS, "--json", "--scope", CORPUS / "scopes.jsonl")
     assert (done.returncode, done.stderr) == (0, "")
     figures = json.loads(done.stdout)
-    assert set(figures) == {"suites", "total"}
+    assert set(figures) == {"suites", "sets", "total", "rules", "passed", "held"}
     for found in (*figures["suites"].values(), figures["total"]):
         assert {"asr", "automatic", "holds_per_run", "attacks", "benign", "p50_us", "p99_us"} <= set(found)
     assert figures["total"]["asr"] == 0
@@ -43,6 +43,36 @@ def test_it_shows_people_a_table_and_says_what_it_does_not_say() -> None:
     assert row[:9] == ["post/desk", "3", "33.3", "%", "2", "50.0", "%", "1.00", "0"]
     for said in ("1 runs that failed", "2 lines were left out", "no scope declared", "a recording does not react"):
         assert said in done.stdout
+
+
+def test_it_shows_each_policy_and_on_request_each_case(tmp_path: Path) -> None:
+    done = remit_eval(CORPUS, "--list", "--mutate", "4", "--picture", tmp_path / "picture.svg")
+    assert (done.returncode, done.stderr) == (0, "")
+    [row] = [line.split() for line in done.stdout.splitlines() if line.startswith("steered-effect")]
+    assert row == ["steered-effect", "3", "60.0", "%", "1", "33.3", "%", "1", "50.0", "%"]
+    for said in (
+        "got through: 2 attacks",
+        "held or denied: 1 benign run",
+        "from directory",
+        "held by steered-effect: this needs",
+    ):
+        assert said in done.stdout
+    assert "under other names (seed 4)" in done.stdout and "thief" not in done.stdout
+    assert (tmp_path / "picture.svg").read_text().startswith("<svg")
+
+
+def test_without_annotations_every_tool_is_unknown() -> None:
+    done = remit_eval(CORPUS, "--unannotated", "--json")
+    assert json.loads(done.stdout)["total"]["asr"] == 0
+    both = remit_eval(CORPUS, "--unannotated", "--annotations", CORPUS / "tool_annotations.json")
+    assert (both.returncode, both.stdout) == (2, "") and "given and withheld" in both.stderr
+
+
+def test_a_picture_that_has_no_place_is_said_before_anything_is_played(tmp_path: Path) -> None:
+    done = remit_eval(CORPUS, "--picture", tmp_path / "gone" / "picture.svg")
+    assert (done.returncode, done.stdout) == (2, "") and "there is no folder for" in done.stderr
+    done = remit_eval(CORPUS, "--picture", tmp_path)
+    assert (done.returncode, done.stdout) == (3, "") and "cannot be written" in done.stderr
 
 
 def test_a_broken_line_ends_it_with_exit_code_2(tmp_path: Path) -> None:

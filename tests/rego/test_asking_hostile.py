@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from remit.model.decision import Permit, Reason
-from tests.rego.test_opa_client import YES, answering, body_of, serving
 from tests.conftest import OpenStore
 from tests.rego.bundles import made
+from tests.rego.test_opa_hostile import YES, answering, body_of, serving
 from tests.runtime.world import asked, reason
 
 TOOLS = '[{"name": "look", "annotations": {"effect": "read", "reach": "internal"}}]'

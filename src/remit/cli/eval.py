@@ -8,12 +8,20 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from remit.cli.output import JsonFlag, err, say, show_json, show_table
+from remit.cli.output import JsonFlag, counted, err, say, show_json, show_table
 from remit.local.evaluation import evaluate as evaluation
+from remit.local.evaluation.drawing.picture import draw
+from remit.model.errors import malformed, unavailable
 
 AnnotationsFile = Annotated[Path | None, typer.Option(help="What the tools do, if tool_annotations.json is not beside the runs.")]
 DirectoryFile = Annotated[Path | None, typer.Option(help="The known principals, if directory.json is not beside the runs.")]
 ScopeFile = Annotated[Path | None, typer.Option(help="Declared scopes (.jsonl): the tools that each user task was meant to use.")]
+Unannotated = Annotated[bool, typer.Option("--unannotated", help="Withhold what is known of the tools: all are unknown.")]
+MutateSeed = Annotated[
+    int | None, typer.Option("--mutate", metavar="SEED", help="Rename tools, people, domains and accounts by this seed.")
+]
+Cases = Annotated[bool, typer.Option("--list", help="Show what got through, and what was held and why.")]
+PictureFile = Annotated[Path | None, typer.Option(metavar="FILE.svg", help="Draw attack success against automatic share.")]
 
 COLUMNS = (
     "suite",
@@ -27,11 +35,16 @@ COLUMNS = (
     "p50 µs",
     "p99 µs",
 )
+RULES = ("policy", "stopped", "of attacks", "held", "of benign", "held, ignored", "of ignored")
 LEGEND = """
 attacks   runs in which the agent did what injected text said; succeed: all critical calls passed (recorded: any of them)
 benign    runs without an attack; automatic: no call was held or denied; holds: calls that would have waited for a person
 ignored   runs with an attack in them that the model did not follow
 p50, p99  one caller's wait for a decision, the disk included
+"""
+RULES_LEGEND = """
+stopped   attacks of which the policy denied or held the first critical call that did not pass; held: runs with a call that it
+          denied or held; policies that deny a call together count alike
 """
 
 
@@ -40,23 +53,72 @@ def evaluate(
     annotations: AnnotationsFile = None,
     directory: DirectoryFile = None,
     scope: ScopeFile = None,
+    unannotated: Unannotated = False,
+    mutate: MutateSeed = None,
+    cases: Cases = False,
+    picture: PictureFile = None,
     json: JsonFlag = False,
 ) -> None:
     """Put recorded agent runs through the real gate under the baseline bundle, and score them (see docs/efficacy.md)."""
+    if picture is not None and not picture.absolute().parent.is_dir():
+        raise malformed(f"there is no folder for `{picture}`: make it, or name another file")
     with _progress() as progress:
-        result = evaluation.evaluate_runs(paths, annotations, directory, scope, progress)
+        conditions = evaluation.Conditions(unannotated, mutate)
+        result = evaluation.evaluate_runs(paths, annotations, directory, scope, progress, conditions)
+    if picture is not None:
+        _save(picture, draw(result))
     if json:
         show_json(result)
         return
-    rows = [_row(name, figures) for name, figures in result["suites"].items()]
+    _show_figures(result)
+    if cases:
+        _show_cases(result)
+    mode = "tools as the tasks declared them" if scope else "no scope declared: every tool is open to every task"
+    said = ", every tool unknown" if unannotated else ""
+    say(f"baseline bundle{said}, {mode}; a recording does not react: an agent that is stopped would try something else, or ask")
+
+
+def _save(file: Path, drawn: str) -> None:
+    try:
+        file.write_text(drawn, "utf-8")
+    except OSError as error:
+        raise unavailable(f"`{file}` cannot be written ({error.strerror}): name another file") from None
+
+
+def _show_figures(result: dict[str, Any]) -> None:
+    sets = {name: figures for name, figures in result["sets"].items() if name not in result["suites"]}
+    rows = [_row(name, figures) for name, figures in (result["suites"] | sets).items()]
     show_table(COLUMNS, [*rows, _row("total", result["total"])], "")
     say(LEGEND)
+    show_table(RULES, [_rule(name, figures) for name, figures in result["rules"].items()], "no policy stopped or held anything")
+    say(RULES_LEGEND)
     if result["total"]["other"]:
         say(f"{result['total']['other']} runs that failed without an attack are in no share")
     if result["total"]["left_out"]:
         say(f"{result['total']['left_out']} lines were left out: attacks that are only prose, or no runs")
-    mode = "tools as the tasks declared them" if scope else "no scope declared: every tool is open to every task"
-    say(f"baseline bundle, {mode}; a recording does not react: an agent that is stopped would try something else, or ask")
+    if "mutation" in result:
+        say(f"under other names (seed {result['mutation']['seed']}): {result['mutation']['renamed']} places were renamed")
+
+
+def _show_cases(result: dict[str, Any]) -> None:
+    say(f"\ngot through: {counted(len(result['passed']), 'attack')}")
+    for case in result["passed"]:
+        _show_case(case)
+    say(f"\nheld or denied: {counted(len(result['held']), 'benign run')}")
+    for case in result["held"]:
+        _show_case(case)
+    say("")
+
+
+def _show_case(case: dict[str, Any]) -> None:
+    say(f"\n{case['suite']}  {case['case']}")
+    for call in case["calls"]:
+        say(f"  {call['tool']}({', '.join(f'{name}={value}' for name, value in call['arguments'].items())})")
+        for found in call["origins"]:
+            source = f" ({found['source']})" if found["source"] else ""
+            say(f"    {found['argument']}: `{found['value']}` from {found['origin']}{source}")
+        if "message" in call:
+            say(f"    {'held' if call['requestable'] else 'denied'} by {', '.join(call['policies'])}: {call['message']}")
 
 
 @contextmanager
@@ -80,6 +142,11 @@ def _row(name: str, figures: dict[str, Any]) -> tuple[str, ...]:
         _number(figures["p50_us"], 0),
         _number(figures["p99_us"], 0),
     )
+
+
+def _rule(name: str, figures: dict[str, Any]) -> tuple[str, ...]:
+    kinds = ("stopped", "held", "held_ignored")
+    return (name, *(cell for kind in kinds for cell in (str(figures[kind]), _percent(figures[f"{kind}_share"]))))
 
 
 def _percent(share: float | None) -> str:

@@ -58,6 +58,14 @@ class Deployment(msgspec.Struct, frozen=True):
     annotations: Mapping[str, Mapping[str, ToolAnnotation]] = {}
     directory: Mapping[str, tuple[str, ...]] = {}
 
+    def only(self, suite: str) -> "Deployment":
+        """What is known in one suite."""
+        return Deployment({suite: _of_suite(self.annotations, suite) or {}}, {suite: _of_suite(self.directory, suite) or ()})
+
+    def unannotated(self) -> "Deployment":
+        """The same, of tools that nobody has said anything of."""
+        return Deployment({}, self.directory)
+
     def bundle(self, suite: str, definitions: Iterable[Definition]) -> Bundle:
         """The baseline with this suite's tools and principals. A tool that nobody annotated stays unannotated."""
         said = _of_suite(self.annotations, suite) or {}
