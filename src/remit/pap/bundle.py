@@ -12,7 +12,7 @@ from remit.pdp.cedar.scopes import ACTION
 from remit.pdp.cedar.slices import PolicyIndex
 from remit.pdp.compiled import CompiledBundle, CompiledTool, EntityDocument
 
-ANALYSIS = 3
+ANALYSIS = 4
 """Grows with every change to what is derived from files (scopes, reads, nouns) and to the form of documents.
 
 Documents of another one are read anew from their files.

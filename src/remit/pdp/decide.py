@@ -23,7 +23,7 @@ from remit.pdp.arguments import Unrepresentable
 from remit.pdp.cedar.engine import EngineAnswer
 from remit.pdp.checks import Refusal
 from remit.pdp.compiled import CompiledBundle, Mode
-from remit.pdp.context import Facts, context_bytes, steering_of
+from remit.pdp.context import Facts, context_of, steering_of
 from remit.pdp.effects import session_after_deny, session_after_permit
 from remit.pdp.entities import check_resource
 from remit.pdp.inputs import PERMIT_MICROSECONDS, Decided, Grant, Inputs
@@ -115,15 +115,15 @@ def _by_policy(inputs: Inputs, bundle: CompiledBundle, locus: Locus, spent: tupl
         locus.arguments,
     )
     try:
-        read = context_bytes(tree, facts)
+        context = context_of(tree, facts)
     except Unrepresentable as problem:
         raise Refusal(
             Reason.UNREPRESENTABLE_ARGUMENT, f"{problem}, and a policy reads it: pass it as text or with fewer digits"
         ) from None
-    answer = evaluate(bundle, locus, read)
+    answer = evaluate(bundle, locus, context)
     if answer.allowed and not answer.errors:
-        return _permitted(inputs, locus, facts, spent, answer, read)
-    return _not_permitted(inputs, locus, facts, spent, answer, read)
+        return _permitted(inputs, locus, facts, spent, answer, context.read)
+    return _not_permitted(inputs, locus, facts, spent, answer, context.read)
 
 
 def _permitted(
@@ -187,8 +187,8 @@ def _lift(inputs: Inputs, locus: Locus, facts: Facts, answer: EngineAnswer) -> _
     if rule is None:
         return None
     approver = inputs.grant.approver if inputs.grant else ""
-    read = context_bytes(locus.slice.reads.context, replace(facts, approver=approver))
-    lifted = evaluate(facts.bundle, locus, read)
+    context = context_of(locus.slice.reads.context, replace(facts, approver=approver))
+    read, lifted = context.read, evaluate(facts.bundle, locus, context)
     if not lifted.allowed or lifted.errors:
         # Where all that still stands in the way asks who approved, it may be asked for, and is decided with the person who did.
         by_approver = locus.slice.by_approver
