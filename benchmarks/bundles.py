@@ -73,7 +73,8 @@ def _of_tool(tool: str, fields: range) -> Iterator[str]:
     """Policies for one tool that read these fields between them."""
     for number in range(FOR_ONE_TOOL):
         read = list(fields)[number::FOR_ONE_TOOL] or [number % len(fields)]
-        tests = [f"context.args.f{n} > 1000000" if n % 2 else f'context.args.f{n} == "forbidden"' for n in read]
+        # Calculated with, so that policies tell every value apart: where it falls among constants would be remembered.
+        tests = [f"context.args.f{n} + 1 > 1000000" if n % 2 else f'context.args.f{n} == "forbidden"' for n in read]
         yield (
             f'@id("{tool}-{number}") forbid (principal, action == Action::"tool.call", resource == Tool::"{tool}")\n'
             f"when {{ {' || '.join(tests)} }};"

@@ -21,7 +21,7 @@ from remit.pap.running import BEGIN
 from remit.pap.schema import parse, schema_text, vocabulary
 from remit.pdp.arguments import ArgumentTypes, argument_types
 from remit.pdp.cedar.reads import Node
-from remit.pdp.context import Facts, context_bytes
+from remit.pdp.context import Facts, context_of
 from remit.pdp.entities import principal_document, resource_document
 from tests.pap.bundles import small
 
@@ -68,7 +68,7 @@ def entity(document: object) -> dict[str, object]:
 @pytest.mark.parametrize("with_task", [True, False])
 def test_what_a_decision_gives_fits_the_schema(action: str, with_task: bool) -> None:
     known = facts(action, with_task)
-    context = context_bytes(Node(True), known).decode()
+    context = context_of(Node(True), known).read.decode()
     names = {
         name: json.loads(msgspec.json.encode(ref))
         for name, ref in {"principal": AGENT.ref, "resource": known.request.resource}.items()

@@ -25,7 +25,7 @@ from remit.model.errors import RemitError
 from remit.model.identity import EntityRef
 from remit.pdp.cedar.engine import EngineAnswer, entities_handle, evaluate, request_uids
 from remit.pdp.cedar.policies import Policy, link, parse_policies
-from remit.pdp.cedar.reads import ReadSet, project
+from remit.pdp.cedar.reads import ReadSet, project, stand_in
 from remit.pdp.cedar.slices import PolicyIndex
 
 _POSITION = re.compile(r"policy(\d+)")
@@ -122,6 +122,8 @@ def test_slices_answer_as_the_whole_policy_set(world: World) -> None:
         assert evaluate(part.handle, uids, as_json(request.context), everything) == expected
         context = as_json(project(part.reads.context, request.context))
         assert evaluate(part.handle, uids, context, everything) == expected
+        alike = as_json(stand_in(part.reads.context, project(part.reads.context, request.context)))
+        assert evaluate(part.handle, uids, alike, everything) == expected
         needed = entities_handle(readable(part.reads, documents, request))
         assert evaluate(part.handle, uids, context, needed) == expected
         assert part.ids == index.candidates(*key)

@@ -11,12 +11,19 @@ from remit.model.labels import Label
 from remit.model.request import EvaluationRequest, Tier
 from remit.model.task import Session, TaskState
 from remit.pdp.arguments import ANY, MAX_LONG, MIN_LONG, UNTYPED, ArgumentType, Unrepresentable, to_cedar
-from remit.pdp.cedar.reads import WHOLE, Node, project
+from remit.pdp.cedar.reads import WHOLE, Node, project, stand_in
 from remit.pdp.compiled import CompiledBundle, CompiledTool
 from remit.pdp.flow import ORIGINS, ROLES
 from remit.pdp.memo import Memo
 
 _encode = msgspec.json.Encoder().encode
+
+
+class Projected(msgspec.Struct, frozen=True, gc=False):
+    """Arguments as policies see them, in Cedar's JSON (`read`), and others that they cannot tell from them (`alike`)."""
+
+    read: msgspec.Raw
+    alike: msgspec.Raw
 
 
 class Facts(msgspec.Struct, frozen=True, gc=False):
@@ -35,18 +42,37 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
     approver: str | None = None
     asked: bool = False
     links: tuple[str, ...] = ()
-    projected: Memo[bytes, msgspec.Raw] = msgspec.field(default_factory=lambda: Memo(1))
+    projected: Memo[bytes, Projected] = msgspec.field(default_factory=lambda: Memo(1))
 
 
-def context_bytes(tree: Node, facts: Facts) -> bytes:
-    """The projected context as JSON: equal bytes mean that these policies see equal contexts.
+class Context(msgspec.Struct, frozen=True, gc=False):
+    """A projected context as JSON (`read`), and the parts it was made of."""
+
+    read: bytes
+    parts: dict[str, Any]
+    arguments: Projected | None
+
+    def alike(self) -> bytes:
+        """A context that these policies cannot tell from this one, the same for all such; this one if it stands for itself."""
+        # Only arguments differ from call to call; all else has few values.
+        if self.arguments is None or self.arguments.alike is self.arguments.read:
+            return self.read
+        return _encode({**self.parts, "args": self.arguments.alike})
+
+
+def context_of(tree: Node, facts: Facts) -> Context:
+    """What these policies can read of the context, and nothing beyond it.
 
     Raises `Unrepresentable` if a policy can read an argument that Cedar cannot say; the message names the argument.
     """
-    return _encode(context_of(tree, facts, _args))
+    parts = context_parts(tree, facts, _args)
+    arguments: Projected | None = parts.get("args")
+    if arguments is not None:
+        parts["args"] = arguments.read
+    return Context(_encode(parts), parts, arguments)
 
 
-def context_of(tree: Node, facts: Facts, arguments: Callable[[Node, Facts], Any]) -> dict[str, Any]:
+def context_parts(tree: Node, facts: Facts, arguments: Callable[[Node, Facts], Any]) -> dict[str, Any]:
     """The projected context in Cedar's JSON form; `arguments` makes what is to be seen of them. Raises `Unrepresentable`."""
     wanted = _PARTS.keys() if tree.whole else tree.children.keys()
     context: dict[str, Any] = {}
@@ -59,14 +85,19 @@ def context_of(tree: Node, facts: Facts, arguments: Callable[[Node, Facts], Any]
     return context
 
 
-def _args(node: Node, facts: Facts) -> msgspec.Raw:
+def _args(node: Node, facts: Facts) -> Projected:
     """What policies see of the arguments: a function of the locus and of their canonical form, and remembered as such."""
     canonical = facts.request.arguments.canonical
     known = facts.projected.find(canonical)
     if known is not None:
         return known
-    projected = _encode(typed_args(node, facts))
-    return facts.projected.keep(canonical, msgspec.Raw(projected), len(canonical) + len(projected))
+    typed = typed_args(node, facts)
+    encoded = _encode(typed)
+    read = alike = msgspec.Raw(encoded)
+    other = stand_in(node, typed)
+    if other is not typed:
+        alike = msgspec.Raw(_encode(other))
+    return facts.projected.keep(canonical, Projected(read, alike), len(canonical) + 2 * len(encoded))
 
 
 def typed_args(node: Node, facts: Facts) -> dict[str, Any]:

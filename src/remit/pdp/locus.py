@@ -13,6 +13,7 @@ from remit.pdp.cedar import engine
 from remit.pdp.cedar.reads import Node, merge
 from remit.pdp.cedar.slices import Slice
 from remit.pdp.compiled import CompiledBundle, CompiledTool, EntityDocument, Rego
+from remit.pdp.context import Context, Projected
 from remit.pdp.destinations import has_destinations
 from remit.pdp.entities import (
     action_document,
@@ -34,9 +35,9 @@ _RESTRICTED = Label(Confidentiality.RESTRICTED)
 class Locus(msgspec.Struct, frozen=True):
     """Everything about a request that stays the same for one agent, action, resource and bundle.
 
-    `answers` remembers what an engine said, by exactly the bytes it was sent; `tiers` are those of a session that has touched
-    restricted data and of one that has not. `context` is what can be read of the context, in whatever language; `parties` what Rego
-    policies see beside it.
+    `answers` remembers what an engine said: of Cedar once for all contexts that the policies cannot tell apart, of Rego by exactly the
+    bytes it was shown; `tiers` are those of a session that has touched restricted data and of one that has not. `context` is what can be
+    read of the context, in whatever language; `parties` what Rego policies see beside it.
     """
 
     slice: Slice
@@ -50,7 +51,7 @@ class Locus(msgspec.Struct, frozen=True):
     entities: engine.Entities
     answers: Memo[bytes, EngineAnswer]
     asked: Memo[tuple[str, ...], tuple[Obligation, ...]]
-    arguments: Memo[bytes, msgspec.Raw]
+    arguments: Memo[bytes, Projected]
     steered: bool
     parties: dict[str, Any] = {}
 
@@ -174,14 +175,21 @@ def obligations(locus: Locus, policies: tuple[str, ...]) -> tuple[Obligation, ..
     return known if known is not None else locus.asked.keep(policies, obligations_of(policies, locus.slice.annotations))
 
 
-def evaluate(bundle: CompiledBundle, locus: Locus, context: bytes) -> EngineAnswer:
-    """What the policies of this locus say of one context, asked of the engine once for equal bytes."""
-    answer = locus.answers.find(context)
+def evaluate(bundle: CompiledBundle, locus: Locus, context: Context) -> EngineAnswer:
+    """What the policies of this locus say of one context, asked of the engine once for all that they cannot tell apart."""
+    answer = locus.answers.find(context.read)
     if answer is not None:
         return answer
+    alike = context.alike()
+    answer = locus.answers.find(alike) if alike is not context.read else None
+    if answer is None:
+        answer = locus.answers.keep(alike, _asked(bundle, locus, context.read), len(alike))
+    return answer if alike is context.read else locus.answers.keep(context.read, answer, len(context.read))
+
+
+def _asked(bundle: CompiledBundle, locus: Locus, context: bytes) -> EngineAnswer:
     entities = locus.entities
     if b"__entity" in context:
         named = tuple(referenced(msgspec.json.decode(context)))
         entities = entities_handle(bundle, locus.slice, locus.documents, named)
-    answer = engine.evaluate(locus.slice.handle, locus.uids, context, entities)
-    return locus.answers.keep(context, answer, len(context))
+    return engine.evaluate(locus.slice.handle, locus.uids, context, entities)

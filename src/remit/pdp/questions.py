@@ -11,7 +11,7 @@ from remit.pdp.arguments import Unrepresentable
 from remit.pdp.cedar.reads import Node
 from remit.pdp.checks import Refusal
 from remit.pdp.compiled import CompiledBundle, Rego
-from remit.pdp.context import Facts, context_bytes, context_of, typed_args
+from remit.pdp.context import Context, Facts, context_of, context_parts, typed_args
 from remit.pdp.locus import Locus, evaluate
 from remit.pdp.outside import EngineFailure, NotAsked, Outside, Unanswered, digest
 from remit.pdp.rego.document import document_bytes, ill_typed, misordered, plain, task_view
@@ -27,22 +27,23 @@ class Question(msgspec.Struct, frozen=True, gc=False):
     `fault` says what is wrong with an argument that Rego would pass over.
     """
 
-    context: bytes
+    context: Context
     document: bytes = b""
     fault: str | None = None
 
     @property
     def read(self) -> bytes:
         """What is on record of it, as one JSON object."""
-        if self.document and self.context != b"{}":
-            return b'{"cedar":' + self.context + b',"rego":' + self.document + b"}"
-        return self.document or self.context
+        cedar = self.context.read
+        if self.document and cedar != b"{}":
+            return b'{"cedar":' + cedar + b',"rego":' + self.document + b"}"
+        return self.document or cedar
 
 
 def question_of(locus: Locus, facts: Facts) -> Question:
     """What is asked at a locus. Raises `Refusal` for an argument that a policy reads and no engine can be told exactly."""
     try:
-        context = context_bytes(locus.slice.reads.context, facts)
+        context = context_of(locus.slice.reads.context, facts)
         rego = facts.bundle.rego
         if rego is None:
             return Question(context)
@@ -64,7 +65,7 @@ def _fault(rego: Rego, locus: Locus, facts: Facts) -> str | None:
 
 
 def _shown(read: Node, facts: Facts) -> Mapping[str, Any]:
-    shown: dict[str, Any] = plain(context_of(read, facts, typed_args))
+    shown: dict[str, Any] = plain(context_parts(read, facts, typed_args))
     if "task" in shown:
         shown["task"] = task_view(facts.bundle, shown["task"], facts.chain)
     return shown

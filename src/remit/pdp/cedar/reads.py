@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from remit.model.identity import EntityRef
+from remit.pdp.cedar.constants import Constants, compared, constants, together
 from remit.pdp.cedar.engine import pst
 
 
@@ -13,11 +14,12 @@ class Node(msgspec.Struct, frozen=True, gc=False):
     """A place in the context.
 
     `whole`: its value can be read, with all that is in it; otherwise only the children, and whether it is
-    there and is a record.
+    there and is a record. `constants`: all that a number or a text there is compared with, None where more is asked of it.
     """
 
     whole: bool = False
     children: Mapping[str, "Node"] = {}
+    constants: Constants | None = None
 
     def covers(self, *path: str) -> bool:
         """Whether the value at a path below can be read."""
@@ -99,13 +101,36 @@ def project(node: Node, context: Mapping[str, Any]) -> dict[str, Any]:
     return projected
 
 
-class _Place:
-    """A path tree being built."""
+def stand_in(node: Node, projected: dict[str, Any]) -> dict[str, Any]:
+    """What was projected, with numbers and texts replaced by others that policies cannot tell from them; itself if none are."""
+    if node.whole or "__entity" in projected or "__extn" in projected or "__expr" in projected:
+        return projected
+    alike = projected
+    for name, child in node.children.items():
+        if name not in projected or (child.whole and child.constants is None):
+            continue
+        value = projected[name]
+        other = _stand_in(child, value)
+        if other is not value:
+            alike = dict(projected) if alike is projected else alike
+            alike[name] = other
+    return alike
 
-    __slots__ = ("children", "whole")
+
+def _stand_in(node: Node, value: Any) -> Any:
+    if node.constants is not None:
+        return node.constants.stand_in(value)
+    return stand_in(node, value) if type(value) is dict else value
+
+
+class _Place:
+    """A path tree being built. `literals` are those that its value is compared with, None where it is not."""
+
+    __slots__ = ("children", "literals", "whole")
 
     def __init__(self) -> None:
         self.whole = False
+        self.literals: set[int | str] | None = None
         self.children: dict[str, _Place] = {}
 
     def child(self, name: str) -> "_Place":
@@ -114,6 +139,8 @@ class _Place:
     def freeze(self) -> Node:
         if self.whole:
             return Node(True)
+        if self.literals is not None:
+            return Node(True, constants=constants(self.literals))
         return Node(False, {name: self.children[name].freeze() for name in sorted(self.children)})
 
 
@@ -162,8 +189,15 @@ class _Reader:
             places = [place.child(attribute) for place in places]
         return places
 
+    def _compare(self, value: pst.Expr, literals: Iterable[int | str]) -> None:
+        """Nothing matters of this value but how it compares."""
+        for place in self.places(value):
+            place.literals = (place.literals or set()).union(literals)
+
     def _operands(self, expression: pst.Expr) -> None:
         match expression:
+            case pst.BinaryOp(op=operator, left=left, right=right) if (found := compared(operator, left, right)) is not None:
+                self._compare(*found)
             case pst.BinaryOp(op=operator, left=left, right=right):
                 self.tags = self.tags or operator in ("get_tag", "has_tag")
                 self.use(left)
@@ -196,8 +230,10 @@ def entity_ref(uid: pst.EntityUid) -> EntityRef:
 
 def merge(trees: Sequence[Node]) -> Node:
     """What can be read by any of several."""
-    if any(tree.whole for tree in trees):
-        return Node(True)
+    wholly = [tree.constants for tree in trees if tree.whole]
+    if wholly:
+        known = [one for one in wholly if one is not None]
+        return Node(True, constants=together(known) if len(known) == len(wholly) else None)
     by_name: dict[str, list[Node]] = {}
     for tree in trees:
         for name, child in tree.children.items():
