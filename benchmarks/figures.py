@@ -40,6 +40,11 @@ REPLAY_DISTINCT = "replay of 1,000,000 decisions, all distinct"
 REPLAY_MEMORY = "peak memory of all processes of that replay, 50,000 distinct"
 REPLAY_DISTINCT_MEMORY = "peak memory of all processes of that replay, all distinct"
 REACH = "PostgreSQL: a kill reaches 4 busy processes, p99"
+FLOW = "provenance of a decision, sessions of 200 steps, p50"
+FLOW_TAIL = "provenance of a decision, sessions of 200 steps, p99"
+FLOW_RECORDED = "provenance of a decision, recorded runs, p50"
+FLOW_RECORDED_TAIL = "provenance of a decision, recorded runs, p99"
+FLOW_MEMORY = "memory of a session of 200 outputs beyond their text"
 
 BARS: Mapping[str, Bar] = {
     NEW_VALUES: Bar("ratio", 1.5),
@@ -64,6 +69,11 @@ BARS: Mapping[str, Bar] = {
     INTEGRATED: Bar("1/s", 20_000, at_least=True),
     PROOF: Bar("ms", 5.0),
     PROOF_SERVED: Bar("ms", 5.0),
+    FLOW: Bar("µs", 300),
+    FLOW_TAIL: Bar("ms", 3.0),
+    FLOW_RECORDED: Bar("µs", 300),
+    FLOW_RECORDED_TAIL: Bar("ms", 3.0),
+    FLOW_MEMORY: Bar("MB", 2.0),
 }
 """Every figure that is held to something; the others are told for information. docs/benchmarks.md has the same, by test."""
 

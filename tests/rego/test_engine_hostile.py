@@ -248,3 +248,24 @@ def test_an_argument_that_a_builtin_chokes_on_is_no_defect_of_ours(condition: st
     """It is `policy-error`, not `internal-error: please report this as a defect`."""
     with pytest.raises(Unreadable):
         RegoPolicies({"m.rego": HEAD + forbidding(condition)}).evaluate(json.dumps({"context": {"args": {"a": value}}}).encode())
+
+
+@pytest.mark.parametrize(
+    "imports", ["import pyarrow.parquet\nfrom {}", "from {}\nimport pyarrow.parquet"], ids=["before", "after"]
+)
+def test_no_other_library_of_the_process_makes_it_end(imports: str) -> None:
+    program = (
+        imports.format("tests.rego.bundles import *")
+        + """
+from remit.pdp.rego.engine import RegoPolicies
+made('permit contains {"id": "p"} if true\\nforbid contains {"id": "f"} if input.context.args.amount > 5')
+policies = RegoPolicies({"m.rego": HEAD + 'permit contains {"id": "p"} if base64.decode(input.a) == "x"\\nforbid := set()\\n'})
+for number in range(200):
+    try:
+        policies.evaluate(b'{"a": "====%d"}' % number)
+    except Exception as problem:
+        print(problem)
+"""
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stdout.count("a builtin function failed") == 200, done.stderr[-500:]

@@ -1,8 +1,5 @@
 """What Rego cannot be relied on for is refused when it is read: nothing of a policy may silently not hold."""
 
-import subprocess
-import sys
-
 import pytest
 
 from remit.pap.problems import BundleError, Problem
@@ -127,19 +124,3 @@ def test_a_servers_own_policies_are_a_warning_unless_their_revision_is_named() -
     open_to_all = made({}, opa={"url": "https://opa.example"})
     assert [p.code for p in check(open_to_all)] == ["opa-open"]
     assert check(made({}, opa={"url": "https://opa.example", "revision": "r1"})) == ()
-
-
-def test_policies_are_read_beside_libraries_that_the_engine_would_crash_with() -> None:
-    text = FREE + 'forbid contains {"id": "f"} if input.context.args.amount > 5'
-    program = (
-        "import sys, pyarrow.parquet; from tests.rego.bundles import made; "
-        "print(made(sys.argv[1]).contents.rego.reads.covers('context', 'args', 'amount'))"
-    )
-    done = subprocess.run([sys.executable, "-c", program, text], capture_output=True, text=True, check=False)
-    assert (done.stdout, done.returncode) == ("True\n", 0), done.stderr
-
-
-def test_an_analysis_that_cannot_be_made_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    [problem] = refused(FREE + 'forbid contains {"id": "f"} if input.context.args.amount > 5')
-    assert problem.code == "rego-engine" and "cannot be analysed" in problem.message

@@ -13,7 +13,6 @@ from remit.pap.contents import Bundle, Manifest, RegoContents
 from remit.pap.problems import BundleError, Problem, did_you_mean, error, errors, in_order, warning
 from remit.pap.rego.builtins import IN_PROCESS, REFUSED
 from remit.pap.rego.plan import Path, Place, Reached, reached
-from remit.pap.rego.planning import plan_of
 from remit.pdp.rego.document import VOCABULARY
 from remit.pdp.rego.engine import PACKAGE, RegoPolicies
 from remit.pdp.rego.reading import Unreadable
@@ -65,7 +64,7 @@ def _planned(modules: Mapping[str, str], data: str) -> Reached:
             raise BundleError([error((DATA_FILE, 1), "rego", fault.message)]) from None
     try:
         policies = RegoPolicies(modules, data)
-        found = reached(plan_of(modules, data))
+        found = reached(policies.plan())
         if not found.missing and not found.recursive and IN_PROCESS.issuperset(found.builtins):
             _try(first, policies)
         return found

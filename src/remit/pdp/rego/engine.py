@@ -1,5 +1,7 @@
 """The boundary to regopy, Rego in this process: modules in, answers out, every fault of the engine an error."""
 
+import contextlib
+import ctypes
 import re
 import tempfile
 import threading
@@ -24,6 +26,10 @@ _ESCAPED = re.compile(r'`[^`]*`|#[^\n]*|"(?:[^"\\\n]|\\[^u/])*(\\[u/])?')
 
 def load_regopy() -> Any:
     """The engine. Raises `RemitError` (unavailable) where it is not installed."""
+    # regopy (1.5.2) brings a memory allocator of its own, which the C++ library does not use where something else has loaded it before
+    # (pyarrow, numpy): what one allocates the other frees, and the process ends. Seen by all, the C++ library's is used by both.
+    with contextlib.suppress(OSError):
+        ctypes.CDLL("libstdc++.so.6", mode=ctypes.RTLD_GLOBAL)
     try:
         import regopy
     except (ImportError, OSError) as error:
