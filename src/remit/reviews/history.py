@@ -266,7 +266,9 @@ class History:
                 self._kills.pop((body.target, body.name), None)
                 self.kills = tuple(sorted(self._kills.values()))
 
-    def take_decision(self, body: DecisionMade, subject: EntityRef, request: Callable[[], EvaluationRequest]) -> None:
+    def take_decision(
+        self, body: DecisionMade, subject: EntityRef, request: Callable[[DecisionMade, EntityRef], EvaluationRequest]
+    ) -> None:
         """Move past a decision of `subject`, to the state it led to; `request` is asked for only where a budget counts."""
         run = self._runs.get(body.session or "")
         permitted = body.effect == "permit"
@@ -281,7 +283,7 @@ class History:
                 run.denials += 1
             run.reached = self._label(body.label, body.sources)
         if permitted and body.enforced:
-            self._spend(body, request)
+            self._spend(body, subject, request)
 
     def _worst(self, body: DecisionMade) -> Label:
         place = body.bundle, body.action, body.resource_type, body.resource
@@ -292,7 +294,9 @@ class History:
             self._worst_of[place] = known
         return known
 
-    def _spend(self, body: DecisionMade, request: Callable[[], EvaluationRequest]) -> None:
+    def _spend(
+        self, body: DecisionMade, subject: EntityRef, request: Callable[[DecisionMade, EntityRef], EvaluationRequest]
+    ) -> None:
         bounds = self.bounds(body.task)
         if bounds is None or bounds.plain:
             return
@@ -300,7 +304,7 @@ class History:
             if link.task.budgets == _UNBOUNDED:
                 continue
             try:
-                after = spend(link.spent, request(), link.task.budgets.amounts, DecisionId(body.id))
+                after = spend(link.spent, request(body, subject), link.task.budgets.amounts, DecisionId(body.id))
             except NotAnAmount:
                 continue
             self._spent[link.task.id] = after

@@ -14,7 +14,7 @@ from remit.model.errors import corrupt
 from remit.model.identity import EntityRef
 from remit.model.request import EvaluationRequest
 from remit.pdp.compiled import CompiledBundle
-from remit.reviews.asking import ERASED, Alike, Asker, Gap, Sealed, Verdict, logged, open_sealed, subject_of
+from remit.reviews.asking import ERASED, REMEMBERED, Alike, Asker, Gap, Sealed, Verdict, logged, open_sealed, subject_of
 from remit.reviews.history import Archive, History
 
 MAX_GROUPS = 10_000
@@ -74,6 +74,13 @@ class _Peek(msgspec.Struct):
     chain: tuple[str, ...] = ()
 
 
+class _Spot(msgspec.Struct, frozen=True, gc=False):
+    """What decisions of one agent, action and resource under one bundle share: whose they are, whether bundles cannot differ there."""
+
+    subject: EntityRef
+    alike: bool
+
+
 _Key = tuple[Verdict, Verdict, str, str, str, bytes]
 _peek = msgspec.json.Decoder(_Peek).decode
 # Writers put the kind first.
@@ -111,7 +118,7 @@ class Replay:
         self._alike = Alike(bundle, before, archive, self._history) if not thorough else None
         self._digest = before.digest if before is not None else ""
         self._parts: dict[bytes, bool] = {}
-        self._subjects: dict[tuple[str, int], EntityRef] = {}
+        self._spots: dict[tuple[str | int, ...], _Spot] = {}
         self._groups: dict[_Key, _Group] = {}
         self._gaps: Counter[str] = Counter()
         self._decisions = self._unaffected = self._changed = self._more = 0
@@ -165,21 +172,25 @@ class Replay:
         return crc32(root.encode()) % self._shares == self._share
 
     def _take(self, body: DecisionMade) -> None:
-        subject = self._subjects.get((body.subject, body.subject_version))
-        if subject is None:
-            subject = subject_of(body, self._history)
-            if body.subject_version:  # who is not registered may have any number of names
-                self._subjects[body.subject, body.subject_version] = subject
+        about = body.subject, body.subject_version, body.action, body.resource_type, body.resource, body.bundle
+        spot = self._spots.get(about) or self._spot(about, body)
         if body.at >= self._since:
             self._decisions += 1
-            if self._alike is not None and self._alike.at(body, subject):
+            if spot.alike and body.reason != Reason.INTERNAL_ERROR:
                 self._unaffected += 1
             elif body.reason not in _NOT_POLICY:
                 try:
-                    self._ask(body, subject, self._open(body))
+                    self._ask(body, spot.subject, self._open(body))
                 except Gap as gap:
                     self._gaps[str(gap)] += 1
-        self._history.take_decision(body, subject, lambda: self._request(body, subject))
+        self._history.take_decision(body, spot.subject, self._request)
+
+    def _spot(self, about: tuple[str | int, ...], body: DecisionMade) -> _Spot:
+        subject = subject_of(body, self._history)
+        spot = _Spot(subject, self._alike is not None and self._alike.at(body, subject))
+        if len(self._spots) >= REMEMBERED:
+            self._spots.clear()
+        return self._spots.setdefault(about, spot)
 
     def _open(self, body: DecisionMade) -> Sealed:
         key = self._history.key(body.chain[0] if body.chain else None)
