@@ -156,11 +156,6 @@ class History:
         """An agent as it is by now."""
         return self._latest.get(name)
 
-    def root(self, task: str | None) -> str:
-        """The task at the top of a chain; the task itself where the log lacks a link, empty without one."""
-        chain = self.chain(task)
-        return chain[-1].task.id if chain else task or ""
-
     def chain(self, task: str | None) -> tuple[TaskState, ...] | None:
         """A task and those it was delegated from, leaf first; None where the log lacks one of them."""
         if task is None:
