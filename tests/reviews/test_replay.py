@@ -15,16 +15,17 @@ from remit.cli import verbs
 from remit.cli.main import app
 from remit.local import replaying
 from remit.local.config import Settings
-from remit.local.replaying import replay
+from remit.local.replaying import StoreArchive, replay
 from remit.model.authorizer import OutcomeStatus
 from remit.model.errors import ErrorKind, RemitError
 from remit.model.identity import ApprovalId, EntityRef
 from remit.model.kill import KillKind
 from remit.model.request import FILE_READ
 from remit.model.task import Budgets
+from remit.pap.bundle import compile_bundle
 from remit.pap.contents import Bundle
 from remit.reviews import asking, history
-from remit.reviews.replay import Change, Replayed
+from remit.reviews.replay import Change, Replay, Replayed, joined
 from remit.runtime import administration, approvals, kills, sessions, tasks
 from tests.conftest import OpenStore
 from tests.runtime.world import ANA, BEN, MANIFEST, POLICIES, SMALL, Clock, World, permit, small_bundle
@@ -271,11 +272,46 @@ def test_several_processes_find_what_one_finds(world: World, monkeypatch: pytest
     assert [(c.count, c.tasks, set(c.purposes)) for c in together.changes] == [(6, 6, {"task 0", "task 1"})]
 
 
-def test_a_log_that_cannot_be_read_is_said(world: World) -> None:
-    from remit.local.replaying import StoreArchive
-    from remit.pap.bundle import compile_bundle
-    from remit.reviews.replay import Replay
+def in_shares(world: World, bundle: Bundle, lines: list[bytes], shares: int) -> list[Replayed]:
+    """What each of several replays in this process finds of some lines."""
+    archive, compiled = StoreArchive(world.store), compile_bundle(bundle)
+    return [Replay(archive, compiled, share=share, shares=shares).run(lines) for share in range(shares)]
 
+
+@pytest.mark.parametrize("shares", [2, 3, 8])
+def test_shares_find_together_what_one_finds(world: World, shares: int) -> None:
+    """Trees of tasks, calls without one, kills and agents; and decisions on tasks that the log lacks."""
+    for number in range(5):
+        task = world.open_task(budgets=Budgets(calls=6), purpose=f"task {number}")
+        session, child = world.open_session(task), world.open_task("look", parent=task.id)
+        inner = world.open_session(child)
+        world.perform(inner, "secret", "s3cret")
+        sessions.inherit(world.runtime, session.id, inner.id).result()
+        world.ask(session, "send", {"to": "boss@corp.com", "body": "x"})
+        for _ in range(number):
+            world.perform(session, "read", "x")
+        world.ask(None, "free")
+        kills.kill(world.runtime, KillKind.TOOL, "look", "stop", ANA).result()
+        world.ask(inner, "look")
+        kills.release(world.runtime, KillKind.TOOL, "look", "go on", ANA).result()
+    bundle = small_bundle(policies=EVERYTHING)
+    lines = list(world.store.log.lines())
+    opened = [line for line in lines if line.startswith(b'{"kind":"task.opened"')]
+    for kept in (lines, [line for line in lines if line not in opened[1::3]], [line for line in lines if line not in opened]):
+        [alone] = in_shares(world, bundle, kept, 1)
+        parts = in_shares(world, bundle, kept, shares)
+        found = joined(parts)
+        assert (found.decisions, found.unaffected, found.changed, found.gaps) == (
+            alone.decisions, alone.unaffected, alone.changed, alone.gaps,
+        )  # fmt: skip
+        by_place = [{(c.before, c.after, c.resource, c.read): (c.count, c.tasks) for c in one.changes} for one in (found, alone)]
+        assert by_place[0] == by_place[1]
+    assert alone.gaps, "a task that the log lacks is a gap"
+    trees = [part.decisions for part in in_shares(world, bundle, lines, 2)]
+    assert min(trees) > sum(trees) / 4, "trees are dealt out in turn"
+
+
+def test_a_log_that_cannot_be_read_is_said(world: World) -> None:
     for line in (b"{", b'{"kind":"decision"}', b'{"kind":"task.opened"}'):
         with pytest.raises(RemitError) as caught:
             Replay(StoreArchive(world.store), compile_bundle(small_bundle())).run([line])

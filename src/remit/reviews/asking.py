@@ -52,7 +52,7 @@ class Verdict(msgspec.Struct, frozen=True, order=True):
 
     def changes(self, other: "Verdict") -> bool:
         """Whether a caller would notice: another effect, another approver, other obligations."""
-        return (self.effect, self.rule, self.obligations) != (other.effect, other.rule, other.obligations)
+        return self.effect != other.effect or self.rule != other.rule or self.obligations != other.obligations
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
@@ -107,7 +107,7 @@ class Asker:
 
     def ask(self, body: DecisionMade, subject: EntityRef, sealed: Sealed) -> Answer:
         """What the bundle says to one logged request. Raises `Gap`."""
-        about = (subject, body.subject_version, body.action, body.resource_type, body.resource)
+        about = body.subject, body.subject_version, body.action, body.resource_type, body.resource
         place = self._places.get(about)
         key = self._key(place, body, subject, sealed) if place is not None and place.plain else None
         if key is not None and (found := self._known.get(key)) is not None:
@@ -126,7 +126,7 @@ class Asker:
         if key is not None:
             if len(self._known) >= REMEMBERED:
                 self._known.clear()
-            self._known[key] = replace(answer, known=True)
+            self._known[key] = Answer(answer.verdict, answer.read, True)
         return answer
 
     @staticmethod
@@ -243,20 +243,12 @@ class Alike:
         self._after, self._before = after, before
         self._archive, self._history = archive, history
         self._ground: dict[str, bool] = {}
-        self._places: dict[tuple[object, ...], bool] = {}
 
     def at(self, body: DecisionMade, subject: EntityRef) -> bool:
-        """Whether they cannot differ on requests of this decision's agent, action and resource."""
-        if body.resource_type == "Agent" or body.reason == Reason.INTERNAL_ERROR:
+        """Whether they cannot differ on requests of this decision's agent, action and resource, under its bundle."""
+        if body.resource_type == "Agent":
             return False
-        digest = self._before.digest if self._before is not None else body.bundle
-        about = (digest, subject, body.subject_version, body.action, body.resource_type, body.resource)
-        known = self._places.get(about)
-        if known is None:
-            if len(self._places) >= REMEMBERED:
-                self._places.clear()
-            known = self._places[about] = self._compare(digest, body, subject)
-        return known
+        return self._compare(self._before.digest if self._before is not None else body.bundle, body, subject)
 
     def _compare(self, digest: str, body: DecisionMade, subject: EntityRef) -> bool:
         before = self._before or (self._archive.bundle(digest) if digest else None)

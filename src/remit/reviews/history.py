@@ -162,11 +162,6 @@ class History:
         """An agent as it is by now."""
         return self._latest.get(name)
 
-    def root(self, task: str | None) -> str:
-        """The task at the top of a chain; the task itself where the log lacks a link, empty without one."""
-        chain = self.chain(task)
-        return chain[-1].task.id if chain else task or ""
-
     def chain(self, task: str | None) -> tuple[TaskState, ...] | None:
         """A task and those it was delegated from, leaf first; None where the log lacks one of them."""
         if task is None:
@@ -272,7 +267,9 @@ class History:
                 self._kills.pop((body.target, body.name), None)
                 self.kills = tuple(sorted(self._kills.values()))
 
-    def take_decision(self, body: DecisionMade, subject: EntityRef, request: Callable[[], EvaluationRequest]) -> None:
+    def take_decision(
+        self, body: DecisionMade, subject: EntityRef, request: Callable[[DecisionMade, EntityRef], EvaluationRequest]
+    ) -> None:
         """Move past a decision of `subject`, to the state it led to; `request` is asked for only where a budget counts."""
         run = self._runs.get(body.session or "")
         permitted = body.effect == "permit"
@@ -287,7 +284,7 @@ class History:
                 run.denials += 1
             run.reached = self._label(body.label, body.sources)
         if permitted and body.enforced:
-            self._spend(body, request)
+            self._spend(body, subject, request)
 
     def _worst(self, body: DecisionMade) -> Label:
         place = body.bundle, body.action, body.resource_type, body.resource
@@ -298,7 +295,9 @@ class History:
             self._worst_of[place] = known
         return known
 
-    def _spend(self, body: DecisionMade, request: Callable[[], EvaluationRequest]) -> None:
+    def _spend(
+        self, body: DecisionMade, subject: EntityRef, request: Callable[[DecisionMade, EntityRef], EvaluationRequest]
+    ) -> None:
         bounds = self.bounds(body.task)
         if bounds is None or bounds.plain:
             return
@@ -306,7 +305,7 @@ class History:
             if link.task.budgets == _UNBOUNDED:
                 continue
             try:
-                after = spend(link.spent, request(), link.task.budgets.amounts, DecisionId(body.id))
+                after = spend(link.spent, request(body, subject), link.task.budgets.amounts, DecisionId(body.id))
             except NotAnAmount:
                 continue
             self._spent[link.task.id] = after

@@ -2,20 +2,19 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from zlib import crc32
 
 import msgspec
 from msgspec.structs import replace
 
 from remit.decision_log.encoding import decode, decode_body
-from remit.decision_log.entry import DecisionMade, EntryBody, SessionJoined, SessionOpened, TaskClosed, TaskOpened
+from remit.decision_log.entry import DecisionMade
 from remit.model.decision import Reason
-from remit.model.errors import corrupt
 from remit.model.identity import EntityRef
 from remit.model.request import EvaluationRequest
 from remit.pdp.compiled import CompiledBundle
-from remit.reviews.asking import ERASED, Alike, Asker, Gap, Sealed, Verdict, logged, open_sealed, subject_of
+from remit.reviews.asking import ERASED, REMEMBERED, Alike, Asker, Gap, Sealed, Verdict, logged, open_sealed, subject_of
 from remit.reviews.history import Archive, History
+from remit.reviews.sharing import Share
 
 MAX_GROUPS = 10_000
 """So many different changes are told apart; the rest are counted together."""
@@ -76,17 +75,15 @@ class _Group(msgspec.Struct):
     arguments: str
 
 
-class _Peek(msgspec.Struct):
-    """As much of a line as says whose it is."""
+class _Spot(msgspec.Struct, frozen=True, gc=False):
+    """What decisions of one agent, action and resource under one bundle share: whose they are, whether bundles cannot differ there."""
 
-    task: str | None = None
-    chain: tuple[str, ...] = ()
+    subject: EntityRef
+    alike: bool
 
 
 _Key = tuple[Verdict, Verdict, str, str, str, bytes]
-_peek = msgspec.json.Decoder(_Peek).decode
 # Writers put the kind first.
-_CHAIN, _TASK = b'"chain":[', b'"task":'
 _DECISION, _OUTCOME = b'{"kind":"decision",', b'{"kind":"outcome",'
 _PASSED_OVER = tuple(
     f'{{"kind":"{kind}",'.encode()
@@ -112,15 +109,15 @@ class Replay:
         `since`: decisions made before (µs) are not asked again, only followed. With `thorough` everything is asked; otherwise not
         what has the same policies, tool and resource in both bundles, which cannot be decided otherwise.
         """
-        self._since, self._share, self._shares = since, share, shares
+        self._since = since
         flows = any(one.reads("flow") for one in (bundle, before) if one is not None)
         self._history = History(archive, flows)
+        self._share = Share(self._history, share, shares) if shares > 1 else None
         self._after = Asker(bundle, self._history, archive)
         self._before = Asker(before, self._history, archive) if before is not None else None
         self._alike = Alike(bundle, before, archive, self._history) if not thorough else None
         self._digest = before.digest if before is not None else ""
-        self._parts: dict[bytes, bool] = {}
-        self._subjects: dict[tuple[str, int], EntityRef] = {}
+        self._spots: dict[tuple[str | int, ...], _Spot] = {}
         self._groups: dict[_Key, _Group] = {}
         self._gaps: Counter[str] = Counter()
         self._decisions = self._unaffected = self._changed = self._more = 0
@@ -128,67 +125,42 @@ class Replay:
 
     def run(self, lines: Iterable[bytes]) -> Replayed:
         """Follow a log from its first line. Raises `RemitError` (corrupt) for a line that is none."""
-        alone = self._shares == 1
+        share = self._share
         for index, line in enumerate(lines):
             if line.startswith(_DECISION):
-                if alone or self._mine_by(line, _CHAIN, b"]", index):
+                if share is None or share.decision(index, line):
                     body = decode_body(index, line)
                     assert isinstance(body, DecisionMade)
                     self._take(body)
             elif line.startswith(_OUTCOME):
-                if alone or self._mine_by(line, _TASK, b",", index):
+                if share is None or share.outcome(index, line):
                     self._history.take(decode_body(index, line), 0)
             elif not line.startswith(_PASSED_OVER):
                 entry = decode(index, line)
-                if alone or self._concerns(entry.body):
+                if share is None or share.other(entry.body):
                     self._history.take(entry.body, entry.time)
         return self._found()
 
-    def _concerns(self, body: EntryBody) -> bool:
-        """Whether an entry is about what every share follows, or about a task of this one."""
-        match body:
-            case TaskOpened():
-                return self._mine(self._history.root(body.parent) or body.task)
-            case SessionOpened() | SessionJoined() | TaskClosed():
-                return self._history.knows(body.task)
-            case _:
-                return True
-
-    def _mine_by(self, line: bytes, name: bytes, end: bytes, index: int) -> bool:
-        """Whether a line is of this share, by the part of it that names its tasks: cut out, because reading all of it takes as long as
-        deciding. No text in an entry looks like a field, for quotes in it are escaped."""
-        start = line.find(name)
-        part = line[start : line.find(end, start)]
-        known = self._parts.get(part) if start > 0 else None
-        if known is None:
-            peek = _peek_at(index, line)
-            root = peek.chain[-1] if peek.chain else self._history.root(peek.task) if name is _TASK else ""
-            known = self._mine(root)
-            if start > 0:
-                if len(self._parts) >= MAX_GROUPS:
-                    self._parts.clear()
-                self._parts[part] = known
-        return known
-
-    def _mine(self, root: str) -> bool:
-        return crc32(root.encode()) % self._shares == self._share
-
     def _take(self, body: DecisionMade) -> None:
-        subject = self._subjects.get((body.subject, body.subject_version))
-        if subject is None:
-            subject = subject_of(body, self._history)
-            if body.subject_version:  # who is not registered may have any number of names
-                self._subjects[body.subject, body.subject_version] = subject
+        about = body.subject, body.subject_version, body.action, body.resource_type, body.resource, body.bundle
+        spot = self._spots.get(about) or self._spot(about, body)
         if body.at >= self._since:
             self._decisions += 1
-            if self._alike is not None and self._alike.at(body, subject):
+            if spot.alike and body.reason != Reason.INTERNAL_ERROR:
                 self._unaffected += 1
             elif body.reason not in _NOT_POLICY:
                 try:
-                    self._ask(body, subject, self._open(body))
+                    self._ask(body, spot.subject, self._open(body))
                 except Gap as gap:
                     self._gaps[str(gap)] += 1
-        self._history.take_decision(body, subject, lambda: self._request(body, subject))
+        self._history.take_decision(body, spot.subject, self._request)
+
+    def _spot(self, about: tuple[str | int, ...], body: DecisionMade) -> _Spot:
+        subject = subject_of(body, self._history)
+        spot = _Spot(subject, self._alike is not None and self._alike.at(body, subject))
+        if len(self._spots) >= REMEMBERED:
+            self._spots.clear()
+        return self._spots.setdefault(about, spot)
 
     def _open(self, body: DecisionMade) -> Sealed:
         key = self._history.key(body.chain[0] if body.chain else None)
@@ -278,10 +250,3 @@ def _together(one: Change, other: Change) -> Change:
 
 def _ordered(changes: Iterable[Change]) -> tuple[Change, ...]:
     return tuple(sorted(changes, key=lambda change: (-change.count, change.decision)))
-
-
-def _peek_at(index: int, line: bytes) -> _Peek:
-    try:
-        return _peek(line)
-    except msgspec.MsgspecError as error:
-        raise corrupt(f"entry {index} cannot be read ({error}): verify the log") from None

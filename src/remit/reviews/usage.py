@@ -103,7 +103,7 @@ class _Gathering:
             except Gap as gap:
                 self._gaps[str(gap)] += 1
         known = sealed or Sealed(msgspec.Raw(b"{}"), "")
-        self._history.take_decision(body, subject, lambda: Asker.request(body, subject, known))
+        self._history.take_decision(body, subject, lambda body, subject: Asker.request(body, subject, known))
 
     def _count(self, body: DecisionMade, subject: EntityRef, sealed: Sealed | None) -> None:
         if sealed is None:
