@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from remit.model.decision import Permit, Reason
+from remit.model.identity import SessionId
+from remit.runtime.line import Line
 from tests.conftest import OpenStore
 from tests.rego.bundles import made
 from tests.rego.test_opa_hostile import YES, answering, body_of, serving
@@ -72,3 +74,13 @@ def test_what_cedar_read_is_on_record_beside_rego(open_store: OpenStore) -> None
     answer = world.ask(world.open_session(), "look", {"n": 50})
     assert reason(answer) is Reason.FORBIDDEN
     assert b"50" in answer.basis.read and b"look" in answer.basis.read, answer.basis.read
+
+
+def test_who_leaves_before_waiting_holds_up_nobody() -> None:
+    gone, next_ = Line(1, SessionId("ses_a")), Line(1, SessionId("ses_a"))
+    gone.leave()
+    gone.wait(1)
+    next_.wait(1)
+    assert next_.first and not gone.first
+    next_.leave()
+    assert not next_.taken

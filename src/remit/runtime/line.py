@@ -10,28 +10,29 @@ _guard = threading.Lock()
 
 
 class _Lock:
-    """The head of one line."""
+    """The head of one line: `lock` is held by whoever is first, `mine` while somebody's place changes."""
 
-    __slots__ = ("__weakref__", "lock")
+    __slots__ = ("__weakref__", "lock", "mine")
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock, self.mine = threading.Lock(), threading.Lock()
 
 
 class Line:
-    """One caller's place in the line of a session of one runtime (`of`). Safe to leave while somebody waits in a thread for it."""
+    """One caller's place in the line of a session of one runtime (`of`). Safe to leave while somebody waits in a thread for it.
+
+    It costs nothing until it is looked at.
+    """
 
     def __init__(self, of: int, session: SessionId) -> None:
-        with _guard:
-            known = _locks.get((of, session))
-            self._head = known if known is not None else _locks.setdefault((of, session), _Lock())
+        self._of = of, session
+        self._known: _Lock | None = None
         self._left = self._first = False
-        self._mine = threading.Lock()
 
     @property
     def taken(self) -> bool:
         """Whether somebody is being let ask alone."""
-        return self._head.lock.locked()
+        return self._head().lock.locked()
 
     @property
     def first(self) -> bool:
@@ -40,16 +41,26 @@ class Line:
 
     def wait(self, seconds: float) -> None:
         """Wait until it is this caller's turn, or time is up."""
-        got = self._head.lock.acquire(timeout=seconds)
-        with self._mine:
+        head = self._head()
+        got = head.lock.acquire(timeout=seconds)
+        with head.mine:
             self._first = got and not self._left
             if got and self._left:
-                self._head.lock.release()
+                head.lock.release()
 
     def leave(self) -> None:
         """Let the next one."""
-        with self._mine:
-            self._left = True
+        self._left = True  # before it is looked whether somebody waits: who waits looks at it last
+        if self._known is None:
+            return
+        with self._known.mine:
             if self._first:
                 self._first = False
-                self._head.lock.release()
+                self._known.lock.release()
+
+    def _head(self) -> _Lock:
+        if self._known is None:
+            with _guard:
+                known = _locks.get(self._of)
+                self._known = known if known is not None else _locks.setdefault(self._of, _Lock())
+        return self._known
