@@ -10,7 +10,7 @@ import pytest
 
 from remit.local.wiring import wall_clock
 from remit.model.authorizer import OutcomeStatus
-from remit.model.decision import Decision, Deny
+from remit.model.decision import Decision, Deny, Reason
 from remit.model.task import Amount, Budgets, Session
 from remit.runtime import approvals
 from tests.conftest import OpenStore
@@ -146,6 +146,19 @@ class TestLostUpdates:
         assert stored.spent.amounts == {"look.amount": (90 + begun) * 10000}
         assert stored.spent.calls == begun + 1
         assert isinstance(other.ask(others, "look", {"amount": 90}), Deny)
+
+    def test_of_a_budget_that_was_not_spent_after_all(self, open_store: OpenStore) -> None:
+        world, other = open_store(), open_store(again=True)
+        task = world.open_task(budgets=Budgets(calls=1))
+        first, second = world.open_session(task), world.open_session(task)
+        spends = Begun(world, first, "look")
+        finds_nothing_left = Begun(world, second, "look")
+        assert isinstance(other.ask(first, "never"), Deny)
+        permit(finds_nothing_left.finish())
+        late = spends.finish()
+        assert isinstance(late, Deny) and late.reason is Reason.BUDGET_EXHAUSTED
+        stored = world.store.task(task.id)
+        assert stored is not None and stored.spent.calls == 1
 
     @pytest.mark.parametrize("begun", [1, 2, 3])
     def test_of_a_denial(self, open_store: OpenStore, begun: int) -> None:

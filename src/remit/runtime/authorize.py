@@ -182,7 +182,11 @@ def commit(runtime: Runtime, loaded: Loaded, considered: Considered) -> Ticket[W
         PutSpent(after.task.id, after.spent, before.spent.version)
         for before, after in zip(inputs.chain, effects.tasks, strict=False)
     ]
-    writes += [HoldTask(state.task.id) for state in inputs.chain[len(writes) :] if state.task.status is TaskStatus.OPEN]
+    still = [state for state in inputs.chain[len(writes) :] if state.task.status is TaskStatus.OPEN]
+    if decision.reason is Reason.BUDGET_EXHAUSTED:  # what it was decided on may be on its way, and not arrive
+        writes += [PutSpent(state.task.id, state.spent, state.spent.version) for state in still]
+    else:
+        writes += [HoldTask(state.task.id) for state in still]
     if effects.session is not None and inputs.session is not None:
         writes.append(PutSession(effects.session, inputs.session.version))
     if isinstance(decision, Permit):
