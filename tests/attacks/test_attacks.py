@@ -25,11 +25,18 @@ def under_the_baseline(text: str) -> Bundle:
 
 BUNDLE = under_the_baseline(FILE.read_text("utf-8"))
 CASES = read_cases(BUNDLE)
+GRANTS = under_the_baseline(FILE.with_name("grants.yaml").read_text("utf-8"))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_it_is_decided_as_it_should(case: Case) -> None:
     result = run_case(compile_bundle(extended(BUNDLE, case.fixture)), case)
+    assert result.passed, "\n".join(failure.message for failure in result.failures)
+
+
+@pytest.mark.parametrize("case", read_cases(GRANTS), ids=lambda case: case.name)
+def test_a_grant_lets_through_what_it_says(case: Case) -> None:
+    result = run_case(compile_bundle(extended(GRANTS, case.fixture)), case)
     assert result.passed, "\n".join(failure.message for failure in result.failures)
 
 

@@ -14,6 +14,7 @@ from remit.local.wiring import Embedded
 from remit.model.authorizer import ApprovalState
 from remit.model.errors import not_found
 from remit.model.identity import ApprovalId
+from remit.pdp.offering import Offer
 from remit.runtime.approvals import Shown, resolve, shown_to_approver
 from remit.runtime.store import Approval
 
@@ -56,9 +57,16 @@ def show(approval: Id, json: JsonFlag = False) -> None:
 
 
 @app.command("approve")
-def approve(approval: Id, why: Why = "", json: JsonFlag = False) -> None:
+def approve(
+    approval: Id,
+    why: Why = "",
+    flow: Annotated[
+        bool, typer.Option("--flow", help="Grant the data flows that `show` lists, too, for the rest of the task.")
+    ] = False,
+    json: JsonFlag = False,
+) -> None:
     """Approve one exact action, once. The agent may then make exactly that call again."""
-    _answer(approval, True, why, json)
+    _answer(approval, True, why, json, flow)
 
 
 @app.command("deny")
@@ -67,14 +75,16 @@ def deny(approval: Id, why: Why = "", json: JsonFlag = False) -> None:
     _answer(approval, False, why, json)
 
 
-def _answer(approval: str, grant: bool, why: str, json: bool) -> None:
+def _answer(approval: str, grant: bool, why: str, json: bool, flow: bool = False) -> None:
     with store() as embedded:
-        answered = resolve(embedded.runtime, ApprovalId(approval), this_operator(), grant, why).result()
+        answered = resolve(embedded.runtime, ApprovalId(approval), this_operator(), grant, why, flow).result()
         shown = _shown(embedded, answered)
     if json:
         show_json(_as_json(answered, shown, answered.state.value))
     else:
         say(f"{answered.state.value} {answered.id}: {answered.tool} for agent {answered.agent}")
+        for offer in shown.offers if flow and shown else ():
+            say(f"granted for the rest of the task: {offer.flow}")
 
 
 def _shown(embedded: Embedded, approval: Approval) -> Shown | None:
@@ -122,6 +132,7 @@ def panel(approval: Approval, shown: Shown | None, state: str) -> Panel:
         *[("", value) for value in values],
         ("session", f"has touched {shown.label.confidentiality.value} data, {untrusted}"),
         ("before", ", ".join(f"{name} ×{n}" for name, n in shown.before.items()) or "nothing"),
+        *[("may grant" if not n else "", _offer(offer)) for n, offer in enumerate(shown.offers)],
         ("needs", f"{approval.rule.value} until {when(approval.expires)} UTC; covers this one call, once"),
     ]
     grid = Table.grid(padding=(0, 2))
@@ -136,7 +147,17 @@ def _origin(origin: str, source: str) -> str:
         "intent": "the task's own words",
         "directory": "the directory of known principals",
         "trusted": f"trusted output of {source}",
+        "granted": f"{source}, as a data-flow grant allows",
+        "named": f"a record of {source} that the task names",
+        "record": f"a record of {source} that the task does not name",
+        "linked": f"the only link in UNTRUSTED output of {source}",
+        "document": f"{source}, a document that the task names and anybody may have written",
         "untrusted": f"UNTRUSTED output of {source or 'a tool'}",
         "nowhere": "nowhere that was seen: the agent composed it",
     }
     return words[origin]
+
+
+def _offer(offer: Offer) -> str:
+    others = ", ".join(offer.others) + (f" and {offer.more} more" if offer.more else "")
+    return f"with --flow, for the rest of the task: {offer.flow}" + (f" (also lets through {others})" if others else "")

@@ -28,6 +28,9 @@ def open_(
     tool: Annotated[Many, typer.Option(help="A tool it may use (or group:NAME); may be repeated.")] = None,
     resource: Annotated[Many, typer.Option(help="A resource pattern it may touch; may be repeated.")] = None,
     destination: Annotated[Many, typer.Option(help="A destination (or @domain) it may send to; may be repeated.")] = None,
+    flow: Annotated[
+        Many, typer.Option(help="A data-flow grant, `TOOL.ARGUMENT := email in SOURCE(document)`; may be repeated.")
+    ] = None,
     confidentiality: Annotated[Confidentiality | None, typer.Option(help="The highest class it may touch.")] = None,
     calls: Annotated[int | None, typer.Option(help="How many calls it may make.")] = None,
     budget: Annotated[Many, typer.Option(help="TOOL=CALLS or TOOL.ARGUMENT=SUM; may be repeated.")] = None,
@@ -35,7 +38,7 @@ def open_(
     json: JsonFlag = False,
 ) -> None:
     """Open a task: entrust an agent with something, for somebody, for some time."""
-    scope = Scope(_tuple(tool), _tuple(resource), _tuple(destination), confidentiality)
+    scope = Scope(_tuple(tool), _tuple(resource), _tuple(destination), confidentiality, _tuple(flow))
     opening = Opening(
         agent, purpose, on_behalf_of, type, scope, _budgets(calls, budget or []), seconds, TaskId(parent) if parent else None
     )
@@ -109,11 +112,19 @@ def _describe(state: TaskState) -> None:
         ("tools", ", ".join(task.scope.tools) if task.scope.tools is not None else "as policy says"),
         ("resources", ", ".join(task.scope.resources) if task.scope.resources is not None else "as policy says"),
         ("destinations", ", ".join(task.scope.destinations) if task.scope.destinations is not None else "as policy says"),
+        *[
+            ("flow" if not n else "", _used(flow, spent.flows.get(n, 0)))
+            for n, flow in enumerate((*(task.scope.flows or ()), *task.flows))
+        ],
         ("calls", f"{spent.calls}" + (f" of {task.budgets.calls}" if task.budgets.calls is not None else "")),
         *[(f"  {tool}", f"{spent.tools.get(tool, 0)} of {n}") for tool, n in task.budgets.tools.items()],
         *[(f"  {k}", f"{spent.amounts.get(k, 0) / 10000:g} of {n / 10000:g}") for k, n in task.budgets.amounts.items()],
     ]
     show_table(("", ""), lines, "")
+
+
+def _used(flow: str, times: int) -> str:
+    return f"{flow}  (used {times} ×)" if times else flow
 
 
 @app.command("close")

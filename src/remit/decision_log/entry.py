@@ -68,6 +68,19 @@ class TaskClosed(Body, frozen=True, gc=False, tag="task.closed"):
     operator: str
 
 
+class FlowGranted(Body, frozen=True, gc=False, tag="flow.granted"):
+    """An approver let a task's data flow from one tool into another from now on. `sealed` holds the grant, `number` counts it behind
+    those that the task was opened with."""
+
+    task: str
+    number: int
+    approval: str
+    decision: str
+    operator: str
+    verified_by: str
+    sealed: bytes
+
+
 class SessionOpened(Body, frozen=True, gc=False, tag="session.opened"):
     """An agent began a run within a task. `label` and `sources` are what it has touched from the beginning."""
 
@@ -92,7 +105,8 @@ class DecisionMade(Body, frozen=True, gc=False, tag="decision"):
     """One decision. Plain fields say who, what and why; `sealed` holds the arguments, what policies read of them, and the message.
 
     `arguments` is an HMAC-SHA256 of the canonical arguments under the task's key. `label` and `sources` are the session's after the
-    decision. `engine` is the engine outside of the process that was asked, with its version and the revision of its policies.
+    decision. `engine` is the engine outside of the process that was asked, with its version and the revision of its policies. `flows` are
+    the data-flow grants that it rests on, as `task#number`; a permit uses each once.
     """
 
     id: str
@@ -123,6 +137,7 @@ class DecisionMade(Body, frozen=True, gc=False, tag="decision"):
     arguments: str
     sealed: bytes
     engine: str = ""
+    flows: tuple[str, ...] = ()
 
 
 class OutcomeSeen(Body, frozen=True, gc=False, tag="outcome"):
@@ -193,6 +208,7 @@ EntryBody: TypeAlias = (
     | AgentChanged
     | TaskOpened
     | TaskClosed
+    | FlowGranted
     | SessionOpened
     | SessionJoined
     | DecisionMade

@@ -82,7 +82,7 @@ class Basis(msgspec.Struct, frozen=True, gc=False):
     """What a decision rests on: the policies that decided, errors, and what they could read, as canonical JSON text.
 
     `slice_size` counts the policies whose scope matched; `read` is the projected context the engine saw; `entities` are those that
-    principal, action and resource are or are in.
+    principal, action and resource are or are in. `flows` are the data-flow grants behind it, as `task#number`.
     """
 
     policies: tuple[str, ...] = ()
@@ -92,6 +92,7 @@ class Basis(msgspec.Struct, frozen=True, gc=False):
     entities: tuple[str, ...] = ()
     steering: tuple[Steering, ...] = ()
     bundle: str = ""
+    flows: tuple[str, ...] = ()
 
 
 EMPTY_BASIS = Basis()

@@ -18,13 +18,14 @@ class Scope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `tools` are tool names, `group:NAME`, or `effect:NAME` for all annotated tools of that effect that do not reach outside; `resources`
     are patterns over resource ids (`*` any text, a trailing `/` a folder); `destinations` are exact values or `@domain`;
-    `confidentiality` is the highest class it may touch.
+    `confidentiality` is the highest class it may touch; `flows` are data-flow grants as `remit.model.flow` reads them (None: no grants).
     """
 
     tools: tuple[str, ...] | None = None
     resources: tuple[str, ...] | None = None
     destinations: tuple[str, ...] | None = None
     confidentiality: Confidentiality | None = None
+    flows: tuple[str, ...] | None = None
 
 
 class Budgets(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,7 +50,7 @@ class Task(msgspec.Struct, frozen=True):
     """The remit as it was opened, and whether it still stands.
 
     `purpose` is trusted intent only if `purpose_trusted`: text an agent wrote carries its labels instead. `parent` is the task
-    it was delegated from. Times are µs since the epoch.
+    it was delegated from; `flows` are data-flow grants that approvers gave since. Times are µs since the epoch.
     """
 
     id: TaskId
@@ -66,6 +67,7 @@ class Task(msgspec.Struct, frozen=True):
     status: TaskStatus = TaskStatus.OPEN
     purpose_trusted: bool = True
     purpose_label: Label = PUBLIC_TRUSTED
+    flows: tuple[str, ...] = ()
 
 
 def next_version(version: int, act: str) -> int:
@@ -78,12 +80,14 @@ def next_version(version: int, act: str) -> int:
 
 
 class Spent(msgspec.Struct, frozen=True, gc=False):
-    """What a task has used of its budgets; `version` is compared and set at each commit."""
+    """What a task has used of its budgets, and of each data-flow grant by its number (those of the scope, then those of approvers);
+    `version` is compared and set at each commit."""
 
     calls: int = 0
     tools: dict[str, int] = {}
     amounts: dict[str, Amount] = {}
     version: int = 0
+    flows: dict[int, int] = {}
 
 
 class TaskState(msgspec.Struct, frozen=True, gc=False):

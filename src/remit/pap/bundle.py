@@ -15,7 +15,7 @@ from remit.pdp.cedar.slices import PolicyIndex
 from remit.pdp.compiled import CompiledBundle, CompiledTool, EntityDocument, Rego
 from remit.pdp.outside import Opa
 
-ANALYSIS = 6
+ANALYSIS = 7
 """Grows with every change to what is derived from files (scopes, reads, nouns) and to the form of documents.
 
 Documents of another one are read anew from their files.

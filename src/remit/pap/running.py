@@ -1,6 +1,6 @@
 """Cases run through the pure decision, its effects carried from step to step."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 from msgspec.structs import replace
@@ -186,11 +186,21 @@ def _chain(bundle: CompiledBundle, case: Case) -> Iterator[TaskState]:
                 expires=BEGIN + seconds * SECOND,
                 type=link.type,
                 parent=parent,
-                scope=_scope(link.scope, kind.scope),
+                scope=replace(_scope(link.scope, kind.scope), flows=_flows(bundle, links[number:])),
                 budgets=_budgets(link.budgets, kind.budgets),
                 purpose_trusted=link.purpose_trusted,
             )
         )
+
+
+def _flows(bundle: CompiledBundle, links: Sequence[CaseTask]) -> tuple[str, ...] | None:
+    """The data-flow grants of a task: its own, else its type's, else those of the task above it."""
+    for link in links:
+        kind = bundle.task_types.get(link.type)
+        flows = kind.scope.flows if link.scope.flows is None and kind is not None else link.scope.flows
+        if flows is not None:
+            return flows
+    return None
 
 
 def _scope(asked: Scope, kind: Scope) -> Scope:

@@ -40,7 +40,7 @@ type TaskContext = {
   id: String, type: String, purpose: String, purposeTrusted: Bool, onBehalfOf: User, opener: User, depth: Long
 };
 type FlowContext = {
-  intended: Set<String>, known: Set<String>, trusted: Set<String>, named: Set<String>, records: Set<String>,
+  intended: Set<String>, known: Set<String>, trusted: Set<String>, granted: Set<String>, named: Set<String>, records: Set<String>,
   linked: Set<String>, documents: Set<String>, steered: Set<String>, unknown: Set<String>,
   receivers: Set<String>, objects: Set<String>, credentials: Set<String>, amounts: Set<String>, asked: Bool, links: Set<String>
 };

@@ -28,7 +28,8 @@ class Projected(msgspec.Struct, frozen=True, gc=False):
 
 class Facts(msgspec.Struct, frozen=True, gc=False):
     """What a context is made from; `approver` is set where an approval is taken as granted, `asked` says that the
-    purpose speaks of what the tool does, `links` are the texts with links that untrusted output gave."""
+    purpose speaks of what the tool does, `links` are the texts with links that untrusted output gave, `flows` the data-flow grants that
+    origins rest on."""
 
     bundle: CompiledBundle
     request: EvaluationRequest
@@ -43,6 +44,7 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
     asked: bool = False
     links: tuple[str, ...] = ()
     projected: Memo[bytes, Projected] = msgspec.field(default_factory=lambda: Memo(1))
+    flows: tuple[str, ...] = ()
 
 
 class Context(msgspec.Struct, frozen=True, gc=False):

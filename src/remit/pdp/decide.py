@@ -23,9 +23,9 @@ from remit.pdp.answer import EngineAnswer
 from remit.pdp.checks import Refusal
 from remit.pdp.compiled import CompiledBundle, Mode
 from remit.pdp.context import Facts
-from remit.pdp.effects import session_after_deny, session_after_permit
+from remit.pdp.effects import flows_used, session_after_deny, session_after_permit
 from remit.pdp.entities import check_resource
-from remit.pdp.flow import asked, links_of, query_of, steering_of
+from remit.pdp.flow import Traced, asked, links_of, query_of, traced
 from remit.pdp.inputs import PERMIT_MICROSECONDS, Decided, Grant, Inputs
 from remit.pdp.locus import Locus, known_locus, locus_of
 from remit.pdp.locus import obligations as asked_by
@@ -113,7 +113,7 @@ def _known(inputs: Inputs, bundle: CompiledBundle) -> Locus | None:
 def _by_policy(inputs: Inputs, bundle: CompiledBundle, locus: Locus, spent: tuple[TaskState, ...]) -> Decided:
     reached = inputs.session.reached if inputs.session else PUBLIC_TRUSTED
     tier = locus.tier(reached)
-    steering = steering_of(bundle, inputs, locus.tool) if locus.steered else ()
+    steering, flows = traced(bundle, inputs, locus.tool) if locus.steered else Traced()
     moment = inputs.outside.moment if inputs.outside is not None else inputs.now
     facts = Facts(
         bundle,
@@ -129,7 +129,10 @@ def _by_policy(inputs: Inputs, bundle: CompiledBundle, locus: Locus, spent: tupl
         locus.steered and asked(inputs, locus.tool),
         links_of(bundle, inputs, locus.tool) if locus.steered else (),
         locus.arguments,
+        flows,
     )
+    if flows:
+        spent = tuple([flows_used(state, flows) for state in spent])
     question = question_of(locus, facts)
     answer = answer_to(locus, facts, question, inputs.outside)
     if answer.allowed and not answer.errors:
@@ -266,6 +269,7 @@ def _basis(locus: Locus, facts: Facts, answer: EngineAnswer, question: Question)
         locus.names,
         facts.steering,
         facts.bundle.digest,
+        facts.flows,
     )
 
 

@@ -1,6 +1,6 @@
 """What a decision and an outcome change in session and budgets: pure steps from one state to the next."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -50,7 +50,17 @@ def spend(spent: Spent, request: EvaluationRequest, watched: Mapping[str, Amount
         if tool == name and request.arguments.values.get(argument) is not None:
             sum_ = amounts.get(key, 0) + amount_of(request.arguments.values[argument])
             amounts = {**amounts, key: Amount(sum_)}
-    return Spent(spent.calls + 1, tools, amounts, next_version(spent.version, decision))
+    return Spent(spent.calls + 1, tools, amounts, next_version(spent.version, decision), spent.flows)
+
+
+def flows_used(state: TaskState, used: Iterable[str]) -> TaskState:
+    """The task once a permit has used these data-flow grants (`task#number`), each once; those of other tasks are none of its."""
+    flows = dict(state.spent.flows)
+    for name in used:
+        task, _, number = name.rpartition("#")
+        if task == state.task.id:
+            flows[int(number)] = flows.get(int(number), 0) + 1
+    return TaskState(state.task, replace(state.spent, flows=flows)) if flows != state.spent.flows else state
 
 
 def exceeded(state: TaskState, after: Spent) -> str | None:

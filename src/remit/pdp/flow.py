@@ -1,7 +1,7 @@
 """Where the authority-bearing values of a call came from, as policies see it."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
@@ -11,17 +11,32 @@ from remit.model.tool import Reach, ToolEffect
 from remit.pdp.arguments import ANY, ArgumentType
 from remit.pdp.compiled import CompiledBundle, CompiledTool
 from remit.pdp.destinations import destinations
+from remit.pdp.effects import counted_as
 from remit.pdp.inputs import Inputs
 from remit.pdp.provenance.asking import act_of, asks_for
+from remit.pdp.provenance.granting import Granting
 from remit.pdp.provenance.intent import Intent, intent_of
 from remit.pdp.provenance.roles import Role, parts_of, role_of, text_of
-from remit.pdp.provenance.tracing import DOCUMENT, INTENDED, KNOWN, LINKED, NAMED, RECORD, STEERED, TRUSTED, UNKNOWN, Tracer
+from remit.pdp.provenance.tracing import (
+    DOCUMENT,
+    GRANTED,
+    INTENDED,
+    KNOWN,
+    LINKED,
+    NAMED,
+    RECORD,
+    STEERED,
+    TRUSTED,
+    UNKNOWN,
+    Tracer,
+)
 from remit.pdp.provenance.words import words_of
 
 ORIGINS = {
     "intended": INTENDED,
     "known": KNOWN,
     "trusted": TRUSTED,
+    "granted": GRANTED,
     "named": NAMED,
     "records": RECORD,
     "linked": LINKED,
@@ -53,18 +68,36 @@ def choices(request: EvaluationRequest, tool: CompiledTool | None) -> list[tuple
     return [(name, parts) for name, parts in found if parts]
 
 
-def steering_of(bundle: CompiledBundle, inputs: Inputs, tool: CompiledTool | None) -> tuple[Steering, ...]:
+class Traced(NamedTuple):
+    """The origin of every argument that chooses something, and the data-flow grants behind them, as `task#number`."""
+
+    steering: tuple[Steering, ...] = ()
+    flows: tuple[str, ...] = ()
+
+
+def traced(bundle: CompiledBundle, inputs: Inputs, tool: CompiledTool | None) -> Traced:
     """The origin of every argument that chooses something."""
     found = choices(inputs.request, tool)
     if not found:
-        return ()
+        return Traced()
     observed = inputs.observed
     if inputs.session is not None and any(label.untrusted for label in inputs.session.pending.values()):
         # What an untrusted call under way has returned so far is not yet known: any value may be from there.
         observed = replace(observed, overflow=True)
     nouns = frozenset(word for word in words_of(inputs.request.resource.id) if len(word) > 3) if tool else frozenset()
-    tracer = Tracer(intent(inputs), bundle.directory, observed, nouns)
-    return tuple([tracer.argument(name, parts) for name, parts in found])
+    granting = Granting(inputs.chain, _call(inputs.request), intent(inputs), observed) if grants(inputs) else None
+    tracer = Tracer(intent(inputs), bundle.directory, observed, nouns, granting)
+    steering = tuple([tracer.argument(name, parts) for name, parts in found])
+    return Traced(steering, tuple(granting.used) if granting else ())
+
+
+def grants(inputs: Inputs) -> bool:
+    """Whether the task has any data-flow grants."""
+    return bool(inputs.chain) and bool(inputs.chain[0].task.scope.flows or inputs.chain[0].task.flows)
+
+
+def _call(request: EvaluationRequest) -> str:
+    return counted_as(request.action, request.resource.id)
 
 
 def intent(inputs: Inputs) -> Intent:

@@ -10,6 +10,7 @@ from remit.decision_log.entry import (
     AgentChanged,
     DecisionMade,
     EntryBody,
+    FlowGranted,
     KillReleased,
     KillSet,
     OutcomeSeen,
@@ -26,7 +27,7 @@ from remit.model.labels import PUBLIC_TRUSTED, Confidentiality, Label
 from remit.model.request import EvaluationRequest
 from remit.model.task import Budgets, Scope, Session, Spent, Task, TaskState, TaskStatus
 from remit.pdp.compiled import CompiledBundle
-from remit.pdp.effects import NotAnAmount, counted_as, spend, with_pending
+from remit.pdp.effects import NotAnAmount, counted_as, flows_used, spend, with_pending
 from remit.pdp.inputs import Grant
 from remit.pdp.outside import Opa, Said
 from remit.pdp.provenance.seen import NOTHING_OBSERVED, Observed, observe
@@ -102,6 +103,10 @@ class _Run:
         self.seen = seen
         self.observed = NOTHING_OBSERVED
         self.waiting: Sequence[Observation] | None = None
+
+
+def _counts_nothing(task: Task) -> bool:
+    return task.budgets == _UNBOUNDED and not task.scope.flows and not task.flows
 
 
 class Bounds(msgspec.Struct, frozen=True, gc=False, eq=False):
@@ -192,7 +197,7 @@ class History:
         if not chain or task is None:
             return None
         until = min(link.task.expires if link.task.status is TaskStatus.OPEN else 0 for link in chain)
-        plain = len(chain) == 1 and all(link.task.budgets == _UNBOUNDED for link in chain)
+        plain = len(chain) == 1 and _counts_nothing(chain[0].task)
         found = Bounds(chain[0].task.agent, until, plain, tuple([link.task.scope for link in chain]), chain)
         return self._bounds.setdefault(task, found)
 
@@ -257,6 +262,11 @@ class History:
             case TaskClosed() if body.task in self._tasks:
                 self._tasks[body.task] = replace(self._tasks[body.task], status=TaskStatus.CLOSED)
                 self._unlink(body.task)
+            case FlowGranted() if body.task in self._tasks:
+                task, key = self._tasks[body.task], self.key(body.task)
+                flow = key.open(body.sealed, body.approval).decode() if key is not None else ""
+                self._tasks[body.task] = replace(task, flows=(*task.flows, flow)) if flow else task
+                self._unlink(body.task)
             case AgentChanged():
                 agent = Agent(AgentId(body.agent), body.owner, body.purpose, body.groups, AgentStatus(body.status), body.version)
                 self._agents[body.agent, body.version] = self._latest[body.agent] = agent
@@ -302,11 +312,13 @@ class History:
         if bounds is None or bounds.plain:
             return
         for link in bounds.chain:
-            if link.task.budgets == _UNBOUNDED:
-                continue
-            try:
-                after = spend(link.spent, request(body, subject), link.task.budgets.amounts, DecisionId(body.id))
-            except NotAnAmount:
+            after = flows_used(link, body.flows).spent
+            if link.task.budgets != _UNBOUNDED:
+                try:
+                    after = spend(after, request(body, subject), link.task.budgets.amounts, DecisionId(body.id))
+                except NotAnAmount:
+                    continue
+            if after is link.spent:
                 continue
             self._spent[link.task.id] = after
             self._unlink(link.task.id)

@@ -5,7 +5,7 @@ from zlib import crc32
 
 import msgspec
 
-from remit.decision_log.entry import EntryBody, SessionJoined, SessionOpened, TaskClosed, TaskOpened
+from remit.decision_log.entry import EntryBody, FlowGranted, SessionJoined, SessionOpened, TaskClosed, TaskOpened
 from remit.model.errors import corrupt
 from remit.reviews.history import History
 
@@ -65,7 +65,7 @@ class Share:
         match body:
             case TaskOpened():
                 return self._mine(body.task) if body.parent is None else self._history.knows(body.parent)
-            case SessionOpened() | SessionJoined() | TaskClosed():
+            case SessionOpened() | SessionJoined() | TaskClosed() | FlowGranted():
                 return self._history.knows(body.task)
             case _:
                 return True

@@ -6,20 +6,23 @@ import msgspec
 from msgspec.structs import replace
 
 from remit.decision_log.encoding import encode_body
-from remit.decision_log.entry import ApprovalRequested, ApprovalResolved
+from remit.decision_log.entry import ApprovalRequested, ApprovalResolved, FlowGranted
 from remit.decision_log.sealing import SealKey
 from remit.decision_log.store import Record
 from remit.model.authorizer import ApprovalState
 from remit.model.clock import MINUTE
 from remit.model.decision import ApproverRule, Deny, Obligation, Steering
 from remit.model.errors import conflict, not_found, refused
+from remit.model.flow import MAX_FLOWS
 from remit.model.identity import AgentId, ApprovalId, Operator, new_id
 from remit.model.labels import PUBLIC_TRUSTED, Label
+from remit.model.task import TaskStatus
 from remit.pdp.inputs import Grant, Inputs
 from remit.pdp.obligations import barred
+from remit.pdp.offering import Offer, offers
 from remit.runtime.pending import Driven, Steps
-from remit.runtime.runtime import Runtime, administer
-from remit.runtime.store import Approval, PutApproval
+from remit.runtime.runtime import Change, Runtime, administer
+from remit.runtime.store import Approval, PutApproval, PutTask, Write
 
 REQUEST_LIFE = 30 * MINUTE
 """An access request that nobody answered for so long has expired; an approval must be used within the same time."""
@@ -28,7 +31,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Shown(msgspec.Struct, frozen=True):
-    """What the approver is shown, and so what an approval covers."""
+    """What the approver is shown, and so what an approval covers. `offers` are the data flows that may be granted with it."""
 
     agent: str
     purpose: str
@@ -42,6 +45,7 @@ class Shown(msgspec.Struct, frozen=True):
     steering: tuple[Steering, ...]
     obligations: tuple[Obligation, ...]
     before: dict[str, int]
+    offers: tuple[Offer, ...] = ()
 
 
 _decode_shown = msgspec.json.Decoder(Shown).decode
@@ -107,6 +111,7 @@ def _shown(inputs: Inputs, deny: Deny) -> Shown:
         steering=deny.basis.steering,
         obligations=deny.obligations,
         before=inputs.session.calls if inputs.session else {},
+        offers=offers(inputs, deny.basis.steering),
     )
 
 
@@ -145,15 +150,17 @@ def used(approval: Approval) -> Approval:
     return replace(approval, state=ApprovalState.USED, version=approval.version + 1)
 
 
-def resolve(runtime: Runtime, approval: ApprovalId, operator: Operator, grant: bool, why: str = "") -> Driven[Approval]:
-    """Approve or deny an access request.
+def resolve(
+    runtime: Runtime, approval: ApprovalId, operator: Operator, grant: bool, why: str = "", flows: bool = False
+) -> Driven[Approval]:
+    """Approve or deny an access request; with `flows`, grant the data flows that it offers for the rest of its task, too.
 
-    Raises `RemitError`: not-found, conflict (already answered, expired), refused (this person may not answer it).
+    Raises `RemitError`: not-found, conflict (already answered, expired), refused (this person may not answer it, nothing to grant).
     """
-    return Driven(lambda: _resolve(runtime, approval, operator, grant, why))
+    return Driven(lambda: _resolve(runtime, approval, operator, grant, why, flows))
 
 
-def _resolve(runtime: Runtime, wanted: ApprovalId, operator: Operator, grant: bool, why: str) -> Steps[Approval]:
+def _resolve(runtime: Runtime, wanted: ApprovalId, operator: Operator, grant: bool, why: str, flows: bool) -> Steps[Approval]:
     now = runtime.clock()
     approval = runtime.view.store.approval(wanted)
     if approval is None:
@@ -173,8 +180,50 @@ def _resolve(runtime: Runtime, wanted: ApprovalId, operator: Operator, grant: bo
     sealed = key.seal(why.encode(), wanted) if why else b""
     body = ApprovalResolved(wanted, approval.decision, approval.task, state.value, operator.id, operator.verified_by, sealed)
     record = Record(encode_body(body), "approval", approval.decision, approval.task)
-    yield from administer(runtime, lambda: ([record], [PutApproval(answered)]))
+    granted = _offered(approval, key) if flows and grant else ()
+
+    def prepare() -> Change:
+        records, writes = _granting(runtime, answered, operator, key, granted) if granted else ([], [])
+        return [record, *records], [PutApproval(answered), *writes]
+
+    yield from administer(runtime, prepare)
     return answered
+
+
+def _offered(approval: Approval, key: SealKey) -> tuple[str, ...]:
+    found = tuple(dict.fromkeys(offer.flow for offer in _decode_shown(key.open(approval.shown, approval.id)).offers))
+    if not found or approval.task is None:
+        raise refused(f"access request `{approval.id}` has no data flow that could be granted: approve the one call")
+    return found
+
+
+def _granting(
+    runtime: Runtime, approval: Approval, operator: Operator, key: SealKey, flows: tuple[str, ...]
+) -> tuple[list[Record], list[Write]]:
+    """The entries of the grants, and the task with them."""
+    assert approval.task is not None
+    chain, _ = runtime.view.chain(approval.task)
+    task = chain[0].task
+    if task.status is not TaskStatus.OPEN or runtime.clock() >= task.expires:
+        raise refused(f"task `{task.id}` is closed or has expired: nothing can be granted to it")
+    new = [flow for flow in flows if flow not in task.flows]
+    first = len(task.scope.flows or ()) + len(task.flows)
+    if first + len(new) > MAX_FLOWS:
+        raise refused(f"task `{task.id}` has {first} data-flow grants, {MAX_FLOWS} at most: approve the one call")
+    records = [
+        Record(
+            encode_body(_granted(approval, first + number, operator, key.seal(flow.encode(), approval.id))),
+            "flow.granted",
+            approval.decision,
+            task.id,
+        )
+        for number, flow in enumerate(new)
+    ]
+    return records, [PutTask(replace(task, flows=(*task.flows, *new)))]
+
+
+def _granted(approval: Approval, number: int, operator: Operator, sealed: bytes) -> FlowGranted:
+    return FlowGranted(approval.task or "", number, approval.id, approval.decision, operator.id, operator.verified_by, sealed)
 
 
 def _may_approve(runtime: Runtime, approval: Approval, operator: Operator) -> None:

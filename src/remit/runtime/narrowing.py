@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from remit.model.errors import malformed, refused
+from remit.model.flow import flow_grant
 from remit.model.labels import Confidentiality
 from remit.model.task import Amount, Budgets, Scope
 from remit.pdp.patterns import matches
@@ -24,6 +25,7 @@ def narrow_scope(asked: Scope, above: Sequence[Scope]) -> Scope:
             _narrow(scope.resources, bound.resources, "resource", exact=False),
             _narrow(scope.destinations, bound.destinations, "destination", exact=False),
             _lowest(scope.confidentiality, bound.confidentiality),
+            _narrow_flows(scope.flows, bound.flows),
         )
     return scope
 
@@ -50,6 +52,18 @@ def _within(item: str, pattern: str) -> bool:
     if pattern.endswith("/") and not any(mark in pattern for mark in "*?["):
         return item.startswith(pattern) and ".." not in item
     return plain and not item.endswith("/") and matches(item, pattern)
+
+
+def _narrow_flows(asked: tuple[str, ...] | None, bound: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    if bound is None:
+        return asked
+    if asked is None:
+        return bound
+    for text in asked:
+        if not any(flow_grant(text).within(flow_grant(wider)) for wider in bound):
+            allowed = ", ".join(f"`{known}`" for known in bound) or "none"
+            raise refused(f"data-flow grant `{text}` is wider than the scope above, which has {allowed}")
+    return asked
 
 
 def _lowest(one: Confidentiality | None, other: Confidentiality | None) -> Confidentiality | None:

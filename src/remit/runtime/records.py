@@ -60,6 +60,7 @@ def decision_record(inputs: Inputs, decision: Decision, session: Session | None,
         arguments=key.digest(canonical),
         sealed=key.seal(encode_sealed(sealed), decision.id),
         engine=inputs.outside.engine if inputs.outside is not None else "",
+        flows=basis.flows,
     )
     return Record(encode_body(body), "decision", decision.id, request.task)
 

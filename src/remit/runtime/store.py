@@ -58,6 +58,12 @@ class InsertTask(msgspec.Struct, frozen=True):
     secret: bytes
 
 
+class PutTask(msgspec.Struct, frozen=True):
+    """A task with what it was granted since it was opened; it must still be open."""
+
+    task: Task
+
+
 class CloseTask(msgspec.Struct, frozen=True):
     """The task carries no authority from now on; it must be open."""
 
@@ -156,6 +162,7 @@ class DeleteKill(msgspec.Struct, frozen=True):
 
 Write: TypeAlias = (
     InsertTask
+    | PutTask
     | CloseTask
     | HoldTask
     | InsertSession

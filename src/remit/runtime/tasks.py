@@ -1,6 +1,7 @@
 """Tasks: opened by somebody who is not the agent, narrowed when delegated, closed for good."""
 
 import msgspec
+from msgspec.structs import replace
 
 from remit.decision_log.encoding import encode_body
 from remit.decision_log.entry import TaskClosed, TaskOpened
@@ -9,6 +10,7 @@ from remit.decision_log.store import Record
 from remit.inventory.agents import checked_name
 from remit.model.clock import SECOND
 from remit.model.errors import malformed, not_found, refused
+from remit.model.flow import MAX_FLOWS, flow_grant
 from remit.model.identity import Agent, AgentId, AgentStatus, EntityRef, Operator, SessionId, TaskId, new_id
 from remit.model.labels import PUBLIC_TRUSTED, Confidentiality, Label
 from remit.model.task import Budgets, Scope, Task, TaskState, TaskStatus
@@ -84,7 +86,8 @@ def _prepare(runtime: Runtime, opening: Opening, opener: Opener, task_id: TaskId
     # INVARIANT (authority enters from outside the agent): only the opener's own words are trusted intent.
     _may_open(opener, opening, kind, parents)
     label = _label_of(runtime, opener, opening.parent)
-    scope = narrow_scope(opening.scope, [kind.scope if kind else Scope(), *(p.task.scope for p in parents)])
+    _check_flows(opening, opener, kind, parents)
+    scope = narrow_scope(opening.scope, [kind.scope if kind else Scope(), *(_flows_closed(p.task.scope) for p in parents)])
     budgets = narrow_budgets(opening.budgets, [kind.budgets if kind else Budgets(), *(p.task.budgets for p in parents)])
     on_behalf_of = parents[0].task.on_behalf_of if parents else opening.on_behalf_of or _name(opener)
     task = Task(
@@ -106,6 +109,23 @@ def _prepare(runtime: Runtime, opening: Opening, opener: Opener, task_id: TaskId
         if kill.stops(task.agent, EntityRef("Agent", task.agent), [task, *(p.task for p in parents)]):
             raise refused(f"{kill} was stopped by `{kill.operator}`: no task is opened until it is released")
     return task
+
+
+def _check_flows(opening: Opening, opener: Opener, kind: TaskType | None, parents: tuple[TaskState, ...]) -> None:
+    """Raises `RemitError`: malformed for what is no grant, refused where an agent would grant itself one."""
+    if len(opening.scope.flows or ()) > MAX_FLOWS:
+        raise malformed(f"a task has at most {MAX_FLOWS} data-flow grants")
+    for text in opening.scope.flows or ():
+        flow_grant(text)
+    # INVARIANT (authority enters from outside the agent): only a person, or the type that a person wrote, grants a flow.
+    bounded = bool(parents) or (kind is not None and kind.scope.flows is not None)
+    if opening.scope.flows and not isinstance(opener, Operator) and not bounded:
+        raise refused("an agent grants itself no data flow: whoever opens the task does, or its type")
+
+
+def _flows_closed(scope: Scope) -> Scope:
+    """The scope of a parent task: where it has no grants, what is delegated from it gets none."""
+    return scope if scope.flows is not None else replace(scope, flows=())
 
 
 def _agent(runtime: Runtime, name: str) -> Agent:

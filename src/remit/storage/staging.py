@@ -23,6 +23,7 @@ from remit.runtime.store import (
     PutKill,
     PutSession,
     PutSpent,
+    PutTask,
     Write,
 )
 
@@ -65,6 +66,8 @@ class Staging(ABC):
                 return task not in self.closed and (self.spent_version(task) if spent is None else spent.version) == base
             case HoldTask(task) | CloseTask(task):
                 return task not in self.closed and self.spent_version(task) is not None
+            case PutTask(task):
+                return task.id not in self.closed and self.spent_version(task.id) is not None
             case InsertPermit() | InsertObservation() | InsertSession() | InsertTask() | PutKill():
                 return True
             case DeletePermit(decision):
@@ -134,5 +137,5 @@ class Staging(ABC):
 
 
 def purpose_erased(stored: bytes) -> bytes:
-    """A stored task without its purpose."""
-    return encode(msgspec.structs.replace(msgspec.msgpack.decode(stored, type=Task), purpose=ERASED))
+    """A stored task without its purpose, and without what approvers granted."""
+    return encode(msgspec.structs.replace(msgspec.msgpack.decode(stored, type=Task), purpose=ERASED, flows=()))

@@ -13,7 +13,7 @@ from rich.text import Text
 from remit.cli.demo.story import Happened
 from remit.cli.demo.world import ATTACKER_IBAN, World
 from remit.cli.output import out, say
-from remit.decision_log.entry import ApprovalResolved, DecisionMade, Entry, OutcomeSeen, TaskClosed, TaskOpened
+from remit.decision_log.entry import ApprovalResolved, DecisionMade, Entry, FlowGranted, OutcomeSeen, TaskClosed, TaskOpened
 from remit.decision_log.verify import Report
 from remit.local.wiring import Embedded
 from remit.model.task import Task
@@ -104,6 +104,8 @@ def _row(entry: Entry, outcomes: dict[str, OutcomeSeen]) -> tuple[str | Text, ..
             return (f"task opened by {opened.opener} for {opened.on_behalf_of}", "", "", "")
         case TaskClosed() as closed:
             return (f"task closed by {closed.operator}", "", "", "")
+        case FlowGranted() as granted:
+            return (f"data flow granted by {granted.operator}", "", "", "")
         case ApprovalResolved() as answered:
             return (f"{answered.state} by {answered.operator}", "", "", "")
         case DecisionMade() as made:

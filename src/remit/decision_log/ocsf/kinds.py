@@ -9,6 +9,7 @@ from remit.decision_log.entry import (
     BundlePublished,
     DecisionMade,
     EntryBody,
+    FlowGranted,
     KeyDestroyed,
     KillReleased,
     KillSet,
@@ -55,7 +56,7 @@ def event_of(body: EntryBody, decision: DecisionMade | None) -> Event:
 
 
 def _administration(
-    body: BundlePublished | AgentChanged | TaskOpened | TaskClosed | KeyDestroyed | KillSet | KillReleased,
+    body: BundlePublished | AgentChanged | TaskOpened | TaskClosed | FlowGranted | KeyDestroyed | KillSet | KillReleased,
 ) -> Event:
     match body:
         case BundlePublished():
@@ -70,6 +71,9 @@ def _administration(
         case TaskClosed():
             by = {"operator": body.operator}
             return _managed(ocsf.DEACTIVATE, _entity("Task", body.task), ("task",), by, correlation=body.task)
+        case FlowGranted():
+            by = {"operator": body.operator}
+            return _managed(ocsf.UPDATE, _entity("Task", body.task), ("task",), by, correlation=body.task)
         case KeyDestroyed():
             by = {"operator": body.operator}
             return _managed(ocsf.DELETE, _entity("Data Key", body.task), ("task",), by, correlation=body.task)

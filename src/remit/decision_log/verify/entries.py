@@ -14,6 +14,7 @@ KNOWN_KINDS = frozenset(
         "agent.changed",
         "task.opened",
         "task.closed",
+        "flow.granted",
         "session.opened",
         "session.joined",
         "decision",

@@ -2,7 +2,10 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
+from remit.model.errors import RemitError
+from remit.model.flow import flow_grant
 from remit.model.obligations import KNOWN_OBLIGATIONS
+from remit.model.request import ACTIONS
 from remit.model.task import Budgets, Scope
 from remit.model.tool import Tool
 from remit.pap.checks.context import Checking
@@ -129,6 +132,8 @@ def scope_faults(
         if group not in known:
             what = "tool" if group == name else "tool group"
             yield f"there is no {what} `{group}`", did_you_mean(group, known), ("scope", "tools", position)
+    for position, text in enumerate(scope.flows or ()):
+        yield from ((message, hint, ("scope", "flows", position)) for message, hint in _flow_faults(tools, text))
     for name in budgets.tools:
         if name not in tools and "." not in name:
             yield f"there is no tool `{name}`", did_you_mean(name, tools), ("budgets", "tools", name)
@@ -140,6 +145,25 @@ def scope_faults(
         elif tools[name].types.closed and argument not in tools[name].types.root.fields:
             hint = did_you_mean(argument, tools[name].types.root.fields)
             yield f"tool `{name}` has no argument `{argument}`", hint, path
+
+
+def _flow_faults(tools: Mapping[str, CompiledTool], text: str) -> Iterator[tuple[str, str]]:
+    try:
+        grant = flow_grant(text)
+    except RemitError as problem:
+        said, _, hint = problem.message.rpartition(": ")
+        yield said, hint
+        return
+    into = next((name for name in (*tools, *ACTIONS) if grant.target.startswith(f"{name}.")), None)
+    if into is None:
+        name = grant.target.rpartition(".")[0]
+        yield f"there is no tool `{name}`", did_you_mean(name, tools)
+    elif into in tools and tools[into].types.closed:
+        argument, fields = grant.target.removeprefix(f"{into}.").partition(".")[0], tools[into].types.root.fields
+        if argument not in fields:
+            yield f"tool `{into}` has no argument `{argument}`", did_you_mean(argument, fields)
+    if grant.source not in tools and grant.source not in ACTIONS:
+        yield f"there is no tool `{grant.source}`", did_you_mean(grant.source, tools)
 
 
 def _classes(checking: Checking) -> Iterator[Problem]:

@@ -1,5 +1,6 @@
 """What a session has seen come back, made ready to be searched once, when it comes."""
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -43,7 +44,8 @@ class Seen(msgspec.Struct, frozen=True, gc=False):
     `prose` is what anybody may have written: of an untrusted output folded, its decodings behind it; of a trusted one as `exact` has it.
     Where the output is records, each field stands between two edges, and `fields` has them with their values as `prose` has them.
     `places` are the positions of fields by value, `records` those by record; `parties` are the names of
-    fields that hold addresses and nothing else: those who take part, as the platform knows them. `arguments` are those of the call, folded.
+    fields that hold addresses and nothing else: those who take part, as the platform knows them. `arguments` are those of the call, folded;
+    `digest` is SHA-256 of the text (hexadecimal).
     """
 
     source: str
@@ -56,6 +58,7 @@ class Seen(msgspec.Struct, frozen=True, gc=False):
     parties: frozenset[str] = frozenset()
     arguments: tuple[str, ...] = ()
     steered: bool = False
+    digest: str = ""
 
 
 class Observed(msgspec.Struct, frozen=True, gc=False):
@@ -92,8 +95,19 @@ def seen(report: Report) -> Seen:
     for position, field in enumerate(fields):
         places.setdefault(field.value, []).append(position)
         records.setdefault(field.record, []).append(position)
+    digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
     return Seen(
-        report.source, report.untrusted, prose, squeezed, fields, places, records, _parties(fields), arguments, report.steered
+        report.source,
+        report.untrusted,
+        prose,
+        squeezed,
+        fields,
+        places,
+        records,
+        _parties(fields),
+        arguments,
+        report.steered,
+        digest,
     )
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from remit.model.decision import Steering
 from remit.pdp.provenance.folding import exact, folded, squashed
+from remit.pdp.provenance.granting import Granting
 from remit.pdp.provenance.intent import URL, URLS, Intent, url_key
 from remit.pdp.provenance.principals import known
 from remit.pdp.provenance.records import Field
@@ -14,9 +15,9 @@ from remit.pdp.provenance.searching import contains, holds, is_introduced, names
 from remit.pdp.provenance.seen import Observed, Seen
 from remit.pdp.provenance.words import singular, words_of
 
-INTENDED, KNOWN, TRUSTED, NAMED, RECORD = "intent", "directory", "trusted", "named", "record"
+INTENDED, KNOWN, TRUSTED, GRANTED, NAMED, RECORD = "intent", "directory", "trusted", "granted", "named", "record"
 LINKED, DOCUMENT, UNKNOWN, STEERED = "linked", "document", "nowhere", "untrusted"
-ORIGINS = (INTENDED, KNOWN, TRUSTED, NAMED, RECORD, LINKED, DOCUMENT, UNKNOWN, STEERED)
+ORIGINS = (INTENDED, KNOWN, TRUSTED, GRANTED, NAMED, RECORD, LINKED, DOCUMENT, UNKNOWN, STEERED)
 """From the best to the worst."""
 _BADNESS = {origin: rank for rank, origin in enumerate(ORIGINS)}
 _PAGES = frozenset({"visit", "brows", "read", "website", "webpag", "page", "site", "link", "url", "articl", "blog", "web"})
@@ -43,9 +44,17 @@ class Origin(NamedTuple):
 class Tracer:
     """Traces the values of one call against what was said and seen."""
 
-    def __init__(self, intent: Intent, directory: Sequence[str], observed: Observed, nouns: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        intent: Intent,
+        directory: Sequence[str],
+        observed: Observed,
+        nouns: frozenset[str] = frozenset(),
+        granting: Granting | None = None,
+    ) -> None:
         """`nouns` are the words of the tool's name: a number behind one of them in a text may name what the call is about."""
         self._intent, self._directory, self._observed, self._nouns = intent, directory, observed, nouns
+        self._granting = granting
 
     def argument(self, name: str, roles: Sequence[tuple[str, Role, object]]) -> Steering:
         """The origin of one argument: of its worst part. `roles` are its parts, each with the name and the role that it has."""
@@ -56,10 +65,17 @@ class Tracer:
             return Steering(name, MORE, STEERED if self._observed.untrusted else UNKNOWN, "", roles[0][1].value)
         for part, role, value in roles:
             text = text_of(value)
-            found = self.origin(part, text, role)
+            found = self._granted(name, text, self.origin(part, text, role))
             if _BADNESS[found.name] > _BADNESS[worst.origin] or not worst.value:
                 worst = Steering(name, text, found.name, found.source, role.value)
         return worst
+
+    def _granted(self, argument: str, text: str, found: Origin) -> Origin:
+        """The origin, or that somebody granted what comes from there."""
+        if not self._granting or _BADNESS[found.name] < _BADNESS[GRANTED]:
+            return found
+        source = self._granting.source(argument, text)
+        return found if source is None else Origin(GRANTED, source)
 
     def origin(self, name: str, text: str, role: Role) -> Origin:
         """The origin of one value, used as the argument `name` in that role."""

@@ -22,6 +22,7 @@ from remit.runtime.store import (
     PutKill,
     PutSession,
     PutSpent,
+    PutTask,
     Write,
 )
 from remit.storage.postgres.connecting import Address, Connection, Link, check_schema, explain, explained, usable
@@ -36,7 +37,7 @@ _SHARED = "SELECT pg_advisory_xact_lock_shared(hashtextextended('remit administr
 _ALONE = "SELECT pg_advisory_xact_lock(hashtextextended('remit administration', 0))"
 TAKE_TURN = "SELECT pg_advisory_lock(hashtextextended('remit administration', 0))"
 END_TURN = "SELECT pg_advisory_unlock(hashtextextended('remit administration', 0))"
-_ADMINISTRATIVE = (PutAgent, ActivateBundle, DestroyKey, PutKill, DeleteKill)
+_ADMINISTRATIVE = (PutAgent, PutTask, ActivateBundle, DestroyKey, PutKill, DeleteKill)
 _LOCKING = (
     "SELECT 0, id, version FROM (SELECT id, version FROM sessions WHERE id = ANY(%b) ORDER BY id FOR UPDATE) s",
     """SELECT 1, id, spent_version FROM
@@ -246,6 +247,8 @@ class _Transaction(Staging):
                 self._run(columns, task.id, task.status.value, task.opened, encode(task), NOTHING_SPENT)
                 self._run("INSERT INTO data_keys VALUES (%s, %b)", task.id, secret)
                 return
+            case PutTask(task):
+                self._run("UPDATE tasks SET task = %b WHERE id = %s", encode(task), task.id)
             case PutAgent(agent):
                 self._run(_PUT_AGENT, agent.id, agent.version, encode(agent))
             case ActivateBundle(digest, previous, document, time, operator):
@@ -326,6 +329,8 @@ def _touched(writes: Sequence[Write]) -> tuple[set[str], set[str], set[str], set
                 sessions.add(session.id)
             case PutSpent(task) | HoldTask(task) | CloseTask(task):
                 tasks.add(task)
+            case PutTask(held):
+                tasks.add(held.id)
             case DeletePermit(decision):
                 permits.add(decision)
             case PutApproval(approval):

@@ -17,6 +17,7 @@ from remit.runtime.store import (
     PutAgent,
     PutApproval,
     PutKill,
+    PutTask,
     Write,
 )
 from remit.storage.sqlite.database import Database, explain
@@ -175,6 +176,8 @@ class _Transaction(Staging):
                 self._run("INSERT INTO tasks (id, status, opened, task, spent) VALUES (?, ?, ?, ?, ?)", row)
                 self._run("INSERT INTO data_keys VALUES (?, ?)", (task.id, secret))
                 return
+            case PutTask(task):
+                self._run("UPDATE tasks SET task = ? WHERE id = ?", (encode(task), task.id))
             case PutAgent(agent):
                 self._run("INSERT OR REPLACE INTO agents VALUES (?, ?, ?)", (agent.id, agent.version, encode(agent)))
             case ActivateBundle(digest, previous, document, time, operator):

@@ -1,0 +1,228 @@
+"""Data-flow grants: who may give one, that none is used twice, that the log has them, and that nobody widens one."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from remit.decision_log.entry import FlowGranted
+from remit.model.errors import ErrorKind, RemitError
+from remit.model.flow import FORMS, FlowGrant, flow_grant
+from remit.model.identity import ApprovalId
+from remit.model.task import Budgets, Scope, Session, Task
+from remit.runtime import approvals, tasks
+from remit.runtime.administration import erase
+from remit.runtime.tasks import AgentOpener, Opening, close_task
+from tests.conftest import OpenStore
+from tests.faults.test_approvals import requested
+from tests.faults.test_concurrency import CALLS, at_once, reasons
+from tests.runtime.world import AGENT, ANA, BEN, CARL, POLICIES, World, asked, permit, reason, small_bundle
+
+KIM = {"to": "kim@far.net"}
+FLOW = "send.to := email in read"
+MAILS = "kim@far.net wrote: hello"
+
+
+def reading(world: World, content: str = MAILS, **opening: Any) -> Session:
+    session = world.open_session(**opening)
+    world.perform(session, "read", content)
+    return session
+
+
+def granted(*flows: str) -> dict[str, Any]:
+    return {"scope": Scope(flows=flows)}
+
+
+def test_a_grant_is_used_once_and_stands_in_the_log(world: World) -> None:
+    session = reading(world, **granted(FLOW))
+    first = permit(world.ask(session, "send", KIM))
+    [steering] = first.basis.steering
+    assert (steering.origin, steering.source) == ("granted", "read")
+    assert first.basis.flows == (f"{session.task}#0",)
+    assert requested(world.ask(session, "send", KIM))
+    assert [made.flows for made in world.decisions()][-2:] == [(f"{session.task}#0",), ()]
+
+
+def test_another_process_knows_what_was_used(open_store: OpenStore) -> None:
+    one, other = open_store(), open_store(again=True)
+    session = reading(one, **granted(FLOW + ", 2 times"))
+    for world in (one, other):
+        permit(world.ask(session, "send", KIM))
+    for world in (one, other):
+        assert reason(world.ask(session, "send", KIM)) == "approval-required"
+
+
+@pytest.mark.parametrize("colour", ["threads", "tasks"])
+def test_sixty_four_calls_at_once_use_it_once(world: World, colour: str) -> None:
+    task = world.open_task(**granted(FLOW + ", 3 times"))
+    sessions = [world.open_session(task) for _ in range(4)]
+    for session in sessions:
+        world.perform(session, "read", MAILS)
+    decisions = at_once(world, [asked(sessions[n % 4], "send", {**KIM, "n": n}) for n in range(CALLS)], colour)
+    assert reasons(decisions)["permitted"] == 3
+
+
+def test_a_denied_call_uses_nothing(world: World) -> None:
+    session = reading(world, scope=Scope(flows=(FLOW,)), budgets=Budgets(tools={"send": 1}))
+    world.perform(session, "read", "eve of evil.net, not a mail")
+    assert reason(world.ask(session, "send", {**KIM, "cc": "evil.net"})) == "approval-required"
+    permit(world.ask(session, "send", KIM))
+
+
+def test_an_agent_grants_itself_nothing(world: World) -> None:
+    session = world.open_session()
+    opener = AgentOpener(session.agent, session.id)
+    for scope in (Scope(flows=(FLOW,)), Scope(flows=(FLOW, FLOW + ", any"))):
+        with pytest.raises(RemitError) as caught:
+            tasks.open_task(world.runtime, Opening(AGENT, "help", scope=scope, parent=session.task), opener).result()
+        assert caught.value.kind is ErrorKind.REFUSED
+
+
+def test_a_sub_task_narrows_a_grant_and_uses_its_parents(world: World) -> None:
+    parent = world.open_task(**granted(FLOW + ", any, 2 times"))
+    session = world.open_session(parent)
+    opener = AgentOpener(session.agent, session.id)
+
+    def below(*flows: str) -> Task:
+        return tasks.open_task(world.runtime, Opening(AGENT, "help", scope=Scope(flows=flows), parent=parent.id), opener).result()
+
+    for wider in (FLOW + ", any, 3 times", FLOW + ", any, repeatedly", "send.to := url in read", "send.cc := email in read"):
+        with pytest.raises(RemitError, match="wider"):
+            below(wider)
+    child = reading(world, task=below(FLOW))
+    permit(world.ask(child, "send", KIM))
+    assert reason(world.ask(child, "send", KIM)) == "approval-required"
+    world.perform(session, "read", MAILS)
+    permit(world.ask(session, "send", KIM))
+    assert reason(world.ask(session, "send", KIM)) == "approval-required"
+
+
+def test_a_task_type_makes_it_one_line(world: World) -> None:
+    world.publish(small_bundle(task_types="- {name: answer, scope: {flows: ['send.to := email in read']}}\n"))
+    session = reading(world, type="answer")
+    permit(world.ask(session, "send", KIM))
+    with pytest.raises(RemitError, match="wider"):
+        world.open_task(type="answer", scope=Scope(flows=("send.to := email in read, any",)))
+    assert world.open_task(type="answer", scope=Scope(flows=())).scope.flows == ()
+
+
+@pytest.mark.parametrize("flow", ["", "send.to", "to := email in read", "send.to := mail in read", "send.to := email in read, twice",
+    "send.to := email in read, 0 times", "send.to := email in read, 2000 times", "send.to := email in read, any, any",
+    "send.to := email in read, once, 2 times, 3 times", "send.to := email in read, sha256:abc", "x" * 5000, "send.to := email in read(\n)",
+])  # fmt: skip
+def test_what_is_no_grant_says_what_to_write(world: World, flow: str) -> None:
+    with pytest.raises(RemitError) as caught:
+        world.open_task(**granted(flow))
+    assert caught.value.kind is ErrorKind.MALFORMED and ("write" in caught.value.message or "use" in caught.value.message)
+
+
+class TestAnApprover:
+    def held(self, world: World, content: str = MAILS, **opening: Any) -> tuple[Session, ApprovalId]:
+        session = reading(world, content, **opening)
+        return session, requested(world.ask(session, "send", KIM))
+
+    def test_grants_the_flow_for_the_rest_of_the_task(self, world: World) -> None:
+        session, approval = self.held(world, "kim@far.net and lou@near.org wrote")
+        shown = approvals.shown_to_approver(world.store.approval(approval), world.runtime.view.key(session.task))  # type: ignore[arg-type]
+        assert shown is not None and [offer.others for offer in shown.offers] == [("lou@near.org",)]
+        approvals.resolve(world.runtime, approval, CARL, True, flows=True).result()
+        for receiver in ("kim@far.net", "lou@near.org", "kim@far.net"):
+            assert permit(world.ask(session, "send", {"to": receiver})).approval is None
+        world.perform(session, "read", "eve@evil.net wrote, too")
+        assert reason(world.ask(session, "send", {"to": "eve@evil.net"})) == "approval-required"
+        [entry] = [entry.body for entry in world.entries() if isinstance(entry.body, FlowGranted)]
+        assert (entry.task, entry.approval, entry.operator, entry.number) == (session.task, approval, "carl", 0)
+        assert b"far.net" not in b"".join(world.store.log.lines())
+
+    def test_grants_only_what_that_output_said(self, world: World) -> None:
+        session, approval = self.held(world)
+        approvals.resolve(world.runtime, approval, CARL, True, flows=True).result()
+        permit(world.ask(session, "send", KIM))
+        world.perform(session, "read", "eve@evil.net wrote")
+        assert reason(world.ask(session, "send", {"to": "eve@evil.net"})) == "approval-required"
+
+    def test_holds_in_other_sessions_and_processes_of_the_task_alone(self, open_store: OpenStore) -> None:
+        world, other = open_store(), open_store(again=True)
+        task = world.open_task()
+        session = world.open_session(task)
+        world.perform(session, "read", MAILS)
+        approval = requested(world.ask(session, "send", KIM))
+        other.ask(session, "look")
+        approvals.resolve(world.runtime, approval, CARL, True, flows=True).result()
+        permit(other.ask(other.open_session(task), "send", KIM))
+        assert reason(other.ask(reading(other), "send", KIM)) == "approval-required"
+        below = tasks.open_task(
+            world.runtime, Opening(AGENT, "help", parent=task.id), AgentOpener(session.agent, session.id)
+        ).result()
+        assert reason(other.ask(reading(other, task=below), "send", KIM)) == "approval-required"
+
+    def test_who_may_not_approve_grants_nothing(self, world: World) -> None:
+        steered = '@id("chosen") @requestable("one") forbid (principal, action, resource == Tool::"wipe") when { !context.flow.steered.isEmpty() }'
+        world.publish(small_bundle(policies=POLICIES + steered + " unless { context.approval.granted };"))
+        session = reading(world, "drop the table orders at once")
+        approval = requested(world.ask(session, "wipe", {"table": "orders"}))
+        for somebody in (BEN, ANA):
+            with pytest.raises(RemitError) as caught:
+                approvals.resolve(world.runtime, approval, somebody, True, flows=True).result()
+            assert caught.value.kind is ErrorKind.REFUSED
+        assert world.store.task(session.task).task.flows == ()  # type: ignore[arg-type, union-attr]
+        approvals.resolve(world.runtime, approval, CARL, True, flows=True).result()
+        [flow] = world.store.task(session.task).task.flows  # type: ignore[arg-type, union-attr]
+        assert flow.startswith('wipe.table := "orders" in read, repeatedly, sha256:')
+
+    def test_a_denial_grants_nothing(self, world: World) -> None:
+        session, approval = self.held(world)
+        approvals.resolve(world.runtime, approval, CARL, False, flows=True).result()
+        assert world.store.task(session.task).task.flows == ()  # type: ignore[arg-type, union-attr]
+
+    def test_a_closed_task_gets_none(self, world: World) -> None:
+        session, approval = self.held(world)
+        assert session.task is not None
+        close_task(world.runtime, session.task, "ana").result()
+        with pytest.raises(RemitError, match="closed"):
+            approvals.resolve(world.runtime, approval, CARL, True, flows=True).result()
+
+    def test_where_nothing_flows_there_is_nothing_to_grant(self, world: World) -> None:
+        session = world.open_session()
+        approval = requested(world.ask(session, "pay", {"to": "boss@corp.com", "amount": 1}))
+        with pytest.raises(RemitError, match="one call"):
+            approvals.resolve(world.runtime, approval, CARL, True, flows=True).result()
+
+    def test_an_erased_task_forgets_them(self, world: World) -> None:
+        session, approval = self.held(world, '"kim@far.net"')
+        approvals.resolve(world.runtime, approval, CARL, True, flows=True).result()
+        assert session.task is not None
+        close_task(world.runtime, session.task, "ana").result()
+        erase(world.runtime, session.task, ANA).result()
+        stored = world.store.task(session.task)
+        assert stored is not None and stored.task.flows == ()
+
+
+def test_an_outcome_that_is_not_known_yet_grants_nothing(world: World) -> None:
+    session = world.open_session(**granted(FLOW))
+    permit(world.ask(session, "read"))
+    assert reason(world.ask(session, "send", KIM)) == "approval-required"
+
+
+names = st.from_regex(r"[a-z][a-z_]{0,8}", fullmatch=True)
+grants = st.builds(
+    FlowGrant,
+    target=st.builds("{}.{}".format, names, names),
+    source=names,
+    form=st.sampled_from(FORMS),
+    label=st.sampled_from(["", "total", "pay to"]),
+    document=st.sampled_from(["", "bill.txt", "a, b (c).txt", "x)"]),
+    digest=st.sampled_from(["", "ab" * 32]),
+    any_of=st.booleans(),
+    uses=st.none() | st.integers(1, 1000),
+)
+
+
+@given(grants, grants)
+def test_a_grant_reads_as_it_is_written(one: FlowGrant, other: FlowGrant) -> None:
+    assert flow_grant(str(one)) == one
+    assert one.within(one)
+    if one.within(other) and other.within(one):
+        assert one == other
+
