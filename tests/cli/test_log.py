@@ -11,12 +11,14 @@ from pyarrow import parquet
 from typer.testing import CliRunner, Result
 
 from remit.cli import verbs
+from remit.cli.approval import told
 from remit.cli.main import app
-from remit.model.decision import Deny
+from remit.model.decision import Deny, Permit
 from remit.model.errors import ErrorKind, RemitError
 from remit.model.identity import Agent, AgentStatus
 from remit.model.labels import Label
 from remit.model.task import Session, Spent
+from remit.pdp.provenance.tracing import ORIGINS
 from tests.runtime.world import World
 
 pytestmark = pytest.mark.sqlite
@@ -184,3 +186,21 @@ def test_what_is_piped_is_a_line_for_each_row_with_nothing_cut(guarded: World, m
     assert len(lines) == 3 and any(line.startswith("a" + "b" * 120 + "  active") for line in lines)
     assert len(run("decision", "list").stdout.splitlines()) == 2
     assert isinstance(asked, Deny) and asked.approval is not None and asked.approval in run("approval", "list").stdout
+
+
+def test_an_approver_sees_the_flow_that_may_be_granted_and_grants_it(guarded: World) -> None:
+    session = guarded.open_session()
+    guarded.perform(session, "read", "kim@far.net and lou@near.org wrote")
+    held = guarded.ask(session, "send", {"to": "kim@far.net"})
+    assert isinstance(held, Deny) and held.approval is not None
+    shown = run("approval", "show", held.approval).stdout
+    assert "UNTRUSTED output of read" in shown and "--flow" in shown and "lou@near.org" in shown
+    granted = run("approval", "approve", held.approval, "--flow")
+    assert granted.exit_code == 0 and "send.to := email in read" in granted.stdout
+    assert "send.to := email in read, any, repeatedly, sha256:" in run("task", "show", str(session.task)).stdout
+    assert isinstance(guarded.ask(session, "send", {"to": "lou@near.org"}), Permit)
+
+
+@pytest.mark.parametrize("origin", ORIGINS)
+def test_every_origin_is_told_in_words(origin: str) -> None:
+    assert told(origin, "read")

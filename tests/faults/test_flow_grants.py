@@ -225,4 +225,3 @@ def test_a_grant_reads_as_it_is_written(one: FlowGrant, other: FlowGrant) -> Non
     assert one.within(one)
     if one.within(other) and other.within(one):
         assert one == other
-

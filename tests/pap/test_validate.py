@@ -184,6 +184,13 @@ TOOLS = "- name: a\n  annotations: {effect: read, reach: internal}\n"
         ({"resources": "- type: File\n  pattern: x\n- type: Fil\n  pattern: x"}, [("resources.yaml", 3, "unknown-entity-type")]),
         (
             {
+                "task_types": "- name: t\n  scope:\n    flows:\n    - 'send.to := email in look'\n    - 'send.to := mail in look'\n"
+                "    - 'sned.to := email in look'\n    - 'send.to := email in lok'\n    - 'send.tooo := email in look'\n    - 'look'\n"
+            },
+            [("task_types.yaml", line, "task-type") for line in (5, 6, 7, 8, 9)],
+        ),
+        (
+            {
                 "task_types": "- name: t\n  scope:\n    tools: [send, 'group:mail', sned, 'group:web', 'group:x']\n"
                 "  budgets:\n    tools: {look: 1, lok: 1}\n    amounts:\n      send.size: 1\n      send.siz: 1\n      x.y: 1\n- name: t\n"
             },

@@ -121,7 +121,7 @@ def panel(approval: Approval, shown: Shown | None, state: str) -> Panel:
     """An access request as its approver should see it."""
     if shown is None:
         return Panel(plain("its task's data was erased"), title=approval.id)
-    values = [f"`{s.argument}` = `{s.value}` comes from {_origin(s.origin, s.source)}" for s in shown.steering]
+    values = [f"`{s.argument}` = `{s.value}` comes from {told(s.origin, s.source)}" for s in shown.steering]
     untrusted = f"untrusted: {', '.join(shown.label.sources)}" if shown.label.sources else "nothing untrusted"
     rows = [
         ("agent", f"{shown.agent}, for {shown.on_behalf_of or '-'}"),
@@ -142,7 +142,8 @@ def panel(approval: Approval, shown: Shown | None, state: str) -> Panel:
     return Panel(grid, title=f"{approval.id} · {state}", title_align="left", border_style="yellow")
 
 
-def _origin(origin: str, source: str) -> str:
+def told(origin: str, source: str) -> str:
+    """Where a value came from, in words for who has to answer."""
     words = {
         "intent": "the task's own words",
         "directory": "the directory of known principals",

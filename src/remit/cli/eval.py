@@ -17,6 +17,9 @@ AnnotationsFile = Annotated[Path | None, typer.Option(help="What the tools do, i
 DirectoryFile = Annotated[Path | None, typer.Option(help="The known principals, if directory.json is not beside the runs.")]
 ScopeFile = Annotated[Path | None, typer.Option(help="Declared scopes (.jsonl): the tools that each user task was meant to use.")]
 Unannotated = Annotated[bool, typer.Option("--unannotated", help="Withhold what is known of the tools: all are unknown.")]
+Grants = Annotated[
+    bool, typer.Option("--grants", help="With --scope: documents that a task names may choose whom to pay or write to, once.")
+]
 MutateSeed = Annotated[
     int | None, typer.Option("--mutate", metavar="SEED", help="Rename tools, people, domains and accounts by this seed.")
 ]
@@ -55,6 +58,7 @@ def evaluate(
     scope: ScopeFile = None,
     unannotated: Unannotated = False,
     mutate: MutateSeed = None,
+    grants: Grants = False,
     cases: Cases = False,
     picture: PictureFile = None,
     json: JsonFlag = False,
@@ -63,7 +67,7 @@ def evaluate(
     if picture is not None and not picture.absolute().parent.is_dir():
         raise malformed(f"there is no folder for `{picture}`: make it, or name another file")
     with _progress() as progress:
-        conditions = evaluation.Conditions(unannotated, mutate)
+        conditions = evaluation.Conditions(unannotated, grants, mutate)
         result = evaluation.evaluate_runs(paths, annotations, directory, scope, progress, conditions)
     if picture is not None:
         _save(picture, draw(result))
@@ -74,7 +78,7 @@ def evaluate(
     if cases:
         _show_cases(result)
     mode = "tools as the tasks declared them" if scope else "no scope declared: every tool is open to every task"
-    said = ", every tool unknown" if unannotated else ""
+    said = (", every tool unknown" if unannotated else "") + (", documents choose receivers once" if grants else "")
     say(f"baseline bundle{said}, {mode}; a recording does not react: an agent that is stopped would try something else, or ask")
 
 

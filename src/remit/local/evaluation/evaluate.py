@@ -11,12 +11,14 @@ import msgspec
 
 from remit.local.evaluation.corpus import Definition, Recorded, Truth, files_of, read_runs, read_scopes
 from remit.local.evaluation.deployment import Deployment, Surroundings
+from remit.local.evaluation.granting import flows_of
 from remit.local.evaluation.mutation import suite as mutation
 from remit.local.evaluation.mutation.world import World
 from remit.local.evaluation.replaying import Played, Replay
 from remit.local.evaluation.reporting import Report
 from remit.model.errors import malformed
 from remit.model.task import Scope
+from remit.model.tool import Tool
 
 Progress = Callable[[int, int, str], None]
 """Called with the runs done, the runs there are, and the suite at hand."""
@@ -24,9 +26,11 @@ Scopes = Mapping[tuple[str, str], tuple[str, ...]]
 
 
 class Conditions(msgspec.Struct, frozen=True):
-    """What is changed of the recordings: annotations withheld, or everything renamed by a seed."""
+    """What is changed of the recordings: annotations withheld, everything renamed by a seed; or with `grants`, that declared
+    tasks let the documents that they name choose whom to pay and write to."""
 
     unannotated: bool = False
+    grants: bool = False
     mutate: int | None = None
 
 
@@ -43,10 +47,11 @@ class _Suite(msgspec.Struct, frozen=True):
         """As the runs name it."""
         return self.runs[0].suite
 
-    def play(self, scopes: Scopes, done: Callable[[], None]) -> list[Played]:
+    def play(self, scopes: Scopes, grants: bool, done: Callable[[], None]) -> list[Played]:
         """Put all its runs to the gate of a store that exists only meanwhile."""
         bundle = self.deployment.bundle(self.name, self.definitions.values())
-        declared = [_scope(scopes.get((self.name, run.user_task))) for run in self.runs]
+        tools = bundle.contents.tools if grants else ()
+        declared = [self._scope(scopes.get((self.name, run.user_task)), run, tools) for run in self.runs]
         with tempfile.TemporaryDirectory(prefix="remit-eval-") as home:
             replay = Replay(Path(home), bundle)
             try:
@@ -54,17 +59,19 @@ class _Suite(msgspec.Struct, frozen=True):
             finally:
                 replay.close()
 
+    @staticmethod
+    def _scope(declared: tuple[str, ...] | None, run: Recorded, tools: Sequence[Tool]) -> Scope:
+        """What a task's author meant it to use, reading inside (which needs no declaring), and what documents may choose for `tools`."""
+        if declared is None:
+            return Scope()
+        return Scope(tools=(*declared, "effect:read"), flows=flows_of(run.intent, declared, tools) or None)
+
     def renamed(self, world: World) -> "_Suite":
         """The same runs under other names."""
         tools = [mutation.renamed_definition(world, tool) for tool in self.definitions.values()]
         runs = [mutation.renamed_run(world, run) for run in self.runs]
         deployment = mutation.renamed_deployment(world, self.deployment.only(self.name))
         return _Suite(deployment, runs, self.truths, {tool.name: tool for tool in tools})
-
-
-def _scope(declared: tuple[str, ...] | None) -> Scope:
-    """What a task's author meant it to use, and reading inside, which needs no declaring."""
-    return Scope(tools=None if declared is None else (*declared, "effect:read"))
 
 
 class Evaluation:
@@ -79,7 +86,7 @@ class Evaluation:
         self.left_out = 0
         self.renamed = 0
         self._scopes = dict(scopes)
-        self._unannotated = conditions.unannotated
+        self._unannotated, self._grants = conditions.unannotated, conditions.grants
         self._suites: dict[tuple[str, int], _Suite] = {}
         for file in files_of(paths):
             for run, truth in read_runs(file):
@@ -129,7 +136,7 @@ class Evaluation:
         Raises `RemitError` (unavailable) if the store does not do its work.
         """
         for (name, _), suite in sorted(self._suites.items(), key=lambda item: item[0][0]):
-            played = suite.play(self._scopes, partial(done, name))
+            played = suite.play(self._scopes, self._grants, partial(done, name))
             for run, truth, answers in zip(suite.runs, suite.truths, played, strict=True):
                 yield name, run, truth, answers
 
@@ -149,6 +156,8 @@ def evaluate_runs(
     conditions = conditions or Conditions()
     if conditions.unannotated and annotations:
         raise malformed("annotations are given and withheld: leave one of the two out")
+    if conditions.grants and scope is None:
+        raise malformed("grants are for declared tasks: name their scopes with --scope")
     scopes = read_scopes(scope) if scope else {}
     evaluation = Evaluation(paths, Surroundings(annotations, directory), scopes, conditions)
     report = Report()
