@@ -7,16 +7,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Denied", "OutcomeUnrecorded", "__version__", "guard", "task"]
+__all__ = ["Denied", "OutcomeUnrecorded", "__version__", "declassify", "guard", "task"]
 
 if TYPE_CHECKING:
-    from remit.local.entering import guard, task
+    from remit.local.entering import declassify, guard, task
     from remit.pep.gate import Denied, OutcomeUnrecorded
 
 
 _HOMES = {
     "Denied": "remit.pep.gate",
     "OutcomeUnrecorded": "remit.pep.gate",
+    "declassify": "remit.local.entering",
     "guard": "remit.local.entering",
     "task": "remit.local.entering",
 }

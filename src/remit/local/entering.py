@@ -14,6 +14,7 @@ from remit.model.errors import ErrorKind, RemitError, unavailable
 from remit.model.identity import AgentId, SessionId, TaskId
 from remit.model.task import Budgets, Scope, Session, Task
 from remit.pep.sdk.context import Working, current
+from remit.pep.sdk.declassify import Declassify
 from remit.pep.sdk.guard import Guard
 from remit.runtime import sessions, tasks
 from remit.runtime.tasks import AgentOpener, Opener, Opening
@@ -60,6 +61,7 @@ def _working() -> Working:
 
 _sessions: dict[tuple[int, str], Session] = {}
 guard = Guard(_working)
+declassify = Declassify(_working)
 
 
 class task:

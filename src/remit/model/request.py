@@ -31,8 +31,9 @@ FILE_DELETE = "file.delete"
 NET_REQUEST = "net.request"
 MODEL_INVOKE = "model.invoke"
 AGENT_DELEGATE = "agent.delegate"
+SESSION_DECLASSIFY = "session.declassify"
 
-ACTIONS = (TOOL_CALL, FILE_READ, FILE_WRITE, FILE_DELETE, NET_REQUEST, MODEL_INVOKE, AGENT_DELEGATE)
+ACTIONS = (TOOL_CALL, FILE_READ, FILE_WRITE, FILE_DELETE, NET_REQUEST, MODEL_INVOKE, AGENT_DELEGATE, SESSION_DECLASSIFY)
 """The actions every bundle knows; a bundle's schema may define any others."""
 
 
@@ -44,6 +45,7 @@ RESOURCE_TYPES = {
     NET_REQUEST: "Host",
     MODEL_INVOKE: "Model",
     AGENT_DELEGATE: "Agent",
+    SESSION_DECLASSIFY: "Session",
 }
 """The one type of resource that each of these actions is asked for on."""
 

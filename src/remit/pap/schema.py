@@ -14,6 +14,7 @@ from remit.model.request import (
     FILE_WRITE,
     MODEL_INVOKE,
     NET_REQUEST,
+    SESSION_DECLASSIFY,
     TOOL_CALL,
 )
 from remit.pdp.cedar.engine import Entities, Schema, parse_schema
@@ -52,6 +53,7 @@ entity Tool in [ToolGroup] {
 };
 entity File in [Folder] { sensitivity: String, sensitivityRank: Long, reach: String };
 entity Host in [Domain] { sensitivity: String, sensitivityRank: Long, reach: String };
+entity Session;
 entity Model { sensitivity: String, sensitivityRank: Long, reach: String };
 
 action "any";
@@ -68,6 +70,7 @@ _ACTIONS = (
     (NET_REQUEST, "any", "Host", "{ url: String, method: String, size?: Long }"),
     (MODEL_INVOKE, "any", "Model", "{ model: String, tokens?: Long }"),
     (AGENT_DELEGATE, "any", "Agent", "{ purpose: String }"),
+    (SESSION_DECLASSIFY, "any", "Session", "{ confidentiality?: String, sources?: Set<String>, why: String, by?: String }"),
 )
 
 _QUIET = re.compile(r'//[^\n]*|"(?:[^"\\]|\\.)*"')

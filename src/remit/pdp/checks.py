@@ -3,7 +3,7 @@
 from remit.model.decision import Reason
 from remit.model.identity import AgentStatus
 from remit.model.labels import Confidentiality
-from remit.model.request import AGENT_DELEGATE, NET_REQUEST, TOOL_CALL
+from remit.model.request import AGENT_DELEGATE, NET_REQUEST, SESSION_DECLASSIFY, TOOL_CALL
 from remit.model.task import Scope, TaskState, TaskStatus
 from remit.model.tool import UNANNOTATED, Reach, ToolEffect
 from remit.pdp.compiled import CompiledBundle, CompiledTool
@@ -13,21 +13,13 @@ from remit.pdp.inputs import Inputs
 from remit.pdp.patterns import matches
 from remit.pdp.provenance.principals import known
 from remit.pdp.provenance.roles import Role, text_of
+from remit.pdp.refusal import Refusal
 
 NEEDS_TASK = (
     "this needs a task: open one with `remit.task(…)` or `remit task open` (a new thread has none: start it in a copied context)"
 )
 CLOCK_TOLERANCE = 1_000_000
 """A clock may be set back by a second (µs), as time services do; more denies."""
-
-
-class Refusal(Exception):
-    """A check that failed: the reason code, and what the caller can do."""
-
-    def __init__(self, reason: Reason, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.message = message
 
 
 def check_agent(inputs: Inputs) -> None:
@@ -134,6 +126,8 @@ def check_scope(inputs: Inputs, bundle: CompiledBundle, tool: CompiledTool | Non
 
 def _outside(inputs: Inputs, bundle: CompiledBundle, tool: CompiledTool | None, scope: Scope) -> str | None:
     request = inputs.request
+    if request.action == SESSION_DECLASSIFY:
+        return None  # it touches nothing
     if request.action == TOOL_CALL:
         if scope.tools is not None and not _declares(scope.tools, request.resource.id, tool):
             return f"tool `{request.resource.id}` is outside of the task's tools"

@@ -16,13 +16,13 @@ from remit.model.decision import (
 from remit.model.errors import RemitError, unavailable
 from remit.model.identity import AgentStatus, EntityRef
 from remit.model.labels import PUBLIC_TRUSTED, Label
-from remit.model.request import Tier
+from remit.model.request import SESSION_DECLASSIFY, Tier
 from remit.model.task import TaskState
 from remit.pdp import checks
 from remit.pdp.answer import EngineAnswer
-from remit.pdp.checks import Refusal
 from remit.pdp.compiled import CompiledBundle, Mode
 from remit.pdp.context import Facts
+from remit.pdp.declassification import check_declassification, declassified
 from remit.pdp.effects import flows_used, session_after_deny, session_after_permit
 from remit.pdp.entities import check_resource
 from remit.pdp.flow import Traced, asked, links_of, query_of, traced
@@ -32,6 +32,7 @@ from remit.pdp.locus import obligations as asked_by
 from remit.pdp.obligations import UnknownObligation, approver_rule, obligations_of
 from remit.pdp.outside import MAX_QUESTIONS, Ask, NotAsked
 from remit.pdp.questions import Question, annotations_of, answer_to, by_approver, question_of
+from remit.pdp.refusal import Refusal
 from remit.pdp.tier import output_label
 
 SHADOWED = frozenset(
@@ -90,6 +91,7 @@ def _decide(inputs: Inputs) -> Decided:
         locus = locus_of(bundle, inputs.agent, inputs.request, inputs.target)
     checks.check_arguments(inputs, locus.tool)
     checks.check_scope(inputs, bundle, locus.tool)
+    check_declassification(inputs)
     spent = checks.check_budgets(inputs)
     return _by_policy(inputs, bundle, locus, spent)
 
@@ -135,7 +137,7 @@ def _by_policy(inputs: Inputs, bundle: CompiledBundle, locus: Locus, spent: tupl
         spent = tuple([flows_used(state, flows) for state in spent])
     question = question_of(locus, facts)
     answer = answer_to(locus, facts, question, inputs.outside)
-    if answer.allowed and not answer.errors:
+    if answer.allowed and not answer.errors and inputs.request.action != SESSION_DECLASSIFY:
         return _permitted(inputs, locus, facts, spent, answer, question)
     return _not_permitted(inputs, locus, facts, spent, answer, question)
 
@@ -159,6 +161,8 @@ def _permit_effects(inputs: Inputs, spent: tuple[TaskState, ...], worst: Label, 
         return Effects(approval_used=permit.approval, worst=worst)
     assert inputs.bundle is not None
     session = session_after_permit(inputs.session, permit.id, inputs.request, worst, inputs.now)
+    if permit.enforced:
+        session = declassified(inputs, session)
     query = query_of(inputs.bundle, inputs, trusted=not worst.untrusted)
     return Effects(session, spent, permit.approval, worst, query)
 
@@ -181,7 +185,7 @@ def _not_permitted(
     if inputs.grant is not None and _covered(inputs.grant, facts, lift, bool(by_approver(locus, facts, lift.answer))):
         granted = replace(facts, approver=inputs.grant.approver)
         return _permitted(inputs, locus, granted, spent, lift.answer, lift.question)
-    message = f"this needs an approval: {_why(locus, answer)}"
+    message = f"this needs an approval: {'lowering a label needs two people' if answer.allowed else _why(locus, answer)}"
     deny = Deny(
         inputs.decision, Reason.APPROVAL_REQUIRED, message, facts.tier, lift.rule, obligations=lift.obligations, basis=basis
     )
@@ -199,7 +203,8 @@ class _Lift(msgspec.Struct, frozen=True):
 
 def _lift(inputs: Inputs, locus: Locus, facts: Facts, answer: EngineAnswer) -> _Lift | None:
     """Whether an approval would lift this denial: asked of the policies themselves, by evaluating them as if it were there."""
-    rule = approver_rule(answer.reasons, annotations_of(locus, answer))
+    # INVARIANT (the guard is guarded): policies that allow a label to be lowered allow two people to do it, and nobody else.
+    rule = ApproverRule.FOUR_EYES if answer.allowed else approver_rule(answer.reasons, annotations_of(locus, answer))
     if rule is None:
         return None
     approver = inputs.grant.approver if inputs.grant else ""

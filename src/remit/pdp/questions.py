@@ -9,11 +9,11 @@ from remit.model.decision import Reason
 from remit.pdp.answer import Annotations, EngineAnswer, together
 from remit.pdp.arguments import Unrepresentable
 from remit.pdp.cedar.reads import Node
-from remit.pdp.checks import Refusal
 from remit.pdp.compiled import CompiledBundle, Rego
 from remit.pdp.context import Context, Facts, context_of, context_parts, typed_args
 from remit.pdp.locus import Locus, evaluate
 from remit.pdp.outside import EngineFailure, NotAsked, Outside, Unanswered, digest
+from remit.pdp.refusal import Refusal
 from remit.pdp.rego.document import document_bytes, ill_typed, misordered, plain, task_view
 from remit.pdp.rego.reading import Unreadable, failed, read_answer
 

@@ -1,7 +1,7 @@
 """How deep an action is inspected: from its annotations, raised by what the data is, never lowered."""
 
 from remit.model.identity import EntityRef
-from remit.model.labels import Confidentiality, Label
+from remit.model.labels import PUBLIC_TRUSTED, Confidentiality, Label
 from remit.model.request import (
     AGENT_DELEGATE,
     FILE_DELETE,
@@ -9,6 +9,7 @@ from remit.model.request import (
     FILE_WRITE,
     MODEL_INVOKE,
     NET_REQUEST,
+    SESSION_DECLASSIFY,
     TOOL_CALL,
     Tier,
 )
@@ -22,6 +23,7 @@ _OF_ACTION = {
     NET_REQUEST: (ToolEffect.SEND, Reach.EXTERNAL),
     MODEL_INVOKE: (ToolEffect.READ, Reach.INTERNAL),
     AGENT_DELEGATE: (ToolEffect.WRITE, Reach.INTERNAL),
+    SESSION_DECLASSIFY: (ToolEffect.GRANT, Reach.INTERNAL),
 }
 """What an action without a catalogue entry does, at least."""
 
@@ -80,6 +82,8 @@ def output_label(bundle: CompiledBundle, action: str, resource: EntityRef) -> La
     if action == TOOL_CALL:
         known = bundle.tools.get(resource.id)
         return (known.tool if known else Tool(resource.id)).output_label
+    if action == SESSION_DECLASSIFY:
+        return PUBLIC_TRUSTED
     classed = bundle.class_of(resource)
     sensitivity = classed.sensitivity if classed and classed.sensitivity else Confidentiality.INTERNAL
     return Label(sensitivity, () if classed and classed.trusted else (resource.id,))

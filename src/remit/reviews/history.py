@@ -24,7 +24,7 @@ from remit.decision_log.sealing import SealKey
 from remit.model.identity import Agent, AgentId, AgentStatus, ApprovalId, DecisionId, EntityRef, SessionId, TaskId
 from remit.model.kill import Kill, KillKind
 from remit.model.labels import PUBLIC_TRUSTED, Confidentiality, Label
-from remit.model.request import EvaluationRequest
+from remit.model.request import SESSION_DECLASSIFY, EvaluationRequest
 from remit.model.task import Budgets, Scope, Session, Spent, Task, TaskState, TaskStatus
 from remit.pdp.compiled import CompiledBundle
 from remit.pdp.effects import NotAnAmount, counted_as, flows_used, spend, with_pending
@@ -293,6 +293,8 @@ class History:
             else:
                 run.denials += 1
             run.reached = self._label(body.label, body.sources)
+            if body.action == SESSION_DECLASSIFY and permitted and body.enforced:
+                run.label = run.reached
         if permitted and body.enforced:
             self._spend(body, subject, request)
 

@@ -16,6 +16,7 @@ from remit.model.errors import conflict, not_found, refused
 from remit.model.flow import MAX_FLOWS
 from remit.model.identity import AgentId, ApprovalId, Operator, new_id
 from remit.model.labels import PUBLIC_TRUSTED, Label
+from remit.model.request import SESSION_DECLASSIFY
 from remit.model.task import TaskStatus
 from remit.pdp.inputs import Grant, Inputs
 from remit.pdp.obligations import barred
@@ -169,14 +170,14 @@ def _resolve(runtime: Runtime, wanted: ApprovalId, operator: Operator, grant: bo
         raise conflict(f"access request `{wanted}` is already {approval.state.value}")
     if now >= approval.expires:
         raise conflict(f"access request `{wanted}` has expired: the agent must ask again")
-    if grant:
-        _may_approve(runtime, approval, operator)
-    state = ApprovalState.APPROVED if grant else ApprovalState.DENIED
-    answered = replace(approval, state=state, resolver=operator.id, version=approval.version + 1)
     with runtime.view.lock:
         key = runtime.view.key(approval.task)
     if key is None:
         raise refused(f"access request `{wanted}` cannot be shown any more: its task was erased")
+    if grant:
+        _may_approve(runtime, approval, operator, _asked_by(_decode_shown(key.open(approval.shown, approval.id))))
+    state = ApprovalState.APPROVED if grant else ApprovalState.DENIED
+    answered = replace(approval, state=state, resolver=operator.id, version=approval.version + 1)
     sealed = key.seal(why.encode(), wanted) if why else b""
     body = ApprovalResolved(wanted, approval.decision, approval.task, state.value, operator.id, operator.verified_by, sealed)
     record = Record(encode_body(body), "approval", approval.decision, approval.task)
@@ -226,7 +227,14 @@ def _granted(approval: Approval, number: int, operator: Operator, sealed: bytes)
     return FlowGranted(approval.task or "", number, approval.id, approval.decision, operator.id, operator.verified_by, sealed)
 
 
-def _may_approve(runtime: Runtime, approval: Approval, operator: Operator) -> None:
+def _asked_by(shown: Shown) -> str:
+    """The person who wants a label lowered, as the request says; empty where an agent asks."""
+    if shown.action != SESSION_DECLASSIFY:
+        return ""
+    return str(msgspec.json.decode(shown.arguments).get("by", ""))
+
+
+def _may_approve(runtime: Runtime, approval: Approval, operator: Operator, asked_by: str) -> None:
     with runtime.view.lock:
         runtime.view.refresh()
         chain, complete = runtime.view.chain(approval.task)
@@ -235,3 +243,5 @@ def _may_approve(runtime: Runtime, approval: Approval, operator: Operator) -> No
         raise refused("a task in the delegation chain cannot be found: nothing can be approved under it")
     if why := barred(operator.id, approval.rule, approval.agent, agent, chain):
         raise refused(why)
+    if operator.id == asked_by:
+        raise refused(f"`{operator.id}` asked for this: somebody else must approve it")
