@@ -7,16 +7,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Denied", "OutcomeUnrecorded", "__version__", "declassify", "guard", "task"]
+__all__ = ["Budgets", "Denied", "OutcomeUnrecorded", "Scope", "__version__", "declassify", "guard", "task"]
 
 if TYPE_CHECKING:
     from remit.local.entering import declassify, guard, task
+    from remit.model.task import Budgets, Scope
     from remit.pep.gate import Denied, OutcomeUnrecorded
 
 
 _HOMES = {
+    "Budgets": "remit.model.task",
     "Denied": "remit.pep.gate",
     "OutcomeUnrecorded": "remit.pep.gate",
+    "Scope": "remit.model.task",
     "declassify": "remit.local.entering",
     "guard": "remit.local.entering",
     "task": "remit.local.entering",
