@@ -33,8 +33,9 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "net.request": {"url": "https://a/", "method": "GET", "size": 1},
     "model.invoke": {"model": "m", "tokens": 1},
     "agent.delegate": {"purpose": "p"},
+    "session.declassify": {"why": "published", "confidentiality": "public", "sources": ["read"], "by": "ana"},
 }
-IDS = {"Tool": "send", "File": "/a/b", "Host": "a.example", "Model": "m", "Agent": "bot"}
+IDS = {"Tool": "send", "File": "/a/b", "Host": "a.example", "Model": "m", "Agent": "bot", "Session": "ses_1"}
 BUNDLE = small()
 COMPILED = compile_bundle(BUNDLE)
 AGENT = Agent(AgentId("bot"), "olga", "tests", ("g",))
