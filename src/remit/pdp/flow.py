@@ -16,7 +16,7 @@ from remit.pdp.inputs import Inputs
 from remit.pdp.provenance.asking import act_of, asks_for
 from remit.pdp.provenance.granting import Granting
 from remit.pdp.provenance.intent import Intent, intent_of
-from remit.pdp.provenance.roles import Role, parts_of, role_of, text_of
+from remit.pdp.provenance.roles import Role, offers, parts_of, role_of, text_of
 from remit.pdp.provenance.tracing import (
     DOCUMENT,
     GRANTED,
@@ -137,7 +137,10 @@ def _parts(request: EvaluationRequest, tool: CompiledTool | None, name: str, val
     if value == expected.default and value not in (None, "", [], {}):
         return  # what the reviewed definition says anyway
     fetches = annotations.effect is ToolEffect.READ
-    for part, one in parts_of(name.rpartition(".")[2], value):
+    own = name.rpartition(".")[2]
+    for part, one in parts_of(own, value):
+        if part != own and offers(expected.about, part, one):
+            continue  # one of the few ways that the reviewed definition names
         role = role_of(part, one, expected if not isinstance(value, dict | list) else ANY)
         if role is Role.PARAMETER and annotations.effect is ToolEffect.SPEND and _is_number(one):
             yield part, Role.AMOUNT, one

@@ -102,6 +102,17 @@ _FIELD = re.compile("[a-z][A-Za-z_]{0,31}")
 """A name of an object that is structure rather than data."""
 
 
+def offers(about: str, field: str, value: Any) -> bool:
+    """Whether the description of an argument names a value as one that a field of it can have: `"type" "file"`, `type: 'event'`."""
+    if not isinstance(value, str) or not _WORD.fullmatch(value):
+        return False
+    quoted = rf"[\"'`]{re.escape(value.lower())}[\"'`]"
+    return re.search(rf"(?<!\w){re.escape(field.lower())}[\"'`]?\s?(?:is|of|as|=|:)?\s?{quoted}", about.lower()) is not None
+
+
+_WORD = re.compile(r"[A-Za-z][A-Za-z_-]{1,19}")
+
+
 def text_of(value: Any) -> str:
     """A scalar as it is looked for."""
     if isinstance(value, str):
