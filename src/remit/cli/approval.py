@@ -14,6 +14,7 @@ from remit.local.wiring import Embedded
 from remit.model.authorizer import ApprovalState
 from remit.model.errors import not_found
 from remit.model.identity import ApprovalId
+from remit.model.values import thaw
 from remit.pdp.offering import Offer
 from remit.runtime.approvals import Shown, resolve, shown_to_approver
 from remit.runtime.store import Approval
@@ -99,7 +100,12 @@ def _state(approval: Approval, now: int) -> str:
 
 
 def _arguments(shown: Shown | None) -> str:
-    return bytes(shown.arguments).decode() if shown else "(erased)"
+    return _readable(shown) if shown else "(erased)"
+
+
+def _readable(shown: Shown) -> str:
+    """The arguments as they were passed."""
+    return msgspec.json.encode(thaw(bytes(shown.arguments)).values).decode()
 
 
 def _as_json(approval: Approval, shown: Shown | None, state: str) -> dict[str, Any]:
@@ -127,7 +133,7 @@ def panel(approval: Approval, shown: Shown | None, state: str) -> Panel:
         ("agent", f"{shown.agent}, for {shown.on_behalf_of or '-'}"),
         ("purpose", shown.purpose or "(no task)"),
         ("wants", f"{shown.action} {shown.resource}"),
-        ("arguments", bytes(shown.arguments).decode()),
+        ("arguments", _readable(shown)),
         ("because", shown.why),
         *[("", value) for value in values],
         ("session", f"has touched {shown.label.confidentiality.value} data, {untrusted}"),
