@@ -32,6 +32,7 @@ from remit.pdp.locus import obligations as asked_by
 from remit.pdp.obligations import UnknownObligation, approver_rule, obligations_of
 from remit.pdp.outside import MAX_QUESTIONS, Ask, NotAsked
 from remit.pdp.questions import Question, annotations_of, answer_to, by_approver, question_of
+from remit.pdp.stating import stated, with_call
 from remit.pdp.tier import output_label
 
 SHADOWED = frozenset(
@@ -129,6 +130,7 @@ def _by_policy(inputs: Inputs, bundle: CompiledBundle, locus: Locus, spent: tupl
         locus.steered and asked(inputs, locus.tool),
         links_of(bundle, inputs, locus.tool) if locus.steered else (),
         locus.arguments,
+        stated(bundle, inputs, locus.context),
     )
     question = question_of(locus, facts)
     answer = answer_to(locus, facts, question, inputs.outside)
@@ -157,7 +159,7 @@ def _permit_effects(inputs: Inputs, spent: tuple[TaskState, ...], worst: Label, 
     assert inputs.bundle is not None
     session = session_after_permit(inputs.session, permit.id, inputs.request, worst, inputs.now)
     query = query_of(inputs.bundle, inputs, trusted=not worst.untrusted)
-    return Effects(session, spent, permit.approval, worst, query)
+    return Effects(session, spent, permit.approval, worst, with_call(inputs.bundle, inputs, query))
 
 
 def _not_permitted(

@@ -110,7 +110,7 @@ class Replay:
         what has the same policies, tool and resource in both bundles, which cannot be decided otherwise.
         """
         self._since = since
-        flows = any(one.reads("flow") for one in (bundle, before) if one is not None)
+        flows = any(one.reads(part) for one in (bundle, before) if one is not None for part in ("flow", "facts"))
         self._history = History(archive, flows)
         self._share = Share(self._history, share, shares) if shares > 1 else None
         self._after = Asker(bundle, self._history, archive)
