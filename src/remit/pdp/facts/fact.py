@@ -74,6 +74,11 @@ class FactSet(msgspec.Struct, frozen=True):
         """Whether calls of a tool have a part in any fact."""
         return any(fact.of is not None and (tool in fact.of or self.changes(fact, tool)) for fact in self.facts)
 
+    def same(self, other: "FactSet") -> bool:
+        """Whether both state the same of every call: declared alike, of tools that are trusted alike."""
+        sources = [fact.of for fact in self.facts] == [fact.of for fact in other.facts]
+        return sources and self.declared == other.declared and self.readers == other.readers
+
     def gives(self, tool: str) -> bool:
         """Whether any fact is taken from what a tool returns."""
         return any(fact.of is not None and tool in fact.of for fact in self.facts)
