@@ -266,3 +266,23 @@ def test_a_bundle_with_other_facts_would_have_decided_otherwise(shopping: World)
     assert [(change.resource, change.before.effect, change.after.effect) for change in found.changes] == [
         ("Tool::refund", "permit", "deny")
     ]
+
+
+def test_a_log_from_before_there_were_facts_can_be_asked_again(open_store: OpenStore) -> None:
+    """What their bundle did not keep stands in the log."""
+    world = open_store(bundle=shop("", '@id("any") permit (principal, action == Action::"tool.call", resource);'))
+    session = world.open_session()
+    for number, order in enumerate((None, ORDER, ORDER, ORDER | {"status": "sent"})):
+        if order is not None:
+            read(world, session, **order)
+        assert refunds(world, session, amount=number)
+    read(world, session)
+    world.perform(session, "note", "", {"text": "o-1"})
+    assert refunds(world, session, amount=39)
+    world.runtime.clock.forward(1)  # type: ignore[attr-defined]
+    read(world, session)
+    assert refunds(world, session, amount=40)
+    inner = world.open_session(world.open_task())
+    assert refunds(world, inner, amount=7)  # another task has read nothing
+    changes = {json.loads(change.arguments)["amount"]: change.after.effect for change in world.replayed(shop()).changes}
+    assert changes == dict.fromkeys((0, 3, 39, 7), "deny")
