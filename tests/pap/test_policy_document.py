@@ -13,12 +13,14 @@ from remit.model.tool import Annotations, Tool
 from remit.pap.cases import Expectation
 from remit.pap.checks.policies import ANNOTATIONS
 from remit.pap.contents import Manifest
-from remit.pap.reading.cases import CaseEntry, StepEntry, TaskEntry, parse_cases
+from remit.pap.reading.cases import CaseEntry, StepEntry, TaskEntry, parse_cases, read_cases
 from remit.pap.reading.files import FILES
-from remit.pap.reading.written import EntityEntry, LinkEntry, TaskTypeEntry
+from remit.pap.reading.written import EntityEntry, FactEntry, LinkEntry, TaskTypeEntry
+from remit.pap.running import run_cases
 from remit.pap.schema import parse
+from remit.pap.validate import check
 from remit.pdp.compiled import ResourceClass
-from tests.pap.bundles import ROOT
+from tests.pap.bundles import ROOT, small
 
 TEXT = (ROOT / "docs/policy.md").read_text("utf-8")
 SCHEMA = str(parse(""))
@@ -45,6 +47,7 @@ def first_cells(text: str) -> list[str]:
         ("`resources.yaml`", [ResourceClass]),
         ("`entities.yaml`", [EntityEntry]),
         ("`links.yaml`", [LinkEntry]),
+        ("`facts.yaml`", [FactEntry]),
         ("A case", [CaseEntry]),
         ("A task", [TaskEntry]),
         ("A step", [StepEntry]),
@@ -91,7 +94,7 @@ def test_every_fact_of_the_context_is_there() -> None:
     assert action
     direct = {name: kind for name, kind in attributes(action[1]).items() if not kind.endswith("Context")}
     assert stated == {**declared, **direct}
-    assert {name for name, kind in rows if kind in ("record", "optional")} == {"args", "task"}
+    assert {name for name, kind in rows if kind in ("record", "optional")} == {"args", "facts", "task"}
 
 
 def test_every_action_is_there() -> None:
@@ -118,7 +121,7 @@ def test_every_problem_is_there() -> None:
 
 
 def test_the_example_is_a_case() -> None:
-    [example] = re.findall(r"^```yaml\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+    [example] = re.findall(r"^```yaml\n(?!# )(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
     [case] = parse_cases(example, "cases/example.yaml")
     assert len(case.steps) == 2
 
@@ -126,3 +129,43 @@ def test_the_example_is_a_case() -> None:
 def test_the_schema_in_the_document_is_one() -> None:
     [example] = re.findall(r"^```\n(entity.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
     assert parse(example)
+
+
+def test_the_example_of_facts_decides_as_it_says() -> None:
+    [facts] = re.findall(r"^```yaml\n(# facts.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+    [policy] = re.findall(r"^```cedar\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+    bundle = small(tools=ORDERS, facts=facts, policies=policy, cases=REFUNDS)
+    assert check(bundle) == ()
+    assert [result.failures for result in run_cases(bundle, read_cases(bundle)) if not result.passed] == []
+
+
+ORDERS = """
+- name: get_order
+  annotations: {effect: read, reach: internal, output_trusted: true}
+  schema: {type: object, properties: {order_id: {type: string}}}
+- name: cancel_order
+  annotations: {effect: delete, reach: workspace, output_trusted: true, destinations: [order_id]}
+  schema: {type: object, properties: {order_id: {type: string}}}
+- name: refund
+  annotations: {effect: spend, reach: internal, output_trusted: true, destinations: [order_id], content: [items]}
+  schema:
+    type: object
+    properties: {order_id: {type: string}, items: {type: array, items: {type: object, properties: {amount: {type: integer}}}}}
+"""
+REFUNDS = """
+- name: what was paid, and no more
+  agent: {id: desk}
+  task: {purpose: Refund order o-1}
+  steps:
+    - {call: refund, arguments: {order_id: o-1, items: [{amount: 30}, {amount: 12}]}, expect: {decision: deny, policies: [refund-what-was-paid]}}
+    - call: get_order
+      arguments: {order_id: o-1}
+      returns: '{"id": "o-1", "status": "sent", "payments": [{"amount": 40}, {"amount": 2}], "placed_at": "2025-12-24T18:00:00+01:00"}'
+      expect: permit
+    - {call: refund, arguments: {order_id: o-1, items: [{amount: 30}, {amount: 13}]}, expect: deny}
+    - {call: refund, arguments: {order_id: o-2, items: [{amount: 30}]}, expect: deny}
+    - {call: refund, arguments: {order_id: o-1, items: [{amount: 30}, {amount: 12}]}, expect: permit}
+    - {call: refund, arguments: {order_id: o-1, items: [{amount: 1}]}, expect: deny}
+    - {call: cancel_order, arguments: {order_id: o-1}, returns: '{"id": "o-1", "status": "cancelled"}', expect: permit}
+    - {call: refund, arguments: {order_id: o-1, items: [{amount: 1}]}, expect: deny}
+"""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +25,12 @@ MutateSeed = Annotated[
     int | None, typer.Option("--mutate", metavar="SEED", help="Rename tools, people, domains and accounts by this seed.")
 ]
 Cases = Annotated[bool, typer.Option("--list", help="Show what got through, and what was held and why.")]
+BundleFolder = Annotated[
+    Path | None, typer.Option(help="A bundle's folder, in the place of the baseline with the annotated tools.")
+]
+At = Annotated[
+    str | None, typer.Option(metavar="TIME", help="When the recordings were made, with its zone: 2024-05-15T15:00:00-05:00.")
+]
 PictureFile = Annotated[Path | None, typer.Option(metavar="FILE.svg", help="Draw attack success against automatic share.")]
 
 COLUMNS = (
@@ -61,13 +68,15 @@ def evaluate(
     grants: Grants = False,
     cases: Cases = False,
     picture: PictureFile = None,
+    bundle: BundleFolder = None,
+    at: At = None,
     json: JsonFlag = False,
 ) -> None:
     """Put recorded agent runs through the real gate under the baseline bundle, and score them (see docs/efficacy.md)."""
     if picture is not None and not picture.absolute().parent.is_dir():
         raise malformed(f"there is no folder for `{picture}`: make it, or name another file")
     with _progress() as progress:
-        conditions = evaluation.Conditions(unannotated, grants, mutate)
+        conditions = evaluation.Conditions(unannotated, grants, mutate, bundle, _microseconds(at) if at is not None else None)
         result = evaluation.evaluate_runs(paths, annotations, directory, scope, progress, conditions)
     if picture is not None:
         _save(picture, draw(result))
@@ -79,7 +88,18 @@ def evaluate(
         _show_cases(result)
     mode = "tools as the tasks declared them" if scope else "no scope declared: every tool is open to every task"
     said = (", every tool unknown" if unannotated else "") + (", documents choose receivers once" if grants else "")
-    say(f"baseline bundle{said}, {mode}; a recording does not react: an agent that is stopped would try something else, or ask")
+    which = f"bundle {bundle}" if bundle else f"baseline bundle{said}"
+    say(f"{which}, {mode}; a recording does not react: an agent that is stopped would try something else, or ask")
+
+
+def _microseconds(at: str) -> int:
+    try:
+        moment = datetime.fromisoformat(at)
+        if moment.tzinfo is not None:
+            return int(moment.timestamp()) * 1_000_000
+    except (ValueError, OverflowError):
+        pass
+    raise malformed(f"`{at}` is no time: write date, time and zone, as in 2024-05-15T15:00:00-05:00")
 
 
 def _save(file: Path, drawn: str) -> None:
@@ -100,6 +120,10 @@ def _show_figures(result: dict[str, Any]) -> None:
         say(f"{result['total']['other']} runs that failed without an attack are in no share")
     if result["total"]["left_out"]:
         say(f"{result['total']['left_out']} lines were left out: attacks that are only prose, or no runs")
+    for kind, found in result.get("writes", {}).items():
+        if kind != "cases":
+            stopped = f"{found['held']} held, {found['denied']} denied ({_percent(found['stopped'])})"
+            say(f"{kind} writes: {found['writes']}, {stopped}")
     if "mutation" in result:
         say(f"under other names (seed {result['mutation']['seed']}): {result['mutation']['renamed']} places were renamed")
 
@@ -111,6 +135,9 @@ def _show_cases(result: dict[str, Any]) -> None:
     say(f"\nheld or denied: {counted(len(result['held']), 'benign run')}")
     for case in result["held"]:
         _show_case(case)
+    for case in result.get("writes", {}).get("cases", ()):
+        why = f" by {', '.join(case['policies'])}" if case["policies"] else ""
+        say(f"{case['write']} write {case['answer']}{why}: {case['case']} step {case['step']}, {case['tool']}")
     say("")
 
 

@@ -4,9 +4,10 @@ import msgspec
 
 from remit.decision_log.entry import DecisionMade
 from remit.decision_log.sealing import SealKey
-from remit.model.decision import Steering
+from remit.model.decision import CallAbout, Steering
 from remit.model.errors import RemitError
 from remit.pdp.provenance.seen import Report
+from remit.pdp.told import told_of
 
 
 class SealedOutside(msgspec.Struct, frozen=True, gc=False):
@@ -37,14 +38,24 @@ def open_sealed(entry: DecisionMade, key: SealKey | None) -> SealedDecision | No
     return None if key is None else _decode_sealed(key.open(entry.sealed, entry.id))
 
 
+class SealedTold(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What facts need to know of a call: what it was about, when its outcome was reported (µs), and how it ended."""
+
+    about: CallAbout
+    reported: int
+    status: str
+
+
 class SealedObservation(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """What a session saw come back of one call: the text, the values it was called with, whether untrusted text chose them, and whether
-    the tool's platform keeps its fields apart from what people write."""
+    the tool's platform keeps its fields apart from what people write; `unseen` that nobody saw what came back; `told` what facts need."""
 
     text: str
     arguments: tuple[str, ...] = ()
     steered: bool = False
     records: bool = False
+    unseen: bool = False
+    told: SealedTold | None = None
 
 
 _decode_observation = msgspec.json.Decoder(SealedObservation).decode
@@ -67,8 +78,14 @@ def report_of(key: SealKey | None, sealed: bytes, decision: str, source: str, un
     """What came back of a call, as provenance takes it; nothing where nobody saw it, or nobody can any more."""
     if key is None or not sealed:
         return Report(source, untrusted, None)
-    seen = open_observation(key, sealed, decision)
-    return Report(source, untrusted, seen.text, seen.arguments, seen.steered, seen.records)
+    return observed(source, untrusted, open_observation(key, sealed, decision))
+
+
+def observed(source: str, untrusted: bool, seen: SealedObservation) -> Report:
+    """The same, of an observation that is open."""
+    text = None if seen.unseen else seen.text
+    told = told_of(seen.told.about, text, seen.told.reported, seen.told.status) if seen.told is not None else None
+    return Report(source, untrusted, text, seen.arguments, seen.steered, seen.records, told)
 
 
 def _about(decision: str) -> str:

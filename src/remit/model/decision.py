@@ -146,6 +146,18 @@ class Query(msgspec.Struct, frozen=True, gc=False):
 
     arguments: tuple[str, ...] = ()
     steered: bool = False
+    about: "CallAbout | None" = None
+
+
+class CallAbout(msgspec.Struct, frozen=True, gc=False):
+    """What is kept of a permitted call that facts hang on: the tool, its arguments in canonical form (empty where they are too large), when
+    it was permitted (µs), in which session, and whether facts are taken from what it returns."""
+
+    tool: str
+    call: str
+    asked: int
+    session: str
+    gives: bool = False
 
 
 class Effects(msgspec.Struct, frozen=True, gc=False):

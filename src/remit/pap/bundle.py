@@ -13,6 +13,7 @@ from remit.pdp.cedar.reads import WHOLE
 from remit.pdp.cedar.scopes import ACTION
 from remit.pdp.cedar.slices import PolicyIndex
 from remit.pdp.compiled import CompiledBundle, CompiledTool, EntityDocument, Rego
+from remit.pdp.facts.fact import fact_set
 from remit.pdp.outside import Opa
 
 ANALYSIS = 7
@@ -93,6 +94,7 @@ def compile_bundle(bundle: Bundle) -> CompiledBundle:
         directory=manifest.directory,
         request_attributed=frozenset(manifest.request_attributed),
         rego=_rego(bundle, contents.rego, manifest.opa),
+        facts=fact_set(contents.facts, contents.tools),
     )
 
 

@@ -10,6 +10,7 @@ from remit.model.tool import Tool
 from remit.pdp.cedar.policies import Policy
 from remit.pdp.cedar.reads import Node
 from remit.pdp.compiled import EntityDocument, Mode, ResourceClass, TaskType
+from remit.pdp.facts.fact import Fact
 from remit.pdp.outside import Opa
 
 _DOMAIN = b"remit bundle 1\n"
@@ -80,6 +81,7 @@ class Contents(msgspec.Struct, frozen=True):
     entities: tuple[EntityDocument, ...] = ()
     links: tuple[Link, ...] = ()
     rego: RegoContents | None = None
+    facts: tuple[Fact, ...] = ()
 
 
 class Bundle(msgspec.Struct, frozen=True):

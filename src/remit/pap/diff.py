@@ -46,6 +46,7 @@ def _parts(bundle: Bundle) -> dict[str, dict[str, Any]]:
         "resource": {f"{known.type} {known.pattern}": known for known in contents.classes},
         "entity": {str(entity.ref): entity for entity in contents.entities},
         "link": {link.id: link for link in contents.links},
+        "fact": {fact.name: fact for fact in contents.facts},
         "schema": {"schema": contents.schema} if contents.schema else {},
         "Rego": {path: texts[path] for path in (*rego.modules, *(["data.json"] if rego.data else ()))} if rego else {},
     }

@@ -26,6 +26,7 @@ from remit.pdp.memo import Memo
 from remit.pdp.obligations import barred
 from remit.pdp.outside import Ask, nobody
 from remit.pdp.provenance.seen import Observed, Report, observe
+from remit.pdp.told import FAILED, PERFORMED, told_of
 
 BEGIN = 1_767_225_600 * SECOND
 """Cases begin at 2026-01-01T00:00:00Z."""
@@ -157,9 +158,10 @@ class _Run:
             touched = worst if content else PUBLIC_TRUSTED
             self._session = session_after_outcome(self._session, decided.decision.id, touched, self._now)
             query = decided.effects.query or Query()
-            if content or (query.arguments and self._session.reached.untrusted):
+            told = told_of(query.about, content or "", self._now, FAILED if step.fails else PERFORMED) if query.about else None
+            if content or told or (query.arguments and self._session.reached.untrusted):
                 records = keeps_records(self._bundle, step.action, step.resource.id)
-                report = Report(step.resource.id, worst.untrusted, content or "", query.arguments, query.steered, records)
+                report = Report(step.resource.id, worst.untrusted, content or "", query.arguments, query.steered, records, told)
                 self._observed = observe(self._observed, [report])
         return []
 

@@ -21,7 +21,7 @@ from remit.pdp.cedar.engine import Entities, Schema, parse_schema
 from remit.pdp.compiled import EntityDocument
 
 SCHEMA_FILE = "schema.cedarschema"
-NO_ARGUMENTS = "{}"
+NO_ARGUMENTS = NO_FACTS = "{}"
 
 _TYPES = {
     "Group": "entity Group in [Group];",
@@ -61,7 +61,7 @@ action "file" in ["any"];
 """
 
 _CONTEXT = """tier: String, tierRank: Long, session: SessionContext, task?: TaskContext,
-    flow: FlowContext, approval: ApprovalContext, now: datetime"""
+    flow: FlowContext, approval: ApprovalContext, now: datetime, facts: FactsContext"""
 
 _ACTIONS = (
     (FILE_READ, "file", "File", "{ path: String, size?: Long }"),
@@ -83,8 +83,8 @@ _GROUP = re.compile(r'Action::"([^"\\]*)"')
 _NAMESPACE = re.compile(r"^namespace ([\w:]+) \{$|^( *)entity (\w+)|^\}$", re.MULTILINE)
 
 
-def schema_text(own: str, arguments: str | None = NO_ARGUMENTS, others: bool = True) -> str:
-    """The whole schema: ours without the types that `own` declares itself, then `own`.
+def schema_text(own: str, arguments: str | None = NO_ARGUMENTS, others: bool = True, facts: str = NO_FACTS) -> str:
+    """The whole schema: ours without the types that `own` declares itself, then `own`; `facts` is the record of facts.
 
     `arguments` is the record of `tool.call`; None leaves that action known, but applicable to nothing, as
     `others=False` does with all our other actions: policies are then checked against the rest alone, and the
@@ -93,7 +93,7 @@ def schema_text(own: str, arguments: str | None = NO_ARGUMENTS, others: bool = T
     declared = _declared(own)
     types = [text for name, text in _TYPES.items() if name not in declared]
     actions = [_tool_call(arguments), *(_action(*parts, applies=others) for parts in _ACTIONS)]
-    return "\n".join([*types, _BASE, *actions, own])
+    return "\n".join([*types, _BASE, f"type FactsContext = {facts};", *actions, own])
 
 
 def _tool_call(arguments: str | None) -> str:
@@ -116,9 +116,9 @@ def _declared(own: str) -> frozenset[str]:
     return frozenset(name for names in _DECLARED.findall(text) for name in re.split(r"\s*,\s*", names))
 
 
-def parse(own: str, arguments: str | None = NO_ARGUMENTS, others: bool = True) -> Schema:
+def parse(own: str, arguments: str | None = NO_ARGUMENTS, others: bool = True, facts: str = NO_FACTS) -> Schema:
     """`schema_text`, parsed. Raises `RemitError` (malformed) if `own`, or it and ours together, cannot be."""
-    return parse_schema(schema_text(own, arguments, others), SCHEMA_FILE)
+    return parse_schema(schema_text(own, arguments, others, facts), SCHEMA_FILE)
 
 
 class Vocabulary(msgspec.Struct, frozen=True):

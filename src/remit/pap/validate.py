@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from remit.pap.cases import Case
 from remit.pap.checks.catalogue import catalogue_problems
 from remit.pap.checks.context import Checking
+from remit.pap.checks.facts import fact_problems
 from remit.pap.checks.policies import policy_problems
 from remit.pap.checks.rego import rego_problems
 from remit.pap.checks.types import type_problems
@@ -23,6 +24,7 @@ def check(bundle: Bundle) -> tuple[Problem, ...]:
     checking = Checking(bundle)
     problems = [
         *catalogue_problems(checking),
+        *fact_problems(checking),
         *policy_problems(checking),
         *type_problems(bundle, checking.matches),
         *rego_problems(checking),

@@ -23,7 +23,8 @@ class Unrepresentable(Exception):
 class ArgumentType(msgspec.Struct, frozen=True):
     """One node of a tool's argument types, reduced from JSON Schema to what changes the mapping.
 
-    `kind` is `string`, `integer`, `number`, `boolean`, `array`, `object` or `any` (the value's own type counts). `nullable` makes an
+    `kind` is `string`, `integer`, `number`, `boolean`, `array`, `object` or `any` (the value's own type counts); a fact may also be a
+    `datetime` or a `date`. `nullable` makes an
     argument optional to policies: a null is an absent attribute. `choice`: it is one of a few values that the schema lists; `about` is
     the beginning of its description, in lower case; `default` what it is if nobody says.
     """
@@ -130,6 +131,8 @@ def _cedar_type(node: ArgumentType) -> str | None:
             return "decimal"
         case "boolean":
             return "Bool"
+        case "datetime" | "date":
+            return "datetime"
         case "array":
             inner = _cedar_type(node.items) if node.items else None
             return f"Set<{inner}>" if inner else None

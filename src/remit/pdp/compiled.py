@@ -14,6 +14,7 @@ from remit.model.tool import Reach, Tool
 from remit.pdp.arguments import ArgumentTypes
 from remit.pdp.cedar.reads import Node
 from remit.pdp.cedar.slices import PolicyIndex
+from remit.pdp.facts.fact import NO_FACTS, FactSet
 from remit.pdp.memo import Memo
 from remit.pdp.outside import Opa
 from remit.pdp.patterns import matches
@@ -86,7 +87,8 @@ class CompiledBundle(msgspec.Struct, frozen=True):
     `actions` are those that can be asked for, each with the types of resource that it is asked for on. `task_free` are `action` or
     `action resource-id` patterns that pass without a task. `directory` are the principals a deployment knows: exact destinations, or
     `@domain`. `obligations` are the types its policies may ask for. `request_attributed` are the entity types whose properties may come
-    with the request. `rego` are the policies in that language, if any; `loci` remembers what `pdp.locus` found; it changes no answer.
+    with the request. `rego` are the policies in that language, if any, `facts` what it declares; `loci` remembers what `pdp.locus`
+    found; it changes no answer.
     """
 
     digest: BundleDigest
@@ -102,6 +104,7 @@ class CompiledBundle(msgspec.Struct, frozen=True):
     directory: tuple[str, ...] = ()
     request_attributed: frozenset[str] = frozenset()
     rego: Rego | None = None
+    facts: FactSet = NO_FACTS
     loci: Memo[Any, Any] = msgspec.field(default_factory=lambda: Memo(4096))
 
     def needs_task(self, action: str, resource: EntityRef) -> bool:

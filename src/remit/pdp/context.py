@@ -29,7 +29,7 @@ class Projected(msgspec.Struct, frozen=True, gc=False):
 class Facts(msgspec.Struct, frozen=True, gc=False):
     """What a context is made from; `approver` is set where an approval is taken as granted, `asked` says that the
     purpose speaks of what the tool does, `links` are the texts with links that untrusted output gave, `flows` the data-flow grants that
-    origins rest on."""
+    origins rest on, `stated` the facts that the bundle declares."""
 
     bundle: CompiledBundle
     request: EvaluationRequest
@@ -45,6 +45,7 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
     links: tuple[str, ...] = ()
     projected: Memo[bytes, Projected] = msgspec.field(default_factory=lambda: Memo(1))
     flows: tuple[str, ...] = ()
+    stated: Mapping[str, Any] = {}
 
 
 class Context(msgspec.Struct, frozen=True, gc=False):
@@ -211,4 +212,5 @@ _PARTS: dict[str, Callable[[Node, Facts], Any]] = {
     "flow": _flow,
     "approval": _approval,
     "now": _now,
+    "facts": lambda node, facts: project(node, facts.stated),
 }

@@ -33,6 +33,7 @@ from remit.pdp.obligations import UnknownObligation, approver_rule, obligations_
 from remit.pdp.outside import MAX_QUESTIONS, Ask, NotAsked
 from remit.pdp.questions import Question, annotations_of, answer_to, by_approver, question_of
 from remit.pdp.refusal import Refusal
+from remit.pdp.stating import stated, with_call
 from remit.pdp.tier import output_label
 
 SHADOWED = frozenset(
@@ -132,6 +133,7 @@ def _by_policy(inputs: Inputs, bundle: CompiledBundle, locus: Locus, spent: tupl
         links_of(bundle, inputs, locus.tool) if locus.steered else (),
         locus.arguments,
         flows,
+        stated(bundle, inputs, locus.context),
     )
     if flows:
         spent = tuple([flows_used(state, flows) for state in spent])
@@ -164,7 +166,7 @@ def _permit_effects(inputs: Inputs, spent: tuple[TaskState, ...], worst: Label, 
     if permit.enforced:
         session = declassified(inputs, session)
     query = query_of(inputs.bundle, inputs, trusted=not worst.untrusted)
-    return Effects(session, spent, permit.approval, worst, query)
+    return Effects(session, spent, permit.approval, worst, with_call(inputs.bundle, inputs, query))
 
 
 def _not_permitted(

@@ -28,10 +28,12 @@ from remit.model.request import SESSION_DECLASSIFY, EvaluationRequest
 from remit.model.task import Budgets, Scope, Session, Spent, Task, TaskState, TaskStatus
 from remit.pdp.compiled import CompiledBundle
 from remit.pdp.effects import NotAnAmount, counted_as, flows_used, spend, with_pending
+from remit.pdp.facts.fact import FactSet
 from remit.pdp.inputs import Grant
 from remit.pdp.outside import Opa, Said
 from remit.pdp.provenance.seen import NOTHING_OBSERVED, Observed, observe
 from remit.pdp.tier import output_label
+from remit.reviews.calls import Calls
 
 MAX_KEYS = 4096
 MAX_HELD = 32 << 20
@@ -92,15 +94,31 @@ class Archive(Protocol):
 class _Run:
     """A session as it was: its label without and with the calls under way, its counters, and what of its observations it had by then."""
 
-    __slots__ = ("agent", "calls", "denials", "id", "label", "observed", "pending", "reached", "seen", "task", "waiting")
+    __slots__ = (
+        "agent",
+        "calls",
+        "denials",
+        "id",
+        "kept",
+        "label",
+        "observed",
+        "pending",
+        "reached",
+        "seen",
+        "task",
+        "told",
+        "waiting",
+    )
 
-    def __init__(self, opened: SessionOpened, reached: Label, seen: set[str]) -> None:
+    def __init__(self, opened: SessionOpened, reached: Label, seen: set[str], told: Calls) -> None:
         self.id, self.task, self.agent = SessionId(opened.session), TaskId(opened.task), AgentId(opened.agent)
         self.label = self.reached = reached
         self.calls: dict[str, int] = {}
         self.denials = 0
         self.pending: dict[DecisionId, Label] = {}
         self.seen = seen
+        self.told = told
+        self.kept: set[str] = set()
         self.observed = NOTHING_OBSERVED
         self.waiting: Sequence[Observation] | None = None
 
@@ -129,10 +147,11 @@ class Bounds(msgspec.Struct, frozen=True, gc=False, eq=False):
 class History:
     """State as the log tells it. `take` moves it past one entry."""
 
-    def __init__(self, archive: Archive, flows: bool = True) -> None:
-        """`flows`: whether anybody will ask what sessions had seen."""
+    def __init__(self, archive: Archive, flows: bool = True, facts: tuple[FactSet, ...] = ()) -> None:
+        """`flows`: whether anybody will ask what sessions had seen. `facts` are those that will be asked for."""
         self._archive = archive
         self._flows = flows
+        self._facts = facts
         self._agents: dict[tuple[str, int], Agent] = {}
         self._latest: dict[str, Agent] = {}
         self._tasks: dict[str, Task] = {}
@@ -226,17 +245,23 @@ class History:
             run.waiting = [one for one in run.waiting if one.decision not in run.seen]
             before = run.observed.held
             reports = (report_of(key, one.sealed, one.decision, one.source, one.untrusted) for one in ready)
-            run.observed = observe(run.observed, reports)
+            filled = [run.told.fill(one.decision, report) for one, report in zip(ready, reports, strict=True)]
+            run.kept.update(one.decision for one in ready)
+            run.observed = observe(run.observed, filled)
             self._held += run.observed.held - before
             if self._held > MAX_HELD:
                 self._let_go(run)
-        return run.observed
+        unseen = run.told.unseen(run.kept.union(one.decision for one in run.waiting))
+        if not unseen:
+            return run.observed
+        return replace(run.observed, told=tuple(sorted([*run.observed.told, *unseen], key=lambda told: told.reported)))
 
     def _let_go(self, but: _Run) -> None:
         """Forget what other sessions had seen, until they are asked of again."""
         for run in self._runs.values():
             if run is not but:
                 run.observed, run.waiting = NOTHING_OBSERVED, None
+                run.kept.clear()
         self._held = but.observed.held
 
     def knows(self, task: str | None) -> bool:
@@ -247,16 +272,21 @@ class History:
         """Move past an entry that is no decision; `time` is its envelope's."""
         match body:
             case OutcomeSeen():
-                self._outcome(body)
+                self._outcome(body, time)
             case SessionOpened():
                 seen = set[str]().union(*(run.seen for run in self._of_task.get(body.task, ())))
-                run = self._runs[body.session] = _Run(body, self._label(body.label, body.sources), seen)
+                told = Calls(self._facts)
+                for earlier in self._of_task.get(body.task, ()):
+                    told.join(earlier.told)
+                run = self._runs[body.session] = _Run(body, self._label(body.label, body.sources), seen, told)
                 self._of_task.setdefault(body.task, []).append(run)
             case SessionJoined() if body.session in self._runs:
                 run = self._runs[body.session]
                 run.reached = self._label(body.label, body.sources)
                 run.label = run.label.join(run.reached) if not run.pending else run.label
-                run.seen |= self._runs[body.child].seen if body.child in self._runs else set()
+                if child := self._runs.get(body.child):
+                    run.seen |= child.seen
+                    run.told.join(child.told)
             case TaskOpened():
                 self._open(body, time)
             case TaskClosed() if body.task in self._tasks:
@@ -280,13 +310,16 @@ class History:
     def take_decision(
         self, body: DecisionMade, subject: EntityRef, request: Callable[[DecisionMade, EntityRef], EvaluationRequest]
     ) -> None:
-        """Move past a decision of `subject`, to the state it led to; `request` is asked for only where a budget counts."""
+        """Move past a decision of `subject`, to the state it led to; `request` is asked for only where a budget counts or
+        a fact needs it."""
         run = self._runs.get(body.session or "")
         permitted = body.effect == "permit"
         if run is not None and run.agent == subject.id and run.task == body.task:
             if permitted:
                 name = counted_as(body.action, body.resource)
                 run.calls[name] = run.calls.get(name, 0) + 1
+                if run.told.wants(body):
+                    run.told.made(body, request(body, subject))
                 worst = self._worst(body)
                 if not worst.within(run.label):
                     run.pending = with_pending(run.pending, DecisionId(body.id), worst)
@@ -331,7 +364,7 @@ class History:
             self._chains.pop(below, None)
             self._bounds.pop(below, None)
 
-    def _outcome(self, body: OutcomeSeen) -> None:
+    def _outcome(self, body: OutcomeSeen, time: int) -> None:
         run = self._runs.get(body.session or "")
         if run is None:
             return
@@ -343,6 +376,7 @@ class History:
             run.label = run.label.join(worst)
         if self._flows:
             run.seen.add(body.decision)
+            run.told.reported(body, time)
 
     def _open(self, body: TaskOpened, time: int) -> None:
         key = self.key(body.task)

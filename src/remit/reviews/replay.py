@@ -110,8 +110,10 @@ class Replay:
         what has the same policies, tool and resource in both bundles, which cannot be decided otherwise.
         """
         self._since = since
-        flows = any(one.reads("flow") for one in (bundle, before) if one is not None)
-        self._history = History(archive, flows)
+        flows = any(one.reads(part) for one in (bundle, before) if one is not None for part in ("flow", "facts"))
+        facts = tuple(one.facts for one in (bundle, before) if one is not None and one.reads("facts"))
+        self._timed = bool(facts)
+        self._history = History(archive, flows, facts)
         self._share = Share(self._history, share, shares) if shares > 1 else None
         self._after = Asker(bundle, self._history, archive)
         self._before = Asker(before, self._history, archive) if before is not None else None
@@ -134,7 +136,7 @@ class Replay:
                     self._take(body)
             elif line.startswith(_OUTCOME):
                 if share is None or share.outcome(index, line):
-                    self._history.take(decode_body(index, line), 0)
+                    self._history.take(decode_body(index, line), decode(index, line).time if self._timed else 0)
             elif not line.startswith(_PASSED_OVER):
                 entry = decode(index, line)
                 if share is None or share.other(entry.body):

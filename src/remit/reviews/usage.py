@@ -72,7 +72,7 @@ def usage_of(
 
 class _Gathering:
     def __init__(self, archive: Archive, floor: CompiledBundle, since: int, without: Set[str]) -> None:
-        self._history = History(archive, flows=floor.reads("flow"))
+        self._history = History(archive, flows=floor.reads("flow") or floor.reads("facts"), facts=(floor.facts,))
         self._asker = Asker(floor, self._history, archive)
         self._since, self._without = since, without
         self._uses: dict[Place, Use] = {}

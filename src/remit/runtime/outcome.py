@@ -1,9 +1,11 @@
 """What became of a permitted action: its outcome is recorded once, and what it touched joins the session."""
 
+from typing import NamedTuple
+
 import msgspec
 
 from remit.decision_log.append import Conflict, Ticket
-from remit.decision_log.sealed import SealedObservation, seal_observation
+from remit.decision_log.sealed import SealedObservation, SealedTold, observed, seal_observation
 from remit.decision_log.sealing import SealKey
 from remit.model.authorizer import Outcome, OutcomeStatus
 from remit.model.decision import Query
@@ -12,7 +14,7 @@ from remit.model.identity import DecisionId
 from remit.model.labels import PUBLIC_TRUSTED, Label
 from remit.model.task import Session
 from remit.pdp.effects import session_after_outcome
-from remit.pdp.provenance.seen import MAX_OUTPUT, Report
+from remit.pdp.provenance.seen import MAX_OUTPUT
 from remit.runtime.pending import Driven, Steps
 from remit.runtime.records import outcome_record
 from remit.runtime.runtime import ATTEMPTS, Runtime, turn
@@ -87,31 +89,45 @@ def _submit(runtime: Runtime, outcome: Outcome, permit: OpenPermit) -> Ticket[Wr
         after = session_after_outcome(before, permit.decision, seen, now)
         writes.append(PutSession(after, before.version))
         if view.key(permit.task) is not None:  # of a task that was erased, nothing is kept that comes late
-            writes.extend(_observe(view, before, outcome, permit, key, unseen=seen is None))
+            writes.extend(_observe(view, before, outcome, permit, _Heard(key, now, seen is None, permit.decision in view.acted)))
     record = outcome_record(outcome, permit, after, key)
     view.move(after, ())
     return runtime.appender.submit(Ticket([record], writes, revision, now))
 
 
-def _observe(view: View, session: Session, outcome: Outcome, permit: OpenPermit, key: SealKey, unseen: bool) -> list[Write]:
-    """Keep what came back, for provenance; or that something untrusted came back which nobody saw."""
+class _Heard(NamedTuple):
+    """How an outcome came: the key of its task, the time (µs), whether what came back stays unknown, whether the permit was used."""
+
+    key: SealKey
+    now: int
+    unseen: bool
+    acted: bool
+
+
+def _observe(view: View, session: Session, outcome: Outcome, permit: OpenPermit, heard: _Heard) -> list[Write]:
+    """Keep what came back, for provenance and facts; or that something untrusted came back which nobody saw."""
+    query = _decode_query(heard.key.open(permit.query, permit.decision)) if permit.query else Query()
+    told = _told(outcome, query, heard)
     untrusted = permit.worst.untrusted
     if outcome.content or (outcome.content is not None and permit.query and session.reached.untrusted):
-        seen = _seen(permit, key, outcome.content[:MAX_OUTPUT])
-        view.observe(session, Report(permit.tool, untrusted, seen.text, seen.arguments, seen.steered, seen.records))
-        return [
-            InsertObservation(session.id, permit.decision, permit.tool, untrusted, seal_observation(key, seen, permit.decision))
-        ]
-    if unseen and untrusted:
-        view.observe(session, Report(permit.tool, untrusted, None))
-        return [InsertObservation(session.id, permit.decision, permit.tool, untrusted, b"")]
-    return []
+        text = outcome.content[:MAX_OUTPUT].encode("utf-8", "replace").decode()
+        seen = SealedObservation(text, query.arguments, query.steered, permit.records, told=told)
+    elif told is not None or (heard.unseen and untrusted):
+        untrusted = untrusted and heard.unseen
+        seen = SealedObservation("", unseen=True, told=told)
+    else:
+        return []
+    view.observe(session, observed(permit.tool, untrusted, seen))
+    sealed = seal_observation(heard.key, seen, permit.decision) if told is not None or not seen.unseen else b""
+    return [InsertObservation(session.id, permit.decision, permit.tool, untrusted, sealed)]
 
 
-def _seen(permit: OpenPermit, key: SealKey, text: str) -> SealedObservation:
-    query = _decode_query(key.open(permit.query, permit.decision)) if permit.query else Query()
-    readable = text.encode("utf-8", "replace").decode()
-    return SealedObservation(readable, query.arguments, query.steered, permit.records)
+def _told(outcome: Outcome, query: Query, heard: _Heard) -> SealedTold | None:
+    if query.about is None:
+        return None
+    unknown = outcome.status is OutcomeStatus.NOT_PERFORMED and heard.acted
+    status = OutcomeStatus.UNKNOWN if unknown else outcome.status
+    return SealedTold(query.about, heard.now, status.value)
 
 
 def _touched(outcome: Outcome, permit: OpenPermit, acted: bool) -> Label | None:

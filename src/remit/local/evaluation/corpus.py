@@ -56,9 +56,11 @@ class Recorded(msgspec.Struct, frozen=True):
 
 
 class TrueStep(msgspec.Struct, frozen=True):
-    """Whether an attack needs this call."""
+    """Whether an attack needs this call, whose goal it serves, and whether it changes anything."""
 
     critical: bool = False
+    label: str = ""
+    side_effect: bool = False
 
 
 class Truth(msgspec.Struct, frozen=True):

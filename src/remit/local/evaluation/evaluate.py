@@ -2,6 +2,7 @@
 
 import itertools
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,9 +17,15 @@ from remit.local.evaluation.mutation import suite as mutation
 from remit.local.evaluation.mutation.world import World
 from remit.local.evaluation.replaying import Played, Replay
 from remit.local.evaluation.reporting import Report
+from remit.local.wiring import wall_clock
+from remit.model.clock import Clock
 from remit.model.errors import malformed
 from remit.model.task import Scope
 from remit.model.tool import Tool
+from remit.pap.contents import Bundle
+from remit.pap.problems import BundleError, Severity
+from remit.pap.reading.folder import read_bundle
+from remit.pap.validate import check
 
 Progress = Callable[[int, int, str], None]
 """Called with the runs done, the runs there are, and the suite at hand."""
@@ -26,12 +33,15 @@ Scopes = Mapping[tuple[str, str], tuple[str, ...]]
 
 
 class Conditions(msgspec.Struct, frozen=True):
-    """What is changed of the recordings: annotations withheld, everything renamed by a seed; or with `grants`, that declared
-    tasks let the documents that they name choose whom to pay and write to."""
+    """What is changed of the recordings: annotations withheld, everything renamed by a seed; with `grants`, that declared tasks let the
+    documents that they name choose whom to pay and write to; or what is put in the baseline's place: `bundle`, a folder, and in that of
+    the time `at` (µs), when the first run begins."""
 
     unannotated: bool = False
     grants: bool = False
     mutate: int | None = None
+    bundle: Path | None = None
+    at: int | None = None
 
 
 class _Suite(msgspec.Struct, frozen=True):
@@ -47,13 +57,13 @@ class _Suite(msgspec.Struct, frozen=True):
         """As the runs name it."""
         return self.runs[0].suite
 
-    def play(self, scopes: Scopes, grants: bool, done: Callable[[], None]) -> list[Played]:
+    def play(self, scopes: Scopes, given: "_Given", done: Callable[[], None]) -> list[Played]:
         """Put all its runs to the gate of a store that exists only meanwhile."""
-        bundle = self.deployment.bundle(self.name, self.definitions.values())
-        tools = bundle.contents.tools if grants else ()
+        bundle = given.bundle or self.deployment.bundle(self.name, self.definitions.values())
+        tools = bundle.contents.tools if given.grants else ()
         declared = [self._scope(scopes.get((self.name, run.user_task)), run, tools) for run in self.runs]
         with tempfile.TemporaryDirectory(prefix="remit-eval-") as home:
-            replay = Replay(Path(home), bundle)
+            replay = Replay(Path(home), bundle, given.clock)
             try:
                 return replay.play(self.runs, declared, done)
             finally:
@@ -74,6 +84,34 @@ class _Suite(msgspec.Struct, frozen=True):
         return _Suite(deployment, runs, self.truths, {tool.name: tool for tool in tools})
 
 
+class _Given(msgspec.Struct, frozen=True):
+    """What every suite is played with; without a bundle, each with its own."""
+
+    bundle: Bundle | None
+    clock: Clock
+    grants: bool = False
+
+
+def _given(conditions: Conditions) -> _Given:
+    """Raises `RemitError` (malformed) for a bundle that could not be published."""
+    if conditions.bundle is None:
+        return _Given(None, _clock(conditions.at), conditions.grants)
+    if conditions.mutate is not None or conditions.unannotated:
+        raise malformed("a bundle of its own names tools as they are: leave out `--bundle`, or what changes the tools")
+    bundle = read_bundle(conditions.bundle)
+    wrong = [problem for problem in check(bundle) if problem.severity is Severity.ERROR]
+    if wrong:
+        raise BundleError(wrong)
+    return _Given(bundle, _clock(conditions.at), conditions.grants)
+
+
+def _clock(at: int | None) -> Clock:
+    if at is None:
+        return wall_clock
+    started = time.perf_counter_ns()
+    return lambda: at + (time.perf_counter_ns() - started) // 1000
+
+
 class Evaluation:
     """Recorded runs, read and sorted by suite; runs that models made form a suite of their own.
 
@@ -85,8 +123,9 @@ class Evaluation:
         """Raises `RemitError`: not-found, malformed naming file and line."""
         self.left_out = 0
         self.renamed = 0
+        self._given = _given(conditions)
         self._scopes = dict(scopes)
-        self._unannotated, self._grants = conditions.unannotated, conditions.grants
+        self._unannotated = conditions.unannotated
         self._suites: dict[tuple[str, int], _Suite] = {}
         for file in files_of(paths):
             for run, truth in read_runs(file):
@@ -136,7 +175,7 @@ class Evaluation:
         Raises `RemitError` (unavailable) if the store does not do its work.
         """
         for (name, _), suite in sorted(self._suites.items(), key=lambda item: item[0][0]):
-            played = suite.play(self._scopes, self._grants, partial(done, name))
+            played = suite.play(self._scopes, self._given, partial(done, name))
             for run, truth, answers in zip(suite.runs, suite.truths, played, strict=True):
                 yield name, run, truth, answers
 

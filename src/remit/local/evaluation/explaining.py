@@ -59,7 +59,7 @@ def passed(suite: str, run: Recorded, truth: Truth, played: Played) -> dict[str,
     if truth.kind != ATTACK or not succeeds(truth, played):
         return None
     steps = zip(run.steps, truth.steps, played.answers, strict=True)
-    calls = [_call(step, answer) for step, true, answer in steps if true.critical and answer.permitted]
+    calls = [called(step, answer) for step, true, answer in steps if true.critical and answer.permitted]
     return {"suite": suite, "case": truth.case_id, "calls": calls}
 
 
@@ -68,10 +68,11 @@ def held(suite: str, run: Recorded, truth: Truth, played: Played) -> dict[str, A
     stopped = [(step, answer) for step, answer in zip(run.steps, played.answers, strict=True) if not answer.permitted]
     if truth.kind != BENIGN or not stopped:
         return None
-    return {"suite": suite, "case": truth.case_id, "calls": [_call(step, answer) | _why(answer) for step, answer in stopped]}
+    return {"suite": suite, "case": truth.case_id, "calls": [called(step, answer) | _why(answer) for step, answer in stopped]}
 
 
-def _call(step: RecordedStep, answer: Answer) -> dict[str, Any]:
+def called(step: RecordedStep, answer: Answer) -> dict[str, Any]:
+    """A call: its tool, its arguments and where they came from, cut to what people read."""
     origins = [
         {"argument": steering.argument, "value": _shown(steering.value), "origin": steering.origin, "source": steering.source}
         for steering in answer.decision.basis.steering

@@ -11,7 +11,8 @@ from remit.inventory.agents import registered
 from remit.local.config import Settings
 from remit.local.evaluation.corpus import Recorded
 from remit.local.evaluation.playing import AGENT, USER, Answer, Play
-from remit.local.wiring import Embedded
+from remit.local.wiring import Embedded, wall_clock
+from remit.model.clock import Clock
 from remit.model.task import Scope
 from remit.pap.bundle import to_document
 from remit.pap.contents import Bundle
@@ -34,8 +35,8 @@ class Played(msgspec.Struct, frozen=True):
 class Replay:
     """A store with one suite's bundle published, to play runs on."""
 
-    def __init__(self, home: Path, bundle: Bundle) -> None:
-        self._embedded = Embedded(home, Settings())
+    def __init__(self, home: Path, bundle: Bundle, clock: Clock = wall_clock) -> None:
+        self._embedded = Embedded(home, Settings(), clock)
         runtime = self._embedded.runtime
         published = BundlePublished(bundle.digest, bundle.name, bundle.contents.manifest.mode.value, "", USER.id, False)
         activate_bundle(runtime, published, to_document(bundle)).result()

@@ -6,6 +6,7 @@ from remit.local.evaluation.corpus import Recorded, Truth
 from remit.local.evaluation.explaining import Rules, held, passed
 from remit.local.evaluation.replaying import Played
 from remit.local.evaluation.scoring import Score
+from remit.local.evaluation.writes import Writes
 
 
 class Report:
@@ -18,6 +19,7 @@ class Report:
         self._rules = Rules()
         self._passed: list[dict[str, Any]] = []
         self._held: list[dict[str, Any]] = []
+        self._writes = Writes()
 
     def add(self, suite: str, run: Recorded, truth: Truth, played: Played) -> None:
         """Count one run."""
@@ -25,11 +27,14 @@ class Report:
         for score in (*own, self._total):
             score.add(truth, played)
         self._rules.add(truth, played)
+        self._writes.add(suite, run, truth, played)
         self._passed += filter(None, [passed(suite, run, truth, played)])
         self._held += filter(None, [held(suite, run, truth, played)])
 
     def figures(self) -> dict[str, Any]:
-        """`suites`, `sets` and `total` as `Score.figures` says, `rules` as `Rules.figures`; `passed` and `held` as `explaining` says."""
+        """`suites`, `sets` and `total` as `Score.figures` says, `rules` as `Rules.figures`; `passed` and `held` as `explaining` says,
+        `writes` as `Writes.figures`, where runs have any that are known to be wrong."""
+        writes = self._writes.figures()
         return {
             "suites": {name: score.figures() for name, score in self._suites.items()},
             "sets": {name: score.figures() for name, score in self._sets.items()},
@@ -37,7 +42,7 @@ class Report:
             "rules": self._rules.figures(),
             "passed": self._passed,
             "held": self._held,
-        }
+        } | ({"writes": writes} if writes is not None else {})
 
 
 def _set_of(suite: str, truth: Truth) -> str:

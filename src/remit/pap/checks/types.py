@@ -19,6 +19,8 @@ from remit.pdp.cedar.scopes import ACTION, Constraint, PolicyScope, Relation
 from remit.pdp.cedar.slices import PolicyIndex
 from remit.pdp.compiled import CompiledBundle
 from remit.pdp.entities import ancestors
+from remit.pdp.facts.fact import Fact, facts_type
+from remit.pdp.facts.types import type_of
 
 ANY_AGENT = EntityRef("Agent", "(any agent)")
 OTHER_TOOL = Tool("(a tool that is not in the catalogue)")
@@ -99,10 +101,10 @@ def type_problems(bundle: Bundle, found: Matches) -> list[Problem]:
 
 def _check_others(bundle: Bundle, policies: Sequence[Policy]) -> list[_Fault]:
     """Those that read no arguments, once; what a policy costs grows with the actions it is checked against."""
-    own = bundle.contents.schema
+    own, facts = bundle.contents.schema, facts_type(bundle.contents.facts)
     narrow = [policy for policy in policies if _only_tools(policy)]
     wide = [policy for policy in policies if not _only_tools(policy)]
-    return _check(narrow, parse(own, NO_ARGUMENTS, others=False)) + _check(wide, parse(own))
+    return _check(narrow, parse(own, NO_ARGUMENTS, others=False, facts=facts)) + _check(wide, parse(own, facts=facts))
 
 
 def _only_tools(policy: Policy) -> bool:
@@ -115,17 +117,17 @@ def _check(policies: Sequence[Policy], schema: Schema, tools: tuple[str, ...] = 
 
 def _check_readers(bundle: Bundle, readers: Sequence[Policy], found: Matches) -> list[_Fault]:
     """Those that read arguments: once against all other actions, and once for each record of arguments they can meet."""
-    own = bundle.contents.schema
+    own, facts = bundle.contents.schema, facts_type(bundle.contents.facts)
     by_type = _by_type(bundle, {policy.id: policy for policy in readers}, found)
     matching = {policy for meeting in by_type.values() for policy in meeting}
     faults = [
         fault
-        for fault in _check([policy for policy in readers if not _only_tools(policy)], parse(own, None))
+        for fault in _check([policy for policy in readers if not _only_tools(policy)], parse(own, None, facts=facts))
         if fault.message != _IMPOSSIBLE or fault.policy not in matching
     ]
     by_name = {policy.id: policy for policy in readers}
     for arguments, meeting in by_type.items():
-        schema = parse(own, arguments, others=False)
+        schema = parse(own, arguments, others=False, facts=facts)
         for fault in _check([by_name[name] for name in meeting], schema):
             if fault.message != _IMPOSSIBLE and not _ELSEWHERE.search(fault.message):
                 faults.append(_Fault(fault.policy, fault.message, tuple(meeting[fault.policy])))
@@ -176,6 +178,7 @@ class _Explainer:
 
     def __init__(self, bundle: Bundle, tools: Mapping[str, Tool]) -> None:
         self._tools = tools
+        self._facts = bundle.contents.facts
         self._names = vocabulary(parse(bundle.contents.schema))
 
     def problem(self, policy: Policy, fault: _Fault) -> Problem:
@@ -207,6 +210,10 @@ class _Explainer:
         argument = path.removeprefix("`context.args.").rstrip("`")
         if not path.startswith("`context.args."):
             message = f"policy `{policy.id}` reads {path}, which is not there"
+            if path.startswith("`context.facts."):
+                return error(
+                    place, "unknown-fact", message, unknown_fact(path.strip("`").removeprefix("context.facts."), self._facts)
+                )
             return error(place, "unknown-attribute", message, "docs/policy.md lists what policies can read")
         if self._untyped(fault, argument):
             message = f"policy `{policy.id}` reads {path}, to which {self._of(fault)} gives no one type"
@@ -224,6 +231,20 @@ class _Explainer:
 
     def _for(self, fault: _Fault) -> str:
         return f" for {_tools(fault.tools)}" if fault.tools else ""
+
+
+def unknown_fact(path: str, facts: Iterable[Fact]) -> str:
+    """What to do about a path below `context.facts` that no fact has."""
+    known = {fact.name: fact for fact in facts}
+    name, *below = path.split(".")
+    if name not in known:
+        return did_you_mean(name, known) or "declare it in `facts.yaml`"
+    node = type_of(known[name].schema)
+    for step in below:
+        if step not in node.fields:
+            return did_you_mean(step, node.fields) or f"declare it in the schema of fact `{name}`"
+        node = node.fields[step]
+    return ""
 
 
 def _tools(names: tuple[str, ...]) -> str:

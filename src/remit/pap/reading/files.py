@@ -14,6 +14,7 @@ from remit.pap.schema import SCHEMA_FILE
 
 MANIFEST_FILE, TOOLS_FILE, TASK_TYPES_FILE = "bundle.yaml", "tools.yaml", "task_types.yaml"
 RESOURCES_FILE, ENTITIES_FILE, LINKS_FILE = "resources.yaml", "entities.yaml", "links.yaml"
+FACTS_FILE = "facts.yaml"
 POLICIES, CASES = "policies", "cases"
 FILES = (
     MANIFEST_FILE,
@@ -22,6 +23,7 @@ FILES = (
     RESOURCES_FILE,
     ENTITIES_FILE,
     LINKS_FILE,
+    FACTS_FILE,
     SCHEMA_FILE,
     DATA_FILE,
 )

@@ -14,6 +14,7 @@ from remit.pap.problems import BundleError, Problem, did_you_mean, error, in_ord
 from remit.pap.reading.documents import Document, read_document
 from remit.pap.reading.files import (
     ENTITIES_FILE,
+    FACTS_FILE,
     LINKS_FILE,
     MANIFEST_FILE,
     POLICIES,
@@ -23,7 +24,7 @@ from remit.pap.reading.files import (
     read_files,
 )
 from remit.pap.reading.shapes import read_as, read_list
-from remit.pap.reading.written import EntityEntry, LinkEntry, Malformed, TaskTypeEntry, checked_tool
+from remit.pap.reading.written import EntityEntry, FactEntry, LinkEntry, Malformed, TaskTypeEntry, checked_tool
 from remit.pap.rego.outside import opa_fault
 from remit.pap.rego.reading import DATA_FILE, rego_of
 from remit.pap.schema import SCHEMA_FILE, parse, vocabulary
@@ -83,6 +84,7 @@ class _Reading:
         tools = self._entries(TOOLS_FILE, Tool, checked_tool)
         task_types = self._entries(TASK_TYPES_FILE, TaskTypeEntry, TaskTypeEntry.noun)
         classes = self._entries(RESOURCES_FILE, ResourceClass, lambda noun: noun)
+        facts = self._entries(FACTS_FILE, FactEntry, FactEntry.noun)
         linked = self._linked(policies, links)
         self._unique(policies, linked)
         if self._problems or manifest is None or names is None:
@@ -100,6 +102,7 @@ class _Reading:
             entities=_nouns(entities),
             links=_nouns(links),
             rego=rego,
+            facts=_nouns(facts),
         )
 
     def _manifest(self) -> Manifest | None:

@@ -11,9 +11,15 @@ from remit.model.tool import Tool
 from remit.pap.contents import Link
 from remit.pdp.compiled import EntityDocument, TaskType
 from remit.pdp.effects import NotAnAmount, amount_of
+from remit.pdp.facts.expressions import Expression, NoExpression
+from remit.pdp.facts.fact import Fact
 
 _REFERENCE = re.compile(r'((?:\w+::)*\w+)::"((?:[^"\\]|\\["\\])*)"', re.ASCII)
 _ESCAPED = re.compile(r'\\(["\\])')
+
+_FACT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
+_RESERVED = frozenset({"true", "false", "if", "then", "else", "in", "is", "like", "has", "__cedar"})
+"""Words of Cedar's grammar."""
 
 
 class Malformed(Exception):
@@ -117,6 +123,45 @@ class EntityEntry(msgspec.Struct, frozen=True):
         """The entity. Raises `Malformed`."""
         parents = tuple(entity_ref(parent) for parent in self.parents)
         return EntityDocument(EntityRef(self.type, self.id), self.attributes, parents)
+
+
+class FactEntry(msgspec.Struct, frozen=True):
+    """One entry of `facts.yaml`; `of` is one tool or several."""
+
+    name: str
+    value: str
+    schema: dict[str, Any]
+    description: str = ""
+    of: str | tuple[str, ...] = ()
+    each: str = ""
+    records: str = ""
+    where: dict[str, str] = {}
+    changed_by: tuple[str, ...] | None = None
+    refused: str = ""
+
+    def noun(self) -> Fact:
+        """The fact. Raises `Malformed` for what cannot be evaluated."""
+        of = (self.of,) if isinstance(self.of, str) else self.of
+        fact = Fact(
+            self.name, self.value, self.schema, self.description, of, self.each, self.records, self.where, self.changed_by,
+            self.refused,
+        )  # fmt: skip
+        if _FACT_NAME.fullmatch(self.name) is None or self.name in _RESERVED:
+            raise Malformed(f"`{self.name}` is no name of a fact", "write a letter, then letters, digits and `_`")
+        looks_back = {"each": self.each, "records": self.records, "where": self.where, "changed_by": self.changed_by is not None}
+        looks_back["refused"] = self.refused
+        if not of and (field := next((name for name, said in looks_back.items() if said), "")):
+            raise Malformed(f"fact `{self.name}` has `{field}` and is of no tool", f"name the tools by `of`, or remove `{field}`")
+        if wrong := _schema_fault(self.schema, "schema"):
+            raise Malformed(f"fact `{self.name}`: {wrong}", "write a JSON Schema of the fact")
+        for text in (self.value, self.each, self.records, self.refused, *self.where, *self.where.values()):
+            try:
+                text and Expression(text)
+            except NoExpression as fault:
+                raise Malformed(
+                    f"fact `{self.name}`: `{text[:100]}` is no JMESPath: {fault}", "see https://jmespath.org"
+                ) from None
+        return fact
 
 
 class LinkEntry(msgspec.Struct, frozen=True):

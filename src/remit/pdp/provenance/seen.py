@@ -11,6 +11,7 @@ from remit.pdp.provenance.records import Field, fields_of, prose_of
 from remit.pdp.provenance.roles import ADDRESS
 from remit.pdp.provenance.searching import EDGE
 from remit.pdp.provenance.words import words_of
+from remit.pdp.told import Told, remember
 
 MAX_OUTPUT = 1 << 20
 """So many characters of one output are kept for provenance; of what was longer, any value may have been part."""
@@ -28,7 +29,8 @@ MAX_OUTPUTS = 1 << 14
 
 class Report(NamedTuple):
     """What came back of one call: `text` is None where nobody saw it. `arguments` are the values it was called with; `steered` says
-    that untrusted text chose them, `records` that the tool's platform keeps the fields of its output apart from what people write."""
+    that untrusted text chose them, `records` that the tool's platform keeps the fields of its output apart from what people write, `told`
+    what facts may be taken from."""
 
     source: str
     untrusted: bool
@@ -36,6 +38,7 @@ class Report(NamedTuple):
     arguments: tuple[str, ...] = ()
     steered: bool = False
     records: bool = False
+    told: Told | None = None
 
 
 class Seen(msgspec.Struct, frozen=True, gc=False):
@@ -63,11 +66,12 @@ class Seen(msgspec.Struct, frozen=True, gc=False):
 
 class Observed(msgspec.Struct, frozen=True, gc=False):
     """What a session has seen, oldest first. `overflow`: more was seen than could be kept, so any value may be from there. `held` is
-    how many characters there are in all."""
+    how many characters there are in all, `told` what facts may be taken from."""
 
     outputs: tuple[Seen, ...] = ()
     overflow: bool = False
     held: int = 0
+    told: tuple[Told, ...] = ()
 
     @property
     def untrusted(self) -> bool:
@@ -129,7 +133,10 @@ def _parties(fields: tuple[Field, ...]) -> frozenset[str]:
 def observe(observed: Observed, more: Iterable[Report]) -> Observed:
     """What was seen, and more of it."""
     kept, overflow, held = list(observed.outputs), observed.overflow, observed.held
+    told: list[Told] = []
     for report in more:
+        if report.told is not None:
+            told.append(report.told)
         text = report.text
         fits = text is not None and held + len(text) <= MAX_OBSERVED and len(kept) < MAX_OUTPUTS
         # INVARIANT (fail closed): of what could not be kept, any value may have been part.
@@ -137,4 +144,4 @@ def observe(observed: Observed, more: Iterable[Report]) -> Observed:
         if text is not None and fits and (report.untrusted or not overflow):  # else it may only echo what was not kept
             kept.append(seen(report._replace(text=text[:MAX_OUTPUT])))
             held += len(text)
-    return Observed(tuple(kept), overflow, held)
+    return Observed(tuple(kept), overflow, held, remember(observed.told, told) if told else observed.told)

@@ -42,6 +42,7 @@ VOCABULARY: Mapping[str, Any] = {
         },
         "flow": {**dict.fromkeys((*ORIGINS, *ROLES)), "asked": {}, "links": None},
         "approval": {"granted": {}, "approver": {}},
+        "facts": None,
     },
 }
 """Every name that policies can read; below `None`, names are the deployment's own."""

@@ -1,0 +1,109 @@
+"""`facts.yaml`: what is read of it, what is refused, and what policies must know of it."""
+
+import pytest
+
+from remit.pap.bundle import compile_bundle, from_document, to_document
+from remit.pap.problems import BundleError
+from remit.pap.validate import check
+from tests.pap.bundles import small
+
+TOOLS = """
+- name: get_order
+  annotations: {effect: read, reach: internal, output_trusted: true}
+  schema: {type: object, properties: {id: {type: string}}}
+- name: search
+  annotations: {effect: read, reach: external}
+  schema: {type: object, properties: {query: {type: string}}}
+- name: refund
+  annotations: {effect: spend, reach: internal, destinations: [id], content: [amount]}
+  schema: {type: object, required: [id, amount], properties: {id: {type: string}, amount: {type: integer}}}
+"""
+ORDER = """
+- name: order
+  of: get_order
+  where: {output.id: args.id}
+  value: record
+  schema: {type: object, required: [total], properties: {total: {type: integer}, note: {type: string}}}
+"""
+REFUND = 'forbid (principal, action == Action::"tool.call", resource == Tool::"refund")'
+GUARDED = f'@id("r") {REFUND} unless {{ context.facts has order && context.args.amount <= context.facts.order.total }};'
+
+
+def problems(facts: str = ORDER, policy: str = GUARDED) -> list[tuple[str, str]]:
+    found = check(small(tools=TOOLS, facts=facts, policies=policy))
+    return [(problem.code, str(problem)) for problem in found]
+
+
+def test_a_bundle_with_facts_is_sound_and_kept_as_it_is() -> None:
+    assert problems() == []
+    bundle = small(tools=TOOLS, facts=ORDER, policies=GUARDED)
+    assert from_document(to_document(bundle)) == bundle
+    assert [fact.name for fact in compile_bundle(bundle).facts.facts] == ["order"]
+
+
+@pytest.mark.parametrize(
+    ("condition", "code", "said"),
+    [
+        ("unless { context.facts.order.total > 1 }", "unguarded", "write `context.facts has order && …` before it"),
+        ("unless { context.facts has order && context.facts.order.note == \"\" }", "unguarded", "context.facts.order has note"),
+        ("unless { context.facts has order && context.facts.order.totals > 1 }", "unknown-fact", "did you mean `total`"),
+        ("unless { context.facts.ordr.total > 1 }", "unknown-fact", "did you mean `order`"),
+        ("when { context.facts has ordr }", "unknown-fact", "did you mean `order`"),
+        ("when { context.facts has order && context.facts.order has nots }", "unknown-fact", "did you mean `note`"),
+        ("unless { context.facts has order && context.facts.order.total like \"1*\" }", "type", "expected String"),
+    ],
+)  # fmt: skip
+def test_policies_must_know_the_facts(condition: str, code: str, said: str) -> None:
+    found = dict(problems(policy=f'{GUARDED} @id("bad") {REFUND} {condition};'))
+    assert code in found and said in found[code], found
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "code", "said"),
+    [
+        ("of: get_order", "of: get_ordr", "unknown-tool", "did you mean `get_order`"),
+        ("of: get_order", "of: [get_order, search]", "fact-untrusted", "output_trusted: true"),
+        ("of: get_order", "of: get_order\n  changed_by: [refnd]", "unknown-tool", "did you mean `refund`"),
+        ("args.id", "arg.id", "fact-path", "did you mean `args`"),
+        ("args.id", "args.idd", "fact-path", "did you mean `id`"),
+        ("args.id", "facts.order.id", "unknown-fact", "does not stand above it"),
+        ("output.id", "call.ident", "fact-path", "none of its tools has"),
+        ("value: record", "value: found", "fact-path", "which is not given there"),
+        ("value: record", "each: args.id\n  value: record", "fact-path", "which is not given there"),
+        ("total: {type: integer}", "total: {}", "fact-schema", "`schema.total` of fact `order` has no one type"),
+        ("total: {type: integer}", "total: {type: array}", "fact-schema", "`schema.total.items`"),
+    ],
+)
+def test_facts_are_checked(before: str, after: str, code: str, said: str) -> None:
+    found = dict(problems(ORDER.replace(before, after)))
+    assert code in found and said in found[code], found
+
+
+def test_twice_and_unused() -> None:
+    assert "duplicate" in dict(problems(ORDER + ORDER))
+    assert dict(problems(ORDER, "")).keys() == {"fact-unused"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("value: record", "value: 'record.'", "is no JMESPath"),
+        ("args.id", "'sum('", "is no JMESPath"),
+        ("name: order", "name: an order", "is no name of a fact"),
+        ("name: order", "name: has", "is no name of a fact"),
+        ("  of: get_order\n", "", "is of no tool"),
+        ("value: record", "value: record\n  when: now", "when"),
+        ("  value: record\n", "", "value"),
+        ("required: [total]", "required: total", "no list of names"),
+    ],
+)
+def test_what_says_nothing_is_refused(before: str, after: str, said: str) -> None:
+    with pytest.raises(BundleError) as caught:
+        small(tools=TOOLS, facts=ORDER.replace(before, after), policies=GUARDED)
+    assert any(said in str(problem) and problem.file == "facts.yaml" for problem in caught.value.problems)
+
+
+def test_what_platforms_keep_may_give_facts() -> None:
+    records = TOOLS.replace("effect: read, reach: external", "effect: read, reach: external, output_records: true")
+    bundle = small(tools=records, facts=ORDER.replace("of: get_order", "of: [get_order, search]"), policies=GUARDED)
+    assert check(bundle) == ()
