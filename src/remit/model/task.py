@@ -6,6 +6,7 @@ from zlib import crc32
 
 import msgspec
 
+from remit.model.history import NO_HISTORY, History
 from remit.model.identity import AgentId, DecisionId, SessionId, TaskId
 from remit.model.labels import PUBLIC_TRUSTED, Confidentiality, Label
 
@@ -77,13 +78,17 @@ def next_version(version: int, act: str) -> int:
     return ((version >> 32) + 1) << 32 | crc32(act.encode("utf-8", "replace"), version & 0xFFFFFFFF)
 
 
-class Spent(msgspec.Struct, frozen=True, gc=False):
-    """What a task has used of its budgets; `version` is compared and set at each commit."""
+class Spent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What a task has used of its budgets; `version` is compared and set at each commit.
+
+    `history` is kept by the first task of a chain, for all that was delegated from it.
+    """
 
     calls: int = 0
     tools: dict[str, int] = {}
     amounts: dict[str, Amount] = {}
     version: int = 0
+    history: History = NO_HISTORY
 
 
 class TaskState(msgspec.Struct, frozen=True, gc=False):

@@ -79,7 +79,7 @@ def compile_bundle(bundle: Bundle) -> CompiledBundle:
     manifest = contents.manifest
     above = {name: frozenset(groups) for name, groups in contents.actions.items()}
     entities = {entity.ref: entity for entity in (*contents.entities, *_action_entities(contents))}
-    return CompiledBundle(
+    compiled = CompiledBundle(
         digest=bundle.digest,
         name=bundle.name,
         mode=manifest.mode,
@@ -94,6 +94,7 @@ def compile_bundle(bundle: Bundle) -> CompiledBundle:
         request_attributed=frozenset(manifest.request_attributed),
         rego=_rego(bundle, contents.rego, manifest.opa),
     )
+    return replace(compiled, reads_history=compiled.reads("task", "history"))
 
 
 def _rego(bundle: Bundle, found: RegoContents | None, opa: Opa | None) -> Rego | None:

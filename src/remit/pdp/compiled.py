@@ -86,7 +86,8 @@ class CompiledBundle(msgspec.Struct, frozen=True):
     `actions` are those that can be asked for, each with the types of resource that it is asked for on. `task_free` are `action` or
     `action resource-id` patterns that pass without a task. `directory` are the principals a deployment knows: exact destinations, or
     `@domain`. `obligations` are the types its policies may ask for. `request_attributed` are the entity types whose properties may come
-    with the request. `rego` are the policies in that language, if any; `loci` remembers what `pdp.locus` found; it changes no answer.
+    with the request. `rego` are the policies in that language, if any; `reads_history` says that decisions may hang on what was done
+    under the task; `loci` remembers what `pdp.locus` found; it changes no answer.
     """
 
     digest: BundleDigest
@@ -102,6 +103,7 @@ class CompiledBundle(msgspec.Struct, frozen=True):
     directory: tuple[str, ...] = ()
     request_attributed: frozenset[str] = frozenset()
     rego: Rego | None = None
+    reads_history: bool = False
     loci: Memo[Any, Any] = msgspec.field(default_factory=lambda: Memo(4096))
 
     def needs_task(self, action: str, resource: EntityRef) -> bool:
@@ -109,9 +111,9 @@ class CompiledBundle(msgspec.Struct, frozen=True):
         named = f"{action} {resource.id}"
         return not any(matches(action if " " not in free else named, free) for free in self.task_free)
 
-    def reads(self, part: str) -> bool:
+    def reads(self, *path: str) -> bool:
         """Whether any policy can read this part of the context."""
-        return self.index.reads(part) or (self.rego is not None and self.rego.reads.reaches("context", part))
+        return self.index.reads(*path) or (self.rego is not None and self.rego.reads.reaches("context", *path))
 
     def class_of(self, resource: EntityRef) -> ResourceClass | None:
         """The first class whose pattern fits, or None."""

@@ -200,7 +200,11 @@ class Asker:
         tree = locus.context
         session = tree.children.get("session", _NOTHING)
         moving = (
-            tree.whole or locus.steered or "now" in tree.children or (self._bundle.rego and self._bundle.rego.opa) is not None
+            tree.whole
+            or locus.steered
+            or "now" in tree.children
+            or tree.reaches("task", "history")
+            or (self._bundle.rego and self._bundle.rego.opa) is not None
         )
         plain = not moving and not session.whole and not any(name in session.children for name in _MOVING)
         return _Place(number, plain, tree.children.get("task", _NOTHING))

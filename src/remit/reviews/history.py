@@ -20,6 +20,8 @@ from remit.decision_log.entry import (
 )
 from remit.decision_log.sealed import report_of
 from remit.decision_log.sealing import SealKey
+from remit.model.history import NO_HISTORY
+from remit.model.history import History as TaskHistory
 from remit.model.identity import Agent, AgentId, AgentStatus, ApprovalId, DecisionId, EntityRef, SessionId, TaskId
 from remit.model.kill import Kill, KillKind
 from remit.model.labels import PUBLIC_TRUSTED, Confidentiality, Label
@@ -27,6 +29,7 @@ from remit.model.request import EvaluationRequest
 from remit.model.task import Budgets, Scope, Session, Spent, Task, TaskState, TaskStatus
 from remit.pdp.compiled import CompiledBundle
 from remit.pdp.effects import NotAnAmount, counted_as, spend, with_pending
+from remit.pdp.history import added_by, with_history
 from remit.pdp.inputs import Grant
 from remit.pdp.outside import Opa, Said
 from remit.pdp.provenance.seen import NOTHING_OBSERVED, Observed, observe
@@ -124,10 +127,10 @@ class Bounds(msgspec.Struct, frozen=True, gc=False, eq=False):
 class History:
     """State as the log tells it. `take` moves it past one entry."""
 
-    def __init__(self, archive: Archive, flows: bool = True) -> None:
-        """`flows`: whether anybody will ask what sessions had seen."""
+    def __init__(self, archive: Archive, flows: bool = True, deeds: bool = True) -> None:
+        """`flows`: whether anybody will ask what sessions had seen; `deeds`: what was done under tasks."""
         self._archive = archive
-        self._flows = flows
+        self._flows, self._deeds = flows, deeds
         self._agents: dict[tuple[str, int], Agent] = {}
         self._latest: dict[str, Agent] = {}
         self._tasks: dict[str, Task] = {}
@@ -142,6 +145,7 @@ class History:
         self._of_task: dict[str, list[_Run]] = {}
         self._labels: dict[tuple[str, tuple[str, ...]], Label] = {}
         self._worst_of: dict[tuple[str, str, str, str], Label] = {}
+        self._adds_of: dict[tuple[str, str, str, str], TaskHistory] = {}
         self.kills: tuple[Kill, ...] = ()
 
     def key(self, task: str | None) -> SealKey | None:
@@ -285,6 +289,8 @@ class History:
             run.reached = self._label(body.label, body.sources)
         if permitted and body.enforced:
             self._spend(body, subject, request)
+        if permitted and self._deeds and body.chain:
+            self._remember(body)
 
     def _worst(self, body: DecisionMade) -> Label:
         place = body.bundle, body.action, body.resource_type, body.resource
@@ -299,10 +305,10 @@ class History:
         self, body: DecisionMade, subject: EntityRef, request: Callable[[DecisionMade, EntityRef], EvaluationRequest]
     ) -> None:
         bounds = self.bounds(body.task)
-        if bounds is None or bounds.plain:
+        if bounds is None or (bounds.plain and not self._deeds):
             return
         for link in bounds.chain:
-            if link.task.budgets == _UNBOUNDED:
+            if link.task.budgets == _UNBOUNDED and not self._deeds:
                 continue
             try:
                 after = spend(link.spent, request(body, subject), link.task.budgets.amounts, DecisionId(body.id))
@@ -310,6 +316,26 @@ class History:
                 continue
             self._spent[link.task.id] = after
             self._unlink(link.task.id)
+
+    def _remember(self, body: DecisionMade) -> None:
+        """Add a call to the history of the first task it was made under."""
+        chain = self.chain(body.task)
+        if not chain:
+            return
+        after = with_history(chain, self._adds(body))
+        if after is not chain:
+            root = after[-1]
+            self._spent[root.task.id] = root.spent
+            self._unlink(root.task.id)
+
+    def _adds(self, body: DecisionMade) -> TaskHistory:
+        place = body.bundle, body.action, body.resource_type, body.resource
+        known = self._adds_of.get(place)
+        if known is None:
+            bundle = self._archive.bundle(body.bundle)
+            known = added_by(bundle, body.action, EntityRef(body.resource_type, body.resource)) if bundle else NO_HISTORY
+            self._adds_of[place] = known
+        return known
 
     def _unlink(self, task: str) -> None:
         """Forget the chains that this task is in."""

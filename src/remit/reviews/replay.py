@@ -111,7 +111,8 @@ class Replay:
         """
         self._since = since
         flows = any(one.reads("flow") for one in (bundle, before) if one is not None)
-        self._history = History(archive, flows)
+        deeds = any(one.reads_history for one in (bundle, before) if one is not None)
+        self._history = History(archive, flows, deeds)
         self._share = Share(self._history, share, shares) if shares > 1 else None
         self._after = Asker(bundle, self._history, archive)
         self._before = Asker(before, self._history, archive) if before is not None else None

@@ -183,7 +183,8 @@ def commit(runtime: Runtime, loaded: Loaded, considered: Considered) -> Ticket[W
         for before, after in zip(inputs.chain, effects.tasks, strict=False)
     ]
     still = [state for state in inputs.chain[len(writes) :] if state.task.status is TaskStatus.OPEN]
-    if decision.reason is Reason.BUDGET_EXHAUSTED:  # what it was decided on may be on its way, and not arrive
+    if decision.reason is Reason.BUDGET_EXHAUSTED or (inputs.bundle is not None and inputs.bundle.reads_history):
+        # what it was decided on may be on its way, and not arrive
         writes += [PutSpent(state.task.id, state.spent, state.spent.version) for state in still]
     else:
         writes += [HoldTask(state.task.id) for state in still]
