@@ -10,6 +10,7 @@ from remit.pap.reading.folder import bundle_of
 from remit.pap.running import run_cases
 from remit.pap.validate import check
 from remit.pdp.history import HISTORY
+from tests.attacks.test_attacks import under_the_baseline
 from tests.pap.bundles import ROOT
 from tests.rego.bundles import regopy
 
@@ -41,6 +42,15 @@ def test_its_cases_hold(language: str) -> None:
     assert [problem for problem in check(bundle) if problem.severity == "error"] == []
     results = list(run_cases(bundle, read_cases(bundle)))
     assert len(results) == 6
+    assert [failure.message for result in results for failure in result.failures] == []
+
+
+def test_the_cases_about_memories_hold_under_the_baseline() -> None:
+    text = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)[1]
+    bundle = under_the_baseline(text)
+    assert [problem for problem in check(bundle) if problem.severity == "error"] == []
+    results = list(run_cases(bundle, read_cases(bundle)))
+    assert len(results) == 2
     assert [failure.message for result in results for failure in result.failures] == []
 
 

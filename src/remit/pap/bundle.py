@@ -93,8 +93,15 @@ def compile_bundle(bundle: Bundle) -> CompiledBundle:
         directory=manifest.directory,
         request_attributed=frozenset(manifest.request_attributed),
         rego=_rego(bundle, contents.rego, manifest.opa),
+        memories=_memories(contents),
     )
     return replace(compiled, reads_history=compiled.reads("task", "history"))
+
+
+def _memories(contents: Contents) -> frozenset[str]:
+    """The memories that tools and classes of resources name."""
+    named = {tool.annotations.memory for tool in contents.tools} | {known.memory for known in contents.classes}
+    return frozenset(named - {""})
 
 
 def _rego(bundle: Bundle, found: RegoContents | None, opa: Opa | None) -> Rego | None:

@@ -10,6 +10,7 @@ from remit.model.decision import Decision, Deny, Permit, Query
 from remit.model.errors import RemitError
 from remit.model.identity import ApprovalId, DecisionId
 from remit.model.labels import PUBLIC_TRUSTED, Label
+from remit.model.memory import Memory
 from remit.model.request import EvaluationRequest
 from remit.model.values import NO_ARGUMENTS, freeze
 from remit.pap.bundle import compile_bundle
@@ -23,6 +24,7 @@ from remit.pdp.effects import session_after_outcome
 from remit.pdp.flow import keeps_records
 from remit.pdp.inputs import Decided, Grant, Inputs
 from remit.pdp.memo import Memo
+from remit.pdp.memory import came_back, memory_of
 from remit.pdp.obligations import barred
 from remit.pdp.outside import Ask, nobody
 from remit.pdp.provenance.seen import Report, observe
@@ -83,6 +85,7 @@ class _Run:
         self._now = BEGIN
         self._case = case
         self._at = opened(bundle, case)
+        self._memories: dict[str, Memory] = {}
 
     def step(self, step: Step) -> list[Failure]:
         """Ask, approve and ask again if the step says so, act; what was not as expected."""
@@ -131,6 +134,7 @@ class _Run:
             session=self._at.session,
             observed=self._at.observed,
             delegators=(self._agent,) * len(self._at.chain[1:]),
+            memory=self._memory(step),
             target=self._agents.get(step.resource.id) if step.resource.type == "Agent" else None,
         )
         decided = decide_asking(inputs, self._answer)
@@ -140,13 +144,21 @@ class _Run:
             decided = lifted if isinstance(lifted.decision, Permit) else decided
         self.decisions.append(decided.decision)
         effects = decided.effects
+        if effects.memory is not None:
+            self._memories[effects.memory.name] = effects.memory
         self._at = replace(self._at, session=effects.session or self._at.session, chain=effects.tasks or self._at.chain)
         return decided
+
+    def _memory(self, step: Step) -> Memory | None:
+        name = memory_of(self._bundle, step.action, step.resource)
+        return self._memories.get(name, Memory(name)) if name else None
 
     def _act(self, step: Step, decided: Decided) -> list[Failure]:
         """What a permitted action gives back joins the session, as its outcome does at every door."""
         content = step.returns or step.fails
-        worst = decided.effects.worst
+        worst, memory = decided.effects.worst, self._memory(step)
+        if worst is not None and memory is not None:
+            worst = came_back(worst, memory)
         session = self._at.session
         if isinstance(decided.decision, Permit) and session is not None and worst is not None:
             touched = worst if content else PUBLIC_TRUSTED
@@ -154,7 +166,7 @@ class _Run:
             self._at = replace(self._at, session=session)
             query = decided.effects.query or Query()
             if content or (query.arguments and session.reached.untrusted):
-                records = keeps_records(self._bundle, step.action, step.resource.id)
+                records = keeps_records(self._bundle, step.action, step.resource.id) and not (memory and worst.untrusted)
                 report = Report(step.resource.id, worst.untrusted, content or "", query.arguments, query.steered, records)
                 self._at = replace(self._at, observed=observe(self._at.observed, [report]))
         return []

@@ -41,7 +41,10 @@ class TaskType(msgspec.Struct, frozen=True):
 
 
 class ResourceClass(msgspec.Struct, frozen=True):
-    """What is known of the resources of one type whose id matches a pattern (`*` any text); the first match counts."""
+    """What is known of the resources of one type whose id matches a pattern (`*` any text); the first match counts.
+
+    `memory` names what agents write there and read again, also in later sessions.
+    """
 
     type: str
     pattern: str
@@ -49,6 +52,7 @@ class ResourceClass(msgspec.Struct, frozen=True):
     reach: Reach | None = None
     trusted: bool = False
     tier: Tier | None = None
+    memory: str = ""
 
 
 class EntityDocument(msgspec.Struct, frozen=True):
@@ -87,7 +91,8 @@ class CompiledBundle(msgspec.Struct, frozen=True):
     `action resource-id` patterns that pass without a task. `directory` are the principals a deployment knows: exact destinations, or
     `@domain`. `obligations` are the types its policies may ask for. `request_attributed` are the entity types whose properties may come
     with the request. `rego` are the policies in that language, if any; `reads_history` says that decisions may hang on what was done
-    under the task; `loci` remembers what `pdp.locus` found; it changes no answer.
+    under the task; `memories` are the names of all that tools and classes declare. `loci` remembers what `pdp.locus`
+    found; it changes no answer.
     """
 
     digest: BundleDigest
@@ -104,6 +109,7 @@ class CompiledBundle(msgspec.Struct, frozen=True):
     request_attributed: frozenset[str] = frozenset()
     rego: Rego | None = None
     reads_history: bool = False
+    memories: frozenset[str] = frozenset()
     loci: Memo[Any, Any] = msgspec.field(default_factory=lambda: Memo(4096))
 
     def needs_task(self, action: str, resource: EntityRef) -> bool:

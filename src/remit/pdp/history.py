@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from remit.model.history import NO_HISTORY, History
 from remit.model.identity import DecisionId, EntityRef
+from remit.model.memory import Memory
 from remit.model.request import TOOL_CALL, EvaluationRequest
 from remit.model.task import TaskState, next_version
 from remit.pdp.cedar.reads import Node
@@ -30,6 +31,11 @@ def added_by(bundle: CompiledBundle, action: str, resource: EntityRef) -> Histor
         () if action == TOOL_CALL else (f"{action} {classed.pattern if classed else resource.type}",),
         output_label(bundle, action, resource),
     )
+
+
+def adding(added: History, memory: Memory | None) -> History:
+    """What a call adds that writes or reads this memory: what was written there is touched too."""
+    return added if memory is None else replace(added, touched=added.touched.join(memory.label))
 
 
 def history_of(chain: tuple[TaskState, ...]) -> History:

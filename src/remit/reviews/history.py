@@ -12,6 +12,7 @@ from remit.decision_log.entry import (
     EntryBody,
     KillReleased,
     KillSet,
+    MemoryRaised,
     OutcomeSeen,
     SessionJoined,
     SessionOpened,
@@ -25,12 +26,14 @@ from remit.model.history import History as TaskHistory
 from remit.model.identity import Agent, AgentId, AgentStatus, ApprovalId, DecisionId, EntityRef, SessionId, TaskId
 from remit.model.kill import Kill, KillKind
 from remit.model.labels import PUBLIC_TRUSTED, Confidentiality, Label
+from remit.model.memory import MEMORY, Memory
 from remit.model.request import EvaluationRequest
 from remit.model.task import Budgets, Scope, Session, Spent, Task, TaskState, TaskStatus
 from remit.pdp.compiled import CompiledBundle
 from remit.pdp.effects import NotAnAmount, counted_as, spend, with_pending
-from remit.pdp.history import added_by, with_history
+from remit.pdp.history import added_by, adding, with_history
 from remit.pdp.inputs import Grant
+from remit.pdp.memory import memory_of, under_way
 from remit.pdp.outside import Opa, Said
 from remit.pdp.provenance.seen import NOTHING_OBSERVED, Observed, observe
 from remit.pdp.tier import output_label
@@ -145,6 +148,8 @@ class History:
         self._of_task: dict[str, list[_Run]] = {}
         self._labels: dict[tuple[str, tuple[str, ...]], Label] = {}
         self._worst_of: dict[tuple[str, str, str, str], Label] = {}
+        self._memories: dict[str, Label] = {}
+        self._memory_of: dict[tuple[str, str, str, str], str] = {}
         self._adds_of: dict[tuple[str, str, str, str], TaskHistory] = {}
         self.kills: tuple[Kill, ...] = ()
 
@@ -238,6 +243,20 @@ class History:
                 run.observed, run.waiting = NOTHING_OBSERVED, None
         self._held = but.observed.held
 
+    def memory(self, name: str) -> Memory | None:
+        """A memory as it is by now, None for no name."""
+        return Memory(name, self._memories.get(name, PUBLIC_TRUSTED)) if name else None
+
+    def _memory(self, body: DecisionMade) -> Memory | None:
+        """The memory that a decision's bundle says its action writes or reads."""
+        place = body.bundle, body.action, body.resource_type, body.resource
+        name = self._memory_of.get(place)
+        if name is None:
+            bundle = self._archive.bundle(body.bundle)
+            name = memory_of(bundle, body.action, EntityRef(body.resource_type, body.resource)) if bundle else ""
+            self._memory_of[place] = name
+        return self.memory(name)
+
     def knows(self, task: str | None) -> bool:
         """Whether the log has opened a task, as far as this history was told."""
         return task in self._tasks
@@ -247,6 +266,8 @@ class History:
         match body:
             case OutcomeSeen():
                 self._outcome(body)
+            case MemoryRaised():
+                self._memories[body.memory] = self._label(body.label, body.sources)
             case SessionOpened():
                 seen = set[str]().union(*(run.seen for run in self._of_task.get(body.task, ())))
                 run = self._runs[body.session] = _Run(body, self._label(body.label, body.sources), seen)
@@ -281,7 +302,9 @@ class History:
             if permitted:
                 name = counted_as(body.action, body.resource)
                 run.calls[name] = run.calls.get(name, 0) + 1
-                worst = self._worst(body)
+                worst, memory = self._worst(body), self._memory(body)
+                if memory is not None:
+                    worst = under_way(worst, memory)
                 if not worst.within(run.label):
                     run.pending = with_pending(run.pending, DecisionId(body.id), worst)
             else:
@@ -322,7 +345,7 @@ class History:
         chain = self.chain(body.task)
         if not chain:
             return
-        after = with_history(chain, self._adds(body))
+        after = with_history(chain, adding(self._adds(body), self._memory(body)))
         if after is not chain:
             root = after[-1]
             self._spent[root.task.id] = root.spent
@@ -351,8 +374,10 @@ class History:
         worst = run.pending.pop(DecisionId(body.decision), None)
         if not run.pending:
             run.label = run.reached
-        elif worst is not None and worst.within(run.reached):  # of several under way, what this one touched is not told apart
-            run.label = run.label.join(worst)
+        elif worst is not None:  # of several under way, what this one touched is not told apart
+            sources = tuple([one for one in worst.sources if not one.startswith(MEMORY) or one in run.reached.sources])
+            touched = Label(worst.confidentiality, sources)
+            run.label = run.label.join(touched) if touched.within(run.reached) else run.label
         if self._flows:
             run.seen.add(body.decision)
 

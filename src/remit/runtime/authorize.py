@@ -9,30 +9,34 @@ from remit.model.decision import NO_EFFECTS, Decision, Deny, Permit, Reason
 from remit.model.errors import ErrorKind, RemitError
 from remit.model.identity import Agent, AgentId, AgentStatus, DecisionId, SessionId, new_id
 from remit.model.labels import PUBLIC_TRUSTED
+from remit.model.memory import Memory
 from remit.model.request import EvaluationRequest, readable
 from remit.model.task import TaskStatus
 from remit.pdp.checks import CLOCK_TOLERANCE
 from remit.pdp.decide import decide
 from remit.pdp.flow import keeps_records
 from remit.pdp.inputs import PERMIT_MICROSECONDS, Decided, Inputs
+from remit.pdp.memory import memory_of
 from remit.pdp.outside import MAX_QUESTIONS, NotAsked, Outside
 from remit.pdp.provenance.seen import NOTHING_OBSERVED
 from remit.runtime import approvals, outcome
 from remit.runtime.line import Line
 from remit.runtime.pending import Asking, Driven, Steps
-from remit.runtime.records import decision_record
+from remit.runtime.records import decision_record, memory_record
 from remit.runtime.runtime import ATTEMPTS, Runtime, turn
 from remit.runtime.store import (
     Approval,
+    HoldMemory,
     HoldTask,
     InsertPermit,
     OpenPermit,
     PutApproval,
+    PutMemory,
     PutSession,
     PutSpent,
     Write,
 )
-from remit.runtime.view import Live
+from remit.runtime.view import Live, View
 
 _encode = msgspec.json.Encoder().encode
 
@@ -137,10 +141,16 @@ def load(runtime: Runtime, request: EvaluationRequest, decision: DecisionId, now
         view.delegators(chain) if len(chain) > 1 else (),
         target,
         outside,
+        _memory(view, request),
     )
     if now > view.latest:
         view.latest = now
     return Loaded(inputs, revision, view.sealing_key(request.task if chain else None))
+
+
+def _memory(view: View, request: EvaluationRequest) -> Memory | None:
+    name = memory_of(view.bundle, request.action, request.resource) if view.bundle is not None else ""
+    return view.memory(name) if name else None
 
 
 def consider(runtime: Runtime, loaded: Loaded) -> Considered:
@@ -194,13 +204,19 @@ def commit(runtime: Runtime, loaded: Loaded, considered: Considered) -> Ticket[W
         permit = _open_permit(runtime, loaded, considered)
         writes.append(InsertPermit(permit))
         runtime.view.permits[decision.id] = permit
+        if effects.memory is not None and inputs.memory is not None:
+            writes.append(PutMemory(effects.memory, inputs.memory.version))
+        elif inputs.memory is not None:
+            writes.append(HoldMemory(inputs.memory.name, inputs.memory.version))
     records = [decision_record(inputs, decision, effects.session or inputs.session, loaded.key)]
+    if effects.memory is not None:
+        records.append(memory_record(effects.memory, decision.id, inputs.request.task))
     if considered.approval is not None:
         writes.append(PutApproval(considered.approval))
         runtime.view.underway[considered.approval.id] = considered.approval
         if considered.opened:
             records.append(approvals.requested_record(considered.approval))
-    runtime.view.move(effects.session, effects.tasks)
+    runtime.view.move(effects.session, effects.tasks, effects.memory)
     return runtime.appender.submit(Ticket(records, writes, loaded.revision, inputs.now))
 
 
@@ -217,6 +233,7 @@ def _open_permit(runtime: Runtime, loaded: Loaded, considered: Considered) -> Op
         effects.worst or PUBLIC_TRUSTED,
         loaded.key.seal(_encode(effects.query), decision.id) if effects.query is not None else b"",
         keeps_records(loaded.inputs.bundle, request.action, request.resource.id),
+        loaded.inputs.memory.name if loaded.inputs.memory is not None else "",
     )
 
 

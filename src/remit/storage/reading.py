@@ -13,6 +13,7 @@ from remit.model.authorizer import ApprovalState
 from remit.model.errors import corrupt
 from remit.model.identity import Agent, AgentId, ApprovalId, DecisionId, SessionId, TaskId
 from remit.model.kill import Kill
+from remit.model.memory import Memory
 from remit.model.task import Session, Spent, Task, TaskState, TaskStatus
 from remit.runtime.store import Approval, Observation, OpenPermit
 
@@ -105,6 +106,11 @@ class StateReader:
         """What a session has seen, oldest first."""
         query = "SELECT decision, source, untrusted, sealed FROM observations WHERE session = ? ORDER BY n"
         return [Observation(DecisionId(d), source, bool(u), sealed) for d, source, u, sealed in self._rows(query, session)]
+
+    def memory(self, name: str) -> Memory | None:
+        """A memory that a bundle has named."""
+        row = self._row("SELECT state FROM memories WHERE name = ?", name)
+        return None if row is None else read(Memory, row[0])
 
     def approval(self, approval: ApprovalId) -> Approval | None:
         """One access request."""
