@@ -5,6 +5,7 @@ import re
 import pytest
 
 from remit.pap.contents import Bundle, SourceFile
+from remit.pap.rates import RateEntry
 from remit.pap.reading.cases import read_cases
 from remit.pap.reading.folder import bundle_of
 from remit.pap.running import run_cases
@@ -41,7 +42,7 @@ def test_its_cases_hold(language: str) -> None:
     bundle = bundle_in(language)
     assert [problem for problem in check(bundle) if problem.severity == "error"] == []
     results = list(run_cases(bundle, read_cases(bundle)))
-    assert len(results) == 6
+    assert len(results) == 7
     assert [failure.message for result in results for failure in result.failures] == []
 
 
@@ -58,6 +59,11 @@ def test_every_fact_is_on_it() -> None:
     assert re.findall(r"^\| `context\.task\.history\.(\w+)` \|", PAGE, re.MULTILINE) == list(HISTORY)
 
 
+def test_every_field_of_a_rate_is_on_it() -> None:
+    rates = PAGE.split("## Rates")[1].split("## Memories")[0]
+    assert sorted(re.findall(r"^\| `(\w+)` \|", rates, re.MULTILINE)) == sorted(RateEntry.__struct_fields__)
+
+
 def test_nothing_is_sent_where_nobody_reads_it() -> None:
     """What policies do not read costs nothing, and is not on record."""
     bundle = bundle_in("cedar")
@@ -70,6 +76,6 @@ def test_nothing_is_sent_where_nobody_reads_it() -> None:
             if not file.path.startswith("cases/")
         ]
     )
-    [case] = [case for case in read_cases(bundle) if "posts" in case.name]
+    [case] = [case for case in read_cases(bundle) if "three posts" in case.name]
     [result] = run_cases(quiet, [case])
     assert {decision.basis.read for decision in result.decisions} == {b'{"task":{}}'}

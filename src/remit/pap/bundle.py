@@ -94,6 +94,7 @@ def compile_bundle(bundle: Bundle) -> CompiledBundle:
         request_attributed=frozenset(manifest.request_attributed),
         rego=_rego(bundle, contents.rego, manifest.opa),
         memories=_memories(contents),
+        agent_rates=tuple([rate.noun() for rate in manifest.agent_rates]),
     )
     return replace(compiled, reads_history=compiled.reads("task", "history"))
 

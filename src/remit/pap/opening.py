@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from remit.model.clock import SECOND
 from remit.model.identity import SessionId, TaskId
 from remit.model.labels import PUBLIC_TRUSTED, Label
+from remit.model.rate import Rate
 from remit.model.task import Budgets, Scope, Session, Task, TaskState
 from remit.pap.cases import Begin, Case, CaseTask
 from remit.pdp.compiled import CompiledBundle, TaskType
@@ -111,4 +112,7 @@ def _budgets(asked: Budgets, kind: Budgets) -> Budgets:
     calls = [bound for bound in (asked.calls, kind.calls) if bound is not None]
     tools = {name: min(bound, kind.tools.get(name, bound)) for name, bound in asked.tools.items()}
     amounts = {key: min(bound, kind.amounts.get(key, bound)) for key, bound in asked.amounts.items()}
-    return Budgets(min(calls, default=None), {**kind.tools, **tools}, {**kind.amounts, **amounts})
+    rates: dict[str, Rate] = {}
+    for rate in (*asked.rates, *kind.rates):
+        rates[rate.key] = min(rate, rates.get(rate.key, rate), key=lambda one: one.limit)
+    return Budgets(min(calls, default=None), {**kind.tools, **tools}, {**kind.amounts, **amounts}, tuple(rates.values()))

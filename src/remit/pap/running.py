@@ -12,6 +12,7 @@ from remit.model.identity import ApprovalId, DecisionId
 from remit.model.labels import PUBLIC_TRUSTED, Label
 from remit.model.memory import Memory
 from remit.model.request import EvaluationRequest
+from remit.model.task import NOTHING_SPENT
 from remit.model.values import NO_ARGUMENTS, freeze
 from remit.pap.bundle import compile_bundle
 from remit.pap.cases import Case, Failure, Fixture, Step, compared, explained
@@ -86,6 +87,7 @@ class _Run:
         self._case = case
         self._at = opened(bundle, case)
         self._memories: dict[str, Memory] = {}
+        self._account = NOTHING_SPENT
 
     def step(self, step: Step) -> list[Failure]:
         """Ask, approve and ask again if the step says so, act; what was not as expected."""
@@ -135,6 +137,7 @@ class _Run:
             observed=self._at.observed,
             delegators=(self._agent,) * len(self._at.chain[1:]),
             memory=self._memory(step),
+            account=self._account,
             target=self._agents.get(step.resource.id) if step.resource.type == "Agent" else None,
         )
         decided = decide_asking(inputs, self._answer)
@@ -144,6 +147,7 @@ class _Run:
             decided = lifted if isinstance(lifted.decision, Permit) else decided
         self.decisions.append(decided.decision)
         effects = decided.effects
+        self._account = effects.account or self._account
         if effects.memory is not None:
             self._memories[effects.memory.name] = effects.memory
         self._at = replace(self._at, session=effects.session or self._at.session, chain=effects.tasks or self._at.chain)

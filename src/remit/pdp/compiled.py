@@ -8,6 +8,7 @@ import msgspec
 
 from remit.model.identity import BundleDigest, EntityRef
 from remit.model.labels import Confidentiality
+from remit.model.rate import Rate
 from remit.model.request import Tier
 from remit.model.task import Budgets, Scope
 from remit.model.tool import Reach, Tool
@@ -91,8 +92,8 @@ class CompiledBundle(msgspec.Struct, frozen=True):
     `action resource-id` patterns that pass without a task. `directory` are the principals a deployment knows: exact destinations, or
     `@domain`. `obligations` are the types its policies may ask for. `request_attributed` are the entity types whose properties may come
     with the request. `rego` are the policies in that language, if any; `reads_history` says that decisions may hang on what was done
-    under the task; `memories` are the names of all that tools and classes declare. `loci` remembers what `pdp.locus`
-    found; it changes no answer.
+    under the task; `memories` are the names of all that tools and classes declare, `agent_rates` bound what each
+    agent may use up over all its tasks. `loci` remembers what `pdp.locus` found; it changes no answer.
     """
 
     digest: BundleDigest
@@ -110,6 +111,7 @@ class CompiledBundle(msgspec.Struct, frozen=True):
     rego: Rego | None = None
     reads_history: bool = False
     memories: frozenset[str] = frozenset()
+    agent_rates: tuple[Rate, ...] = ()
     loci: Memo[Any, Any] = msgspec.field(default_factory=lambda: Memo(4096))
 
     def needs_task(self, action: str, resource: EntityRef) -> bool:

@@ -92,8 +92,12 @@ def _decide(inputs: Inputs) -> Decided:
         locus = locus_of(bundle, inputs.agent, inputs.request, inputs.target)
     checks.check_arguments(inputs, locus.tool)
     checks.check_scope(inputs, bundle, locus.tool)
-    spent = checks.check_budgets(inputs)
-    return _by_policy(inputs, bundle, locus, spent)
+    spent = checks.check_budgets(inputs, locus.tool)
+    account = checks.check_account(inputs, bundle, locus.tool)
+    decided = _by_policy(inputs, bundle, locus, spent)
+    if account is None or not isinstance(decided.decision, Permit) or not decided.decision.enforced:
+        return decided
+    return Decided(decided.decision, replace(decided.effects, account=account))
 
 
 def _check_request(inputs: Inputs) -> None:

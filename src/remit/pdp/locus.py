@@ -119,6 +119,7 @@ def same_ground(one: CompiledBundle, other: CompiledBundle) -> bool:
         and one.actions == other.actions
         and one.directory == other.directory
         and one.task_free == other.task_free
+        and one.agent_rates == other.agent_rates
         and one.request_attributed == other.request_attributed
         and _same_rego(one.rego, other.rego)
     )

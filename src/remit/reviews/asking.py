@@ -170,6 +170,7 @@ class Asker:
             kills=history.kills,
             delegators=tuple([history.latest(state.task.agent) for state in chain[1:]]),
             memory=history.memory(memory_of(self._bundle, request.action, request.resource)),
+            account=history.account(request.subject.id),
             target=history.latest(request.resource.id) if request.resource.type == "Agent" else None,
         )
 
@@ -206,6 +207,7 @@ class Asker:
             or locus.steered
             or "now" in tree.children
             or tree.reaches("task", "history")
+            or bool(self._bundle.agent_rates)
             or (self._bundle.rego and self._bundle.rego.opa) is not None
         )
         plain = not moving and not session.whole and not any(name in session.children for name in _MOVING)

@@ -27,8 +27,9 @@ from remit.model.identity import Agent, AgentId, AgentStatus, ApprovalId, Decisi
 from remit.model.kill import Kill, KillKind
 from remit.model.labels import PUBLIC_TRUSTED, Confidentiality, Label
 from remit.model.memory import MEMORY, Memory
-from remit.model.request import EvaluationRequest
-from remit.model.task import Budgets, Scope, Session, Spent, Task, TaskState, TaskStatus
+from remit.model.rate import Rate
+from remit.model.request import TOOL_CALL, EvaluationRequest
+from remit.model.task import NOTHING_SPENT, Budgets, Scope, Session, Spent, Task, TaskState, TaskStatus
 from remit.pdp.compiled import CompiledBundle
 from remit.pdp.effects import NotAnAmount, counted_as, spend, with_pending
 from remit.pdp.history import added_by, adding, with_history
@@ -36,6 +37,7 @@ from remit.pdp.inputs import Grant
 from remit.pdp.memory import memory_of, under_way
 from remit.pdp.outside import Opa, Said
 from remit.pdp.provenance.seen import NOTHING_OBSERVED, Observed, observe
+from remit.pdp.rates import account_after, spend_rates
 from remit.pdp.tier import output_label
 
 MAX_KEYS = 4096
@@ -130,10 +132,10 @@ class Bounds(msgspec.Struct, frozen=True, gc=False, eq=False):
 class History:
     """State as the log tells it. `take` moves it past one entry."""
 
-    def __init__(self, archive: Archive, flows: bool = True, deeds: bool = True) -> None:
-        """`flows`: whether anybody will ask what sessions had seen; `deeds`: what was done under tasks."""
+    def __init__(self, archive: Archive, flows: bool = True, deeds: bool = True, rates: Sequence[Rate] = ()) -> None:
+        """`flows`: whether anybody will ask what sessions had seen; `deeds`: what was done under tasks; `rates`: those of agents."""
         self._archive = archive
-        self._flows, self._deeds = flows, deeds
+        self._flows, self._deeds, self._rates = flows, deeds, rates
         self._agents: dict[tuple[str, int], Agent] = {}
         self._latest: dict[str, Agent] = {}
         self._tasks: dict[str, Task] = {}
@@ -149,6 +151,7 @@ class History:
         self._labels: dict[tuple[str, tuple[str, ...]], Label] = {}
         self._worst_of: dict[tuple[str, str, str, str], Label] = {}
         self._memories: dict[str, Label] = {}
+        self._accounts: dict[str, Spent] = {}
         self._memory_of: dict[tuple[str, str, str, str], str] = {}
         self._adds_of: dict[tuple[str, str, str, str], TaskHistory] = {}
         self.kills: tuple[Kill, ...] = ()
@@ -312,6 +315,8 @@ class History:
             run.reached = self._label(body.label, body.sources)
         if permitted and body.enforced:
             self._spend(body, subject, request)
+            if self._rates:
+                self._account(body, subject, request)
         if permitted and self._deeds and body.chain:
             self._remember(body)
 
@@ -334,7 +339,10 @@ class History:
             if link.task.budgets == _UNBOUNDED and not self._deeds:
                 continue
             try:
-                after = spend(link.spent, request(body, subject), link.task.budgets.amounts, DecisionId(body.id))
+                asked, budgets = request(body, subject), link.task.budgets
+                after = spend(link.spent, asked, budgets.amounts, DecisionId(body.id))
+                if budgets.rates:
+                    after, _ = spend_rates(after, budgets.rates, asked, self._groups(body), body.at)
             except NotAnAmount:
                 continue
             self._spent[link.task.id] = after
@@ -359,6 +367,26 @@ class History:
             known = added_by(bundle, body.action, EntityRef(body.resource_type, body.resource)) if bundle else NO_HISTORY
             self._adds_of[place] = known
         return known
+
+    def account(self, agent: str) -> Spent:
+        """What an agent has spent by now over all its tasks, in the windows of the rates that are asked about."""
+        return self._accounts.get(agent, NOTHING_SPENT)
+
+    def _account(
+        self, body: DecisionMade, subject: EntityRef, request: Callable[[DecisionMade, EntityRef], EvaluationRequest]
+    ) -> None:
+        try:
+            after, _ = account_after(
+                self.account(subject.id), self._rates, request(body, subject), self._groups(body), body.at, DecisionId(body.id)
+            )
+        except NotAnAmount:
+            return
+        self._accounts[subject.id] = after
+
+    def _groups(self, body: DecisionMade) -> tuple[str, ...]:
+        bundle = self._archive.bundle(body.bundle) if body.action == TOOL_CALL else None
+        known = bundle.tools.get(body.resource) if bundle is not None else None
+        return known.tool.groups if known is not None else ()
 
     def _unlink(self, task: str) -> None:
         """Forget the chains that this task is in."""

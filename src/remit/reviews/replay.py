@@ -112,7 +112,8 @@ class Replay:
         self._since = since
         flows = any(one.reads("flow") for one in (bundle, before) if one is not None)
         deeds = any(one.reads_history for one in (bundle, before) if one is not None)
-        self._history = History(archive, flows, deeds)
+        rates = {rate.key: rate for one in (bundle, before) if one is not None for rate in one.agent_rates}
+        self._history = History(archive, flows, deeds, tuple(rates.values()))
         self._share = Share(self._history, share, shares) if shares > 1 else None
         self._after = Asker(bundle, self._history, archive)
         self._before = Asker(before, self._history, archive) if before is not None else None

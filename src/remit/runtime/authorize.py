@@ -11,7 +11,7 @@ from remit.model.identity import Agent, AgentId, AgentStatus, DecisionId, Sessio
 from remit.model.labels import PUBLIC_TRUSTED
 from remit.model.memory import Memory
 from remit.model.request import EvaluationRequest, readable
-from remit.model.task import TaskStatus
+from remit.model.task import NOTHING_SPENT, TaskStatus
 from remit.pdp.checks import CLOCK_TOLERANCE
 from remit.pdp.decide import decide
 from remit.pdp.flow import keeps_records
@@ -30,6 +30,7 @@ from remit.runtime.store import (
     HoldTask,
     InsertPermit,
     OpenPermit,
+    PutAccount,
     PutApproval,
     PutMemory,
     PutSession,
@@ -142,6 +143,7 @@ def load(runtime: Runtime, request: EvaluationRequest, decision: DecisionId, now
         target,
         outside,
         _memory(view, request),
+        view.account(agent.id) if agent is not None and view.bundle is not None and view.bundle.agent_rates else NOTHING_SPENT,
     )
     if now > view.latest:
         view.latest = now
@@ -198,6 +200,12 @@ def commit(runtime: Runtime, loaded: Loaded, considered: Considered) -> Ticket[W
         writes += [PutSpent(state.task.id, state.spent, state.spent.version) for state in still]
     else:
         writes += [HoldTask(state.task.id) for state in still]
+    if inputs.agent is not None and (
+        effects.account is not None
+        or (decision.reason is Reason.BUDGET_EXHAUSTED and inputs.bundle is not None and inputs.bundle.agent_rates)
+    ):
+        # INVARIANT (budgets): what an agent has spent over all its tasks is spent in the commit of the permit, or nothing is.
+        writes.append(PutAccount(inputs.agent.id, effects.account or inputs.account, inputs.account.version))
     if effects.session is not None and inputs.session is not None:
         writes.append(PutSession(effects.session, inputs.session.version))
     if isinstance(decision, Permit):
@@ -217,6 +225,8 @@ def commit(runtime: Runtime, loaded: Loaded, considered: Considered) -> Ticket[W
         if considered.opened:
             records.append(approvals.requested_record(considered.approval))
     runtime.view.move(effects.session, effects.tasks, effects.memory)
+    if effects.account is not None and inputs.agent is not None:
+        runtime.view.move_account(inputs.agent.id, effects.account)
     return runtime.appender.submit(Ticket(records, writes, loaded.revision, inputs.now))
 
 

@@ -93,6 +93,14 @@ class PutSpent(msgspec.Struct, frozen=True, gc=False):
     base: int
 
 
+class PutAccount(msgspec.Struct, frozen=True, gc=False):
+    """What an agent has spent over all its tasks; `base` is the version it was decided on, which the stored one must be."""
+
+    agent: AgentId
+    account: Spent
+    base: int
+
+
 class PutAgent(msgspec.Struct, frozen=True):
     """An agent's new state; the stored version must be one less (none for version 1)."""
 
@@ -183,6 +191,7 @@ Write: TypeAlias = (
     | DeletePermit
     | PutApproval
     | InsertObservation
+    | PutAccount
     | PutMemory
     | HoldMemory
     | ActivateBundle
@@ -259,6 +268,10 @@ class RuntimeStore(Protocol):
 
     def observations(self, session: SessionId) -> list[Observation]:
         """What a session has seen, oldest first."""
+        ...
+
+    def account(self, agent: AgentId) -> Spent | None:
+        """What a registered agent has spent over all its tasks."""
         ...
 
     def memory(self, name: str) -> Memory | None:

@@ -11,7 +11,7 @@ from remit.model.errors import corrupt
 from remit.model.identity import Agent, AgentId, ApprovalId, DecisionId, EntityRef, SessionId, TaskId
 from remit.model.kill import Kill
 from remit.model.memory import Memory
-from remit.model.task import Session, Spent, Task, TaskState
+from remit.model.task import NOTHING_SPENT, Session, Spent, Task, TaskState
 from remit.pdp.compiled import CompiledBundle, Mode
 from remit.pdp.provenance.seen import Observed, Report, observe
 from remit.runtime.store import Approval, OpenPermit, RuntimeStore
@@ -70,6 +70,7 @@ class View:
         self._held = 0
         self._keys: dict[TaskId, SealKey] = {}
         self._memories: dict[str, Memory] = {}
+        self._accounts: dict[AgentId, Spent] = {}
 
     def refresh(self) -> int:
         """Drop what administrative changes may have touched; the revision that everything read from now on has at least."""
@@ -80,6 +81,7 @@ class View:
             self._tasks.clear()
             self._keys.clear()
             self._memories.clear()
+            self._accounts.clear()
             self._bundle_read = False
             self.revision = revision
         if len(self._tasks) > _LIMIT or len(self._keys) > _LIMIT:
@@ -177,6 +179,12 @@ class View:
         self._memories[name] = known
         return known
 
+    def account(self, agent: AgentId) -> Spent:
+        """What an agent has spent over all its tasks, with every decision of this process in it."""
+        known = self._accounts.get(agent) or self.store.account(agent) or NOTHING_SPENT
+        self._accounts[agent] = known
+        return known
+
     def key(self, task: TaskId | None) -> SealKey | None:
         """The data key of a task (without a task, the store's); None for an unknown task, or once it was destroyed."""
         task = task or TASK_FREE
@@ -217,6 +225,10 @@ class View:
         known |= {approval.id: approval for approval in self.underway.values() if approval.digest == digest}
         return sorted(known.values(), key=lambda approval: approval.id, reverse=True)
 
+    def move_account(self, agent: AgentId, account: Spent) -> None:
+        """Take over what an agent is about to have spent."""
+        self._accounts[agent] = account
+
     def move(self, session: Session | None, tasks: Iterable[TaskState], memory: Memory | None = None) -> None:
         """Take over the states that a decision leads to, before they are durable: what follows is decided on them."""
         if memory is not None:
@@ -229,6 +241,7 @@ class View:
     def forget(self, session: SessionId | None, tasks: Iterable[TaskId]) -> None:
         """Drop states whose commit did not succeed, and what is known of memories; they are read again."""
         self._memories.clear()
+        self._accounts.clear()
         if session is not None:
             self._sessions.pop(session, None)
             self._observed.pop(session, None)
@@ -248,3 +261,4 @@ class View:
         self._held = 0
         self._spent.clear()
         self._memories.clear()
+        self._accounts.clear()

@@ -107,6 +107,11 @@ class StateReader:
         query = "SELECT decision, source, untrusted, sealed FROM observations WHERE session = ? ORDER BY n"
         return [Observation(DecisionId(d), source, bool(u), sealed) for d, source, u, sealed in self._rows(query, session)]
 
+    def account(self, agent: AgentId) -> Spent | None:
+        """What a registered agent has spent over all its tasks."""
+        row = self._row("SELECT spent FROM agents WHERE id = ?", agent)
+        return None if row is None else read(Spent, row[0])
+
     def memory(self, name: str) -> Memory | None:
         """A memory that a bundle has named."""
         row = self._row("SELECT state FROM memories WHERE name = ?", name)

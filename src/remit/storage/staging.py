@@ -21,6 +21,7 @@ from remit.runtime.store import (
     InsertSession,
     InsertTask,
     OpenPermit,
+    PutAccount,
     PutAgent,
     PutApproval,
     PutKill,
@@ -39,7 +40,7 @@ class Staging(ABC):
     """Compare and set over a whole group: each change sees what the ones before it in the group have staged.
 
     A store says what is stored, takes administrative writes as they come, and writes the rest (`sessions`, `spent`, `closed`,
-    `permits`, `reported`, `observations`, `memories`) when the group ends.
+    `permits`, `reported`, `observations`, `memories`, `accounts`) when the group ends.
     """
 
     def __init__(self, revision: int) -> None:
@@ -51,6 +52,7 @@ class Staging(ABC):
         self.reported: list[str] = []
         self.observations: list[InsertObservation] = []
         self.memories: dict[str, Memory] = {}
+        self.accounts: dict[str, Spent] = {}
 
     def apply(self, changes: Sequence[tuple[Sequence[Write], int]]) -> list[bool]:
         """Apply, in order, each change decided on the present revision whose versions all fit."""
@@ -68,6 +70,9 @@ class Staging(ABC):
             case PutSpent(task, _, base):
                 spent = self.spent.get(task)
                 return task not in self.closed and (self.spent_version(task) if spent is None else spent.version) == base
+            case PutAccount(agent, _, base):
+                account = self.accounts.get(agent)
+                return (self.account_version(agent) if account is None else account.version) == base
             case PutMemory(memory, base):
                 return self._memory_is_at(memory.name, base)
             case HoldMemory(name, base):
@@ -107,6 +112,8 @@ class Staging(ABC):
                     self.observations.append(write)
                 case CloseTask(task):
                     self.closed.add(task)
+                case PutAccount(agent, account):
+                    self.accounts[agent] = account
                 case PutMemory(memory):
                     self.memories[memory.name] = memory
                 case HoldTask() | HoldMemory():
@@ -122,6 +129,10 @@ class Staging(ABC):
     @abstractmethod
     def spent_version(self, task: str) -> int | None:
         """The stored version of what a task has spent, None unless it is open."""
+
+    @abstractmethod
+    def account_version(self, agent: str) -> int | None:
+        """The stored version of what an agent has spent, None if it is not registered."""
 
     @abstractmethod
     def memory_version(self, name: str) -> int | None:

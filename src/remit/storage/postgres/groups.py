@@ -18,6 +18,7 @@ from remit.runtime.store import (
     HoldMemory,
     HoldTask,
     InsertTask,
+    PutAccount,
     PutAgent,
     PutApproval,
     PutKill,
@@ -46,9 +47,10 @@ _LOCKING = (
     "SELECT 2, decision, 1 FROM (SELECT decision FROM permits WHERE decision = ANY(%b) ORDER BY decision FOR UPDATE) p",
     "SELECT 3, id, version FROM (SELECT id, version FROM approvals WHERE id = ANY(%b) ORDER BY id FOR UPDATE) a",
     "SELECT 4, name, version FROM (SELECT name, version FROM memories WHERE name = ANY(%b) ORDER BY name FOR UPDATE) m",
+    "SELECT 5, id, spent_version FROM (SELECT id, spent_version FROM agents WHERE id = ANY(%b) ORDER BY id FOR UPDATE) g",
 )
 """Joined by UNION ALL, whose parts are executed one after the other: every group locks in this order, so that none waits in a circle."""
-_SESSIONS, _SPENT, _PERMITS, _APPROVALS, _MEMORIES = range(5)
+_SESSIONS, _SPENT, _PERMITS, _APPROVALS, _MEMORIES, _ACCOUNTS = range(6)
 _ENTRIES = """
 INSERT INTO entries (writer, seq, time, kind, decision, task, leaf, line)
 SELECT * FROM unnest(%b::text[], %b::bigint[], %b::bigint[], %b::text[], %b::text[], %b::text[], %b::bytea[], %b::bytea[])
@@ -60,6 +62,10 @@ ON CONFLICT (id) DO UPDATE SET version = excluded.version, state = excluded.stat
 _PUT_SPENT = """
 UPDATE tasks t SET spent_version = n.version, spent = n.spent
 FROM unnest(%b::text[], %b::bigint[], %b::bytea[]) AS n (id, version, spent) WHERE t.id = n.id
+"""
+_PUT_ACCOUNTS = """
+UPDATE agents a SET spent_version = n.version, spent = n.spent
+FROM unnest(%b::text[], %b::bigint[], %b::bytea[]) AS n (id, version, spent) WHERE a.id = n.id
 """
 _PUT_MEMORIES = """
 UPDATE memories m SET version = n.version, state = n.state
@@ -214,6 +220,10 @@ class _Transaction(Staging):
         """The stored version of what a task has spent, None unless it is open."""
         return self._stored[_SPENT].get(task)
 
+    def account_version(self, agent: str) -> int | None:
+        """The stored version of what an agent has spent, None if it is not registered."""
+        return self._stored[_ACCOUNTS].get(agent)
+
     def memory_version(self, name: str) -> int | None:
         """The stored version of a memory, None if there is none."""
         return self._stored[_MEMORIES].get(name)
@@ -304,6 +314,7 @@ class _Transaction(Staging):
             if self.closed:
                 self._run("UPDATE tasks SET status = 'closed' WHERE id = ANY(%b)", list(self.closed))
             self._bulk(_PUT_PERMITS, [(p.decision, p.writer, encode(p)) for p in self.permits.values()])
+            self._bulk(_PUT_ACCOUNTS, [(agent, spent.version, encode(spent)) for agent, spent in self.accounts.items()])
             self._bulk(_PUT_MEMORIES, [(one.name, one.version, encode(one)) for one in self.memories.values()])
             self._bulk(_SEEN, [(o.session, o.decision, _text(o.source), o.untrusted, o.sealed) for o in self.observations])
             if self.reported:
@@ -340,8 +351,8 @@ def revision_of(row: Any, address: Address) -> tuple[int, bool]:
 
 
 def _touched(writes: Sequence[Write]) -> tuple[set[str], ...]:
-    """The ids of sessions, tasks, permits, approvals and memories that must not move meanwhile."""
-    sessions, tasks, permits, approvals, memories = wanted = (set[str](), set[str](), set[str](), set[str](), set[str]())
+    """The ids of sessions, tasks, permits, approvals, memories and agents that must not move meanwhile."""
+    sessions, tasks, permits, approvals, memories, agents = wanted = tuple([set[str]() for _ in _LOCKING])
     for write in writes:
         match write:
             case PutSession(session):
@@ -356,6 +367,8 @@ def _touched(writes: Sequence[Write]) -> tuple[set[str], ...]:
                 memories.add(memory.name)
             case HoldMemory(name):
                 memories.add(name)
+            case PutAccount(agent):
+                agents.add(agent)
     return wanted
 
 

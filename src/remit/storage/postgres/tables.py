@@ -81,7 +81,14 @@ _table(
     sa.Index("sessions_task", "task"),
 )
 _table("memories", _key("name"), _column("version", _INT), _column("state", _BYTES))
-_table("agents", _key("id"), _column("version", _INT), _column("state", _BYTES))
+_table(
+    "agents",
+    _key("id"),
+    _column("version", _INT),
+    _column("state", _BYTES),
+    _column("spent_version", _INT),
+    _column("spent", _BYTES),
+)
 _table("permits", _key("decision"), _column("writer", _ID), _column("permit", _BYTES), sa.Index("permits_writer", "writer"))
 _table(
     "approvals",

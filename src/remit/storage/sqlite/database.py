@@ -46,6 +46,8 @@ MIGRATIONS = (
     """
     CREATE TABLE memories (name TEXT PRIMARY KEY, version INTEGER NOT NULL, state BLOB NOT NULL) WITHOUT ROWID;
     INSERT INTO meta VALUES ('memories', 0);
+    ALTER TABLE agents ADD spent_version INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE agents ADD spent BLOB NOT NULL DEFAULT x'80';
     """,
 )
 """Each step brings the schema one version on; `PRAGMA user_version` counts the steps done."""

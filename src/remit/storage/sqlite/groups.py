@@ -139,6 +139,11 @@ class _Transaction(Staging):
         """The stored version of what a task has spent, None unless it is open."""
         return self._groups.version(_SPENT, task)
 
+    def account_version(self, agent: str) -> int | None:
+        """The stored version of what an agent has spent, None if it is not registered."""
+        found: int | None = self._one("SELECT spent_version FROM agents WHERE id = ?", agent)
+        return found
+
     def memory_version(self, name: str) -> int | None:
         """The stored version of a memory, None if there is none."""
         found: int | None = self._one("SELECT version FROM memories WHERE name = ?", name)
@@ -181,7 +186,10 @@ class _Transaction(Staging):
                 self._run("INSERT INTO data_keys VALUES (?, ?)", (task.id, secret))
                 return
             case PutAgent(agent):
-                self._run("INSERT OR REPLACE INTO agents VALUES (?, ?, ?)", (agent.id, agent.version, encode(agent)))
+                change = " ON CONFLICT (id) DO UPDATE SET version = excluded.version, state = excluded.state"
+                self._insert(
+                    "INSERT INTO agents (id, version, state) VALUES ", [(agent.id, agent.version, encode(agent))], change
+                )
             case ActivateBundle(digest, previous, document, time, operator, memories):
                 self._remember(memories)
                 self._run("INSERT OR IGNORE INTO bundles VALUES (?, ?)", (digest, document))
@@ -260,6 +268,8 @@ class _Transaction(Staging):
         self._insert("INSERT INTO permits (decision, writer, permit) VALUES ", permits)
         seen = [(one.session, one.decision, one.source, one.untrusted, one.sealed) for one in self.observations]
         self._insert("INSERT INTO observations (session, decision, source, untrusted, sealed) VALUES ", seen)
+        for agent, account in self.accounts.items():
+            self._run("UPDATE agents SET spent_version = ?, spent = ? WHERE id = ?", (account.version, encode(account), agent))
         for memory in self.memories.values():
             self._run("UPDATE memories SET version = ?, state = ? WHERE name = ?", (memory.version, encode(memory), memory.name))
         for start in range(0, len(self.reported), _ROWS):
