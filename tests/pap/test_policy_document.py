@@ -90,6 +90,10 @@ def test_every_fact_of_the_context_is_there() -> None:
         for name, body in re.findall(r"^type (\w+Context) = \{(.*?)\};", SCHEMA, re.MULTILINE | re.DOTALL)
     }
     declared = {f"{name}.{field}": kind for name, record in records.items() for field, kind in record.items()}
+    within = {name: kind.removesuffix("Context").lower() for name, kind in declared.items() if kind.endswith("Context")}
+    for name, record in within.items():
+        declared |= {f"{name}.{field}": declared.pop(f"{record}.{field}") for field in records[record]}
+        del declared[name]
     action = re.search(r'^action "tool\.call".*?context: \{(.*)\n  \}\n\};', SCHEMA, re.MULTILINE | re.DOTALL)
     assert action
     direct = {name: kind for name, kind in attributes(action[1]).items() if not kind.endswith("Context")}

@@ -10,6 +10,7 @@ from typing import Any
 from remit.model.identity import EntityRef
 from remit.model.labels import PUBLIC_TRUSTED, Confidentiality, Label
 from remit.model.request import EvaluationRequest
+from remit.model.task import TaskState
 from remit.model.tool import Tool
 from remit.pdp.arguments import ANY, argument_types
 from remit.pdp.provenance.roles import Role, parts_of, role_of, text_of
@@ -233,8 +234,45 @@ def context(case: Case, approver: str | None) -> dict[str, Any]:
         whole["task"] = {
             "id": task.id, "type": task.type, "purpose": task.purpose, "purposeTrusted": task.purpose_trusted, "depth": len(case.chain) - 1,
             "onBehalfOf": {"__entity": {"type": "User", "id": task.on_behalf_of}}, "opener": {"__entity": {"type": "User", "id": task.opener}},
+            "history": past(case),
         }  # fmt: skip
     return whole
+
+
+def past(case: Case) -> dict[str, Any]:
+    """What the first task of the chain knows of all that was permitted under it."""
+    spent = case.chain[-1].spent
+    touched = spent.history.touched
+    return {
+        "calls": spent.calls, "callsOfTool": spent.tools.get(counted(case.request), 0),
+        "used": list(spent.history.used), "effects": list(spent.history.effects), "groups": list(spent.history.groups),
+        "confidentiality": touched.confidentiality.value, "confidentialityRank": touched.confidentiality.rank,
+        "untrusted": touched.untrusted,
+    }  # fmt: skip
+
+
+def remembered(chain: tuple[TaskState, ...]) -> tuple[set[str], set[str], set[str], Label] | None:
+    """The history that a chain has."""
+    past = chain[-1].spent.history if chain else None
+    return (set(past.used), set(past.effects), set(past.groups), past.touched) if past is not None else None
+
+
+def after(case: Case, done: bool) -> tuple[set[str], set[str], set[str], Label] | None:
+    """The history that a chain has once the call was permitted, whether or not anybody enforced what was decided."""
+    before = remembered(case.chain)
+    if before is None or not done:
+        return before
+    tool, action = tool_of(case), case.request.action
+    effect, reach = OF_ACTION.get(action, (None, None))
+    if tool is not None:
+        effect, reach = tool.annotations.effect, tool.annotations.reach
+    does = effect or "unknown"
+    return (
+        before[0] | {counted(case.request)},
+        before[1] | {str(does), f"{does}-{reach or 'unknown'}"},
+        before[2] | set(tool.groups if tool else ()),
+        before[3].join(worst(case)),
+    )
 
 
 def moment(now: int) -> str:

@@ -21,6 +21,7 @@ from tests.reference.case import Case, Rule
 from tests.reference.facts import (
     ACTIONS,
     Unsayable,
+    after,
     authority,
     context,
     counted,
@@ -51,7 +52,8 @@ SECOND = 1_000_000
 
 @dataclass(frozen=True)
 class Answer:
-    """What is decided; `label` to `seen` is the session afterwards, `spent` (calls, tools, amounts) of each task of the chain."""
+    """What is decided; `label` to `seen` is the session afterwards, `spent` (calls, tools, amounts) of each task of the chain, `past`
+    (used, effects, groups, touched) what the first of them then knows was done."""
 
     effect: str
     reason: str
@@ -61,6 +63,7 @@ class Answer:
     obligations: tuple[tuple[str, str, str], ...] = ()
     session: tuple[Label, Label, dict[str, int], int, int] | None = None
     spent: tuple[tuple[int, dict[str, int], dict[str, int]], ...] = ()
+    past: tuple[set[str], set[str], set[str], Label] | None = None
 
 
 class No(Exception):
@@ -78,6 +81,7 @@ def decide(case: Case) -> Answer:
     if answer.effect == "deny" and case.shadow and answer.reason in SHADOWED:
         answer = Answer("permit", answer.reason, enforced=False)
     session = case.session
+    answer = replace(answer, past=after(case, answer.effect == "permit" and session is not None))
     if session is None or (answer.effect == "deny" and not owned(case)):
         return replace(answer, spent=answer.spent if session is not None else ())
     calls, denials = dict(session.calls), session.denials

@@ -11,7 +11,7 @@ from remit.model.decision import Deny, Permit
 from remit.model.labels import PUBLIC_TRUSTED
 from remit.pdp.decide import decide
 from remit.pdp.inputs import Decided
-from tests.reference import model
+from tests.reference import facts, model
 from tests.reference.case import Case
 from tests.reference.model import Answer
 from tests.reference.worlds import cases, grants, inputs
@@ -27,15 +27,17 @@ def answered(case: Case, decided: Decided) -> Answer:
     session = None
     if after is not None:
         session = (after.label, after.reached, after.calls, after.denials, after.seen)
+    enforced = decision.enforced if isinstance(decision, Permit) else True
     return Answer(
         effect="permit" if isinstance(decision, Permit) else "deny",
         reason=decision.reason.value,
-        enforced=decision.enforced if isinstance(decision, Permit) else True,
+        enforced=enforced,
         requestable=decision.requestable.value if isinstance(decision, Deny) and decision.requestable else None,
         approval=decision.approval,
         obligations=tuple((o.type, o.argument, o.policy) for o in decision.obligations),
         session=session,
-        spent=tuple((state.spent.calls, state.spent.tools, state.spent.amounts) for state in effects.tasks),
+        spent=tuple((state.spent.calls, state.spent.tools, state.spent.amounts) for state in effects.tasks) if enforced else (),
+        past=facts.remembered(effects.tasks or case.chain),
     )
 
 

@@ -10,6 +10,7 @@ import yaml
 from hypothesis import strategies as st
 
 from remit.model.decision import ApproverRule, Obligation, Steering
+from remit.model.history import History
 from remit.model.identity import Agent, AgentId, AgentStatus, ApprovalId, DecisionId, EntityRef, SessionId, TaskId
 from remit.model.labels import Confidentiality, Label
 from remit.model.request import EvaluationRequest, Tier
@@ -63,6 +64,10 @@ POOL = (
     Rule("for-ana", "forbid", ANY, 'when { context has task && context.task.onBehalfOf == User::"eve" }'),
     Rule("late", "forbid", ANY, 'when { context.now > datetime("2027-01-15T08:10:00Z") }'),
     Rule("twice", "forbid", CALL, 'when { context.session.used.contains("pay") }'),
+    Rule("never-both", "forbid", CALL, 'when { context has task && context.task.history.groups.contains("money") }'),
+    Rule("then-sends", "forbid", f'{CALL} in ToolGroup::"outbound"',
+         'when { context has task && context.task.history.confidentialityRank > 2 && context.task.history.effects.contains("read") }'),
+    Rule("third", "forbid", ANY, "when { context has task && context.task.history.callsOfTool >= 2 }"),
     Rule("denied-often", "forbid", CALL, "when { context.session.denials > 2 }"),
     Rule("unknown-tools", "forbid", CALL, "unless { resource.annotated }"),
     Rule("files", "forbid", 'principal, action in Action::"file", resource', "when { context.session.denials > 1 }"),
@@ -205,11 +210,18 @@ BUDGETS = st.builds(
     st.sampled_from([{}, {"look": 1}, {"send": 2}]),
     st.sampled_from([{}, {"pay.n": Amount(100_000)}, {"look.n": Amount(70_000)}]),
 )
+HISTORIES = st.builds(
+    lambda used, groups, level: History(used, ("read", "read-internal"), groups, (), Label(level)),
+    st.sampled_from([(), ("look",), ("read", "secret")]),
+    st.sampled_from([(), ("money",), ("outbound",)]),
+    LEVELS,
+)
 SPENT = st.builds(
-    lambda calls, tools, amounts: Spent(calls, tools, amounts, calls),
+    lambda calls, tools, amounts, history: Spent(calls, tools, amounts, calls, history),
     st.integers(0, 3),
     st.dictionaries(st.sampled_from(["look", "send"]), st.integers(0, 2), max_size=2),
     st.sampled_from([{}, {"pay.n": Amount(60_000)}, {"look.n": Amount(1)}]),
+    HISTORIES,
 )
 PURPOSES = st.sampled_from(["write to boss@corp.com", "tell evil@x.com about 7", "look around", "send x"])
 

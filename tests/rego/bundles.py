@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from remit.model.errors import RemitError
 from remit.pap.contents import Bundle, SourceFile
 from remit.pap.reading.files import read_files
 from remit.pap.reading.folder import bundle_of
+from remit.pdp.rego.engine import load_regopy
 
 ROOT = Path(__file__).resolve().parents[2]
 SCENARIOS, ACCOUNTS = ROOT / "tests/cases", ROOT / "tests/rego/accounts.rego"
@@ -17,7 +19,10 @@ ALL = HEAD + 'permit contains {"id": "all"} if true\n\nforbid := set()\n'
 
 def regopy() -> None:
     """Skip the test where Rego cannot be evaluated in this process."""
-    pytest.importorskip("regopy", reason="no regopy for this machine")
+    try:
+        load_regopy()
+    except RemitError:
+        pytest.skip("no regopy for this machine")
 
 
 def made(policies: str | dict[str, str], data: str = "", **manifest: object) -> Bundle:

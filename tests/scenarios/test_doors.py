@@ -18,7 +18,7 @@ from remit.model.request import TOOL_CALL, EvaluationRequest
 from remit.model.task import Session, Task
 from remit.model.values import NO_ARGUMENTS, freeze
 from remit.pap.bundle import compile_bundle, to_document
-from remit.pap.cases import Case, CaseTask, Step
+from remit.pap.cases import Begin, Case, CaseTask, Step
 from remit.pap.contents import Bundle
 from remit.pap.extend import extended
 from remit.pap.reading.cases import read_cases
@@ -27,8 +27,9 @@ from remit.pap.running import BEGIN, run_case
 from remit.pep.obligations import ObligationFailed
 from remit.runtime import administration, sessions, tasks
 from remit.runtime.approvals import resolve
-from remit.runtime.tasks import Opening
+from remit.runtime.tasks import AgentOpener, Opening
 from tests.conftest import StoreUrl
+from tests.pap.test_history_page import bundle_in
 from tests.runtime.world import Clock, World
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,8 +38,8 @@ Ask = Callable[[World, Session | None, Case, Step], Decision]
 
 
 def _all() -> Iterator[Any]:
-    for name, folder in BUNDLES.items():
-        bundle = read_bundle(folder)
+    bundles = {name: read_bundle(folder) for name, folder in BUNDLES.items()}
+    for name, bundle in {**bundles, "chains": bundle_in("cedar")}.items():
         for case in read_cases(bundle):
             if same_everywhere(case.task):
                 yield pytest.param(bundle, case, id=f"{name}: {case.name}")
@@ -164,19 +165,37 @@ def _open(world: World, case: Case, task: CaseTask) -> Task:
     return tasks.open_task(world.runtime, opening, Operator(task.opener, "os")).result()
 
 
+def _begun(world: World, case: Case, session: Session | None, step: Step) -> Session | None:
+    """The session in which a step is asked."""
+    if step.begin is None or session is None or case.task is None:
+        return session
+    assert session.task is not None
+    if step.begin is Begin.SESSION:
+        return sessions.open_session(world.runtime, session.task).result()
+    if step.begin is Begin.TASK:
+        return sessions.open_session(world.runtime, _open(world, case, case.task).id).result()
+    opening = Opening(case.agent.id, case.task.purpose, parent=session.task)
+    sub_task = tasks.open_task(world.runtime, opening, AgentOpener(session.agent, session.id)).result()
+    inner = sessions.open_session(world.runtime, sub_task.id).result()
+    sessions.inherit(world.runtime, inner.id, session.id).result()
+    return inner
+
+
 def play(tmp_path: Path, bundle: Bundle, case: Case, ask: Ask) -> None:
     expected = run_case(compile_bundle(extended(bundle, case.fixture)), case, ask_outside)
     assert expected.passed, expected.failures
     with _world(tmp_path, bundle, case) as (world, clock, session):
         answers: list[Decision] = []
+        at = session
         for step in case.steps:
             clock.forward(step.after)
-            answers.append(ask(world, session, case, step))
+            at = _begun(world, case, at, step)
+            answers.append(ask(world, at, case, step))
             last = answers[-1]
             if step.then is not None and isinstance(last, Deny):
                 assert last.approval is not None
                 resolve(world.runtime, last.approval, Operator(step.approver, "os"), True).result()
-                answers.append(ask(world, session, case, step))
+                answers.append(ask(world, at, case, step))
         assert [_facts(answer) for answer in answers] == [_facts(decision) for decision in expected.decisions]
         written = [(entry.effect, entry.reason, sorted(entry.policies)) for entry in world.decisions()]
         assert written == [(_facts(a)[0], a.reason.value, sorted(a.basis.policies)) for a in answers]

@@ -9,6 +9,7 @@ from remit.local.config import this_operator
 from remit.model.errors import malformed, not_found
 from remit.model.identity import TaskId
 from remit.model.labels import Confidentiality
+from remit.model.rate import Rate
 from remit.model.task import Budgets, Scope, TaskState
 from remit.pdp.effects import NotAnAmount, amount_of
 from remit.runtime.tasks import Opening, close_task, open_task
@@ -34,13 +35,23 @@ def open_(
     confidentiality: Annotated[Confidentiality | None, typer.Option(help="The highest class it may touch.")] = None,
     calls: Annotated[int | None, typer.Option(help="How many calls it may make.")] = None,
     budget: Annotated[Many, typer.Option(help="TOOL=CALLS or TOOL.ARGUMENT=SUM; may be repeated.")] = None,
+    rate: Annotated[
+        Many, typer.Option(help="TOOL=CALLS/SECONDS, TOOL.ARGUMENT=SUM/SECONDS, group:NAME=… or *=…; may be repeated.")
+    ] = None,
     parent: Annotated[str | None, typer.Option(help="The task it is delegated from.")] = None,
     json: JsonFlag = False,
 ) -> None:
     """Open a task: entrust an agent with something, for somebody, for some time."""
     scope = Scope(_tuple(tool), _tuple(resource), _tuple(destination), confidentiality, _tuple(flow))
     opening = Opening(
-        agent, purpose, on_behalf_of, type, scope, _budgets(calls, budget or []), seconds, TaskId(parent) if parent else None
+        agent,
+        purpose,
+        on_behalf_of,
+        type,
+        scope,
+        _budgets(calls, budget or [], rate or []),
+        seconds,
+        TaskId(parent) if parent else None,
     )
     with store() as embedded:
         task = open_task(embedded.runtime, opening, this_operator()).result()
@@ -55,7 +66,7 @@ def _tuple(values: Many) -> tuple[str, ...] | None:
     return tuple(values) if values else None
 
 
-def _budgets(calls: int | None, budgets: list[str]) -> Budgets:
+def _budgets(calls: int | None, budgets: list[str], rates: list[str]) -> Budgets:
     tools, amounts = {}, {}
     for text in budgets:
         key, equals, value = text.partition("=")
@@ -68,7 +79,23 @@ def _budgets(calls: int | None, budgets: list[str]) -> Budgets:
                 tools[key] = int(value)
         except (ValueError, NotAnAmount):
             raise malformed(f"budget `{text}` is not TOOL=CALLS or TOOL.ARGUMENT=SUM") from None
-    return Budgets(calls, tools, amounts)
+    return Budgets(calls, tools, amounts, tuple([_rate(text) for text in rates]))
+
+
+def _rate(text: str) -> Rate:
+    what, equals, much = text.partition("=")
+    limit, slash, seconds = much.rpartition("/")
+    try:
+        if not equals or not slash or not what:
+            raise ValueError
+        if what.startswith("group:"):
+            return Rate(int(seconds), int(limit), group=what.removeprefix("group:"))
+        tool, dot, argument = what.rpartition(".")
+        if dot:
+            return Rate(int(seconds), tool=tool, argument=argument, sum=amount_of(limit))
+        return Rate(int(seconds), int(limit), "" if what == "*" else what)
+    except (ValueError, NotAnAmount):
+        raise malformed(f"rate `{text}` is not TOOL=CALLS/SECONDS or TOOL.ARGUMENT=SUM/SECONDS") from None
 
 
 @app.command("list")
@@ -118,6 +145,7 @@ def _describe(state: TaskState) -> None:
         ],
         ("calls", f"{spent.calls}" + (f" of {task.budgets.calls}" if task.budgets.calls is not None else "")),
         *[(f"  {tool}", f"{spent.tools.get(tool, 0)} of {n}") for tool, n in task.budgets.tools.items()],
+        *[("  at most", str(rate)) for rate in task.budgets.rates],
         *[(f"  {k}", f"{spent.amounts.get(k, 0) / 10000:g} of {n / 10000:g}") for k, n in task.budgets.amounts.items()],
     ]
     show_table(("", ""), lines, "")

@@ -154,6 +154,16 @@ class OutcomeSeen(Body, frozen=True, gc=False, tag="outcome"):
     sealed: bytes
 
 
+class MemoryRaised(Body, frozen=True, gc=False, tag="memory.raised"):
+    """A decision lets something be written to a memory whose label it raises: to this."""
+
+    memory: str
+    decision: str
+    task: str | None
+    label: str
+    sources: tuple[str, ...]
+
+
 class ApprovalRequested(Body, frozen=True, gc=False, tag="approval.requested"):
     """A requestable denial opened an access request for one exact action."""
 
@@ -213,6 +223,7 @@ EntryBody: TypeAlias = (
     | SessionJoined
     | DecisionMade
     | OutcomeSeen
+    | MemoryRaised
     | ApprovalRequested
     | ApprovalResolved
     | KeyDestroyed

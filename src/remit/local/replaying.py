@@ -82,6 +82,8 @@ def replay(
     Raises `RemitError` (unavailable, corrupt).
     """
     size, shares = store.log.size(), min(os.cpu_count() or 1, 8)
+    if bundle.contents.manifest.agent_rates or (before is not None and before.contents.manifest.agent_rates):
+        shares = 1  # what an agent may do under one task hangs on all its others
     if size < ALONE or shares == 1:
         other = compile_bundle(before) if before is not None else None
         return Replay(StoreArchive(store), compile_bundle(bundle), other, since, thorough=thorough).run(store.log.lines(0, size))

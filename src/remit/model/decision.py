@@ -7,8 +7,9 @@ import msgspec
 
 from remit.model.identity import ApprovalId, DecisionId
 from remit.model.labels import Label
+from remit.model.memory import Memory
 from remit.model.request import Tier
-from remit.model.task import Session, TaskState
+from remit.model.task import Session, Spent, TaskState
 
 
 class Reason(StrEnum):
@@ -163,7 +164,9 @@ class CallAbout(msgspec.Struct, frozen=True, gc=False):
 class Effects(msgspec.Struct, frozen=True, gc=False):
     """What committing a decision changes: the session and the tasks of the chain as they will be, and an approval's use.
 
-    `worst` is the label that a permitted call adds until its outcome is reported, `query` what it was asked with.
+    `worst` is the label that a permitted call adds until its outcome is reported (of a memory, what is written there comes to it),
+    `query` what it was asked with; `memory` the memory it writes to, where that raises its label,
+    `account` what its agent has then spent over all its tasks, where the bundle bounds that.
     """
 
     session: Session | None = None
@@ -171,6 +174,8 @@ class Effects(msgspec.Struct, frozen=True, gc=False):
     approval_used: ApprovalId | None = None
     worst: Label | None = None
     query: Query | None = None
+    memory: Memory | None = None
+    account: Spent | None = None
 
 
 NO_EFFECTS = Effects()

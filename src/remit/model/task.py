@@ -6,8 +6,10 @@ from zlib import crc32
 
 import msgspec
 
+from remit.model.history import NO_HISTORY, History
 from remit.model.identity import AgentId, DecisionId, SessionId, TaskId
 from remit.model.labels import PUBLIC_TRUSTED, Confidentiality, Label
+from remit.model.rate import Rate, Window
 
 Amount = NewType("Amount", int)
 """A sum in ten-thousandths, the precision of Cedar's `decimal`."""
@@ -31,12 +33,14 @@ class Scope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Budgets(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Upper bounds on what a task may use up in all, its sub-tasks included.
 
-    `calls` counts permits; `tools` counts permits per tool; `amounts` sums a numeric argument, keyed `tool.argument`.
+    `calls` counts permits; `tools` counts permits per tool; `amounts` sums a numeric argument, keyed `tool.argument`; `rates` bound what
+    it may use up within some time.
     """
 
     calls: int | None = None
     tools: dict[str, int] = {}
     amounts: dict[str, Amount] = {}
+    rates: tuple[Rate, ...] = ()
 
 
 class TaskStatus(StrEnum):
@@ -79,15 +83,23 @@ def next_version(version: int, act: str) -> int:
     return ((version >> 32) + 1) << 32 | crc32(act.encode("utf-8", "replace"), version & 0xFFFFFFFF)
 
 
-class Spent(msgspec.Struct, frozen=True, gc=False):
-    """What a task has used of its budgets, and of each data-flow grant by its number (those of the scope, then those of approvers);
-    `version` is compared and set at each commit."""
+class Spent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What a task has used of its budgets; `version` is compared and set at each commit.
+
+    `flows` counts the uses of each data-flow grant by its number (those of the scope, then those of approvers). `history` is kept by the
+    first task of a chain, for all that was delegated from it; `rates` are windows by the key of their rate.
+    """
 
     calls: int = 0
     tools: dict[str, int] = {}
     amounts: dict[str, Amount] = {}
     version: int = 0
     flows: dict[int, int] = {}
+    history: History = NO_HISTORY
+    rates: dict[str, Window] = {}
+
+
+NOTHING_SPENT = Spent()
 
 
 class TaskState(msgspec.Struct, frozen=True, gc=False):

@@ -37,7 +37,8 @@ class Annotations(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `destinations` are the arguments that choose a receiver, an object, a command (by name, nested names with dots);
     `content` are those that carry text; `output_trusted` says that nobody outside can write what the tool returns, `output_records`
     that its platform keeps the fields of what it returns (ids, who takes part) apart from the text that people write into them.
-    `tier` may raise the tier that follows from the rest, never lower it.
+    `memory` names what agents write by one such tool and read by another, also in later sessions. `tier` may raise the tier that follows
+    from the rest, never lower it.
     """
 
     effect: ToolEffect | None = None
@@ -48,6 +49,7 @@ class Annotations(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     output_records: bool = False
     destinations: tuple[str, ...] = ()
     content: tuple[str, ...] = ()
+    memory: str = ""
 
     @property
     def complete(self) -> bool:

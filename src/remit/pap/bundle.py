@@ -16,7 +16,7 @@ from remit.pdp.compiled import CompiledBundle, CompiledTool, EntityDocument, Reg
 from remit.pdp.facts.fact import fact_set
 from remit.pdp.outside import Opa
 
-ANALYSIS = 7
+ANALYSIS = 8
 """Grows with every change to what is derived from files (scopes, reads, nouns) and to the form of documents.
 
 Documents of another one are read anew from their files.
@@ -80,7 +80,7 @@ def compile_bundle(bundle: Bundle) -> CompiledBundle:
     manifest = contents.manifest
     above = {name: frozenset(groups) for name, groups in contents.actions.items()}
     entities = {entity.ref: entity for entity in (*contents.entities, *_action_entities(contents))}
-    return CompiledBundle(
+    compiled = CompiledBundle(
         digest=bundle.digest,
         name=bundle.name,
         mode=manifest.mode,
@@ -95,7 +95,16 @@ def compile_bundle(bundle: Bundle) -> CompiledBundle:
         request_attributed=frozenset(manifest.request_attributed),
         rego=_rego(bundle, contents.rego, manifest.opa),
         facts=fact_set(contents.facts, contents.tools),
+        memories=_memories(contents),
+        agent_rates=tuple([rate.noun() for rate in manifest.agent_rates]),
     )
+    return replace(compiled, reads_history=compiled.reads("task", "history"))
+
+
+def _memories(contents: Contents) -> frozenset[str]:
+    """The memories that tools and classes of resources name."""
+    named = {tool.annotations.memory for tool in contents.tools} | {known.memory for known in contents.classes}
+    return frozenset(named - {""})
 
 
 def _rego(bundle: Bundle, found: RegoContents | None, opa: Opa | None) -> Rego | None:

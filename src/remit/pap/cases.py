@@ -21,6 +21,14 @@ class Verdict(StrEnum):
     DENY = "deny"
 
 
+class Begin(StrEnum):
+    """What a step begins before it asks: another session of the same task, a sub-task that the agent opens, or the task once more."""
+
+    SESSION = "session"
+    SUB_TASK = "sub-task"
+    TASK = "task"
+
+
 class CaseAgent(msgspec.Struct, frozen=True):
     """Who acts; `owner` and `purpose` matter only to policies that read them."""
 
@@ -71,7 +79,7 @@ class Step(msgspec.Struct, frozen=True):
     `after` is how many seconds have passed since the step before. `then` is what is expected once `approver` has
     approved a requestable denial and the same is asked again. `returns` is what a permitted action gives back,
     `fails` the error it ends with; without either it gave nothing back. `definition` is the digest of the tool's
-    definition as the door sees it.
+    definition as the door sees it. `begin` is what is opened before.
     """
 
     line: int
@@ -85,6 +93,7 @@ class Step(msgspec.Struct, frozen=True):
     fails: str = ""
     after: int = 0
     definition: str = ""
+    begin: Begin | None = None
 
 
 class Fixture(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ import msgspec
 
 from remit.model.identity import BundleDigest, EntityRef
 from remit.model.tool import Tool
+from remit.pap.rates import RateEntry
 from remit.pdp.cedar.policies import Policy
 from remit.pdp.cedar.reads import Node
 from remit.pdp.compiled import EntityDocument, Mode, ResourceClass, TaskType
@@ -29,7 +30,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `task_free` are `action` or `action resource-id` patterns that pass without a task. `obligations` are the
     types that policies may ask for (all known ones, if left out). `request_attributed` are entity types whose
     properties may come with a request. `directory` are known destinations, exact or `@domain`. `opa` is the server that is asked about
-    policies in Rego; without it they are evaluated in this process.
+    policies in Rego; without it they are evaluated in this process. `agent_rates` bound what each agent may use up, over all its tasks.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     request_attributed: tuple[str, ...] = ()
     directory: tuple[str, ...] = ()
     opa: Opa | None = None
+    agent_rates: tuple[RateEntry, ...] = ()
 
 
 class Link(msgspec.Struct, frozen=True):

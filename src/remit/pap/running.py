@@ -1,6 +1,6 @@
 """Cases run through the pure decision, its effects carried from step to step."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import msgspec
 from msgspec.structs import replace
@@ -8,29 +8,29 @@ from msgspec.structs import replace
 from remit.model.clock import SECOND
 from remit.model.decision import Decision, Deny, Permit, Query
 from remit.model.errors import RemitError
-from remit.model.identity import ApprovalId, DecisionId, SessionId, TaskId
+from remit.model.identity import ApprovalId, DecisionId
 from remit.model.labels import PUBLIC_TRUSTED, Label
+from remit.model.memory import Memory
 from remit.model.request import EvaluationRequest
-from remit.model.task import Budgets, Scope, Session, Task, TaskState
+from remit.model.task import NOTHING_SPENT
 from remit.model.values import NO_ARGUMENTS, freeze
 from remit.pap.bundle import compile_bundle
-from remit.pap.cases import Case, CaseTask, Failure, Fixture, Step, compared, explained
+from remit.pap.cases import Case, Failure, Fixture, Step, compared, explained
 from remit.pap.contents import Bundle
 from remit.pap.extend import extended
-from remit.pdp.compiled import CompiledBundle, Mode, TaskType
+from remit.pap.opening import BEGIN, begun, opened
+from remit.pdp.compiled import CompiledBundle, Mode
 from remit.pdp.decide import decide_asking
 from remit.pdp.effects import session_after_outcome
 from remit.pdp.flow import keeps_records
 from remit.pdp.inputs import Decided, Grant, Inputs
 from remit.pdp.memo import Memo
+from remit.pdp.memory import came_back, memory_of
 from remit.pdp.obligations import barred
 from remit.pdp.outside import Ask, nobody
-from remit.pdp.provenance.seen import Observed, Report, observe
+from remit.pdp.provenance.seen import Report, observe
 from remit.pdp.told import FAILED, PERFORMED, told_of
 
-BEGIN = 1_767_225_600 * SECOND
-"""Cases begin at 2026-01-01T00:00:00Z."""
-DEFAULT_SECONDS = 3600
 LOCI = 256
 
 
@@ -85,25 +85,24 @@ class _Run:
         self._agent = case.agent.noun()
         self._agents = {agent.id: agent.noun() for agent in (*case.agents, case.agent)}
         self._now = BEGIN
-        self._chain = tuple(_chain(bundle, case)) if case.task else ()
-        self._session: Session | None = None
-        self._observed = Observed()
-        if self._chain:
-            leaf = self._chain[0].task
-            label = PUBLIC_TRUSTED if leaf.purpose_trusted else leaf.purpose_label
-            self._session = Session(SessionId("ses_case"), leaf.id, leaf.agent, label, seen=BEGIN)
+        self._case = case
+        self._at = opened(bundle, case)
+        self._memories: dict[str, Memory] = {}
+        self._account = NOTHING_SPENT
 
     def step(self, step: Step) -> list[Failure]:
         """Ask, approve and ask again if the step says so, act; what was not as expected."""
         self._now += step.after * SECOND
-        before = self._session
+        if step.begin is not None:
+            self._at = begun(self._bundle, self._case, self._at, step.begin, self._now)
+        before = self._at.session
         decided = self._ask(step, None)
         failures = compared(step, step.expect, decided.decision)
         if failures or step.then is None:
             return failures or self._act(step, decided)
         if not isinstance(decided.decision, Deny) or decided.decision.requestable is None:
             return [Failure(step.line, explained(step, "it could not be approved", decided.decision))]
-        why = barred(step.approver, decided.decision.requestable, self._agent.id, self._agent, self._chain)
+        why = barred(step.approver, decided.decision.requestable, self._agent.id, self._agent, self._at.chain)
         if why:
             return [Failure(step.line, explained(step, f"`{step.approver}` may not approve it: {why}", decided.decision))]
         label = before.reached if before else PUBLIC_TRUSTED
@@ -121,8 +120,8 @@ class _Run:
             step.action,
             step.resource,
             arguments,
-            self._chain[0].task.id if self._chain else None,
-            self._session.id if self._session else None,
+            self._at.chain[0].task.id if self._at.chain else None,
+            self._at.session.id if self._at.session else None,
             definition=step.definition,
             malformed=problem,
         )
@@ -134,10 +133,12 @@ class _Run:
             self._agent,
             self._now,
             DecisionId(f"dec_{len(self.decisions) + 1}"),
-            self._chain,
-            session=self._session,
-            observed=self._observed,
-            delegators=(self._agent,) * len(self._chain[1:]),
+            self._at.chain,
+            session=self._at.session,
+            observed=self._at.observed,
+            delegators=(self._agent,) * len(self._at.chain[1:]),
+            memory=self._memory(step),
+            account=self._account,
             target=self._agents.get(step.resource.id) if step.resource.type == "Agent" else None,
         )
         decided = decide_asking(inputs, self._answer)
@@ -146,81 +147,35 @@ class _Run:
             # An approval that does not lift the denial changes nothing: the denial is what it is without.
             decided = lifted if isinstance(lifted.decision, Permit) else decided
         self.decisions.append(decided.decision)
-        self._session = decided.effects.session or self._session
-        self._chain = decided.effects.tasks or self._chain
+        effects = decided.effects
+        self._account = effects.account or self._account
+        if effects.memory is not None:
+            self._memories[effects.memory.name] = effects.memory
+        self._at = replace(self._at, session=effects.session or self._at.session, chain=effects.tasks or self._at.chain)
         return decided
+
+    def _memory(self, step: Step) -> Memory | None:
+        name = memory_of(self._bundle, step.action, step.resource)
+        return self._memories.get(name, Memory(name)) if name else None
 
     def _act(self, step: Step, decided: Decided) -> list[Failure]:
         """What a permitted action gives back joins the session, as its outcome does at every door."""
         content = step.returns or step.fails
-        worst = decided.effects.worst
-        if isinstance(decided.decision, Permit) and self._session is not None and worst is not None:
+        worst, memory = decided.effects.worst, self._memory(step)
+        if worst is not None and memory is not None:
+            worst = came_back(worst, memory)
+        session = self._at.session
+        if isinstance(decided.decision, Permit) and session is not None and worst is not None:
             touched = worst if content else PUBLIC_TRUSTED
-            self._session = session_after_outcome(self._session, decided.decision.id, touched, self._now)
+            session = session_after_outcome(session, decided.decision.id, touched, self._now)
+            self._at = replace(self._at, session=session)
             query = decided.effects.query or Query()
             told = told_of(query.about, content or "", self._now, FAILED if step.fails else PERFORMED) if query.about else None
-            if content or told or (query.arguments and self._session.reached.untrusted):
-                records = keeps_records(self._bundle, step.action, step.resource.id)
+            if content or told or (query.arguments and session.reached.untrusted):
+                records = keeps_records(self._bundle, step.action, step.resource.id) and not (memory and worst.untrusted)
                 report = Report(step.resource.id, worst.untrusted, content or "", query.arguments, query.steered, records, told)
-                self._observed = observe(self._observed, [report])
+                self._at = replace(self._at, observed=observe(self._at.observed, [report]))
         return []
-
-
-def _chain(bundle: CompiledBundle, case: Case) -> Iterator[TaskState]:
-    """The task of a case and those it was delegated from, leaf first, each within what is above it."""
-    links: list[CaseTask] = []
-    task = case.task
-    while task is not None:
-        links.append(task)
-        task = task.parent
-    for number, link in enumerate(links):
-        kind = bundle.task_types.get(link.type) or TaskType(link.type)
-        parent = TaskId(f"tsk_case_{number + 1}") if number + 1 < len(links) else None
-        seconds = link.seconds if link.seconds is not None else kind.seconds or DEFAULT_SECONDS
-        yield TaskState(
-            Task(
-                id=TaskId(f"tsk_case_{number}"),
-                agent=case.agent.noun().id,
-                purpose=link.purpose,
-                opener=link.opener,
-                on_behalf_of=links[-1].on_behalf_of,
-                opened=BEGIN,
-                expires=BEGIN + seconds * SECOND,
-                type=link.type,
-                parent=parent,
-                scope=replace(_scope(link.scope, kind.scope), flows=_flows(bundle, links[number:])),
-                budgets=_budgets(link.budgets, kind.budgets),
-                purpose_trusted=link.purpose_trusted,
-            )
-        )
-
-
-def _flows(bundle: CompiledBundle, links: Sequence[CaseTask]) -> tuple[str, ...] | None:
-    """The data-flow grants of a task: its own, else its type's, else those of the task above it."""
-    for link in links:
-        kind = bundle.task_types.get(link.type)
-        flows = kind.scope.flows if link.scope.flows is None and kind is not None else link.scope.flows
-        if flows is not None:
-            return flows
-    return None
-
-
-def _scope(asked: Scope, kind: Scope) -> Scope:
-    """What a task asks for; what it leaves out comes from its type."""
-    return Scope(
-        kind.tools if asked.tools is None else asked.tools,
-        kind.resources if asked.resources is None else asked.resources,
-        kind.destinations if asked.destinations is None else asked.destinations,
-        kind.confidentiality if asked.confidentiality is None else asked.confidentiality,
-    )
-
-
-def _budgets(asked: Budgets, kind: Budgets) -> Budgets:
-    """The smaller of each."""
-    calls = [bound for bound in (asked.calls, kind.calls) if bound is not None]
-    tools = {name: min(bound, kind.tools.get(name, bound)) for name, bound in asked.tools.items()}
-    amounts = {key: min(bound, kind.amounts.get(key, bound)) for key, bound in asked.amounts.items()}
-    return Budgets(min(calls, default=None), {**kind.tools, **tools}, {**kind.amounts, **amounts})
 
 
 def _grant(deny: Deny, approver: str, label: Label) -> Grant:

@@ -37,8 +37,13 @@ type SessionContext = {
   confidentiality: String, confidentialityRank: Long, untrusted: Bool, sources: Set<String>,
   calls: Long, denials: Long, used: Set<String>
 };
+type HistoryContext = {
+  calls: Long, callsOfTool: Long, used: Set<String>, effects: Set<String>, groups: Set<String>,
+  confidentiality: String, confidentialityRank: Long, untrusted: Bool
+};
 type TaskContext = {
-  id: String, type: String, purpose: String, purposeTrusted: Bool, onBehalfOf: User, opener: User, depth: Long
+  id: String, type: String, purpose: String, purposeTrusted: Bool, onBehalfOf: User, opener: User, depth: Long,
+  history: HistoryContext
 };
 type FlowContext = {
   intended: Set<String>, known: Set<String>, trusted: Set<String>, granted: Set<String>, named: Set<String>, records: Set<String>,

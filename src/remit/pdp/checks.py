@@ -4,7 +4,7 @@ from remit.model.decision import Reason
 from remit.model.identity import AgentStatus
 from remit.model.labels import Confidentiality
 from remit.model.request import AGENT_DELEGATE, NET_REQUEST, SESSION_DECLASSIFY, TOOL_CALL
-from remit.model.task import Scope, TaskState, TaskStatus
+from remit.model.task import Scope, Spent, TaskState, TaskStatus
 from remit.model.tool import UNANNOTATED, Reach, ToolEffect
 from remit.pdp.compiled import CompiledBundle, CompiledTool
 from remit.pdp.effects import NotAnAmount, exceeded, spend
@@ -13,11 +13,13 @@ from remit.pdp.inputs import Inputs
 from remit.pdp.patterns import matches
 from remit.pdp.provenance.principals import known
 from remit.pdp.provenance.roles import Role, text_of
+from remit.pdp.rates import account_after, spend_rates
 from remit.pdp.refusal import Refusal
 
 NEEDS_TASK = (
     "this needs a task: open one with `remit.task(…)` or `remit task open` (a new thread has none: start it in a copied context)"
 )
+NO_NUMBER = "an argument that a budget adds up is not a number from zero to 10^15"
 CLOCK_TOLERANCE = 1_000_000
 """A clock may be set back by a second (µs), as time services do; more denies."""
 
@@ -178,7 +180,7 @@ def _undeclared_destination(inputs: Inputs, tool: CompiledTool | None, scope: Sc
     return None
 
 
-def check_budgets(inputs: Inputs) -> tuple[TaskState, ...]:
+def check_budgets(inputs: Inputs, tool: CompiledTool | None) -> tuple[TaskState, ...]:
     """Every budget of the chain holds once this call is counted; the chain as it then is.
 
     A sub-task's spending is its parents' spending too.
@@ -187,15 +189,31 @@ def check_budgets(inputs: Inputs) -> tuple[TaskState, ...]:
     for state in inputs.chain:
         try:
             spent = spend(state.spent, inputs.request, state.task.budgets.amounts, inputs.decision)
+            overrun = None
+            if state.task.budgets.rates:
+                groups = tool.tool.groups if tool else ()
+                spent, overrun = spend_rates(spent, state.task.budgets.rates, inputs.request, groups, inputs.now)
         except NotAnAmount:
-            raise Refusal(
-                Reason.MALFORMED_ARGUMENTS, "an argument that a budget adds up is not a number from zero to 10^15"
-            ) from None
-        problem = exceeded(state, spent)
+            raise Refusal(Reason.MALFORMED_ARGUMENTS, NO_NUMBER) from None
+        problem = exceeded(state, spent) or (overrun.words(inputs.now) if overrun is not None else None)
         if problem:
             raise Refusal(Reason.BUDGET_EXHAUSTED, f"task `{state.task.id}`: {problem}")
         after.append(TaskState(state.task, spent))
     return tuple(after)
+
+
+def check_account(inputs: Inputs, bundle: CompiledBundle, tool: CompiledTool | None) -> Spent | None:
+    """The agent stays within its rates over all its tasks; what it has then spent, None where nothing bounds it."""
+    if not bundle.agent_rates:
+        return None
+    groups = tool.tool.groups if tool else ()
+    try:
+        after, overrun = account_after(inputs.account, bundle.agent_rates, inputs.request, groups, inputs.now, inputs.decision)
+    except NotAnAmount:
+        raise Refusal(Reason.MALFORMED_ARGUMENTS, NO_NUMBER) from None
+    if overrun is not None:
+        raise Refusal(Reason.BUDGET_EXHAUSTED, f"agent `{inputs.request.subject.id}`: {overrun.words(inputs.now)}")
+    return after
 
 
 def check_delegation(inputs: Inputs) -> None:

@@ -8,6 +8,7 @@ import msgspec
 
 from remit.model.identity import BundleDigest, EntityRef
 from remit.model.labels import Confidentiality
+from remit.model.rate import Rate
 from remit.model.request import Tier
 from remit.model.task import Budgets, Scope
 from remit.model.tool import Reach, Tool
@@ -42,7 +43,10 @@ class TaskType(msgspec.Struct, frozen=True):
 
 
 class ResourceClass(msgspec.Struct, frozen=True):
-    """What is known of the resources of one type whose id matches a pattern (`*` any text); the first match counts."""
+    """What is known of the resources of one type whose id matches a pattern (`*` any text); the first match counts.
+
+    `memory` names what agents write there and read again, also in later sessions.
+    """
 
     type: str
     pattern: str
@@ -50,6 +54,7 @@ class ResourceClass(msgspec.Struct, frozen=True):
     reach: Reach | None = None
     trusted: bool = False
     tier: Tier | None = None
+    memory: str = ""
 
 
 class EntityDocument(msgspec.Struct, frozen=True):
@@ -87,8 +92,9 @@ class CompiledBundle(msgspec.Struct, frozen=True):
     `actions` are those that can be asked for, each with the types of resource that it is asked for on. `task_free` are `action` or
     `action resource-id` patterns that pass without a task. `directory` are the principals a deployment knows: exact destinations, or
     `@domain`. `obligations` are the types its policies may ask for. `request_attributed` are the entity types whose properties may come
-    with the request. `rego` are the policies in that language, if any, `facts` what it declares; `loci` remembers what `pdp.locus`
-    found; it changes no answer.
+    with the request. `rego` are the policies in that language, if any, `facts` what it declares; `reads_history` says that decisions may
+    hang on what was done under the task; `memories` are the names of all that tools and classes declare, `agent_rates` bound what each
+    agent may use up over all its tasks. `loci` remembers what `pdp.locus` found; it changes no answer.
     """
 
     digest: BundleDigest
@@ -105,6 +111,9 @@ class CompiledBundle(msgspec.Struct, frozen=True):
     request_attributed: frozenset[str] = frozenset()
     rego: Rego | None = None
     facts: FactSet = NO_FACTS
+    reads_history: bool = False
+    memories: frozenset[str] = frozenset()
+    agent_rates: tuple[Rate, ...] = ()
     loci: Memo[Any, Any] = msgspec.field(default_factory=lambda: Memo(4096))
 
     def needs_task(self, action: str, resource: EntityRef) -> bool:
@@ -112,9 +121,9 @@ class CompiledBundle(msgspec.Struct, frozen=True):
         named = f"{action} {resource.id}"
         return not any(matches(action if " " not in free else named, free) for free in self.task_free)
 
-    def reads(self, part: str) -> bool:
+    def reads(self, *path: str) -> bool:
         """Whether any policy can read this part of the context."""
-        return self.index.reads(part) or (self.rego is not None and self.rego.reads.reaches("context", part))
+        return self.index.reads(*path) or (self.rego is not None and self.rego.reads.reaches("context", *path))
 
     def class_of(self, resource: EntityRef) -> ResourceClass | None:
         """The first class whose pattern fits, or None."""

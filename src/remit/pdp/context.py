@@ -14,6 +14,7 @@ from remit.pdp.arguments import ANY, MAX_LONG, MIN_LONG, UNTYPED, ArgumentType, 
 from remit.pdp.cedar.reads import WHOLE, Node, project, stand_in
 from remit.pdp.compiled import CompiledBundle, CompiledTool
 from remit.pdp.flow import ORIGINS, ROLES
+from remit.pdp.history import history_context
 from remit.pdp.memo import Memo
 
 _encode = msgspec.json.Encoder().encode
@@ -147,11 +148,14 @@ _SESSION: dict[str, Callable[[Session | None, Label], Any]] = {
 
 
 def _task(node: Node, facts: Facts) -> Mapping[str, Any] | None:
-    return task_context(node, facts.chain)
+    shown = task_context(node, facts.chain)
+    if shown is None or not node.reaches("history"):
+        return shown
+    return {**shown, "history": history_context(node.at("history"), facts.chain, facts.request)}
 
 
 def task_context(node: Node, chain: tuple[TaskState, ...]) -> Mapping[str, Any] | None:
-    """What policies that read `node` of the task see of it; None without one."""
+    """What policies that read `node` of the task see of it, its history aside; None without one."""
     if not chain:
         return None
     wanted = _TASK.keys() if node.whole else node.children.keys()

@@ -26,9 +26,11 @@ from remit.pdp.declassification import check_declassification, declassified
 from remit.pdp.effects import flows_used, session_after_deny, session_after_permit
 from remit.pdp.entities import check_resource
 from remit.pdp.flow import Traced, asked, links_of, query_of, traced
+from remit.pdp.history import added_by, adding, remembered, with_history
 from remit.pdp.inputs import PERMIT_MICROSECONDS, Decided, Grant, Inputs
 from remit.pdp.locus import Locus, known_locus, locus_of
 from remit.pdp.locus import obligations as asked_by
+from remit.pdp.memory import after_writing, under_way
 from remit.pdp.obligations import UnknownObligation, approver_rule, obligations_of
 from remit.pdp.outside import MAX_QUESTIONS, Ask, NotAsked
 from remit.pdp.questions import Question, annotations_of, answer_to, by_approver, question_of
@@ -93,8 +95,12 @@ def _decide(inputs: Inputs) -> Decided:
     checks.check_arguments(inputs, locus.tool)
     checks.check_scope(inputs, bundle, locus.tool)
     check_declassification(inputs)
-    spent = checks.check_budgets(inputs)
-    return _by_policy(inputs, bundle, locus, spent)
+    spent = checks.check_budgets(inputs, locus.tool)
+    account = checks.check_account(inputs, bundle, locus.tool)
+    decided = _by_policy(inputs, bundle, locus, spent)
+    if account is None or not isinstance(decided.decision, Permit) or not decided.decision.enforced:
+        return decided
+    return Decided(decided.decision, replace(decided.effects, account=account))
 
 
 def _check_request(inputs: Inputs) -> None:
@@ -155,18 +161,21 @@ def _permitted(
         return _shadowed(inputs, Deny(inputs.decision, Reason.UNKNOWN_OBLIGATION, message, facts.tier, basis=basis))
     granted = inputs.grant.id if inputs.grant and facts.approver is not None else None
     permit = Permit(inputs.decision, facts.tier, inputs.now + PERMIT_MICROSECONDS, obligations, basis=basis, approval=granted)
-    return Decided(permit, _permit_effects(inputs, spent, locus.worst, permit))
+    return Decided(permit, _permit_effects(inputs, with_history(spent, adding(locus.adds, inputs.memory)), locus.worst, permit))
 
 
-def _permit_effects(inputs: Inputs, spent: tuple[TaskState, ...], worst: Label, permit: Permit) -> Effects:
+def _permit_effects(inputs: Inputs, tasks: tuple[TaskState, ...], own: Label, permit: Permit) -> Effects:
+    worst, memory = own, None
+    if inputs.memory is not None:
+        worst, memory = under_way(own, inputs.memory), after_writing(inputs)
     if inputs.session is None:
-        return Effects(approval_used=permit.approval, worst=worst)
+        return Effects(approval_used=permit.approval, worst=own, memory=memory)
     assert inputs.bundle is not None
     session = session_after_permit(inputs.session, permit.id, inputs.request, worst, inputs.now)
     if permit.enforced:
         session = declassified(inputs, session)
     query = query_of(inputs.bundle, inputs, trusted=not worst.untrusted)
-    return Effects(session, spent, permit.approval, worst, with_call(inputs.bundle, inputs, query))
+    return Effects(session, tasks, permit.approval, own, with_call(inputs.bundle, inputs, query), memory)
 
 
 def _not_permitted(
@@ -260,8 +269,10 @@ def _shadowed(inputs: Inputs, deny: Deny) -> Decided:
             basis=deny.basis,
             enforced=False,
         )
-        worst = output_label(inputs.bundle, inputs.request.action, inputs.request.resource)
-        return Decided(permit, _permit_effects(inputs, (), worst, permit))
+        action, resource = inputs.request.action, inputs.request.resource
+        # INVARIANT (history belongs to the task): what happens although it was denied has happened.
+        tasks = remembered(inputs.chain, adding(added_by(inputs.bundle, action, resource), inputs.memory), deny.id)
+        return Decided(permit, _permit_effects(inputs, tasks, output_label(inputs.bundle, action, resource), permit))
     if session is None or not checks.owns_session(inputs):
         return Decided(deny, Effects())  # whoever is refused as a stranger moves nobody's session
     return Decided(deny, Effects(session_after_deny(session, inputs.decision, inputs.now)))

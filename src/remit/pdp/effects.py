@@ -50,7 +50,7 @@ def spend(spent: Spent, request: EvaluationRequest, watched: Mapping[str, Amount
         if tool == name and request.arguments.values.get(argument) is not None:
             sum_ = amounts.get(key, 0) + amount_of(request.arguments.values[argument])
             amounts = {**amounts, key: Amount(sum_)}
-    return Spent(spent.calls + 1, tools, amounts, next_version(spent.version, decision), spent.flows)
+    return Spent(spent.calls + 1, tools, amounts, next_version(spent.version, decision), spent.flows, spent.history, spent.rates)
 
 
 def flows_used(state: TaskState, used: Iterable[str]) -> TaskState:

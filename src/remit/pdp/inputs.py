@@ -6,8 +6,9 @@ from remit.model.decision import ApproverRule, Decision, Effects, Obligation, St
 from remit.model.identity import Agent, ApprovalId, DecisionId
 from remit.model.kill import Kill
 from remit.model.labels import Label
+from remit.model.memory import Memory
 from remit.model.request import EvaluationRequest
-from remit.model.task import Session, TaskState
+from remit.model.task import NOTHING_SPENT, Session, Spent, TaskState
 from remit.pdp.compiled import CompiledBundle
 from remit.pdp.outside import Outside
 from remit.pdp.provenance.seen import NOTHING_OBSERVED, Observed
@@ -37,6 +38,7 @@ class Inputs(msgspec.Struct, frozen=True, gc=False):
     loaded. `decision` is the id the decision will carry; `now` is µs since the epoch, `latest` the time of the latest decision that
     is known of. `delegators` are the agents of the tasks above the first, None for one that is not registered;
     `target` is the registered agent that the action is on, if it is on one. `outside` is what engines outside of this process said.
+    `memory` is the memory that the action writes or reads, if it does; `account` what the agent has spent over all its tasks.
     """
 
     bundle: CompiledBundle | None
@@ -54,6 +56,8 @@ class Inputs(msgspec.Struct, frozen=True, gc=False):
     delegators: tuple[Agent | None, ...] = ()
     target: Agent | None = None
     outside: Outside | None = None
+    memory: Memory | None = None
+    account: Spent = NOTHING_SPENT
 
 
 class Decided(msgspec.Struct, frozen=True, gc=False):

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from remit.model.decision import Obligation
+from remit.model.history import History
 from remit.model.identity import Agent, EntityRef
 from remit.model.labels import PUBLIC_TRUSTED, Confidentiality, Label
 from remit.model.request import TOOL_CALL, EvaluationRequest, Tier
@@ -23,6 +24,7 @@ from remit.pdp.entities import (
     referenced,
     resource_document,
 )
+from remit.pdp.history import added_by
 from remit.pdp.memo import Memo
 from remit.pdp.obligations import obligations_of
 from remit.pdp.rego.document import parties
@@ -37,7 +39,7 @@ class Locus(msgspec.Struct, frozen=True):
 
     `answers` remembers what an engine said: of Cedar once for all contexts that the policies cannot tell apart, of Rego by exactly the
     bytes it was shown; `tiers` are those of a session that has touched restricted data and of one that has not. `context` is what can be
-    read of the context, in whatever language; `parties` what Rego policies see beside it.
+    read of the context, in whatever language; `adds` what a permit adds to the task's history; `parties` what Rego policies see beside it.
     """
 
     slice: Slice
@@ -53,6 +55,7 @@ class Locus(msgspec.Struct, frozen=True):
     asked: Memo[tuple[str, ...], tuple[Obligation, ...]]
     arguments: Memo[bytes, Projected]
     steered: bool
+    adds: History
     parties: dict[str, Any] = {}
 
     def tier(self, label: Label) -> Tier:
@@ -103,6 +106,7 @@ def _find(bundle: CompiledBundle, agent: Agent, request: EvaluationRequest, targ
         Memo(MEMO_LIMIT),
         Memo(MEMO_LIMIT, bundle.loci),
         _asks_for_flow(bundle, request, context),
+        added_by(bundle, request.action, request.resource),
         parties(bundle, principal, documents[2], resource) if rego is not None else {},
     )
 
@@ -115,6 +119,7 @@ def same_ground(one: CompiledBundle, other: CompiledBundle) -> bool:
         and one.actions == other.actions
         and one.directory == other.directory
         and one.task_free == other.task_free
+        and one.agent_rates == other.agent_rates
         and one.request_attributed == other.request_attributed
         and one.facts.same(other.facts)
         and _same_rego(one.rego, other.rego)

@@ -13,7 +13,7 @@ from remit.model.request import (
     TOOL_CALL,
     Tier,
 )
-from remit.model.tool import Annotations, Reach, Tool, ToolEffect
+from remit.model.tool import UNANNOTATED, Annotations, Reach, Tool, ToolEffect
 from remit.pdp.compiled import CompiledBundle
 
 _OF_ACTION = {
@@ -54,25 +54,27 @@ def _tier_of(effect: ToolEffect, reach: Reach, sensitivity: Confidentiality) -> 
             return Tier.LOW if sensitivity is Confidentiality.PUBLIC else Tier.MODERATE
 
 
+def described(bundle: CompiledBundle, action: str, resource: EntityRef) -> Annotations:
+    """What is known of an action on a resource: the tool's annotations, or what follows from the action and the resource's class."""
+    if action == TOOL_CALL:
+        known = bundle.tools.get(resource.id)
+        return known.tool.annotations if known else UNANNOTATED
+    effect, reach = _OF_ACTION.get(action, (None, None))
+    classed = bundle.class_of(resource)
+    if classed is None:
+        return Annotations(effect, reach)
+    return Annotations(effect, classed.reach or reach, classed.sensitivity, classed.tier)
+
+
 def tier_of(bundle: CompiledBundle, action: str, resource: EntityRef, label: Label) -> Tier:
     """The tier of an action now: what the catalogue and the resource's class say, raised by what the session has touched.
 
     An unannotated tool and an action nobody described are high. A session that holds restricted data raises everything that
     is not a plain read by one step.
     """
-    if action == TOOL_CALL:
-        known = bundle.tools.get(resource.id)
-        annotations = known.tool.annotations if known else Annotations()
-        tier = tier_of_annotations(annotations)
-        reads = annotations.effect is ToolEffect.READ
-    else:
-        effect, reach = _OF_ACTION.get(action, (None, None))
-        classed = bundle.class_of(resource)
-        sensitivity = classed.sensitivity if classed else None
-        reach = classed.reach if classed and classed.reach else reach
-        tier = tier_of_annotations(Annotations(effect, reach, sensitivity, classed.tier if classed else None))
-        reads = effect is ToolEffect.READ
-    if label.confidentiality is Confidentiality.RESTRICTED and not reads:
+    annotations = described(bundle, action, resource)
+    tier = tier_of_annotations(annotations)
+    if label.confidentiality is Confidentiality.RESTRICTED and annotations.effect is not ToolEffect.READ:
         tier = _RAISED[tier]
     return tier
 

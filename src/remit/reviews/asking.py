@@ -19,6 +19,7 @@ from remit.pdp.context import task_context
 from remit.pdp.decide import decide_asking
 from remit.pdp.inputs import Inputs
 from remit.pdp.locus import alike, known_locus, same_ground
+from remit.pdp.memory import memory_of
 from remit.pdp.outside import Opa, Outside, Said, Unanswered
 from remit.reviews.history import Archive, Bounds, History
 
@@ -168,6 +169,8 @@ class Asker:
             session=session,
             kills=history.kills,
             delegators=tuple([history.latest(state.task.agent) for state in chain[1:]]),
+            memory=history.memory(memory_of(self._bundle, request.action, request.resource)),
+            account=history.account(request.subject.id),
             target=history.latest(request.resource.id) if request.resource.type == "Agent" else None,
         )
 
@@ -204,6 +207,8 @@ class Asker:
             or locus.steered
             or "now" in tree.children
             or "facts" in tree.children
+            or tree.reaches("task", "history")
+            or bool(self._bundle.agent_rates)
             or (self._bundle.rego and self._bundle.rego.opa) is not None
         )
         plain = not moving and not session.whole and not any(name in session.children for name in _MOVING)

@@ -1,7 +1,7 @@
 """The log followed from its beginning: agents, tasks, sessions and kills as they were when each decision was made."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 from msgspec.structs import replace
@@ -13,6 +13,7 @@ from remit.decision_log.entry import (
     FlowGranted,
     KillReleased,
     KillSet,
+    MemoryRaised,
     OutcomeSeen,
     SessionJoined,
     SessionOpened,
@@ -21,17 +22,24 @@ from remit.decision_log.entry import (
 )
 from remit.decision_log.sealed import report_of
 from remit.decision_log.sealing import SealKey
+from remit.model.history import NO_HISTORY
+from remit.model.history import History as TaskHistory
 from remit.model.identity import Agent, AgentId, AgentStatus, ApprovalId, DecisionId, EntityRef, SessionId, TaskId
 from remit.model.kill import Kill, KillKind
 from remit.model.labels import PUBLIC_TRUSTED, Confidentiality, Label
-from remit.model.request import SESSION_DECLASSIFY, EvaluationRequest
-from remit.model.task import Budgets, Scope, Session, Spent, Task, TaskState, TaskStatus
+from remit.model.memory import MEMORY, Memory
+from remit.model.rate import Rate
+from remit.model.request import SESSION_DECLASSIFY, TOOL_CALL, EvaluationRequest
+from remit.model.task import NOTHING_SPENT, Budgets, Scope, Session, Spent, Task, TaskState, TaskStatus
 from remit.pdp.compiled import CompiledBundle
 from remit.pdp.effects import NotAnAmount, counted_as, flows_used, spend, with_pending
 from remit.pdp.facts.fact import FactSet
+from remit.pdp.history import added_by, adding, with_history
 from remit.pdp.inputs import Grant
+from remit.pdp.memory import memory_of, under_way
 from remit.pdp.outside import Opa, Said
 from remit.pdp.provenance.seen import NOTHING_OBSERVED, Observed, observe
+from remit.pdp.rates import account_after, spend_rates
 from remit.pdp.tier import output_label
 from remit.reviews.calls import Calls
 
@@ -144,14 +152,25 @@ class Bounds(msgspec.Struct, frozen=True, gc=False, eq=False):
         return self.plain and agent == self.agent and now < self.until
 
 
+class Wanted(NamedTuple):
+    """What of the past will be asked for: what sessions had seen (`flows`), what was done under tasks (`deeds`), the `rates` of agents, and
+    `facts`."""
+
+    flows: bool = True
+    deeds: bool = True
+    rates: Sequence[Rate] = ()
+    facts: tuple[FactSet, ...] = ()
+
+
+EVERYTHING = Wanted()
+
+
 class History:
     """State as the log tells it. `take` moves it past one entry."""
 
-    def __init__(self, archive: Archive, flows: bool = True, facts: tuple[FactSet, ...] = ()) -> None:
-        """`flows`: whether anybody will ask what sessions had seen. `facts` are those that will be asked for."""
+    def __init__(self, archive: Archive, wanted: Wanted = EVERYTHING) -> None:
         self._archive = archive
-        self._flows = flows
-        self._facts = facts
+        self._flows, self._deeds, self._rates, self._facts = wanted
         self._agents: dict[tuple[str, int], Agent] = {}
         self._latest: dict[str, Agent] = {}
         self._tasks: dict[str, Task] = {}
@@ -166,6 +185,10 @@ class History:
         self._of_task: dict[str, list[_Run]] = {}
         self._labels: dict[tuple[str, tuple[str, ...]], Label] = {}
         self._worst_of: dict[tuple[str, str, str, str], Label] = {}
+        self._memories: dict[str, Label] = {}
+        self._accounts: dict[str, Spent] = {}
+        self._memory_of: dict[tuple[str, str, str, str], str] = {}
+        self._adds_of: dict[tuple[str, str, str, str], TaskHistory] = {}
         self.kills: tuple[Kill, ...] = ()
 
     def key(self, task: str | None) -> SealKey | None:
@@ -264,6 +287,20 @@ class History:
                 run.kept.clear()
         self._held = but.observed.held
 
+    def memory(self, name: str) -> Memory | None:
+        """A memory as it is by now, None for no name."""
+        return Memory(name, self._memories.get(name, PUBLIC_TRUSTED)) if name else None
+
+    def _memory(self, body: DecisionMade) -> Memory | None:
+        """The memory that a decision's bundle says its action writes or reads."""
+        place = body.bundle, body.action, body.resource_type, body.resource
+        name = self._memory_of.get(place)
+        if name is None:
+            bundle = self._archive.bundle(body.bundle)
+            name = memory_of(bundle, body.action, EntityRef(body.resource_type, body.resource)) if bundle else ""
+            self._memory_of[place] = name
+        return self.memory(name)
+
     def knows(self, task: str | None) -> bool:
         """Whether the log has opened a task, as far as this history was told."""
         return task in self._tasks
@@ -273,6 +310,8 @@ class History:
         match body:
             case OutcomeSeen():
                 self._outcome(body, time)
+            case MemoryRaised():
+                self._memories[body.memory] = self._label(body.label, body.sources)
             case SessionOpened():
                 seen = set[str]().union(*(run.seen for run in self._of_task.get(body.task, ())))
                 told = Calls(self._facts)
@@ -320,7 +359,9 @@ class History:
                 run.calls[name] = run.calls.get(name, 0) + 1
                 if run.told.wants(body):
                     run.told.made(body, request(body, subject))
-                worst = self._worst(body)
+                worst, memory = self._worst(body), self._memory(body)
+                if memory is not None:
+                    worst = under_way(worst, memory)
                 if not worst.within(run.label):
                     run.pending = with_pending(run.pending, DecisionId(body.id), worst)
             else:
@@ -330,6 +371,10 @@ class History:
                 run.label = run.reached
         if permitted and body.enforced:
             self._spend(body, subject, request)
+            if self._rates:
+                self._account(body, subject, request)
+        if permitted and self._deeds and body.chain:
+            self._remember(body)
 
     def _worst(self, body: DecisionMade) -> Label:
         place = body.bundle, body.action, body.resource_type, body.resource
@@ -344,19 +389,62 @@ class History:
         self, body: DecisionMade, subject: EntityRef, request: Callable[[DecisionMade, EntityRef], EvaluationRequest]
     ) -> None:
         bounds = self.bounds(body.task)
-        if bounds is None or bounds.plain:
+        if bounds is None or (bounds.plain and not self._deeds):
             return
         for link in bounds.chain:
             after = flows_used(link, body.flows).spent
-            if link.task.budgets != _UNBOUNDED:
+            if link.task.budgets != _UNBOUNDED or self._deeds:
                 try:
-                    after = spend(after, request(body, subject), link.task.budgets.amounts, DecisionId(body.id))
+                    asked, budgets = request(body, subject), link.task.budgets
+                    after = spend(after, asked, budgets.amounts, DecisionId(body.id))
+                    if budgets.rates:
+                        after, _ = spend_rates(after, budgets.rates, asked, self._groups(body), body.at)
                 except NotAnAmount:
                     continue
             if after is link.spent:
                 continue
             self._spent[link.task.id] = after
             self._unlink(link.task.id)
+
+    def _remember(self, body: DecisionMade) -> None:
+        """Add a call to the history of the first task it was made under."""
+        chain = self.chain(body.task)
+        if not chain:
+            return
+        after = with_history(chain, adding(self._adds(body), self._memory(body)))
+        if after is not chain:
+            root = after[-1]
+            self._spent[root.task.id] = root.spent
+            self._unlink(root.task.id)
+
+    def _adds(self, body: DecisionMade) -> TaskHistory:
+        place = body.bundle, body.action, body.resource_type, body.resource
+        known = self._adds_of.get(place)
+        if known is None:
+            bundle = self._archive.bundle(body.bundle)
+            known = added_by(bundle, body.action, EntityRef(body.resource_type, body.resource)) if bundle else NO_HISTORY
+            self._adds_of[place] = known
+        return known
+
+    def account(self, agent: str) -> Spent:
+        """What an agent has spent by now over all its tasks, in the windows of the rates that are asked about."""
+        return self._accounts.get(agent, NOTHING_SPENT)
+
+    def _account(
+        self, body: DecisionMade, subject: EntityRef, request: Callable[[DecisionMade, EntityRef], EvaluationRequest]
+    ) -> None:
+        try:
+            after, _ = account_after(
+                self.account(subject.id), self._rates, request(body, subject), self._groups(body), body.at, DecisionId(body.id)
+            )
+        except NotAnAmount:
+            return
+        self._accounts[subject.id] = after
+
+    def _groups(self, body: DecisionMade) -> tuple[str, ...]:
+        bundle = self._archive.bundle(body.bundle) if body.action == TOOL_CALL else None
+        known = bundle.tools.get(body.resource) if bundle is not None else None
+        return known.tool.groups if known is not None else ()
 
     def _unlink(self, task: str) -> None:
         """Forget the chains that this task is in."""
@@ -372,8 +460,10 @@ class History:
         worst = run.pending.pop(DecisionId(body.decision), None)
         if not run.pending:
             run.label = run.reached
-        elif worst is not None and worst.within(run.reached):  # of several under way, what this one touched is not told apart
-            run.label = run.label.join(worst)
+        elif worst is not None:  # of several under way, what this one touched is not told apart
+            sources = tuple([one for one in worst.sources if not one.startswith(MEMORY) or one in run.reached.sources])
+            touched = Label(worst.confidentiality, sources)
+            run.label = run.label.join(touched) if touched.within(run.reached) else run.label
         if self._flows:
             run.seen.add(body.decision)
             run.told.reported(body, time)

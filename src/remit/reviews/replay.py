@@ -13,7 +13,7 @@ from remit.model.identity import EntityRef
 from remit.model.request import EvaluationRequest
 from remit.pdp.compiled import CompiledBundle
 from remit.reviews.asking import ERASED, REMEMBERED, Alike, Asker, Gap, Sealed, Verdict, logged, open_sealed, subject_of
-from remit.reviews.history import Archive, History
+from remit.reviews.history import Archive, History, Wanted
 from remit.reviews.sharing import Share
 
 MAX_GROUPS = 10_000
@@ -112,8 +112,10 @@ class Replay:
         self._since = since
         flows = any(one.reads(part) for one in (bundle, before) if one is not None for part in ("flow", "facts"))
         facts = tuple(one.facts for one in (bundle, before) if one is not None and one.reads("facts"))
+        deeds = any(one.reads_history for one in (bundle, before) if one is not None)
+        rates = {rate.key: rate for one in (bundle, before) if one is not None for rate in one.agent_rates}
         self._timed = bool(facts)
-        self._history = History(archive, flows, facts)
+        self._history = History(archive, Wanted(flows, deeds, tuple(rates.values()), facts))
         self._share = Share(self._history, share, shares) if shares > 1 else None
         self._after = Asker(bundle, self._history, archive)
         self._before = Asker(before, self._history, archive) if before is not None else None

@@ -12,7 +12,7 @@ from remit.model.identity import Agent, EntityRef
 from remit.model.values import thaw
 from remit.pdp.compiled import CompiledBundle
 from remit.reviews.asking import ASK, Asker, Gap, Sealed, open_sealed, subject_of
-from remit.reviews.history import Archive, History
+from remit.reviews.history import Archive, History, Wanted
 
 MAX_USES = 100_000
 
@@ -72,7 +72,7 @@ def usage_of(
 
 class _Gathering:
     def __init__(self, archive: Archive, floor: CompiledBundle, since: int, without: Set[str]) -> None:
-        self._history = History(archive, flows=floor.reads("flow") or floor.reads("facts"), facts=(floor.facts,))
+        self._history = History(archive, Wanted(flows=floor.reads("flow") or floor.reads("facts"), facts=(floor.facts,)))
         self._asker = Asker(floor, self._history, archive)
         self._since, self._without = since, without
         self._uses: dict[Place, Use] = {}

@@ -37,8 +37,11 @@ def activate_bundle(runtime: Runtime, published: BundlePublished, document: byte
 
 
 def _activate(runtime: Runtime, published: BundlePublished, document: bytes) -> Steps[None]:
+    memories = tuple(sorted(runtime.view.compile(document).memories))
+
     def prepare() -> Change:
-        write = ActivateBundle(published.digest, published.previous, document, runtime.clock(), published.operator)
+        now = runtime.clock()
+        write = ActivateBundle(published.digest, published.previous, document, now, published.operator, memories)
         return [Record(encode_body(published), "bundle.published")], [write]
 
     yield from administer(runtime, prepare)

@@ -15,6 +15,7 @@ from remit.decision_log.entry import (
     DecisionMade,
     KillReleased,
     KillSet,
+    MemoryRaised,
     OutcomeSeen,
     SessionJoined,
     SessionOpened,
@@ -56,6 +57,7 @@ class _Expected:
         self.permits: Counter[str] = Counter()
         self.open: set[str] = set()
         self.approvals: dict[str, str] = {}
+        self.memories: dict[str, Label] = {}
         for index, line in enumerate(lines):
             self._take(decode(index, line).body)
 
@@ -66,6 +68,8 @@ class _Expected:
             case OutcomeSeen():
                 self.open.discard(body.decision)
                 self._label(body.session, Label(Confidentiality(body.label), body.sources))
+            case MemoryRaised():
+                self.memories[body.memory] = Label(Confidentiality(body.label), body.sources)
             case SessionOpened() | SessionJoined():
                 self._label(body.session, Label(Confidentiality(body.label), body.sources))
             case AgentChanged():
@@ -123,6 +127,10 @@ def _compared(expected: _Expected, store: RuntimeStore) -> Iterator[Difference]:
     yield from _unequal("kill", {" ".join(kill).strip(): "in force" for kill in expected.kills}, kills)
     yield from _tasks(expected, store)
     yield from _sessions(expected, store)
+    for name, label in expected.memories.items():
+        memory = store.memory(name)
+        if memory is None or not _covers(memory.label, label):
+            yield Difference("memory", name, _shown(label), _shown(memory.label) if memory else "nothing")
     states = {name: store.approval(ApprovalId(name)) for name in expected.approvals}
     yield from _unequal("approval", expected.approvals, {name: a.state.value for name, a in states.items() if a is not None})
     held = {permit.decision: "open" for writer in store.writers() for permit in store.permits_of(writer)}

@@ -9,30 +9,35 @@ from remit.model.decision import NO_EFFECTS, Decision, Deny, Permit, Reason
 from remit.model.errors import ErrorKind, RemitError
 from remit.model.identity import Agent, AgentId, AgentStatus, DecisionId, SessionId, new_id
 from remit.model.labels import PUBLIC_TRUSTED
+from remit.model.memory import Memory
 from remit.model.request import EvaluationRequest, readable
-from remit.model.task import TaskStatus
+from remit.model.task import NOTHING_SPENT, TaskStatus
 from remit.pdp.checks import CLOCK_TOLERANCE
 from remit.pdp.decide import decide
 from remit.pdp.flow import keeps_records
 from remit.pdp.inputs import PERMIT_MICROSECONDS, Decided, Inputs
+from remit.pdp.memory import memory_of
 from remit.pdp.outside import MAX_QUESTIONS, NotAsked, Outside
 from remit.pdp.provenance.seen import NOTHING_OBSERVED
 from remit.runtime import approvals, outcome
 from remit.runtime.line import Line
 from remit.runtime.pending import Asking, Driven, Steps
-from remit.runtime.records import decision_record
+from remit.runtime.records import decision_record, memory_record
 from remit.runtime.runtime import ATTEMPTS, Runtime, turn
 from remit.runtime.store import (
     Approval,
+    HoldMemory,
     HoldTask,
     InsertPermit,
     OpenPermit,
+    PutAccount,
     PutApproval,
+    PutMemory,
     PutSession,
     PutSpent,
     Write,
 )
-from remit.runtime.view import Live
+from remit.runtime.view import Live, View
 
 _encode = msgspec.json.Encoder().encode
 
@@ -137,10 +142,17 @@ def load(runtime: Runtime, request: EvaluationRequest, decision: DecisionId, now
         view.delegators(chain) if len(chain) > 1 else (),
         target,
         outside,
+        _memory(view, request),
+        view.account(agent.id) if agent is not None and view.bundle is not None and view.bundle.agent_rates else NOTHING_SPENT,
     )
     if now > view.latest:
         view.latest = now
     return Loaded(inputs, revision, view.sealing_key(request.task if chain else None))
+
+
+def _memory(view: View, request: EvaluationRequest) -> Memory | None:
+    name = memory_of(view.bundle, request.action, request.resource) if view.bundle is not None else ""
+    return view.memory(name) if name else None
 
 
 def consider(runtime: Runtime, loaded: Loaded) -> Considered:
@@ -183,23 +195,38 @@ def commit(runtime: Runtime, loaded: Loaded, considered: Considered) -> Ticket[W
         for before, after in zip(inputs.chain, effects.tasks, strict=False)
     ]
     still = [state for state in inputs.chain[len(writes) :] if state.task.status is TaskStatus.OPEN]
-    if decision.reason is Reason.BUDGET_EXHAUSTED:  # what it was decided on may be on its way, and not arrive
+    if decision.reason is Reason.BUDGET_EXHAUSTED or (inputs.bundle is not None and inputs.bundle.reads_history):
+        # what it was decided on may be on its way, and not arrive
         writes += [PutSpent(state.task.id, state.spent, state.spent.version) for state in still]
     else:
         writes += [HoldTask(state.task.id) for state in still]
+    if inputs.agent is not None and (
+        effects.account is not None
+        or (decision.reason is Reason.BUDGET_EXHAUSTED and inputs.bundle is not None and inputs.bundle.agent_rates)
+    ):
+        # INVARIANT (budgets): what an agent has spent over all its tasks is spent in the commit of the permit, or nothing is.
+        writes.append(PutAccount(inputs.agent.id, effects.account or inputs.account, inputs.account.version))
     if effects.session is not None and inputs.session is not None:
         writes.append(PutSession(effects.session, inputs.session.version))
     if isinstance(decision, Permit):
         permit = _open_permit(runtime, loaded, considered)
         writes.append(InsertPermit(permit))
         runtime.view.permits[decision.id] = permit
+        if effects.memory is not None and inputs.memory is not None:
+            writes.append(PutMemory(effects.memory, inputs.memory.version))
+        elif inputs.memory is not None:
+            writes.append(HoldMemory(inputs.memory.name, inputs.memory.version))
     records = [decision_record(inputs, decision, effects.session or inputs.session, loaded.key)]
+    if effects.memory is not None:
+        records.append(memory_record(effects.memory, decision.id, inputs.request.task))
     if considered.approval is not None:
         writes.append(PutApproval(considered.approval))
         runtime.view.underway[considered.approval.id] = considered.approval
         if considered.opened:
             records.append(approvals.requested_record(considered.approval))
-    runtime.view.move(effects.session, effects.tasks)
+    runtime.view.move(effects.session, effects.tasks, effects.memory)
+    if effects.account is not None and inputs.agent is not None:
+        runtime.view.move_account(inputs.agent.id, effects.account)
     return runtime.appender.submit(Ticket(records, writes, loaded.revision, inputs.now))
 
 
@@ -216,6 +243,7 @@ def _open_permit(runtime: Runtime, loaded: Loaded, considered: Considered) -> Op
         effects.worst or PUBLIC_TRUSTED,
         loaded.key.seal(_encode(effects.query), decision.id) if effects.query is not None else b"",
         keeps_records(loaded.inputs.bundle, request.action, request.resource.id),
+        loaded.inputs.memory.name if loaded.inputs.memory is not None else "",
     )
 
 

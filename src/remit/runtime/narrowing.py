@@ -5,11 +5,14 @@ from collections.abc import Sequence
 from remit.model.errors import malformed, refused
 from remit.model.flow import flow_grant
 from remit.model.labels import Confidentiality
+from remit.model.rate import Rate, fault_of
 from remit.model.task import Amount, Budgets, Scope
 from remit.pdp.patterns import matches
 from remit.pdp.provenance.principals import known
 
 MAX_BUDGET = 10**18
+MAX_SECONDS = 366 * 24 * 3600
+"""The longest a task lives, and a rate looks back."""
 
 
 def narrow_scope(asked: Scope, above: Sequence[Scope]) -> Scope:
@@ -88,4 +91,15 @@ def narrow_budgets(asked: Budgets, above: Sequence[Budgets]) -> Budgets:
             tools[tool] = min(limit, tools.get(tool, limit))
         for key, amount in bound.amounts.items():
             amounts[key] = Amount(min(amount, amounts.get(key, amount)))
-    return Budgets(calls, tools, amounts)
+    return Budgets(calls, tools, amounts, narrow_rates(asked.rates, [bound.rates for bound in above]))
+
+
+def narrow_rates(asked: Sequence[Rate], above: Sequence[Sequence[Rate]]) -> tuple[Rate, ...]:
+    """The rates a task gets: all that are asked for or set above, of two of one key the smaller. Raises `RemitError` (malformed)."""
+    found: dict[str, Rate] = {}
+    for rate in (*asked, *(rate for rates in above for rate in rates)):
+        if fault := fault_of(rate, MAX_SECONDS):
+            raise malformed(fault)
+        known = found.get(rate.key)
+        found[rate.key] = rate if known is None or rate.limit < known.limit else known
+    return tuple(found.values())

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from remit.decision_log.append import Conflict, Ticket
 from remit.decision_log.sealed import SealedObservation, SealedTold, observed, seal_observation
@@ -14,11 +15,12 @@ from remit.model.identity import DecisionId
 from remit.model.labels import PUBLIC_TRUSTED, Label
 from remit.model.task import Session
 from remit.pdp.effects import session_after_outcome
+from remit.pdp.memory import came_back, lost, under_way
 from remit.pdp.provenance.seen import MAX_OUTPUT
 from remit.runtime.pending import Driven, Steps
 from remit.runtime.records import outcome_record
 from remit.runtime.runtime import ATTEMPTS, Runtime, turn
-from remit.runtime.store import DeletePermit, InsertObservation, OpenPermit, PutSession, Write
+from remit.runtime.store import DeletePermit, HoldMemory, InsertObservation, OpenPermit, PutSession, Write
 from remit.runtime.view import View
 
 _decode_query = msgspec.json.Decoder(Query).decode
@@ -85,14 +87,34 @@ def _submit(runtime: Runtime, outcome: Outcome, permit: OpenPermit) -> Ticket[Wr
     writes: list[Write] = [DeletePermit(permit.decision)]
     after: Session | None = None
     if before is not None:
-        seen = _touched(outcome, permit, permit.decision in view.acted)
-        after = session_after_outcome(before, permit.decision, seen, now)
+        acted = permit.decision in view.acted
+        unseen = _touched(outcome, permit, acted) is None
+        if permit.memory:
+            permit, held = _as_read(view, permit, unseen)
+            writes.extend(held)
+        touched = permit.worst if unseen and permit.memory else _touched(outcome, permit, acted)
+        after = session_after_outcome(before, permit.decision, touched, now)
         writes.append(PutSession(after, before.version))
         if view.key(permit.task) is not None:  # of a task that was erased, nothing is kept that comes late
-            writes.extend(_observe(view, before, outcome, permit, _Heard(key, now, seen is None, permit.decision in view.acted)))
+            writes.extend(_observe(view, before, outcome, permit, _Heard(key, now, unseen, acted)))
     record = outcome_record(outcome, permit, after, key)
     view.move(after, ())
     return runtime.appender.submit(Ticket([record], writes, revision, now))
+
+
+def _as_read(view: View, permit: OpenPermit, unseen: bool) -> tuple[OpenPermit, list[Write]]:
+    """The permit of a call on a memory by what the memory holds now that the call has ended; what was written later it has not read."""
+    # INVARIANT (labels come from what was touched): whatever was read had been permitted to be written before it was reported.
+    try:
+        memory = view.memory(permit.memory)
+    except RemitError as error:
+        if error.kind is not ErrorKind.CORRUPT:
+            raise
+        memory, held = lost(permit.memory), list[Write]()
+    else:
+        held = [HoldMemory(memory.name, memory.version)]
+    worst = (under_way if unseen else came_back)(permit.worst, memory)
+    return replace(permit, worst=worst, records=permit.records and not worst.untrusted), held
 
 
 class _Heard(NamedTuple):

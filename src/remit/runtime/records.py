@@ -3,13 +3,15 @@
 import msgspec
 
 from remit.decision_log.encoding import encode_body
-from remit.decision_log.entry import DecisionMade, OutcomeSeen
+from remit.decision_log.entry import DecisionMade, MemoryRaised, OutcomeSeen
 from remit.decision_log.sealed import SealedDecision, SealedOutside, encode_sealed
 from remit.decision_log.sealing import SealKey
 from remit.decision_log.store import Record
 from remit.model.authorizer import Outcome
 from remit.model.decision import Decision, Permit
+from remit.model.identity import DecisionId, TaskId
 from remit.model.labels import PUBLIC_TRUSTED
+from remit.model.memory import Memory
 from remit.model.task import Session
 from remit.pdp.inputs import Inputs
 from remit.pdp.outside import Outside
@@ -68,6 +70,12 @@ def decision_record(inputs: Inputs, decision: Decision, session: Session | None,
 def _sealed_outside(outside: Outside) -> SealedOutside:
     said = {name: msgspec.Raw(answer) for name, answer in outside.answers.items() if isinstance(answer, bytes)}
     return SealedOutside(outside.moment, said)
+
+
+def memory_record(memory: Memory, decision: DecisionId, task: TaskId | None) -> Record:
+    """The entry of a memory whose label a decision raised."""
+    body = MemoryRaised(memory.name, decision, task, memory.label.confidentiality.value, memory.label.sources)
+    return Record(encode_body(body), "memory.raised", decision, task)
 
 
 def outcome_record(outcome: Outcome, permit: OpenPermit, session: Session | None, key: SealKey) -> Record:

@@ -10,6 +10,7 @@ from remit.model.decision import ApproverRule
 from remit.model.identity import Agent, AgentId, ApprovalId, DecisionId, SessionId, TaskId
 from remit.model.kill import Kill, KillKind
 from remit.model.labels import Label
+from remit.model.memory import Memory
 from remit.model.task import Session, Spent, Task, TaskState
 
 
@@ -38,7 +39,7 @@ class Approval(msgspec.Struct, frozen=True):
 
 class OpenPermit(msgspec.Struct, frozen=True, gc=False):
     """A permit whose outcome has not been reported; `worst` is the label its call can have added, `query` what it was asked with, sealed
-    under the task's key, `records` whether the fields of what comes back are the platform's."""
+    under the task's key, `records` whether the fields of what comes back are the platform's, `memory` what it writes or reads."""
 
     decision: DecisionId
     writer: str
@@ -49,6 +50,7 @@ class OpenPermit(msgspec.Struct, frozen=True, gc=False):
     worst: Label
     query: bytes = b""
     records: bool = False
+    memory: str = ""
 
 
 class InsertTask(msgspec.Struct, frozen=True):
@@ -97,6 +99,14 @@ class PutSpent(msgspec.Struct, frozen=True, gc=False):
     base: int
 
 
+class PutAccount(msgspec.Struct, frozen=True, gc=False):
+    """What an agent has spent over all its tasks; `base` is the version it was decided on, which the stored one must be."""
+
+    agent: AgentId
+    account: Spent
+    base: int
+
+
 class PutAgent(msgspec.Struct, frozen=True):
     """An agent's new state; the stored version must be one less (none for version 1)."""
 
@@ -131,14 +141,29 @@ class InsertObservation(msgspec.Struct, frozen=True, gc=False):
     sealed: bytes
 
 
+class PutMemory(msgspec.Struct, frozen=True, gc=False):
+    """A memory's new state; `base` is the version it was decided on, which the stored one must be."""
+
+    memory: Memory
+    base: int
+
+
+class HoldMemory(msgspec.Struct, frozen=True, gc=False):
+    """What is committed with this was decided on this version of a memory, which the stored one must be."""
+
+    name: str
+    base: int
+
+
 class ActivateBundle(msgspec.Struct, frozen=True):
-    """A bundle becomes the active one if `previous` still is."""
+    """A bundle becomes the active one if `previous` still is; those of its `memories` that are new are there from now on."""
 
     digest: str
     previous: str
     document: bytes
     time: int
     operator: str
+    memories: tuple[str, ...] = ()
 
 
 class DestroyKey(msgspec.Struct, frozen=True):
@@ -173,6 +198,9 @@ Write: TypeAlias = (
     | DeletePermit
     | PutApproval
     | InsertObservation
+    | PutAccount
+    | PutMemory
+    | HoldMemory
     | ActivateBundle
     | DestroyKey
     | PutKill
@@ -247,6 +275,14 @@ class RuntimeStore(Protocol):
 
     def observations(self, session: SessionId) -> list[Observation]:
         """What a session has seen, oldest first."""
+        ...
+
+    def account(self, agent: AgentId) -> Spent | None:
+        """What a registered agent has spent over all its tasks."""
+        ...
+
+    def memory(self, name: str) -> Memory | None:
+        """A memory that a bundle has named."""
         ...
 
     def approval(self, approval: ApprovalId) -> Approval | None:

@@ -15,14 +15,13 @@ from remit.model.identity import Agent, AgentId, AgentStatus, EntityRef, Operato
 from remit.model.labels import PUBLIC_TRUSTED, Confidentiality, Label
 from remit.model.task import Budgets, Scope, Task, TaskState, TaskStatus
 from remit.pdp.compiled import TaskType
-from remit.runtime.narrowing import narrow_budgets, narrow_scope
+from remit.runtime.narrowing import MAX_SECONDS, narrow_budgets, narrow_scope
 from remit.runtime.pending import Driven, Steps
 from remit.runtime.runtime import Change, Runtime, administer
 from remit.runtime.store import CloseTask, HoldTask, InsertTask
 
 MAX_PURPOSE = 16_000
 DEFAULT_SECONDS = 3600
-MAX_SECONDS = 366 * 24 * 3600
 
 
 class Opening(msgspec.Struct, frozen=True):

@@ -10,7 +10,8 @@ from remit.decision_log.sealing import SealKey
 from remit.model.errors import corrupt
 from remit.model.identity import Agent, AgentId, ApprovalId, DecisionId, EntityRef, SessionId, TaskId
 from remit.model.kill import Kill
-from remit.model.task import Session, Spent, Task, TaskState
+from remit.model.memory import Memory
+from remit.model.task import NOTHING_SPENT, Session, Spent, Task, TaskState
 from remit.pdp.compiled import CompiledBundle, Mode
 from remit.pdp.provenance.seen import Observed, Report, observe
 from remit.runtime.store import Approval, OpenPermit, RuntimeStore
@@ -57,7 +58,7 @@ class View:
         """The permits of this process whose outcome is not reported."""
         self.underway: dict[ApprovalId, Approval] = {}
         """The access requests that decisions on their way to the disk open or use."""
-        self._compile = compile_bundle
+        self.compile = compile_bundle
         self._bundle: CompiledBundle | None = None
         self._bundle_read = False
         self._kills: tuple[Kill, ...] | None = None
@@ -68,6 +69,8 @@ class View:
         self._observed: dict[SessionId, Observed] = {}
         self._held = 0
         self._keys: dict[TaskId, SealKey] = {}
+        self._memories: dict[str, Memory] = {}
+        self._accounts: dict[AgentId, Spent] = {}
 
     def refresh(self) -> int:
         """Drop what administrative changes may have touched; the revision that everything read from now on has at least."""
@@ -77,6 +80,8 @@ class View:
             self._agents.clear()
             self._tasks.clear()
             self._keys.clear()
+            self._memories.clear()
+            self._accounts.clear()
             self._bundle_read = False
             self.revision = revision
         if len(self._tasks) > _LIMIT or len(self._keys) > _LIMIT:
@@ -93,7 +98,7 @@ class View:
         digest, document = active
         if self._bundle is not None and self._bundle.digest == digest:
             return self._bundle
-        compiled = self._compile(document)
+        compiled = self.compile(document)
         if compiled.digest != digest:
             raise corrupt("the stored bundle is not the one that was activated: publish it again")
         if compiled.mode is Mode.SHADOW:
@@ -165,6 +170,21 @@ class View:
             self._sessions[session] = known
         return known
 
+    def memory(self, name: str) -> Memory:
+        """A memory with every decision of this process in its label. Raises `RemitError` (corrupt) for one whose label is lost."""
+        # INVARIANT (fail closed): each memory is stored from the moment a bundle names it; one that is not there is not a clean one.
+        known = self._memories.get(name) or self.store.memory(name)
+        if known is None:
+            raise corrupt(f"the label of memory `{name}` is lost: restore a backup")
+        self._memories[name] = known
+        return known
+
+    def account(self, agent: AgentId) -> Spent:
+        """What an agent has spent over all its tasks, with every decision of this process in it."""
+        known = self._accounts.get(agent) or self.store.account(agent) or NOTHING_SPENT
+        self._accounts[agent] = known
+        return known
+
     def key(self, task: TaskId | None) -> SealKey | None:
         """The data key of a task (without a task, the store's); None for an unknown task, or once it was destroyed."""
         task = task or TASK_FREE
@@ -205,15 +225,23 @@ class View:
         known |= {approval.id: approval for approval in self.underway.values() if approval.digest == digest}
         return sorted(known.values(), key=lambda approval: approval.id, reverse=True)
 
-    def move(self, session: Session | None, tasks: Iterable[TaskState]) -> None:
+    def move_account(self, agent: AgentId, account: Spent) -> None:
+        """Take over what an agent is about to have spent."""
+        self._accounts[agent] = account
+
+    def move(self, session: Session | None, tasks: Iterable[TaskState], memory: Memory | None = None) -> None:
         """Take over the states that a decision leads to, before they are durable: what follows is decided on them."""
+        if memory is not None:
+            self._memories[memory.name] = memory
         if session is not None:
             self._sessions[session.id] = session
         for state in tasks:
             self._spent[state.task.id] = state.spent
 
     def forget(self, session: SessionId | None, tasks: Iterable[TaskId]) -> None:
-        """Drop states whose commit did not succeed; they are read again."""
+        """Drop states whose commit did not succeed, and what is known of memories; they are read again."""
+        self._memories.clear()
+        self._accounts.clear()
         if session is not None:
             self._sessions.pop(session, None)
             self._observed.pop(session, None)
@@ -232,3 +260,5 @@ class View:
         self._observed.clear()
         self._held = 0
         self._spent.clear()
+        self._memories.clear()
+        self._accounts.clear()

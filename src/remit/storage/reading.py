@@ -13,6 +13,7 @@ from remit.model.authorizer import ApprovalState
 from remit.model.errors import corrupt
 from remit.model.identity import Agent, AgentId, ApprovalId, DecisionId, SessionId, TaskId
 from remit.model.kill import Kill
+from remit.model.memory import Memory
 from remit.model.task import Session, Spent, Task, TaskState, TaskStatus
 from remit.runtime.store import Approval, Observation, OpenPermit
 
@@ -105,6 +106,16 @@ class StateReader:
         """What a session has seen, oldest first."""
         query = "SELECT decision, source, untrusted, sealed FROM observations WHERE session = ? ORDER BY n"
         return [Observation(DecisionId(d), source, bool(u), sealed) for d, source, u, sealed in self._rows(query, session)]
+
+    def account(self, agent: AgentId) -> Spent | None:
+        """What a registered agent has spent over all its tasks."""
+        row = self._row("SELECT spent FROM agents WHERE id = ?", agent)
+        return None if row is None else read(Spent, row[0])
+
+    def memory(self, name: str) -> Memory | None:
+        """A memory that a bundle has named."""
+        row = self._row("SELECT state FROM memories WHERE name = ?", name)
+        return None if row is None else read(Memory, row[0])
 
     def approval(self, approval: ApprovalId) -> Approval | None:
         """One access request."""

@@ -1,10 +1,12 @@
 """The changes of one group, whichever store takes them: compared with what is stored, in order, and gathered to be written at once."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from remit.model.errors import corrupt
+from remit.model.memory import Memory
 from remit.model.task import Session, Spent, Task
 from remit.runtime.store import (
     ActivateBundle,
@@ -12,15 +14,18 @@ from remit.runtime.store import (
     DeleteKill,
     DeletePermit,
     DestroyKey,
+    HoldMemory,
     HoldTask,
     InsertObservation,
     InsertPermit,
     InsertSession,
     InsertTask,
     OpenPermit,
+    PutAccount,
     PutAgent,
     PutApproval,
     PutKill,
+    PutMemory,
     PutSession,
     PutSpent,
     PutTask,
@@ -36,7 +41,7 @@ class Staging(ABC):
     """Compare and set over a whole group: each change sees what the ones before it in the group have staged.
 
     A store says what is stored, takes administrative writes as they come, and writes the rest (`sessions`, `spent`, `closed`,
-    `permits`, `reported`, `observations`) when the group ends.
+    `permits`, `reported`, `observations`, `memories`, `accounts`) when the group ends.
     """
 
     def __init__(self, revision: int) -> None:
@@ -47,6 +52,8 @@ class Staging(ABC):
         self.permits: dict[str, OpenPermit] = {}
         self.reported: list[str] = []
         self.observations: list[InsertObservation] = []
+        self.memories: dict[str, Memory] = {}
+        self.accounts: dict[str, Spent] = {}
 
     def apply(self, changes: Sequence[tuple[Sequence[Write], int]]) -> list[bool]:
         """Apply, in order, each change decided on the present revision whose versions all fit."""
@@ -64,6 +71,13 @@ class Staging(ABC):
             case PutSpent(task, _, base):
                 spent = self.spent.get(task)
                 return task not in self.closed and (self.spent_version(task) if spent is None else spent.version) == base
+            case PutAccount(agent, _, base):
+                account = self.accounts.get(agent)
+                return (self.account_version(agent) if account is None else account.version) == base
+            case PutMemory(memory, base):
+                return self._memory_is_at(memory.name, base)
+            case HoldMemory(name, base):
+                return self._memory_is_at(name, base)
             case HoldTask(task) | CloseTask(task):
                 return task not in self.closed and self.spent_version(task) is not None
             case PutTask(task):
@@ -81,6 +95,10 @@ class Staging(ABC):
             case DestroyKey() | DeleteKill():
                 return self.can(write)
 
+    def _memory_is_at(self, name: str, base: int) -> bool:
+        staged = self.memories.get(name)
+        return (self.memory_version(name) if staged is None else staged.version) == base
+
     def _stage(self, writes: Sequence[Write]) -> bool:
         for write in writes:
             match write:
@@ -97,7 +115,11 @@ class Staging(ABC):
                     self.observations.append(write)
                 case CloseTask(task):
                     self.closed.add(task)
-                case HoldTask():
+                case PutAccount(agent, account):
+                    self.accounts[agent] = account
+                case PutMemory(memory):
+                    self.memories[memory.name] = memory
+                case HoldTask() | HoldMemory():
                     pass
                 case _:
                     self.administer(write)
@@ -110,6 +132,14 @@ class Staging(ABC):
     @abstractmethod
     def spent_version(self, task: str) -> int | None:
         """The stored version of what a task has spent, None unless it is open."""
+
+    @abstractmethod
+    def account_version(self, agent: str) -> int | None:
+        """The stored version of what an agent has spent, None if it is not registered."""
+
+    @abstractmethod
+    def memory_version(self, name: str) -> int | None:
+        """The stored version of a memory, None if there is none."""
 
     @abstractmethod
     def is_open(self, decision: str) -> bool:
@@ -134,6 +164,15 @@ class Staging(ABC):
     @abstractmethod
     def administer(self, write: Write) -> None:
         """Write an administrative change, or an access request, now."""
+
+
+def new_memories(named: Iterable[str], stored: Iterable[str], count: int | None) -> list[Memory]:
+    """The memories that a bundle names first. Raises `RemitError` (corrupt) where one of the `count` that there must be is gone."""
+    known = set(stored)
+    # INVARIANT (fail closed): a memory whose label was lost must not come back as a clean one.
+    if len(known) != count:
+        raise corrupt(f"the store has labels of {len(known)} memories and must have {count or 0}: restore a backup")
+    return [Memory(name) for name in sorted(set(named) - known)]
 
 
 def purpose_erased(stored: bytes) -> bytes:

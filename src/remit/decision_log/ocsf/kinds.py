@@ -13,6 +13,7 @@ from remit.decision_log.entry import (
     KeyDestroyed,
     KillReleased,
     KillSet,
+    MemoryRaised,
     OutcomeSeen,
     SessionJoined,
     SessionOpened,
@@ -51,6 +52,8 @@ def event_of(body: EntryBody, decision: DecisionMade | None) -> Event:
             return Event(ocsf.LIFECYCLE, ocsf.START, {"app": app}, ("version",))
         case SessionJoined():
             return Event(ocsf.BASE, Caption(ocsf.OTHER, "session.joined"), {}, ())
+        case MemoryRaised():
+            return Event(ocsf.BASE, Caption(ocsf.OTHER, "memory.raised"), {}, (), correlation=body.decision)
         case _:
             return _administration(body)
 

@@ -19,6 +19,7 @@ KNOWN_KINDS = frozenset(
         "session.joined",
         "decision",
         "outcome",
+        "memory.raised",
         "approval.requested",
         "approval",
         "key.destroyed",

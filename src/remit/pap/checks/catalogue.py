@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from remit.model.errors import RemitError
 from remit.model.flow import flow_grant
 from remit.model.obligations import KNOWN_OBLIGATIONS
+from remit.model.rate import Rate
 from remit.model.request import ACTIONS
 from remit.model.task import Budgets, Scope
 from remit.model.tool import Tool
@@ -66,6 +67,10 @@ def _manifest(checking: Checking) -> Iterator[Problem]:
         if len(known.strip()) < 2:
             place = checking.place(MANIFEST_FILE, "directory", position)
             yield error(place, "directory", f"`{known}` names no destination", "write a value, or `@domain`")
+    tools = checking.compiled.tools
+    groups = {group for known in tools.values() for group in known.tool.groups}
+    for message, hint, path in _rate_faults(tools, groups, checking.compiled.agent_rates):
+        yield error(checking.place(MANIFEST_FILE, "agent_rates", path[-1]), "task-type", message, hint)
     if manifest.mode is Mode.SHADOW:
         message = "the bundle is in shadow mode: its denials are logged and not enforced"
         yield warning(checking.place(MANIFEST_FILE, "mode"), "shadow", message)
@@ -137,6 +142,7 @@ def scope_faults(
     for name in budgets.tools:
         if name not in tools and "." not in name:
             yield f"there is no tool `{name}`", did_you_mean(name, tools), ("budgets", "tools", name)
+    yield from _rate_faults(tools, groups, budgets.rates)
     for key in budgets.amounts:
         name, _, argument = key.rpartition(".")
         path = ("budgets", "amounts", key)
@@ -164,6 +170,21 @@ def _flow_faults(tools: Mapping[str, CompiledTool], text: str) -> Iterator[tuple
             yield f"tool `{into}` has no argument `{argument}`", did_you_mean(argument, fields)
     if grant.source not in tools and grant.source not in ACTIONS:
         yield f"there is no tool `{grant.source}`", did_you_mean(grant.source, tools)
+
+
+def _rate_faults(
+    tools: Mapping[str, CompiledTool], groups: Collection[str], rates: Sequence[Rate]
+) -> Iterator[tuple[str, str, tuple[str | int, ...]]]:
+    for position, rate in enumerate(rates):
+        path = ("budgets", "rates", position)
+        if rate.tool and rate.tool not in tools and "." not in rate.tool:
+            yield f"there is no tool `{rate.tool}`", did_you_mean(rate.tool, tools), path
+        if rate.group and rate.group not in groups:
+            yield f"there is no tool group `{rate.group}`", did_you_mean(rate.group, groups), path
+        known = tools.get(rate.tool)
+        if rate.argument and known is not None and known.types.closed and rate.argument not in known.types.root.fields:
+            hint = did_you_mean(rate.argument, known.types.root.fields)
+            yield f"tool `{rate.tool}` has no argument `{rate.argument}`", hint, path
 
 
 def _classes(checking: Checking) -> Iterator[Problem]:

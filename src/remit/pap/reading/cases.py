@@ -10,6 +10,7 @@ from remit.model.request import RESOURCE_TYPES, TOOL_CALL
 from remit.model.task import Scope
 from remit.model.tool import Tool
 from remit.pap.cases import (
+    Begin,
     Case,
     CaseAgent,
     CaseTask,
@@ -72,6 +73,7 @@ class StepEntry(msgspec.Struct, frozen=True):
     fails: str = ""
     after: int = 0
     definition: str = ""
+    begin: Begin | None = None
 
     def noun(self, line: int) -> Step:
         """The step. Raises `Malformed`."""
@@ -96,6 +98,7 @@ class StepEntry(msgspec.Struct, frozen=True):
             self.fails,
             self.after,
             self.definition,
+            self.begin,
         )
 
     def _what(self) -> tuple[str, EntityRef]:
@@ -195,6 +198,9 @@ def _cases(
         steps = tuple(_steps(document, entry, (*here, "steps"), problems))
         if not entry.steps:
             problems.append(error((document.file, line), "case", f"case `{entry.name}` has no step", "write one"))
+        if task is None and any(step.begin for step in steps):
+            message = f"case `{entry.name}` begins something anew, and has no task"
+            problems.append(error((document.file, line), "case", message, "give it a `task`, or remove `begin`"))
         if entry.name in seen:
             message = f"case `{entry.name}` stands twice in this file"
             problems.append(error((document.file, line), "case", message, "rename it"))

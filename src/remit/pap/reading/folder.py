@@ -112,6 +112,12 @@ class _Reading:
             return None
         document = self._document(MANIFEST_FILE)
         manifest = read_as(document, Manifest, self._problems) if document else None
+        for position, rate in enumerate(manifest.agent_rates if manifest is not None and document else ()):
+            try:
+                rate.noun()
+            except Malformed as fault:
+                place = MANIFEST_FILE, document.line("agent_rates", position) if document else 1
+                self._problems.append(error(place, "malformed", str(fault), fault.hint))
         if manifest is not None and not manifest.name.strip():
             self._problems.append(error((MANIFEST_FILE, 1), "no-name", "the bundle has no name", "give it one"))
         return manifest

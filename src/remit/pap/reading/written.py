@@ -6,11 +6,12 @@ from typing import Any
 import msgspec
 
 from remit.model.identity import EntityRef
-from remit.model.task import Amount, Budgets, Scope
+from remit.model.task import Budgets, Scope
 from remit.model.tool import Tool
 from remit.pap.contents import Link
+from remit.pap.malformed import Malformed as Malformed
+from remit.pap.rates import RateEntry, written_amount
 from remit.pdp.compiled import EntityDocument, TaskType
-from remit.pdp.effects import NotAnAmount, amount_of
 from remit.pdp.facts.expressions import Expression, NoExpression
 from remit.pdp.facts.fact import Fact
 
@@ -20,14 +21,6 @@ _ESCAPED = re.compile(r'\\(["\\])')
 _FACT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
 _RESERVED = frozenset({"true", "false", "if", "then", "else", "in", "is", "like", "has", "__cedar"})
 """Words of Cedar's grammar."""
-
-
-class Malformed(Exception):
-    """An entry that has the right fields, but says nothing that can be."""
-
-    def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.hint = hint
 
 
 def entity_ref(text: str) -> EntityRef:
@@ -68,26 +61,19 @@ def _schema_fault(node: Any, path: str) -> str:
 
 
 class BudgetsEntry(msgspec.Struct, frozen=True):
-    """Budgets as they are written: `calls`, `tools` (calls for each), and `amounts`, sums of `tool.argument` in its own unit."""
+    """Budgets as they are written: `calls`, `tools` (calls for each), `amounts`, sums of `tool.argument` in its own unit, and `rates`."""
 
     calls: int | None = None
     tools: dict[str, int] = {}
     amounts: dict[str, int | float | str] = {}
+    rates: tuple[RateEntry, ...] = ()
 
     def noun(self) -> Budgets:
         """Budgets with amounts in ten-thousandths. Raises `Malformed` for what is below zero or no number."""
         if any(count < 0 for count in (self.calls or 0, *self.tools.values())):
             raise Malformed("a budget is below zero", "write how many calls are allowed")
-        return Budgets(self.calls, self.tools, {key: _amount(key, value) for key, value in self.amounts.items()})
-
-
-def _amount(key: str, value: int | float | str) -> Amount:
-    if "." not in key:
-        raise Malformed(f"the amount `{key}` names no argument", "write `tool.argument`")
-    try:
-        return amount_of(value)
-    except NotAnAmount:
-        raise Malformed(f"the amount `{value}` of `{key}` is no number from zero to 10^15") from None
+        amounts = {key: written_amount(key, value) for key, value in self.amounts.items()}
+        return Budgets(self.calls, self.tools, amounts, tuple([rate.noun() for rate in self.rates]))
 
 
 class TaskTypeEntry(msgspec.Struct, frozen=True):

@@ -53,10 +53,9 @@ class PolicyIndex:
             self._texts = {policy.id: policy.text for policy in self._policies}
         return [self._texts[name] for name in ids]
 
-    def reads(self, part: str) -> bool:
+    def reads(self, *path: str) -> bool:
         """Whether any policy can read this part of the context."""
-        trees = [policy.reads.context for policy in self._policies]
-        return any(tree.whole or part in tree.children for tree in trees)
+        return any(policy.reads.context.reaches(*path) for policy in self._policies)
 
     def __len__(self) -> int:
         return len(self._policies)

@@ -12,6 +12,7 @@ from remit.pdp.cedar.reads import WHOLE, Node, project
 from remit.pdp.compiled import CompiledBundle, CompiledTool, EntityDocument
 from remit.pdp.entities import ancestors
 from remit.pdp.flow import ORIGINS, ROLES
+from remit.pdp.history import HISTORY
 
 VOCABULARY: Mapping[str, Any] = {
     "subject": {"type": {}, "id": {}, "ancestors": None, "properties": {"owner": None, "purpose": {}, "status": {}}},
@@ -39,6 +40,7 @@ VOCABULARY: Mapping[str, Any] = {
             "onBehalfOf": {"type": {}, "id": {}, "ancestors": None, "properties": None},
             "opener": {"type": {}, "id": {}, "ancestors": None, "properties": None},
             "depth": {},
+            "history": {**{name: {} for name in HISTORY}, **dict.fromkeys(("used", "effects", "groups"))},
         },
         "flow": {**dict.fromkeys((*ORIGINS, *ROLES)), "asked": {}, "links": None},
         "approval": {"granted": {}, "approver": {}},

@@ -15,11 +15,14 @@ from remit.runtime.store import (
     DeleteKill,
     DeletePermit,
     DestroyKey,
+    HoldMemory,
     HoldTask,
     InsertTask,
+    PutAccount,
     PutAgent,
     PutApproval,
     PutKill,
+    PutMemory,
     PutSession,
     PutSpent,
     PutTask,
@@ -27,7 +30,7 @@ from remit.runtime.store import (
 )
 from remit.storage.postgres.connecting import Address, Connection, Link, check_schema, explain, explained, usable
 from remit.storage.postgres.writers import hold
-from remit.storage.staging import NOTHING_SPENT, Staging, encode, purpose_erased
+from remit.storage.staging import NOTHING_SPENT, Staging, encode, new_memories, purpose_erased
 
 CHANNEL = "remit_revision"
 _REVISION = """
@@ -44,9 +47,11 @@ _LOCKING = (
        (SELECT id, spent_version FROM tasks WHERE id = ANY(%b) AND status = 'open' ORDER BY id FOR UPDATE) t""",
     "SELECT 2, decision, 1 FROM (SELECT decision FROM permits WHERE decision = ANY(%b) ORDER BY decision FOR UPDATE) p",
     "SELECT 3, id, version FROM (SELECT id, version FROM approvals WHERE id = ANY(%b) ORDER BY id FOR UPDATE) a",
+    "SELECT 4, name, version FROM (SELECT name, version FROM memories WHERE name = ANY(%b) ORDER BY name FOR UPDATE) m",
+    "SELECT 5, id, spent_version FROM (SELECT id, spent_version FROM agents WHERE id = ANY(%b) ORDER BY id FOR UPDATE) g",
 )
 """Joined by UNION ALL, whose parts are executed one after the other: every group locks in this order, so that none waits in a circle."""
-_SESSIONS, _SPENT, _PERMITS, _APPROVALS = range(4)
+_SESSIONS, _SPENT, _PERMITS, _APPROVALS, _MEMORIES, _ACCOUNTS = range(6)
 _ENTRIES = """
 INSERT INTO entries (writer, seq, time, kind, decision, task, leaf, line)
 SELECT * FROM unnest(%b::text[], %b::bigint[], %b::bigint[], %b::text[], %b::text[], %b::text[], %b::bytea[], %b::bytea[])
@@ -58,6 +63,14 @@ ON CONFLICT (id) DO UPDATE SET version = excluded.version, state = excluded.stat
 _PUT_SPENT = """
 UPDATE tasks t SET spent_version = n.version, spent = n.spent
 FROM unnest(%b::text[], %b::bigint[], %b::bytea[]) AS n (id, version, spent) WHERE t.id = n.id
+"""
+_PUT_ACCOUNTS = """
+UPDATE agents a SET spent_version = n.version, spent = n.spent
+FROM unnest(%b::text[], %b::bigint[], %b::bytea[]) AS n (id, version, spent) WHERE a.id = n.id
+"""
+_PUT_MEMORIES = """
+UPDATE memories m SET version = n.version, state = n.state
+FROM unnest(%b::text[], %b::bigint[], %b::bytea[]) AS n (name, version, state) WHERE m.name = n.name
 """
 _PUT_PERMITS = "INSERT INTO permits (decision, writer, permit) SELECT * FROM unnest(%b::text[], %b::text[], %b::bytea[])"
 _PUT_APPROVAL = """
@@ -177,7 +190,7 @@ class _Transaction(Staging):
             query = " UNION ALL ".join(part for part, _ in parts)
             locked = connection.execute(query, [ids for _, ids in parts]) if parts else None
             row = found.fetchone()
-            self._stored = [{}, {}, {}, {}]
+            self._stored = [{} for _ in _LOCKING]
             for kind, key, version in locked.fetchall() if locked else ():
                 self._stored[kind][key] = version
         self.revision, durable = revision_of(row, self._link.address)
@@ -207,6 +220,14 @@ class _Transaction(Staging):
     def spent_version(self, task: str) -> int | None:
         """The stored version of what a task has spent, None unless it is open."""
         return self._stored[_SPENT].get(task)
+
+    def account_version(self, agent: str) -> int | None:
+        """The stored version of what an agent has spent, None if it is not registered."""
+        return self._stored[_ACCOUNTS].get(agent)
+
+    def memory_version(self, name: str) -> int | None:
+        """The stored version of a memory, None if there is none."""
+        return self._stored[_MEMORIES].get(name)
 
     def is_open(self, decision: str) -> bool:
         """Whether a permit is stored."""
@@ -251,7 +272,8 @@ class _Transaction(Staging):
                 self._run("UPDATE tasks SET task = %b WHERE id = %s", encode(task), task.id)
             case PutAgent(agent):
                 self._run(_PUT_AGENT, agent.id, agent.version, encode(agent))
-            case ActivateBundle(digest, previous, document, time, operator):
+            case ActivateBundle(digest, previous, document, time, operator, memories):
+                self._remember(memories)
                 self._run("INSERT INTO bundles VALUES (%s, %b) ON CONFLICT DO NOTHING", digest, document)
                 columns = "INSERT INTO activations (digest, previous, time, operator) VALUES (%s, %s, %s, %s)"
                 self._run(columns, digest, previous, time, operator)
@@ -265,6 +287,15 @@ class _Transaction(Staging):
                 raise TypeError(f"no such write: {type(write).__name__}")
         self.revision += 1
         self._changed = True
+
+    def _remember(self, named: Sequence[str]) -> None:
+        stored = [row[0] for row in self._run("SELECT name FROM memories").fetchall()]
+        count = self._one("SELECT value FROM meta WHERE name = 'memories'")
+        new = new_memories(named, stored, count[0] if count else None)
+        for one in new:
+            self._run("INSERT INTO memories (name, version, state) VALUES (%s, %s, %b)", one.name, one.version, encode(one))
+        if new:
+            self._run("UPDATE meta SET value = value + %s WHERE name = 'memories'", len(new))
 
     def _erase(self, task: str) -> None:
         erased = purpose_erased(self._one("SELECT task FROM tasks WHERE id = %s", task)[0])
@@ -286,6 +317,8 @@ class _Transaction(Staging):
             if self.closed:
                 self._run("UPDATE tasks SET status = 'closed' WHERE id = ANY(%b)", list(self.closed))
             self._bulk(_PUT_PERMITS, [(p.decision, p.writer, encode(p)) for p in self.permits.values()])
+            self._bulk(_PUT_ACCOUNTS, [(agent, spent.version, encode(spent)) for agent, spent in self.accounts.items()])
+            self._bulk(_PUT_MEMORIES, [(one.name, one.version, encode(one)) for one in self.memories.values()])
             self._bulk(_SEEN, [(o.session, o.decision, _text(o.source), o.untrusted, o.sealed) for o in self.observations])
             if self.reported:
                 self._parts.append(("DELETE FROM permits WHERE decision = ANY(%b)", [self.reported]))
@@ -320,9 +353,9 @@ def revision_of(row: Any, address: Address) -> tuple[int, bool]:
     return row[0], row[1]
 
 
-def _touched(writes: Sequence[Write]) -> tuple[set[str], set[str], set[str], set[str]]:
-    """The ids of sessions, tasks, permits and approvals that must not move meanwhile."""
-    sessions, tasks, permits, approvals = wanted = (set[str](), set[str](), set[str](), set[str]())
+def _touched(writes: Sequence[Write]) -> tuple[set[str], ...]:
+    """The ids of sessions, tasks, permits, approvals, memories and agents that must not move meanwhile."""
+    sessions, tasks, permits, approvals, memories, agents = wanted = tuple([set[str]() for _ in _LOCKING])
     for write in writes:
         match write:
             case PutSession(session):
@@ -335,6 +368,12 @@ def _touched(writes: Sequence[Write]) -> tuple[set[str], set[str], set[str], set
                 permits.add(decision)
             case PutApproval(approval):
                 approvals.add(approval.id)
+            case PutMemory(memory):
+                memories.add(memory.name)
+            case HoldMemory(name):
+                memories.add(name)
+            case PutAccount(agent):
+                agents.add(agent)
     return wanted
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-SCHEMA = "0002"
+SCHEMA = "0003"
 """The revision of the newest migration: what this Remit reads and writes."""
 
 metadata = sa.MetaData()
@@ -80,7 +80,15 @@ _table(
     _column("state", _BYTES),
     sa.Index("sessions_task", "task"),
 )
-_table("agents", _key("id"), _column("version", _INT), _column("state", _BYTES))
+_table("memories", _key("name"), _column("version", _INT), _column("state", _BYTES))
+_table(
+    "agents",
+    _key("id"),
+    _column("version", _INT),
+    _column("state", _BYTES),
+    _column("spent_version", _INT),
+    _column("spent", _BYTES),
+)
 _table("permits", _key("decision"), _column("writer", _ID), _column("permit", _BYTES), sa.Index("permits_writer", "writer"))
 _table(
     "approvals",

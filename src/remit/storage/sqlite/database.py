@@ -43,6 +43,12 @@ MIGRATIONS = (
     """,
     "CREATE TABLE kills (kind TEXT NOT NULL, name TEXT NOT NULL, state BLOB NOT NULL, PRIMARY KEY (kind, name)) WITHOUT ROWID;",
     "CREATE TABLE tiles (level INTEGER NOT NULL, n INTEGER NOT NULL, hashes BLOB NOT NULL, PRIMARY KEY (level, n));",
+    """
+    CREATE TABLE memories (name TEXT PRIMARY KEY, version INTEGER NOT NULL, state BLOB NOT NULL) WITHOUT ROWID;
+    INSERT INTO meta VALUES ('memories', 0);
+    ALTER TABLE agents ADD spent_version INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE agents ADD spent BLOB NOT NULL DEFAULT x'80';
+    """,
 )
 """Each step brings the schema one version on; `PRAGMA user_version` counts the steps done."""
 

@@ -22,7 +22,7 @@ from remit.runtime.store import (
 )
 from remit.storage.sqlite.database import Database, explain
 from remit.storage.sqlite.tree import grow_tree
-from remit.storage.staging import NOTHING_SPENT, Staging, encode, purpose_erased
+from remit.storage.staging import NOTHING_SPENT, Staging, encode, new_memories, purpose_erased
 
 _SESSION, _SPENT = "session", "spent"
 _KNOWN_LIMIT = 50_000
@@ -140,6 +140,16 @@ class _Transaction(Staging):
         """The stored version of what a task has spent, None unless it is open."""
         return self._groups.version(_SPENT, task)
 
+    def account_version(self, agent: str) -> int | None:
+        """The stored version of what an agent has spent, None if it is not registered."""
+        found: int | None = self._one("SELECT spent_version FROM agents WHERE id = ?", agent)
+        return found
+
+    def memory_version(self, name: str) -> int | None:
+        """The stored version of a memory, None if there is none."""
+        found: int | None = self._one("SELECT version FROM memories WHERE name = ?", name)
+        return found
+
     def is_open(self, decision: str) -> bool:
         """Whether a permit is stored."""
         return bool(self._one("SELECT 1 FROM permits WHERE decision = ?", decision))
@@ -179,8 +189,12 @@ class _Transaction(Staging):
             case PutTask(task):
                 self._run("UPDATE tasks SET task = ? WHERE id = ?", (encode(task), task.id))
             case PutAgent(agent):
-                self._run("INSERT OR REPLACE INTO agents VALUES (?, ?, ?)", (agent.id, agent.version, encode(agent)))
-            case ActivateBundle(digest, previous, document, time, operator):
+                change = " ON CONFLICT (id) DO UPDATE SET version = excluded.version, state = excluded.state"
+                self._insert(
+                    "INSERT INTO agents (id, version, state) VALUES ", [(agent.id, agent.version, encode(agent))], change
+                )
+            case ActivateBundle(digest, previous, document, time, operator, memories):
+                self._remember(memories)
                 self._run("INSERT OR IGNORE INTO bundles VALUES (?, ?)", (digest, document))
                 columns = "INSERT INTO activations (digest, previous, time, operator) VALUES (?, ?, ?, ?)"
                 self._run(columns, (digest, previous, time, operator))
@@ -193,6 +207,15 @@ class _Transaction(Staging):
             case _:
                 raise TypeError(f"no such write: {type(write).__name__}")
         self._bump()
+
+    def _remember(self, named: Sequence[str]) -> None:
+        stored = [row[0] for row in self._run("SELECT name FROM memories")]
+        new = new_memories(named, stored, self._one("SELECT value FROM meta WHERE name = 'memories'"))
+        if new:
+            self._insert(
+                "INSERT INTO memories (name, version, state) VALUES ", [(one.name, one.version, encode(one)) for one in new]
+            )
+            self._run("UPDATE meta SET value = value + ? WHERE name = 'memories'", (len(new),))
 
     def _erase(self, task: str) -> None:
         erased = purpose_erased(self._one("SELECT task FROM tasks WHERE id = ?", task))
@@ -248,6 +271,10 @@ class _Transaction(Staging):
         self._insert("INSERT INTO permits (decision, writer, permit) VALUES ", permits)
         seen = [(one.session, one.decision, one.source, one.untrusted, one.sealed) for one in self.observations]
         self._insert("INSERT INTO observations (session, decision, source, untrusted, sealed) VALUES ", seen)
+        for agent, account in self.accounts.items():
+            self._run("UPDATE agents SET spent_version = ?, spent = ? WHERE id = ?", (account.version, encode(account), agent))
+        for memory in self.memories.values():
+            self._run("UPDATE memories SET version = ?, state = ? WHERE name = ?", (memory.version, encode(memory), memory.name))
         for start in range(0, len(self.reported), _ROWS):
             part = self.reported[start : start + _ROWS]
             self._run(f"DELETE FROM permits WHERE decision IN ({','.join('?' * len(part))})", part)  # noqa: S608 - only marks
