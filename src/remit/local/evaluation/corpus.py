@@ -60,7 +60,7 @@ class TrueStep(msgspec.Struct, frozen=True):
 
     critical: bool = False
     label: str = ""
-    side_effect: bool = False
+    side_effect: bool | None = None
 
 
 class Truth(msgspec.Struct, frozen=True):
