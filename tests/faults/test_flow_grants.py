@@ -1,5 +1,7 @@
 """Data-flow grants: who may give one, that none is used twice, that the log has them, and that nobody widens one."""
 
+import hashlib
+import time
 from typing import Any
 
 import pytest
@@ -7,21 +9,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remit.decision_log.entry import FlowGranted
+from remit.model.authorizer import OutcomeStatus
 from remit.model.errors import ErrorKind, RemitError
 from remit.model.flow import FORMS, FlowGrant, flow_grant
-from remit.model.identity import ApprovalId
+from remit.model.identity import AgentId, ApprovalId
 from remit.model.task import Budgets, Scope, Session, Task
+from remit.pdp.provenance.forms import alone, behind, stands
 from remit.runtime import approvals, tasks
 from remit.runtime.administration import erase
 from remit.runtime.tasks import AgentOpener, Opening, close_task
 from tests.conftest import OpenStore
 from tests.faults.test_approvals import requested
 from tests.faults.test_concurrency import CALLS, at_once, reasons
-from tests.runtime.world import AGENT, ANA, BEN, CARL, POLICIES, World, asked, permit, reason, small_bundle
+from tests.runtime.world import AGENT, ANA, BEN, CARL, POLICIES, TOOLS, World, asked, permit, reason, small_bundle
 
 KIM = {"to": "kim@far.net"}
 FLOW = "send.to := email in read"
 MAILS = "kim@far.net wrote: hello"
+SPENDING = small_bundle(
+    tools=TOOLS.replace(
+        "effect: send, reach: external, destinations: [to], content",
+        "effect: spend, reach: external, destinations: [to], content",
+    )
+)
+"""Where `send` writes nothing that `read` could read."""
 
 
 def reading(world: World, content: str = MAILS, **opening: Any) -> Session:
@@ -45,7 +56,7 @@ def test_a_grant_is_used_once_and_stands_in_the_log(world: World) -> None:
 
 
 def test_another_process_knows_what_was_used(open_store: OpenStore) -> None:
-    one, other = open_store(), open_store(again=True)
+    one, other = open_store(bundle=SPENDING), open_store(again=True)
     session = reading(one, **granted(FLOW + ", 2 times"))
     for world in (one, other):
         permit(world.ask(session, "send", KIM))
@@ -55,6 +66,7 @@ def test_another_process_knows_what_was_used(open_store: OpenStore) -> None:
 
 @pytest.mark.parametrize("colour", ["threads", "tasks"])
 def test_sixty_four_calls_at_once_use_it_once(world: World, colour: str) -> None:
+    world.publish(SPENDING)
     task = world.open_task(**granted(FLOW + ", 3 times"))
     sessions = [world.open_session(task) for _ in range(4)]
     for session in sessions:
@@ -80,6 +92,7 @@ def test_an_agent_grants_itself_nothing(world: World) -> None:
 
 
 def test_a_sub_task_narrows_a_grant_and_uses_its_parents(world: World) -> None:
+    world.publish(SPENDING)
     parent = world.open_task(**granted(FLOW + ", any, 2 times"))
     session = world.open_session(parent)
     opener = AgentOpener(session.agent, session.id)
@@ -205,6 +218,103 @@ def test_an_outcome_that_is_not_known_yet_grants_nothing(world: World) -> None:
     assert reason(world.ask(session, "send", KIM)) == "approval-required"
 
 
+def test_a_written_document_grants_nothing_while_the_call_is_not_reported(world: World) -> None:
+    session = world.open_session(**granted(FLOW))
+    permit(world.ask(session, "write", {"text": MAILS}))
+    world.perform(session, "read", MAILS)
+    assert reason(world.ask(session, "send", KIM)) == "approval-required"
+
+
+def test_nor_where_nobody_saw_what_the_call_gave_back(world: World) -> None:
+    session = world.open_session(**granted(FLOW))
+    given = permit(world.ask(session, "write", {"text": MAILS}))
+    assert world.embedded.may_act(given.id)
+    world.report(given, session, OutcomeStatus.SUCCEEDED, None)
+    world.perform(session, "read", MAILS)
+    assert reason(world.ask(session, "send", KIM)) == "approval-required"
+
+
+@pytest.mark.parametrize("by", ["a sub-task", "another session"])
+def test_nor_where_it_was_written_elsewhere_under_the_task(world: World, by: str) -> None:
+    task = world.open_task(**granted(FLOW))
+    session, other = world.open_session(task), world.open_session(task)
+    if by == "a sub-task":
+        opener = AgentOpener(session.agent, session.id)
+        below = tasks.open_task(world.runtime, Opening(AGENT, "store it", parent=task.id), opener).result()
+        other = world.open_session(below)
+    world.perform(other, "write", "ok", {"text": MAILS})
+    for here in (session, other):
+        world.perform(here, "read", MAILS)
+        assert reason(world.ask(here, "send", KIM)) == "approval-required"
+
+
+def test_what_was_seen_in_part_has_no_only_value(world: World) -> None:
+    session = world.open_session(**granted(FLOW))
+    world.perform(session, "read", "kim@far.net " + "lorem ipsum " * 100_000)
+    assert reason(world.ask(session, "send", KIM)) == "approval-required"
+    unseen = world.open_session(**granted(FLOW))
+    given = permit(world.ask(unseen, "read"))
+    assert world.embedded.may_act(given.id)
+    world.report(given, unseen, OutcomeStatus.SUCCEEDED, None)
+    world.perform(unseen, "read", MAILS)
+    assert reason(world.ask(unseen, "send", KIM)) == "approval-required"
+
+
+def test_an_agent_that_may_open_a_task_takes_its_grants_as_they_are(world: World) -> None:
+    flow = "send.to := email in read(bill.txt)"
+    world.publish(small_bundle(task_types=f"- {{name: answer, agent_may_open: true, scope: {{flows: ['{flow}']}}}}\n"))
+    opener = AgentOpener(AgentId(AGENT), None)
+    for wider in (flow + ", sha256:" + "ab" * 32, "send.to := email in read(evil.txt)", flow + ", any"):
+        with pytest.raises(RemitError):
+            tasks.open_task(world.runtime, Opening(AGENT, "help", type="answer", scope=Scope(flows=(wider,))), opener).result()
+    assert tasks.open_task(world.runtime, Opening(AGENT, "help", type="answer"), opener).result().scope.flows == (flow,)
+
+
+def test_a_digest_does_not_stand_for_the_document(world: World) -> None:
+    digest = hashlib.sha256(MAILS.encode()).hexdigest()
+    for document, expected in (("mails.txt", "permitted"), ("other.txt", "approval-required")):
+        session = world.open_session(**granted(f"send.to := email in read(mails.txt), sha256:{digest}"))
+        world.perform(session, "read", MAILS, {"path": document})
+        assert world.ask(session, "send", KIM).reason == expected
+
+
+def test_more_values_than_can_be_shown_are_not_offered(world: World) -> None:
+    session = reading(world, " ".join(f"a{n}@far.net" for n in range(40)) + " kim@far.net")
+    approval = requested(world.ask(session, "send", KIM))
+    approvals.resolve(world.runtime, approval, CARL, True, flows=True).result()
+    assert world.store.task(session.task).task.flows[0].startswith('send.to := "kim@far.net" in read')  # type: ignore[arg-type, union-attr]
+    assert reason(world.ask(session, "send", {"to": "a1@far.net"})) == "approval-required"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a" * 260_000,
+        "a@" * 100_000,
+        "a." * 130_000,
+        "total " * 40_000,
+        "1" * 260_000,
+        "de11 " * 50_000,
+        "1,111" * 50_000,
+        "+1 (" * 60_000,
+    ],
+)
+@pytest.mark.parametrize("form", FORMS)
+def test_hostile_text_costs_little(form: str, text: str) -> None:
+    value = {
+        "email": "kim@far.net",
+        "url": "good.example/x",
+        "host": "good.example",
+        "amount": "98.0",
+        "phone": "+49301234567",
+    }.get(form, "gb29nwbk60161331926819")
+    shown = "98.00" if form == "amount" else value
+    started = time.process_time()
+    found = f"{shown} {text} {shown}"
+    stands(form, value, found), alone(form, value, found), list(behind(form, "total", found))
+    assert time.process_time() - started < 5, "a bound, not a measure: quadratic search takes minutes here"
+
+
 names = st.from_regex(r"[a-z][a-z_]{0,8}", fullmatch=True)
 grants = st.builds(
     FlowGrant,
@@ -212,7 +322,7 @@ grants = st.builds(
     source=names,
     form=st.sampled_from(FORMS),
     label=st.sampled_from(["", "total", "pay to"]),
-    document=st.sampled_from(["", "bill.txt", "a, b (c).txt", "x)"]),
+    document=st.sampled_from(["", "bill.txt", "a, b (c).txt", "a; b"]),
     digest=st.sampled_from(["", "ab" * 32]),
     any_of=st.booleans(),
     uses=st.none() | st.integers(1, 1000),

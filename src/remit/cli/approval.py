@@ -166,5 +166,5 @@ def told(origin: str, source: str) -> str:
 
 
 def _offer(offer: Offer) -> str:
-    others = ", ".join(offer.others) + (f" and {offer.more} more" if offer.more else "")
+    others = ", ".join(offer.others)
     return f"with --flow, for the rest of the task: {offer.flow}" + (f" (also lets through {others})" if others else "")

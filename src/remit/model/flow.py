@@ -6,6 +6,7 @@ from functools import lru_cache
 import msgspec
 
 from remit.model.errors import malformed
+from remit.model.request import FILE_READ
 
 FORMS = ("email", "url", "host", "iban", "account", "amount", "phone")
 """The kinds of value that can be told from the text around them."""
@@ -29,8 +30,8 @@ class FlowGrant(msgspec.Struct, frozen=True, gc=False):
     """One flow that somebody allows.
 
     `target` is `tool.argument`. Its value is one of `form` (after the words or in the field `label`, if given), or just `literal`, in what
-    `source` returned when it was asked with `document` (if given) and that has this SHA-256 (if given). Unless `any_of` them may be
-    chosen, there must be only one such value. `uses` is how many calls may use it; None as long as the task lasts.
+    `source` returned when it was asked with `document` (if given; several with `;` between) and that has this SHA-256 (if given). Unless
+    `any_of` them may be chosen, there must be only one such value. `uses` is how many calls may use it; None as long as the task lasts.
     """
 
     target: str
@@ -42,6 +43,11 @@ class FlowGrant(msgspec.Struct, frozen=True, gc=False):
     digest: str = ""
     any_of: bool = False
     uses: int | None = 1
+
+    @property
+    def documents(self) -> tuple[str, ...]:
+        """What the source must have been asked with."""
+        return tuple(part.strip() for part in self.document.split(";")) if self.document else ()
 
     def __str__(self) -> str:
         what = f'"{self.literal}"' if self.literal else self.form + (f' "{self.label}"' if self.label else "")
@@ -71,7 +77,7 @@ def flow_grant(text: str) -> FlowGrant:
     `repeatedly`, and `sha256:…`. Raises `RemitError` (malformed).
     """
     found = _GRANT.fullmatch(text.strip()) if len(text) <= MAX_LENGTH else None
-    if found is None or "." not in found["target"]:
+    if found is None or "." not in found["target"] or not _is_readable(found):
         raise malformed(f"`{text[:200]}` is no data-flow grant: {_HINT}")
     if found["form"] and found["form"] not in FORMS:
         raise malformed(
@@ -88,9 +94,27 @@ def flow_grant(text: str) -> FlowGrant:
     options = [option.strip() for option in found["options"].split(",") if option.strip()]
     for option in options:
         grant = _with(grant, option, text)
-    if len({option.partition(":")[0].lstrip("0123456789") for option in options}) != len(options):
-        raise malformed(f"`{text[:200]}` says something twice: {_HINT}")
+    kinds = ["uses" if option in ("once", "repeatedly") or option.endswith("times") else option[:6] for option in options]
+    if len(set(kinds)) != len(kinds):
+        raise malformed(
+            f"`{text[:200]}` says something twice: write one of `once`, `N times`, `repeatedly`, one `any`, one digest"
+        )
+    if grant.source == FILE_READ and not grant.document:
+        raise malformed(f"`{text[:200]}` names no file: write `in {FILE_READ}(/path/of/the/file)`")
     return grant
+
+
+def _is_readable(found: re.Match[str]) -> bool:
+    """Whether a reviewer reads what is meant: nothing invisible, no blank label or document, parentheses that belong together."""
+    document, open_ = found["document"], 0
+    for char in document or "":
+        open_ += (char == "(") - (char == ")")
+        if open_ < 0:
+            return False
+    blank = any(
+        part is not None and not part.strip() for part in (*(document or "-").split(";"), found["label"], found["literal"])
+    )
+    return open_ == 0 and document != "" and not blank and found[0].isprintable()
 
 
 def _with(grant: FlowGrant, option: str, text: str) -> FlowGrant:

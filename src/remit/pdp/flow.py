@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from msgspec.structs import replace
 
 from remit.model.decision import Query, Steering
-from remit.model.request import AGENT_DELEGATE, NET_REQUEST, TOOL_CALL, EvaluationRequest
+from remit.model.request import AGENT_DELEGATE, FILE_READ, NET_REQUEST, TOOL_CALL, EvaluationRequest
 from remit.model.tool import Reach, ToolEffect
 from remit.pdp.arguments import ANY, ArgumentType
 from remit.pdp.compiled import CompiledBundle, CompiledTool
@@ -14,9 +14,10 @@ from remit.pdp.destinations import destinations
 from remit.pdp.effects import counted_as
 from remit.pdp.inputs import Inputs
 from remit.pdp.provenance.asking import act_of, asks_for
-from remit.pdp.provenance.granting import Granting
+from remit.pdp.provenance.granting import Granting, Surroundings
 from remit.pdp.provenance.intent import Intent, intent_of
 from remit.pdp.provenance.roles import Role, offers, parts_of, role_of, text_of
+from remit.pdp.provenance.seen import Observed
 from remit.pdp.provenance.tracing import (
     DOCUMENT,
     GRANTED,
@@ -85,10 +86,19 @@ def traced(bundle: CompiledBundle, inputs: Inputs, tool: CompiledTool | None) ->
         # What an untrusted call under way has returned so far is not yet known: any value may be from there.
         observed = replace(observed, overflow=True)
     nouns = frozenset(word for word in words_of(inputs.request.resource.id) if len(word) > 3) if tool else frozenset()
-    granting = Granting(inputs.chain, _call(inputs.request), intent(inputs), observed) if grants(inputs) else None
+    granting = _granting(bundle, inputs, observed) if grants(inputs) else None
     tracer = Tracer(intent(inputs), bundle.directory, observed, nouns, granting)
     steering = tuple([tracer.argument(name, parts) for name, parts in found])
     return Traced(steering, tuple(granting.used) if granting else ())
+
+
+def _granting(bundle: CompiledBundle, inputs: Inputs, observed: Observed) -> Granting:
+    def writes(name: str) -> bool:
+        tool = bundle.tools.get(name)
+        effect = tool.tool.annotations.effect if tool is not None else None
+        return name != FILE_READ and effect not in (ToolEffect.READ, ToolEffect.SPEND, ToolEffect.DELETE)
+
+    return Granting(inputs.chain, _call(inputs.request), Surroundings(intent(inputs), bundle.directory, observed, writes))
 
 
 def grants(inputs: Inputs) -> bool:

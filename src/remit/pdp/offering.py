@@ -1,5 +1,6 @@
 """The data flows that an approver may grant for the rest of a task, instead of one call: what each would let through."""
 
+import re
 from collections.abc import Iterator
 
 import msgspec
@@ -9,23 +10,26 @@ from remit.model.errors import RemitError
 from remit.model.flow import FlowGrant, flow_grant
 from remit.pdp.effects import counted_as
 from remit.pdp.inputs import Inputs
-from remit.pdp.provenance.folding import folded
-from remit.pdp.provenance.forms import has_form, only, plain, values_in
+from remit.pdp.provenance.folding import exact, folded
+from remit.pdp.provenance.forms import stands, strict
+from remit.pdp.provenance.granting import MAX_SOURCE
+from remit.pdp.provenance.searching import EDGE, holds
+from remit.pdp.provenance.seen import Seen
 from remit.pdp.provenance.tracing import DOCUMENT, LINKED, NAMED, RECORD, STEERED
 
-MAX_SHOWN = 10
+MAX_SHOWN, MAX_VALUE = 10, 200
+"""So many values are listed, each of so many characters; where there are more, or longer ones, only the one at hand is offered."""
 _GRANTABLE = frozenset({NAMED, RECORD, LINKED, DOCUMENT, STEERED})
-_BY_ROLE = {"amount": ("amount",)}
-_FORMS = ("email", "url", "iban", "account")
-"""Forms that a value is told by, the narrowest first."""
+_FORMS = ("email", "url", "iban")
+_WORDS = re.compile(rf"[^\s{EDGE},;<>()\"\[\]]{{6,{MAX_VALUE}}}")
+MAX_WORDS = 20_000
 
 
 class Offer(msgspec.Struct, frozen=True):
-    """A grant as it would be written, and which values beside the one at hand it would let through (`more`: how many are not listed)."""
+    """A grant as it would be written, and which values beside the one at hand it would let through."""
 
     flow: str
     others: tuple[str, ...] = ()
-    more: int = 0
 
 
 def offers(inputs: Inputs, steering: tuple[Steering, ...]) -> tuple[Offer, ...]:
@@ -37,31 +41,49 @@ def offers(inputs: Inputs, steering: tuple[Steering, ...]) -> tuple[Offer, ...]:
 
 
 def _offers(call: str, steering: Steering, inputs: Inputs) -> Iterator[Offer]:
-    value = folded(steering.value)
     for output in inputs.observed.outputs:
-        if output.source != steering.source or value not in output.prose:
+        if output.source != steering.source or output.cut or len(output.prose) > MAX_SOURCE:
             continue
-        form = next((form for form in _BY_ROLE.get(steering.role, _FORMS) if has_form(form, value)), "")
-        found = only(values_in(output.prose, form)) if form else None
-        known = found is not None and plain(form, value) in found
-        grant = FlowGrant(
-            f"{call}.{steering.argument}",
-            output.source,
-            form if known else "",
-            "" if known else steering.value,
-            digest=output.digest,
-            any_of=known,
-            uses=None,
-        )
+        grant = FlowGrant(f"{call}.{steering.argument}", output.source, digest=output.digest, uses=None)
+        form = next((form for form in _FORMS if _stands(form, steering.value, output)), "")
+        others = _others(form, steering.value, output.letters) if form else None
+        if others is not None:
+            grant = msgspec.structs.replace(grant, form=form, any_of=True)
+        elif holds(output.letters, exact(steering.value), exhausted=False) or form:
+            grant = msgspec.structs.replace(grant, literal=steering.value)
+        else:
+            continue
         if _reads_back(grant):
-            others = sorted(found - {plain(form, value)}) if known and found is not None else []
-            yield Offer(str(grant), tuple(others[:MAX_SHOWN]), max(0, len(others) - MAX_SHOWN))
+            yield Offer(str(grant), others or ())
         return
 
 
+def _stands(form: str, text: str, output: Seen) -> bool:
+    value = strict(form, text)
+    return value is not None and stands(form, value, output.letters)
+
+
+def _others(form: str, text: str, letters: str) -> tuple[str, ...] | None:
+    """All other values of the form, None where they cannot all be shown."""
+    own, found = strict(form, text), dict[str, None]()
+    words = _WORDS.finditer(letters)
+    for count, word in enumerate(words):
+        value = strict(form, word[0].strip(".:'!?"))
+        if value is not None and value != own and stands(form, value, letters):
+            found[value] = None
+        if len(found) > MAX_SHOWN or count > MAX_WORDS:
+            return None
+    return tuple(sorted(found)) if form != "iban" or not _has_groups(letters) else None
+
+
+def _has_groups(letters: str) -> bool:
+    """Whether accounts may stand there in groups, which are not found word by word."""
+    return re.search(r"(?<!\w)[a-z]{2}\d{2}[ -][a-z0-9]{4}[ -]", letters) is not None
+
+
 def _reads_back(grant: FlowGrant) -> bool:
-    """Whether what an approver would read is what would be granted: names and values with quotes or spaces of their own may not be."""
+    """Whether what an approver would read is what would be granted, letter by letter."""
     try:
-        return flow_grant(str(grant)) == grant
+        return flow_grant(str(grant)) == grant and (not grant.literal or folded(grant.literal) == exact(grant.literal))
     except RemitError:
         return False

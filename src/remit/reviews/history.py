@@ -393,7 +393,7 @@ class History:
             return
         for link in bounds.chain:
             after = flows_used(link, body.flows).spent
-            if link.task.budgets != _UNBOUNDED or self._deeds:
+            if self._deeds or not _counts_nothing(link.task):
                 try:
                     asked, budgets = request(body, subject), link.task.budgets
                     after = spend(after, asked, budgets.amounts, DecisionId(body.id))

@@ -112,13 +112,18 @@ def _prepare(runtime: Runtime, opening: Opening, opener: Opener, task_id: TaskId
 
 def _check_flows(opening: Opening, opener: Opener, kind: TaskType | None, parents: tuple[TaskState, ...]) -> None:
     """Raises `RemitError`: malformed for what is no grant, refused where an agent would grant itself one."""
-    if len(opening.scope.flows or ()) > MAX_FLOWS:
+    flows = opening.scope.flows or ()
+    if not isinstance(flows, tuple) or not all(isinstance(text, str) for text in flows):
+        raise malformed('data-flow grants are a tuple of texts: `flows=("pay.recipient := iban in read_file(bill.txt)",)`')
+    if len(set(flows)) != len(flows):
+        raise malformed("a data-flow grant stands twice: write `N times` instead")
+    if len(flows) > MAX_FLOWS:
         raise malformed(f"a task has at most {MAX_FLOWS} data-flow grants")
-    for text in opening.scope.flows or ():
+    for text in flows:
         flow_grant(text)
     # INVARIANT (authority enters from outside the agent): only a person, or the type that a person wrote, grants a flow.
-    bounded = bool(parents) or (kind is not None and kind.scope.flows is not None)
-    if opening.scope.flows and not isinstance(opener, Operator) and not bounded:
+    of_type = kind.scope.flows or () if kind is not None else ()
+    if not isinstance(opener, Operator) and not parents and not set(flows) <= set(of_type):
         raise refused("an agent grants itself no data flow: whoever opens the task does, or its type")
 
 

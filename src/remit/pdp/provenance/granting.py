@@ -1,47 +1,73 @@
 """Which data-flow grants of a task, and of those it was delegated from, cover a value."""
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from remit.model.flow import FlowGrant, flow_grant
-from remit.model.request import ACTIONS
+from remit.model.request import ACTIONS, FILE_READ, TOOL_CALL
 from remit.model.task import TaskState
-from remit.pdp.provenance.folding import folded
-from remit.pdp.provenance.forms import only, plain, values_in
+from remit.pdp.provenance.folding import exact, folded
+from remit.pdp.provenance.forms import alone, behind, stands, strict
 from remit.pdp.provenance.intent import Intent
+from remit.pdp.provenance.principals import known
+from remit.pdp.provenance.roles import Role
 from remit.pdp.provenance.searching import holds
 from remit.pdp.provenance.seen import Observed, Seen
 from remit.pdp.provenance.words import words_of
 
+MAX_SOURCE = 1 << 18
+"""A longer output (characters) is the source of no grant: in so much text nobody can say which value is meant."""
+MAX_SOURCES = 64
+"""So many outputs can be the source of one grant."""
+_REMEMBERED_ACTIONS = frozenset(ACTIONS) - {TOOL_CALL, FILE_READ}
+
 
 class Held(NamedTuple):
-    """A grant that a task has, with uses left: `id` names it in what is spent and in the log (`task#number`)."""
+    """A grant that a task has, with uses left: `id` names it in what is spent and in the log (`task#number`). An approver gave it for
+    the very output that he was shown, if `approved`."""
 
     id: str
-    number: int
     grant: FlowGrant
+    approved: bool
+
+
+class Surroundings(NamedTuple):
+    """What a grant is judged against: the task's words, known principals, what was seen, and whether a tool by that name can write what
+    another one reads."""
+
+    intent: Intent
+    directory: Sequence[str]
+    observed: Observed
+    writes: Callable[[str], bool]
 
 
 class Granting:
     """The grants that one call may use. `used` are those that it does, by id."""
 
-    def __init__(self, chain: Sequence[TaskState], call: str, intent: Intent, observed: Observed) -> None:
+    def __init__(self, chain: Sequence[TaskState], call: str, around: Surroundings) -> None:
         """`call` is what the target of a grant begins with: the tool, or an action that is no tool call."""
-        self._call, self._intent, self._observed = call, intent, observed
+        self._call, self._chain, self._around = call, chain, around
         self._links = [list(_held(state, f"{call}.")) for state in chain]
-        self._chain = chain
+        self._answers: dict[tuple[str, str], str | None] = {}
         self.used: dict[str, None] = {}
 
     def __bool__(self) -> bool:
         return bool(self._links and self._links[0])
 
     def source(self, argument: str, text: str) -> str | None:
-        """The tool whose output a grant lets choose this value, None without one. INVARIANT (delegation only narrows): what the opener
-        of a task granted counts only as far as every task above it grants it too."""
+        """The tool whose output a grant lets choose this value, None without one."""
+        asked = argument, text
+        if asked not in self._answers:
+            self._answers[asked] = self._source(argument, text)
+        return self._answers[asked]
+
+    def _source(self, argument: str, text: str) -> str | None:
+        # INVARIANT (delegation only narrows): what an opener granted counts only as far as every task above grants it too.
         for held in self._links[0]:
-            if held.grant.target != f"{self._call}.{argument}" or not self._covers(held.grant, text):
+            if held.grant.target != f"{self._call}.{argument}" or not self._covers(held, text):
                 continue
-            above = [] if held.number >= len(self._chain[0].task.scope.flows or ()) else self._above(held.grant, text)
+            above = [] if held.approved else self._above(held.grant, text)
             if above is not None:
                 self.used.update(dict.fromkeys([held.id, *above]))
                 return held.grant.source
@@ -50,60 +76,103 @@ class Granting:
     def _above(self, grant: FlowGrant, text: str) -> list[str] | None:
         found = []
         for link in self._links[1:]:
-            covering = next((h.id for h in link if h.grant.target == grant.target and self._covers(h.grant, text)), None)
+            covering = next((held.id for held in link if held.grant.target == grant.target and self._covers(held, text)), None)
             if covering is None:
                 return None
             found.append(covering)
         return found
 
-    def _covers(self, grant: FlowGrant, text: str) -> bool:
-        sources = [
-            output for position, output in enumerate(self._observed.outputs) if self._is_source(grant, output, position, text)
-        ]
-        if not sources or not text.isascii():
+    def _covers(self, held: Held, text: str) -> bool:
+        grant, observed = held.grant, self._around.observed
+        value = exact(text) if grant.literal else strict(grant.form, text)
+        if value is None or (grant.literal and value != exact(grant.literal)):
             return False
-        if grant.literal:
-            value = folded(text)
-            return value == folded(grant.literal) and any(holds(output.prose, value, exhausted=False) for output in sources)
-        wanted = plain(grant.form, text)
-        found = only(value for output in sources for value in _values(grant, output))
-        return bool(wanted) and found is not None and wanted in found and (grant.any_of or len(found) == 1)
+        sources = [output for output in observed.outputs if self._is_source(held, output)]
+        # INVARIANT (fail closed): of what is not there as a whole, nobody can say that it has only one such value.
+        whole = not any(output.cut or len(output.prose) > MAX_SOURCE for output in sources) and not observed.overflow
+        if (
+            not sources
+            or len(sources) > MAX_SOURCES
+            or not (whole or (grant.digest and not any(output.cut for output in sources)))
+        ):
+            return False
+        return _gives(grant, value, sources) and (bool(grant.digest) or not self._was_written(grant, text))
 
-    def _is_source(self, grant: FlowGrant, output: Seen, position: int, text: str) -> bool:
-        if output.source != grant.source and not (grant.source in ACTIONS and output.source == grant.document):
+    def _is_source(self, held: Held, output: Seen) -> bool:
+        grant = held.grant
+        if output.source != grant.source and not (grant.source == FILE_READ and output.source == grant.document):
             return False
-        if grant.digest:
-            return output.digest == grant.digest
+        if grant.digest and output.digest != grant.digest:
+            return False
+        if held.approved:
+            return bool(grant.digest)
         if grant.document:
-            named = folded(grant.document) in output.arguments
-        else:
-            named = not output.steered and (not output.arguments or any(map(self._names, output.arguments)))
-        return named and not self._was_told(text, position)
+            return not output.odd and self._asked(output, grant.documents)
+        return bool(grant.digest) or (not output.steered and not output.odd and all(map(self._names, output.arguments)))
+
+    def _asked(self, output: Seen, documents: Sequence[str]) -> bool:
+        """Whether it was asked with these, and with nothing else that anybody else could have chosen."""
+        wanted = {exact(document) for document in documents}
+        return wanted <= set(output.arguments) and all(one in wanted or self._names(one) for one in output.arguments)
 
     def _names(self, argument: str) -> bool:
-        return self._intent.names_document(argument) or self._intent.names(argument) or self._intent.says(argument)
+        intent = self._around.intent
+        return intent.names_document(argument) or intent.has(argument, Role.OBJECT) or known(argument, self._around.directory)
 
-    def _was_told(self, text: str, position: int) -> bool:
-        """Whether a call before was given the value, once the session had read anything untrusted: it may have been put there."""
-        # INVARIANT (labels come from what was touched): a file that the agent wrote itself grants nothing.
-        value, told = folded(text), self._observed.overflow
-        for output in self._observed.outputs[:position]:
-            if told and any(value in argument for argument in output.arguments):
+    def _was_written(self, grant: FlowGrant, text: str) -> bool:
+        """Whether anything done under the task may have put the value there: a call that was given it, or the name of the document, or
+        one whose arguments this session does not know."""
+        # INVARIANT (labels come from what was touched): what an agent wrote itself grants nothing.
+        outputs, spent = self._around.observed.outputs, self._chain[-1].spent.tools
+        if not self._all_seen(spent):
+            return True
+        value, documents = _squeezed(text), [_squeezed(document) for document in grant.documents]
+        for output in outputs:
+            if output.source not in spent or not self._around.writes(output.source):
+                continue  # a tool that cannot write, or a file or host that was read
+            arguments = [_squeezed(argument) for argument in output.arguments]
+            if output.source == self._call:
+                arguments = [one for one in arguments if one != value]  # as the grant let it, before
+            if any(value in one or any(document in one for document in documents) for one in arguments):
                 return True
-            told = told or output.untrusted
         return False
+
+    def _all_seen(self, spent: Mapping[str, int]) -> bool:
+        """Whether of every call under the task that can write, in whatever session, this one knows what it was asked with."""
+        for name, count in spent.items():
+            if name in _REMEMBERED_ACTIONS and count:
+                return False
+            if self._around.writes(name) and sum(one.source == name for one in self._around.observed.outputs) < count:
+                return False
+        return True
+
+
+def _squeezed(text: str) -> str:
+    return re.sub(r"[\W_]+", "", folded(text))
 
 
 def _held(state: TaskState, call: str) -> Iterator[Held]:
+    declared = len(state.task.scope.flows or ())
     for number, text in enumerate((*(state.task.scope.flows or ()), *state.task.flows)):
         grant = flow_grant(text)
         if grant.target.startswith(call) and (grant.uses is None or state.spent.flows.get(number, 0) < grant.uses):
-            yield Held(f"{state.task.id}#{number}", number, grant)
+            yield Held(f"{state.task.id}#{number}", grant, number >= declared)
 
 
-def _values(grant: FlowGrant, output: Seen) -> Iterator[str]:
-    yield from values_in(output.prose, grant.form, grant.label)
+def _gives(grant: FlowGrant, value: str, sources: Sequence[Seen]) -> bool:
+    if grant.literal:
+        return any(holds(output.letters, value, exhausted=False) for output in sources)
     if grant.label:
-        label = list(words_of(grant.label))
-        fields = (field.value for field in output.fields if list(words_of(field.name)) == label)
-        yield from (value for text in fields for value in values_in(text, grant.form))
+        return _labelled(grant, value, sources)
+    given = any(stands(grant.form, value, output.letters) for output in sources)
+    return given and (grant.any_of or all(alone(grant.form, value, output.prose) for output in sources))
+
+
+def _labelled(grant: FlowGrant, value: str, sources: Sequence[Seen]) -> bool:
+    """Whether it is what the label names, in each place where the label stands, and in each field of that name."""
+    label = list(words_of(grant.label))
+    found: list[str | None] = []
+    for output in sources:
+        fields = [strict(grant.form, field.value) for field in output.fields if list(words_of(field.name)) == label]
+        found += fields or behind(grant.form, grant.label, output.letters)
+    return value in found and (grant.any_of or set(found) == {value})

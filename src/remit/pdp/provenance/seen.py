@@ -48,7 +48,8 @@ class Seen(msgspec.Struct, frozen=True, gc=False):
     Where the output is records, each field stands between two edges, and `fields` has them with their values as `prose` has them.
     `places` are the positions of fields by value, `records` those by record; `parties` are the names of
     fields that hold addresses and nothing else: those who take part, as the platform knows them. `arguments` are those of the call, folded;
-    `digest` is SHA-256 of the text (hexadecimal).
+    `odd` says that a reader may take one of them for another text; `digest` is SHA-256 of the text (hexadecimal), `cut` says that there was
+    more. `written` is how many characters of `prose` come before the decodings, `plain` is that part letter by letter where that differs.
     """
 
     source: str
@@ -62,6 +63,15 @@ class Seen(msgspec.Struct, frozen=True, gc=False):
     arguments: tuple[str, ...] = ()
     steered: bool = False
     digest: str = ""
+    cut: bool = False
+    odd: bool = False
+    written: int = 0
+    plain: str = ""
+
+    @property
+    def letters(self) -> str:
+        """What anybody may have written, letter by letter."""
+        return self.plain or self.prose[: self.written]
 
 
 class Observed(msgspec.Struct, frozen=True, gc=False):
@@ -90,6 +100,8 @@ def seen(report: Report) -> Seen:
     fields = tuple([Field(field.name, comparable(field.value), field.record) for field in found]) if found is not None else ()
     apart = report.untrusted and found is not None
     prose = EDGE + EDGE.join(prose_of(fields)) + EDGE if apart else comparable(text)
+    written = len(prose)
+    plain = "" if text.isascii() or not report.untrusted else _letters(found, text, apart)
     if report.untrusted:
         prose = EDGE.join([prose, *(f" {comparable(plain)} " for plain in decodings(text))])
     squeezed = EDGE.join(map(squashed, prose.split(EDGE))) if report.untrusted else ""
@@ -112,7 +124,15 @@ def seen(report: Report) -> Seen:
         arguments,
         report.steered,
         digest,
+        len(text) >= MAX_OUTPUT,
+        any(not value.isascii() for value in report.arguments),
+        written,
+        plain,
     )
+
+
+def _letters(found: tuple[Field, ...] | None, text: str, apart: bool) -> str:
+    return EDGE + EDGE.join(exact(value) for value in prose_of(found or ())) + EDGE if apart else exact(text)
 
 
 def _parties(fields: tuple[Field, ...]) -> frozenset[str]:
