@@ -26,7 +26,7 @@ BUNDLE = {
 - name: order
   of: get_order
   where: {output.id: args.id}
-  failed_changes: false
+  refused: contains(error, 'done')
   value: "{open: record.open, placed: record.placed}"
   schema: {type: object, required: [open, placed], properties: {open: {type: boolean}, placed: {type: string, format: date-time}}}
 """,

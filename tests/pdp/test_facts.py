@@ -7,7 +7,7 @@ import pytest
 from remit.model.tool import Annotations, Reach, Tool, ToolEffect
 from remit.pdp.facts.expressions import MAX_EXPRESSION, Expression, NoExpression, NoValue
 from remit.pdp.facts.fact import Fact, FactSet, fact_set, facts_type
-from remit.pdp.facts.finding import MAX_RECORDS, History
+from remit.pdp.facts.finding import MAX_RECORDS, history_of
 from remit.pdp.facts.stating import MAX_ITEMS, MAX_VALUE, facts_of
 from remit.pdp.facts.types import Misfit, type_of, typed
 from remit.pdp.told import MAX_CALLS, MAX_KEPT, MAX_TEXT, NOT_PERFORMED, Told, remember
@@ -29,7 +29,7 @@ def stated(facts: FactSet, history: list[Told], wanted: list[str] | None = None,
     calls: dict[str, int] = {}
     for one in history:
         calls[one.tool] = calls.get(one.tool, 0) + 1
-    return facts_of(facts, wanted, arguments, History("ses", tuple(history), calls))
+    return facts_of(facts, wanted, arguments, history_of("ses", tuple(history), calls))
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_for_each_item_one_is_found_or_there_is_no_fact() -> None:
 def test_much_is_no_fact_and_costs_no_more() -> None:
     fact = Fact("it", "record.v", TEXT, of=("get",), records="output[]", where={"record.id": "args.id"})
     facts = fact_set((fact,), TOOLS)
-    many = told("[" + ",".join('{"id":2}' for _ in range(20_000)) + "]")
+    many = told("[" + ",".join('{"id":2}' for _ in range(MAX_RECORDS)) + "]")
     assert len(many.text or "") < MAX_TEXT and MAX_RECORDS <= 20_000
     assert stated(facts, [told('[{"id": 1, "v": "x"}]'), many], id=1) == {}
     long = told('[{"id": 1, "v": "' + "x" * MAX_VALUE + '"}]')
@@ -178,7 +178,7 @@ def test_of_much_the_oldest_outputs_are_forgotten_and_the_calls_are_not() -> Non
 def test_a_call_under_way_or_of_another_session() -> None:
     facts = fact_set((Fact("it", "record.v", INTEGER, of=("get",), where={"record.id": "args.id"}),), TOOLS)
     history = (told('{"id": 1, "v": 1}'), told(None, "put", '{"id":2}', 5, NOT_PERFORMED))
-    assert facts_of(facts, None, {"id": 1}, History("ses", history, {"get": 1, "put": 1})) == {"it": 1}
-    assert facts_of(facts, None, {"id": 1}, History("ses", history, {"get": 1, "put": 2})) == {}
-    assert facts_of(facts, None, {"id": 1}, History("ses", history, {"get": 9, "put": 1})) == {"it": 1}
-    assert facts_of(facts, None, {"id": 1}, History("other", history, {})) == {"it": 1}
+    assert facts_of(facts, None, {"id": 1}, history_of("ses", history, {"get": 1, "put": 1})) == {"it": 1}
+    assert facts_of(facts, None, {"id": 1}, history_of("ses", history, {"get": 1, "put": 2})) == {}
+    assert facts_of(facts, None, {"id": 1}, history_of("ses", history, {"get": 9, "put": 1})) == {"it": 1}
+    assert facts_of(facts, None, {"id": 1}, history_of("other", history, {})) == {"it": 1}

@@ -194,7 +194,7 @@ def test_a_read_that_was_under_way_while_the_record_changed_is_not_believed(shop
 
 
 def test_what_is_said_to_change_nothing_does_not(open_store: OpenStore) -> None:
-    session = (world := open_store(bundle=shop(FACTS + "  changed_by: [mark_order]\n  failed_changes: false\n"))).open_session()
+    session = (world := open_store(bundle=shop(FACTS + "  changed_by: [mark_order]\n  refused: error == 'no'\n"))).open_session()
     read(world, session)
     world.perform(session, "cancel_order", "done", {"id": "o-1"})
     assert not refunds(world, session)  # it may have been described, and nobody could read it
@@ -204,8 +204,18 @@ def test_what_is_said_to_change_nothing_does_not(open_store: OpenStore) -> None:
     given = permit(world.ask(session, "mark_order", {"id": "o-7"}))
     world.report(given, session, OutcomeStatus.FAILED, "no")
     assert refunds(world, session)
+    for words in ("timed out after it was sent", None):
+        read(world, session)
+        world.report(permit(world.ask(session, "mark_order", {"id": "o-7"})), session, OutcomeStatus.FAILED, words)
+        assert not refunds(world, session)
+    read(world, session)
     world.perform(session, "mark_order", "done", {"id": "o-7"})
     assert not refunds(world, session)
+    read(world, session)
+    world.report(permit(world.ask(session, "cancel_order", {"id": "o-1"})), session, OutcomeStatus.FAILED, "no")
+    assert refunds(world, session)
+    world.report(permit(world.ask(session, "cancel_order", {"id": "o-1"})), session, OutcomeStatus.FAILED, "lost")
+    assert not refunds(world, session)  # what it answered would have been the latest word
 
 
 def test_another_process_and_another_session_of_the_task_have_them(shopping: World, open_store: OpenStore) -> None:
@@ -245,6 +255,13 @@ unless { context.facts has sum && context.facts.sum < 10 && !(context.facts has 
     for amounts, permitted in (([1, 2], True), ([9, 1], False), (["1"], False), (7, False), ([], True), ([0.5], False)):
         decision = world.ask(None, "refund", {"amounts": amounts, "id": "o-1"})
         assert (decision.reason is Reason.PERMITTED) is permitted, amounts
+
+
+def test_of_arguments_without_bound_there_is_no_fact(shopping: World) -> None:
+    session = shopping.open_session()
+    read(shopping, session)
+    decision = shopping.ask(session, "refund", {"id": "o-1", "amount": 1, "pad": "x" * MAX_CALL})
+    assert reason(decision) is Reason.FORBIDDEN
 
 
 def test_facts_are_sealed_with_the_arguments(shopping: World) -> None:

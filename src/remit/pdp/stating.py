@@ -9,7 +9,7 @@ from remit.pdp.arguments import CedarValue
 from remit.pdp.cedar.reads import Node
 from remit.pdp.compiled import CompiledBundle
 from remit.pdp.effects import counted_as
-from remit.pdp.facts.finding import History
+from remit.pdp.facts.finding import History, history_of
 from remit.pdp.facts.stating import facts_of
 from remit.pdp.inputs import Inputs
 from remit.pdp.told import MAX_CALL
@@ -21,8 +21,10 @@ def stated(bundle: CompiledBundle, inputs: Inputs, context: Node) -> Mapping[str
     """The facts that policies which read `context` can read, in Cedar's JSON form; absent ones left out."""
     if not bundle.facts.facts or not context.reaches("facts"):
         return _NOTHING
+    if len(inputs.request.arguments.canonical) > MAX_CALL:
+        return _NOTHING  # what it costs to look at them must not be the caller's choice
     read, session = context.at("facts"), inputs.session
-    history = History(session.id, inputs.observed.told, session.calls) if session is not None else History("", (), {})
+    history = history_of(session.id, inputs.observed.told, session.calls) if session is not None else History()
     return facts_of(bundle.facts, None if read.whole else read.children, inputs.request.arguments.values, history)
 
 

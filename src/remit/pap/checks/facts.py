@@ -59,6 +59,8 @@ def _expressions(fact: Fact) -> Iterator[tuple[str, Collection[str]]]:
         yield fact.each, _OVER_ARGUMENTS
     if fact.records:
         yield fact.records, ("call", "output")
+    if fact.refused:
+        yield fact.refused, ("error",)
     for left, right in fact.where.items():
         yield left, _OVER_RECORD
         yield right, (*_OVER_ARGUMENTS, "item") if fact.each else _OVER_ARGUMENTS

@@ -137,23 +137,24 @@ class FactEntry(msgspec.Struct, frozen=True):
     records: str = ""
     where: dict[str, str] = {}
     changed_by: tuple[str, ...] | None = None
-    failed_changes: bool = True
+    refused: str = ""
 
     def noun(self) -> Fact:
         """The fact. Raises `Malformed` for what cannot be evaluated."""
         of = (self.of,) if isinstance(self.of, str) else self.of
         fact = Fact(
             self.name, self.value, self.schema, self.description, of, self.each, self.records, self.where, self.changed_by,
-            self.failed_changes,
+            self.refused,
         )  # fmt: skip
         if _FACT_NAME.fullmatch(self.name) is None or self.name in _RESERVED:
             raise Malformed(f"`{self.name}` is no name of a fact", "write a letter, then letters, digits and `_`")
         looks_back = {"each": self.each, "records": self.records, "where": self.where, "changed_by": self.changed_by is not None}
+        looks_back["refused"] = self.refused
         if not of and (field := next((name for name, said in looks_back.items() if said), "")):
             raise Malformed(f"fact `{self.name}` has `{field}` and is of no tool", f"name the tools by `of`, or remove `{field}`")
         if wrong := _schema_fault(self.schema, "schema"):
             raise Malformed(f"fact `{self.name}`: {wrong}", "write a JSON Schema of the fact")
-        for text in (self.value, self.each, self.records, *self.where, *self.where.values()):
+        for text in (self.value, self.each, self.records, self.refused, *self.where, *self.where.values()):
             try:
                 text and Expression(text)
             except NoExpression as fault:

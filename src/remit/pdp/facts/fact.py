@@ -22,7 +22,8 @@ class Fact(msgspec.Struct, frozen=True):
     `value`, `each`, `records` and both sides of `where` are JMESPath. `of` are tools; the latest output of theirs counts whose record
     has, for each left side of `where`, the value of the right side. `records` are those of an output, itself if left out; with `each`,
     one is looked for for every item. `changed_by` are the tools whose call makes an output before it out of date: if left out,
-    all that do more than read and are called with a value of `where`. `failed_changes`: a call that failed may have changed something.
+    all that do more than read and are called with a value of `where`. `refused` is asked of `error`, the words that a
+    failed call ended with: where it is true, the tool refused and changed nothing.
     """
 
     name: str
@@ -34,7 +35,7 @@ class Fact(msgspec.Struct, frozen=True):
     records: str = ""
     where: Mapping[str, str] = {}
     changed_by: tuple[str, ...] | None = None
-    failed_changes: bool = True
+    refused: str = ""
 
 
 class CompiledFact(msgspec.Struct, frozen=True):
@@ -49,7 +50,7 @@ class CompiledFact(msgspec.Struct, frozen=True):
     records: Expression | None
     where: tuple[tuple[Expression, Expression], ...]
     changed_by: frozenset[str] | None
-    failed_changes: bool
+    refused: Expression | None
     uses: frozenset[str]
 
     @property
@@ -80,8 +81,11 @@ class FactSet(msgspec.Struct, frozen=True):
         return sources and self.declared == other.declared and self.readers == other.readers
 
     def gives(self, tool: str) -> bool:
-        """Whether any fact is taken from what a tool returns."""
-        return any(fact.of is not None and tool in fact.of for fact in self.facts)
+        """Whether any fact is taken from what a tool returns, or asks how a call of it failed."""
+        return any(
+            fact.of is not None and (tool in fact.of or (fact.refused is not None and self.changes(fact, tool)))
+            for fact in self.facts
+        )
 
 
 NO_FACTS = FactSet()
@@ -120,7 +124,7 @@ def compiled(fact: Fact) -> CompiledFact:
         Expression(fact.records) if fact.records else None,
         where,
         frozenset(fact.changed_by) if fact.changed_by is not None else None,
-        fact.failed_changes,
+        Expression(fact.refused) if fact.refused else None,
         uses,
     )
 

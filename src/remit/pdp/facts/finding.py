@@ -1,5 +1,6 @@
 """Which output a fact is taken from: the latest that describes what is asked about, unless it may be out of date."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ from remit.pdp.facts.expressions import NoValue
 from remit.pdp.facts.fact import CompiledFact, FactSet
 from remit.pdp.told import FAILED, MAX_CALLS, NOT_PERFORMED, Nothing, Told
 
-MAX_RECORDS = 20_000
+MAX_RECORDS = 5_000
 """So many records are looked at for one fact; where that is not enough, there is no fact."""
 
 
@@ -18,16 +19,16 @@ class Absent(Exception):
 
 
 class History(msgspec.Struct, frozen=True):
-    """What a session was told, oldest first; `calls` counts its permits by tool, of which some may still be under way."""
+    """What a session was told, oldest first, and the tools of which a call is under way: permitted, its outcome not reported yet."""
 
-    session: str
-    told: tuple[Told, ...]
-    calls: Mapping[str, int]
+    told: tuple[Told, ...] = ()
+    under_way: frozenset[str] = frozenset()
 
-    def under_way(self, tool: str) -> bool:
-        """Whether a call of this session is permitted of which nobody has said yet what became of it."""
-        reported = sum(one.tool == tool and one.session == self.session for one in self.told)
-        return self.calls.get(tool, 0) > reported
+
+def history_of(session: str, told: tuple[Told, ...], calls: Mapping[str, int]) -> History:
+    """The history of a session; `calls` counts its permits by tool."""
+    reported = Counter(one.tool for one in told if one.session == session)
+    return History(told, frozenset(tool for tool, count in calls.items() if count > reported[tool]))
 
 
 class Finder:
@@ -38,7 +39,7 @@ class Finder:
         # INVARIANT (fail closed): what a call under way may change is not known.
         if len(history.told) > MAX_CALLS:
             raise Absent
-        if any(facts.changes(fact, tool) and history.under_way(tool) for tool in history.calls):
+        if any(facts.changes(fact, tool) for tool in history.under_way):
             raise Absent
         self._facts, self._fact, self._told = facts, fact, history.told
         self._of = fact.of or frozenset()
@@ -84,17 +85,21 @@ class Finder:
 
     def _hides(self, one: Told, wanted: Sequence[Any]) -> bool:
         """Whether it may have described just this, and nobody can read it."""
-        if one.status in (FAILED, NOT_PERFORMED):
-            return False  # an error describes nothing
+        if self._silent(one):
+            return False
         try:
             return one.output is None
         except Nothing:
             return _may_concern(one, wanted)
 
     def _changes(self, one: Told) -> bool:
-        if one.status == NOT_PERFORMED or (one.status == FAILED and not self._fact.failed_changes):
-            return False
-        return self._facts.changes(self._fact, one.tool)
+        return not self._silent(one) and self._facts.changes(self._fact, one.tool)
+
+    def _silent(self, one: Told) -> bool:
+        """Whether a call neither changed nor told anything: it was not made, only to read and failed, or was refused by its tool."""
+        if one.status != FAILED or one.tool in self._facts.readers:
+            return one.status in (FAILED, NOT_PERFORMED)
+        return self._fact.refused is not None and one.text is not None and _value(self._fact.refused, {"error": one.text}) is True
 
     def _check_fresh(self, found: Told, newer: Sequence[Told], wanted: Sequence[Any]) -> None:
         """Raises `Absent` if a call may have changed what was described: one that came later, or was under way meanwhile."""
