@@ -32,7 +32,11 @@ from tests.conftest import StoreUrl
 from tests.runtime.world import Clock, World
 
 ROOT = Path(__file__).resolve().parents[2]
-BUNDLES = {"baseline": ROOT / "src/remit/pap/baseline", "cases": ROOT / "tests/cases"}
+BUNDLES = {
+    "baseline": ROOT / "src/remit/pap/baseline",
+    "cases": ROOT / "tests/cases",
+    "airline": ROOT / "examples/bundles/airline",
+}
 Ask = Callable[[World, Session | None, Case, Step], Decision]
 
 
