@@ -182,3 +182,16 @@ def test_a_call_under_way_or_of_another_session() -> None:
     assert facts_of(facts, None, {"id": 1}, history_of("ses", history, {"get": 1, "put": 2})) == {}
     assert facts_of(facts, None, {"id": 1}, history_of("ses", history, {"get": 9, "put": 1})) == {"it": 1}
     assert facts_of(facts, None, {"id": 1}, history_of("other", history, {})) == {"it": 1}
+
+
+def test_what_is_not_there_is_equal_to_nothing() -> None:
+    facts = fact_set((Fact("it", "record.v", INTEGER, of=("get",), where={"record.id": "args.id"}),), TOOLS)
+    assert stated(facts, [told('{"v": 1}'), told('{"id": null, "v": 1}')]) == {}
+
+
+def test_a_fact_of_nothing_in_particular_is_out_of_date_after_any_write() -> None:
+    facts = fact_set((Fact("it", "record.v", INTEGER, of=("get",)),), TOOLS)
+    history = [told('{"v": 1}')]
+    assert stated(facts, history) == {"it": 1}
+    assert stated(facts, [*history, told("done", "put", '{"id":7}', 1)]) == {}
+    assert stated(facts, [*history, told("done", "search", '{"id":7}', 1)]) == {"it": 1}
