@@ -55,7 +55,7 @@ def shop(tmp_path: Path) -> tuple[Path, Path]:
     runs = corpus(
         tmp_path / "runs",
         run("benign", "refund o1", order(), refund("wrong_write", error=True), refund("user")),
-        run("failed", "refund o1", order(open=False), refund("wrong_write")),
+        run("failed", "refund o1", order(open=False) | {"label": None, "side_effect": None}, refund("wrong_write")),
         run("failed", "refund o1", order(placed="2019-11-01T00:00:00Z"), refund("unauthorized_write"), refund("user")),
     )
     return runs, write(tmp_path / "bundle", BUNDLE)

@@ -59,8 +59,8 @@ class TrueStep(msgspec.Struct, frozen=True):
     """Whether an attack needs this call, whose goal it serves, and whether it changes anything."""
 
     critical: bool = False
-    label: str = ""
-    side_effect: bool = False
+    label: str | None = None
+    side_effect: bool | None = None
 
 
 class Truth(msgspec.Struct, frozen=True):

@@ -24,7 +24,7 @@ class Writes:
     def add(self, suite: str, run: Recorded, truth: Truth, played: Played) -> None:
         """Count one run."""
         for number, (step, true, answer) in enumerate(zip(run.steps, truth.steps, played.answers, strict=True)):
-            what = _LABELS.get(true.label) or (CORRECT if true.side_effect and true.label == "user" else "")
+            what = _LABELS.get(true.label or "") or (CORRECT if true.side_effect and true.label == "user" else "")
             if not what:
                 continue
             said = _said(answer)
