@@ -55,7 +55,7 @@ def shop(tmp_path: Path) -> tuple[Path, Path]:
     runs = corpus(
         tmp_path / "runs",
         run("benign", "refund o1", order(), refund("wrong_write", error=True), refund("user")),
-        run("failed", "refund o1", order(open=False), refund("wrong_write")),
+        run("failed", "refund o1", order(open=False) | {"label": None, "side_effect": None}, refund("wrong_write")),
         run("failed", "refund o1", order(placed="2019-11-01T00:00:00Z"), refund("unauthorized_write"), refund("user")),
     )
     return runs, write(tmp_path / "bundle", BUNDLE)
@@ -64,8 +64,8 @@ def shop(tmp_path: Path) -> tuple[Path, Path]:
 def test_each_is_counted_and_listed(shop: tuple[Path, Path]) -> None:
     at = 1_579_000_000_000_000  # 2020-01-14
     writes = evaluate_runs([shop[0]], conditions=Conditions(bundle=shop[1], at=at))["writes"]
-    cases = writes.pop("cases")
-    assert writes == {
+    cases = writes["cases"]
+    assert writes["suites"]["post/desk"] == {
         "correct": {"writes": 2, "passed": 1, "held": 1, "denied": 0, "stopped": 0.5},
         "unauthorized": {"writes": 1, "passed": 0, "held": 1, "denied": 0, "stopped": 1.0},
         "wrong": {"writes": 2, "passed": 1, "held": 0, "denied": 1, "stopped": 0.5},
@@ -78,13 +78,13 @@ def test_each_is_counted_and_listed(shop: tuple[Path, Path]) -> None:
         (2, "correct", False, "held", ("late",)),
     ]
     today = evaluate_runs([shop[0]], conditions=Conditions(bundle=shop[1]))["writes"]
-    assert today["correct"]["held"] == 2  # the orders are long past by now
+    assert today["suites"]["post/desk"]["correct"]["held"] == 2  # the orders are long past by now
 
 
 def test_the_verb_says_it_too(shop: tuple[Path, Path]) -> None:
     done = remit_eval(shop[0], "--bundle", shop[1], "--at", "2020-01-14T12:00:00+01:00", "--list")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "wrong writes: 2, 0 held, 1 denied (50.0 %)" in done.stdout
+    assert "post/desk: 2 wrong writes, 0 held, 1 denied (50.0 %)" in done.stdout
     assert "wrong write denied by open-orders: x step 1, refund" in done.stdout
     assert "baseline" not in done.stdout
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from remit.model.tool import Annotations, Reach, Tool, ToolEffect
@@ -182,3 +183,34 @@ def test_a_call_under_way_or_of_another_session() -> None:
     assert facts_of(facts, None, {"id": 1}, history_of("ses", history, {"get": 1, "put": 2})) == {}
     assert facts_of(facts, None, {"id": 1}, history_of("ses", history, {"get": 9, "put": 1})) == {"it": 1}
     assert facts_of(facts, None, {"id": 1}, history_of("other", history, {})) == {"it": 1}
+
+
+def test_what_is_not_there_is_equal_to_nothing() -> None:
+    facts = fact_set((Fact("it", "record.v", INTEGER, of=("get",), where={"record.id": "args.id"}),), TOOLS)
+    assert stated(facts, [told('{"v": 1}'), told('{"id": null, "v": 1}')]) == {}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "call", "stale"),
+    [
+        ("o-1", '{"path":"orders/o-1"}', True),
+        ("o-1", '{"ids":[{"one":"o-1"}]}', True),
+        ("o1", '{"path":"orders/o1"}', False),
+        (4711, '{"id":"4711"}', True),
+        ("4711", '{"id":4711}', True),
+        ("o-1", '{"id":"o-2"}', False),
+        ("o-1", "", True),
+    ],
+)
+def test_a_write_is_about_what_its_arguments_have(wanted: Any, call: str, stale: bool) -> None:
+    facts = fact_set((Fact("it", "record.v", INTEGER, of=("get",), where={"call.id": "args.id"}),), TOOLS)
+    history = [told('{"v": 1}', call=msgspec.json.encode({"id": wanted}).decode()), told("done", "put", call, 1)]
+    assert stated(facts, history, id=wanted) == ({} if stale else {"it": 1})
+
+
+def test_a_fact_of_nothing_in_particular_is_out_of_date_after_any_write() -> None:
+    facts = fact_set((Fact("it", "record.v", INTEGER, of=("get",)),), TOOLS)
+    history = [told('{"v": 1}')]
+    assert stated(facts, history) == {"it": 1}
+    assert stated(facts, [*history, told("done", "put", '{"id":7}', 1)]) == {}
+    assert stated(facts, [*history, told("done", "search", '{"id":7}', 1)]) == {"it": 1}

@@ -33,7 +33,11 @@ from tests.pap.test_history_page import bundle_in
 from tests.runtime.world import Clock, World
 
 ROOT = Path(__file__).resolve().parents[2]
-BUNDLES = {"baseline": ROOT / "src/remit/pap/baseline", "cases": ROOT / "tests/cases"}
+BUNDLES = {
+    "baseline": ROOT / "src/remit/pap/baseline",
+    "cases": ROOT / "tests/cases",
+    "airline": ROOT / "examples/bundles/airline",
+}
 Ask = Callable[[World, Session | None, Case, Step], Decision]
 
 

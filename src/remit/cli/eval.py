@@ -120,10 +120,10 @@ def _show_figures(result: dict[str, Any]) -> None:
         say(f"{result['total']['other']} runs that failed without an attack are in no share")
     if result["total"]["left_out"]:
         say(f"{result['total']['left_out']} lines were left out: attacks that are only prose, or no runs")
-    for kind, found in result.get("writes", {}).items():
-        if kind != "cases":
+    for suite, kinds in result.get("writes", {}).get("suites", {}).items():
+        for kind, found in kinds.items():
             stopped = f"{found['held']} held, {found['denied']} denied ({_percent(found['stopped'])})"
-            say(f"{kind} writes: {found['writes']}, {stopped}")
+            say(f"{suite}: {found['writes']} {kind} writes, {stopped}")
     if "mutation" in result:
         say(f"under other names (seed {result['mutation']['seed']}): {result['mutation']['renamed']} places were renamed")
 

@@ -59,7 +59,7 @@ class TrueStep(msgspec.Struct, frozen=True):
     """Whether an attack needs this call, whose goal it serves, and whether it changes anything."""
 
     critical: bool = False
-    label: str = ""
+    label: str | None = None
     side_effect: bool | None = None
 
 

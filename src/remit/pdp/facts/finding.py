@@ -13,13 +13,16 @@ from remit.pdp.told import FAILED, MAX_CALLS, NOT_PERFORMED, Nothing, Told
 MAX_RECORDS = 5_000
 """So many records are looked at for one fact; where that is not enough, there is no fact."""
 
+MIN_PART = 3
+"""So many characters of a value within a longer text (`orders/o-1`) are taken for it."""
+
 
 class Absent(Exception):
     """There is no such fact."""
 
 
 class History(msgspec.Struct, frozen=True):
-    """What a session was told, oldest first, and the tools of which a call is under way: permitted, its outcome not reported."""
+    """What a session was told, oldest first, and the tools of which a call is under way: permitted, its outcome not reported yet."""
 
     told: tuple[Told, ...] = ()
     under_way: frozenset[str] = frozenset()
@@ -111,13 +114,15 @@ class Finder:
 
 
 def _may_concern(one: Told, wanted: Sequence[Any]) -> bool:
-    """Whether a call was about what is wanted: one of its arguments has one of the values, or neither is known."""
+    """Whether a call was about what is wanted: one of its arguments is, or has in it, one of the values; or neither is known."""
     try:
-        given = set(_leaves(one.arguments))
+        given = {str(value) for _, value in _leaves(one.arguments)}
     except Nothing:
         return True
-    asked = set(_leaves(wanted))
-    return not asked or not asked.isdisjoint(given)
+    asked = {str(value) for _, value in _leaves(wanted)}
+    if not asked or not asked.isdisjoint(given):
+        return True
+    return any(len(value) >= MIN_PART and value in text for value in asked for text in given)
 
 
 def _leaves(value: Any) -> Iterator[tuple[type, Any]]:
