@@ -4,6 +4,8 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from remit.model.hints import NO_HINTS, Hints
+
 VERSION = 1
 NO_ENTRY = "0" * 64
 """The `prev` of the first entry of a writer."""
@@ -106,7 +108,8 @@ class DecisionMade(Body, frozen=True, gc=False, tag="decision"):
 
     `arguments` is an HMAC-SHA256 of the canonical arguments under the task's key. `label` and `sources` are the session's after the
     decision. `engine` is the engine outside of the process that was asked, with its version and the revision of its policies. `flows` are
-    the data-flow grants that it rests on, as `task#number`; a permit uses each once.
+    the data-flow grants that it rests on, as `task#number`; a permit uses each once. `hints` are what the tool's server said of it, by
+    MCP's names.
     """
 
     id: str
@@ -138,6 +141,7 @@ class DecisionMade(Body, frozen=True, gc=False, tag="decision"):
     sealed: bytes
     engine: str = ""
     flows: tuple[str, ...] = ()
+    hints: Hints = NO_HINTS
 
 
 class OutcomeSeen(Body, frozen=True, gc=False, tag="outcome"):

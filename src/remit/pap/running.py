@@ -124,6 +124,7 @@ class _Run:
             self._session.id if self._session else None,
             definition=step.definition,
             malformed=problem,
+            hints=step.hints,
         )
 
     def _ask(self, step: Step, grant: Grant | None) -> Decided:
@@ -158,7 +159,7 @@ class _Run:
             self._session = session_after_outcome(self._session, decided.decision.id, touched, self._now)
             query = decided.effects.query or Query()
             if content or (query.arguments and self._session.reached.untrusted):
-                records = keeps_records(self._bundle, step.action, step.resource.id)
+                records = keeps_records(self._bundle, step.action, step.resource.id, step.hints)
                 report = Report(step.resource.id, worst.untrusted, content or "", query.arguments, query.steered, records)
                 self._observed = observe(self._observed, [report])
         return []

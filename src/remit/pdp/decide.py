@@ -253,7 +253,8 @@ def _shadowed(inputs: Inputs, deny: Deny) -> Decided:
             basis=deny.basis,
             enforced=False,
         )
-        worst = output_label(inputs.bundle, inputs.request.action, inputs.request.resource)
+        request = inputs.request
+        worst = output_label(inputs.bundle, request.action, request.resource, request.hints)
         return Decided(permit, _permit_effects(inputs, (), worst, permit))
     if session is None or not checks.owns_session(inputs):
         return Decided(deny, Effects())  # whoever is refused as a stranger moves nobody's session
@@ -288,4 +289,6 @@ def _why(locus: Locus, answer: EngineAnswer) -> str:
     for policy in answer.reasons:
         described = annotations.get(policy, {}).get("description")
         words.append(f"{described} (policy `{policy}`)" if described else f"policy `{policy}`")
+    if locus.raised and answer.reasons:
+        words.append(locus.raised)
     return "; ".join(words)

@@ -1,5 +1,6 @@
 """How deep an action is inspected: from its annotations, raised by what the data is, never lowered."""
 
+from remit.model.hints import NO_HINTS, Hints
 from remit.model.identity import EntityRef
 from remit.model.labels import Confidentiality, Label
 from remit.model.request import (
@@ -14,6 +15,7 @@ from remit.model.request import (
 )
 from remit.model.tool import Annotations, Reach, Tool, ToolEffect
 from remit.pdp.compiled import CompiledBundle
+from remit.pdp.hints import annotations_of, tool_of
 
 _OF_ACTION = {
     FILE_READ: (ToolEffect.READ, Reach.INTERNAL),
@@ -52,15 +54,15 @@ def _tier_of(effect: ToolEffect, reach: Reach, sensitivity: Confidentiality) -> 
             return Tier.LOW if sensitivity is Confidentiality.PUBLIC else Tier.MODERATE
 
 
-def tier_of(bundle: CompiledBundle, action: str, resource: EntityRef, label: Label) -> Tier:
-    """The tier of an action now: what the catalogue and the resource's class say, raised by what the session has touched.
+def tier_of(bundle: CompiledBundle, action: str, resource: EntityRef, label: Label, hints: Hints = NO_HINTS) -> Tier:
+    """The tier of an action now: what the catalogue and the resource's class say, raised by what the session has touched and by what
+    the tool's server says.
 
     An unannotated tool and an action nobody described are high. A session that holds restricted data raises everything that
     is not a plain read by one step.
     """
     if action == TOOL_CALL:
-        known = bundle.tools.get(resource.id)
-        annotations = known.tool.annotations if known else Annotations()
+        annotations = annotations_of(bundle, action, resource, hints)
         tier = tier_of_annotations(annotations)
         reads = annotations.effect is ToolEffect.READ
     else:
@@ -75,10 +77,10 @@ def tier_of(bundle: CompiledBundle, action: str, resource: EntityRef, label: Lab
     return tier
 
 
-def output_label(bundle: CompiledBundle, action: str, resource: EntityRef) -> Label:
+def output_label(bundle: CompiledBundle, action: str, resource: EntityRef, hints: Hints = NO_HINTS) -> Label:
     """The worst a session can have touched after this action: as catalogue or class say, else as for an unknown tool."""
     if action == TOOL_CALL:
-        known = bundle.tools.get(resource.id)
+        known = tool_of(bundle, action, resource, hints)
         return (known.tool if known else Tool(resource.id)).output_label
     classed = bundle.class_of(resource)
     sensitivity = classed.sensitivity if classed and classed.sensitivity else Confidentiality.INTERNAL

@@ -107,7 +107,7 @@ class Asker:
 
     def ask(self, body: DecisionMade, subject: EntityRef, sealed: Sealed) -> Answer:
         """What the bundle says to one logged request. Raises `Gap`."""
-        about = body.subject, body.subject_version, body.action, body.resource_type, body.resource
+        about = body.subject, body.subject_version, body.action, body.resource_type, body.resource, body.hints
         place = self._places.get(about)
         key = self._key(place, body, subject, sealed) if place is not None and place.plain else None
         if key is not None and (found := self._known.get(key)) is not None:
@@ -144,6 +144,7 @@ class Asker:
             body.upstream,
             body.definition,
             (sealed.message or "its arguments could not be read") if unread else "",
+            body.hints,
         )
 
     def _inputs(self, body: DecisionMade, request: EvaluationRequest) -> Inputs:

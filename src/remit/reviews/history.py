@@ -1,6 +1,6 @@
 """The log followed from its beginning: agents, tasks, sessions and kills as they were when each decision was made."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -146,7 +146,7 @@ class History:
         self._keys: dict[str, SealKey | None] = {}
         self._of_task: dict[str, list[_Run]] = {}
         self._labels: dict[tuple[str, tuple[str, ...]], Label] = {}
-        self._worst_of: dict[tuple[str, str, str, str], Label] = {}
+        self._worst_of: dict[tuple[Hashable, ...], Label] = {}
         self.kills: tuple[Kill, ...] = ()
 
     def key(self, task: str | None) -> SealKey | None:
@@ -297,11 +297,12 @@ class History:
             self._spend(body, subject, request)
 
     def _worst(self, body: DecisionMade) -> Label:
-        place = body.bundle, body.action, body.resource_type, body.resource
+        place = body.bundle, body.action, body.resource_type, body.resource, body.hints
         known = self._worst_of.get(place)
         if known is None:
             bundle = self._archive.bundle(body.bundle)
-            known = output_label(bundle, body.action, EntityRef(body.resource_type, body.resource)) if bundle else PUBLIC_TRUSTED
+            resource = EntityRef(body.resource_type, body.resource)
+            known = output_label(bundle, body.action, resource, body.hints) if bundle else PUBLIC_TRUSTED
             self._worst_of[place] = known
         return known
 

@@ -215,7 +215,7 @@ def _open_permit(runtime: Runtime, loaded: Loaded, considered: Considered) -> Op
         decision.until,
         effects.worst or PUBLIC_TRUSTED,
         loaded.key.seal(_encode(effects.query), decision.id) if effects.query is not None else b"",
-        keeps_records(loaded.inputs.bundle, request.action, request.resource.id),
+        keeps_records(loaded.inputs.bundle, request.action, request.resource.id, request.hints),
     )
 
 

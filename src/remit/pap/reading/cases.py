@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from remit.model.hints import NO_HINTS, Hints
 from remit.model.identity import EntityRef
 from remit.model.request import RESOURCE_TYPES, TOOL_CALL
 from remit.model.task import Scope
@@ -72,6 +73,7 @@ class StepEntry(msgspec.Struct, frozen=True):
     fails: str = ""
     after: int = 0
     definition: str = ""
+    hints: Hints = NO_HINTS
 
     def noun(self, line: int) -> Step:
         """The step. Raises `Malformed`."""
@@ -96,6 +98,7 @@ class StepEntry(msgspec.Struct, frozen=True):
             self.fails,
             self.after,
             self.definition,
+            self.hints,
         )
 
     def _what(self) -> tuple[str, EntityRef]:
