@@ -8,6 +8,7 @@ import typer
 
 from remit.cli.comparing import diff
 from remit.cli.output import NOT_SO, JsonFlag, counted, out, say, show_json, show_table, store, when
+from remit.cli.pinning import pin
 from remit.cli.proposing import propose
 from remit.local.config import this_operator
 from remit.local.policy import publish_folder, roll_back
@@ -259,3 +260,4 @@ def _supposed(agent: str, tool: str, values: dict[str, Any], task: str | None, p
 
 app.command("diff")(diff)
 app.command("propose")(propose)
+app.command("pin")(pin)

@@ -3,7 +3,7 @@
 from remit.model.decision import Reason
 from remit.model.identity import AgentStatus
 from remit.model.labels import Confidentiality
-from remit.model.request import AGENT_DELEGATE, NET_REQUEST, TOOL_CALL
+from remit.model.request import AGENT_DELEGATE, NET_REQUEST, TOOL_CALL, EvaluationRequest
 from remit.model.task import Scope, TaskState, TaskStatus
 from remit.model.tool import UNANNOTATED, Reach, ToolEffect
 from remit.pdp.compiled import CompiledBundle, CompiledTool
@@ -114,13 +114,19 @@ def check_arguments(inputs: Inputs, tool: CompiledTool | None) -> None:
     if tool is None:
         return
     if tool.tool.definition and request.definition and tool.tool.definition != request.definition:
-        raise Refusal(Reason.DEFINITION_CHANGED, f"the definition of `{request.resource.id}` is not the one that was reviewed")
+        raise Refusal(Reason.DEFINITION_CHANGED, _repinned(request, tool.tool.definition))
     unknown = tool.types.unknown(request.arguments.values)
     if unknown is not None:
         known = ", ".join(f"`{name}`" for name in tool.types.root.fields) or "none"
         raise Refusal(
             Reason.MALFORMED_ARGUMENTS, f"`{request.resource.id}` has no argument `{unknown}`: its arguments are {known}"
         )
+
+
+def _repinned(request: EvaluationRequest, pinned: str) -> str:
+    seen = f"its server now says `{request.definition[:12]}…`, the catalogue pins `{pinned[:12]}…`"
+    what = f"the definition of `{request.resource.id}` is not the one that was reviewed ({seen})"
+    return f"{what}: an administrator compares them with `remit policy pin`, and publishes the new one or stops using the tool"
 
 
 def check_scope(inputs: Inputs, bundle: CompiledBundle, tool: CompiledTool | None) -> None:
