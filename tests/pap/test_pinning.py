@@ -18,7 +18,8 @@ from remit.pap.pinning import Standing, compared, listed, with_pins
 from remit.pap.reading.folder import read_bundle
 from tests.pap.bundles import SMALL, write
 
-verbs.register(app)
+if not app.registered_commands:
+    verbs.register(app)
 SEND = {"name": "send", "description": "Sends a mail.", "inputSchema": {"type": "object"}}
 LOOK = {"name": "look", "inputSchema": {"type": "object", "properties": {"url": {"type": "string"}}}}
 DIGEST = definition_of(SEND).digest

@@ -193,7 +193,7 @@ def test_a_store_of_the_version_before_is_brought_on(open_store: OpenStore, tmp_
     session = world.open_session()
     world.close()
     before = sqlite3.connect(tmp_path / "store" / "remit.db")
-    before.executescript("DROP TABLE kills; DROP TABLE tiles; PRAGMA user_version = 1;")
+    before.executescript("DROP TABLE kills; DROP TABLE tiles; DROP TABLE definitions; PRAGMA user_version = 1;")
     before.close()
     world = open_store(again=True)
     permit(world.ask(session, "look"))

@@ -82,6 +82,7 @@ def test_a_store_of_before_there_was_a_tree_gets_one(
 ) -> None:
     world = filled(open_store())
     changed(world, "DROP TABLE tiles")
+    changed(world, "DROP TABLE definitions")
     if store_kind == "postgresql":
         changed(world, "ALTER TABLE entries DROP COLUMN place")
     changed(world, "PRAGMA user_version = 2" if store_kind == "sqlite" else "UPDATE alembic_version SET version_num = '0001'")

@@ -206,6 +206,28 @@ class KillReleased(Body, frozen=True, gc=False, tag="kill.released"):
     why: str
 
 
+class ToolSeen(Body, frozen=True, gc=False, tag="tool.seen"):
+    """A door reported the definition of a tool that nobody had pinned, and none was known: from now on it counts. Decisions that saw it
+    at the same time each have such an entry."""
+
+    upstream: str
+    tool: str
+    digest: str
+    decision: str
+
+
+class ToolApproved(Body, frozen=True, gc=False, tag="tool.approved"):
+    """An operator approved another definition of a tool, which counts from now on instead of `previous`."""
+
+    upstream: str
+    tool: str
+    digest: str
+    previous: str
+    operator: str
+    verified_by: str
+    why: str
+
+
 EntryBody: TypeAlias = (
     WriterOpened
     | BundlePublished
@@ -222,6 +244,8 @@ EntryBody: TypeAlias = (
     | KeyDestroyed
     | KillSet
     | KillReleased
+    | ToolSeen
+    | ToolApproved
 )
 
 

@@ -5,6 +5,7 @@ from typing import NoReturn, TypeAlias
 
 import msgspec
 
+from remit.model.definition import KnownDefinition
 from remit.model.identity import ApprovalId, DecisionId
 from remit.model.labels import Label
 from remit.model.request import Tier
@@ -151,7 +152,8 @@ class Query(msgspec.Struct, frozen=True, gc=False):
 class Effects(msgspec.Struct, frozen=True, gc=False):
     """What committing a decision changes: the session and the tasks of the chain as they will be, and an approval's use.
 
-    `worst` is the label that a permitted call adds until its outcome is reported, `query` what it was asked with.
+    `worst` is the label that a permitted call adds until its outcome is reported, `query` what it was asked with. `definition` is what
+    is now known of the definition of the tool that was called, where that is more than before.
     """
 
     session: Session | None = None
@@ -159,6 +161,7 @@ class Effects(msgspec.Struct, frozen=True, gc=False):
     approval_used: ApprovalId | None = None
     worst: Label | None = None
     query: Query | None = None
+    definition: KnownDefinition | None = None
 
 
 NO_EFFECTS = Effects()

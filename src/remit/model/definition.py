@@ -124,6 +124,39 @@ def _number(value: float) -> str:
     return f"-{shown}" if sign else shown
 
 
+class KnownDefinition(msgspec.Struct, frozen=True, gc=False):
+    """The definition of an upstream's tool that counts where the catalogue pins none: the first that a door reported, until somebody
+    approves another.
+
+    `text` is its canonical form, empty where no door had it; `decision` is the one that saw it first, at `since` (µs). `operator`
+    approved it, empty for the first. `offered` is the latest other definition that was reported, and denied; `version` is compared
+    and set by approvals.
+    """
+
+    upstream: str
+    tool: str
+    digest: str
+    text: bytes
+    since: int
+    decision: str
+    version: int = 1
+    operator: str = ""
+    why: str = ""
+    offered: str = ""
+    offered_text: bytes = b""
+    offered_at: int = 0
+
+    @property
+    def id(self) -> str:
+        """What names it in a store, whatever the names are made of."""
+        return definition_id(self.upstream, self.tool)
+
+
+def definition_id(upstream: str, tool: str) -> str:
+    """SHA-256, in hex, over the names of an upstream and of its tool."""
+    return hashlib.sha256(json.dumps([upstream, tool]).encode()).hexdigest()
+
+
 class Change(msgspec.Struct, frozen=True):
     """One place (`inputSchema.properties.to.description`) where two definitions differ, as JSON text; empty where it is not there."""
 
@@ -140,6 +173,15 @@ def changes(before: dict[str, Any], after: dict[str, Any]) -> tuple[Change, ...]
         if len(found) == MAX_CHANGES:
             break
     return tuple(found)
+
+
+def changes_in(before: bytes, after: bytes) -> tuple[Change, ...] | None:
+    """Where two canonical forms differ; None where one of them is not known."""
+    try:
+        one, other = (json.loads(before), json.loads(after)) if before and after else (None, None)
+        return changes(one, other) if isinstance(one, dict) and isinstance(other, dict) else None
+    except (ValueError, TypeError, RecursionError):
+        return None  # a door made something else of it
 
 
 def _changes(before: Any, after: Any, place: str) -> Iterator[Change]:

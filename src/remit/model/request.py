@@ -58,9 +58,9 @@ class EvaluationRequest(msgspec.Struct, frozen=True, gc=False):
 
     `upstream` names what would execute it (a server, or empty for a function of this process). `definition` is the digest
     of the tool's definition as the door sees it, empty where the door cannot see one; if the bundle's catalogue pins
-    another, the request is denied. `malformed` says what was wrong with arguments that could not be read: such a request
-    carries none and is denied, so that the attempt is on record. `hints` are what the tool's server says of it: they can only make
-    it count as worse.
+    another, or another was seen first, the request is denied. `defined` is that definition in canonical form, if the door has it.
+    `malformed` says what was wrong with arguments that could not be read: such a request carries none and is denied, so that the
+    attempt is on record. `hints` are what the tool's server says of it: they can only make it count as worse.
     """
 
     subject: EntityRef
@@ -73,6 +73,7 @@ class EvaluationRequest(msgspec.Struct, frozen=True, gc=False):
     definition: str = ""
     malformed: str = ""
     hints: Hints = NO_HINTS
+    defined: bytes = b""
 
 
 def readable(request: EvaluationRequest) -> EvaluationRequest:

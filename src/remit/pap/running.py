@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from remit.model.clock import SECOND
 from remit.model.decision import Decision, Deny, Permit, Query
+from remit.model.definition import KnownDefinition
 from remit.model.errors import RemitError
 from remit.model.identity import ApprovalId, DecisionId, SessionId, TaskId
 from remit.model.labels import PUBLIC_TRUSTED, Label
@@ -86,6 +87,7 @@ class _Run:
         self._now = BEGIN
         self._chain = tuple(_chain(bundle, case)) if case.task else ()
         self._session: Session | None = None
+        self._definitions: dict[str, KnownDefinition] = {}
         self._observed = Observed()
         if self._chain:
             leaf = self._chain[0].task
@@ -139,6 +141,7 @@ class _Run:
             observed=self._observed,
             delegators=(self._agent,) * len(self._chain[1:]),
             target=self._agents.get(step.resource.id) if step.resource.type == "Agent" else None,
+            known=self._definitions.get(step.resource.id) if step.definition else None,
         )
         decided = decide_asking(inputs, self._answer)
         if grant is not None and isinstance(decided.decision, Deny) and decided.decision.requestable:
@@ -146,6 +149,8 @@ class _Run:
             # An approval that does not lift the denial changes nothing: the denial is what it is without.
             decided = lifted if isinstance(lifted.decision, Permit) else decided
         self.decisions.append(decided.decision)
+        if decided.effects.definition is not None:
+            self._definitions[step.resource.id] = decided.effects.definition
         self._session = decided.effects.session or self._session
         self._chain = decided.effects.tasks or self._chain
         return decided

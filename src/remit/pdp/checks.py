@@ -3,7 +3,7 @@
 from remit.model.decision import Reason
 from remit.model.identity import AgentStatus
 from remit.model.labels import Confidentiality
-from remit.model.request import AGENT_DELEGATE, NET_REQUEST, TOOL_CALL, EvaluationRequest
+from remit.model.request import AGENT_DELEGATE, NET_REQUEST, TOOL_CALL
 from remit.model.task import Scope, TaskState, TaskStatus
 from remit.model.tool import UNANNOTATED, Reach, ToolEffect
 from remit.pdp.compiled import CompiledBundle, CompiledTool
@@ -109,24 +109,16 @@ def owns_session(inputs: Inputs) -> bool:
 
 
 def check_arguments(inputs: Inputs, tool: CompiledTool | None) -> None:
-    """The tool is the one that was reviewed, and is called with arguments it has."""
+    """The tool is called with arguments it has."""
     request = inputs.request
     if tool is None:
         return
-    if tool.tool.definition and request.definition and tool.tool.definition != request.definition:
-        raise Refusal(Reason.DEFINITION_CHANGED, _repinned(request, tool.tool.definition))
     unknown = tool.types.unknown(request.arguments.values)
     if unknown is not None:
         known = ", ".join(f"`{name}`" for name in tool.types.root.fields) or "none"
         raise Refusal(
             Reason.MALFORMED_ARGUMENTS, f"`{request.resource.id}` has no argument `{unknown}`: its arguments are {known}"
         )
-
-
-def _repinned(request: EvaluationRequest, pinned: str) -> str:
-    seen = f"its server now says `{request.definition[:12]}…`, the catalogue pins `{pinned[:12]}…`"
-    what = f"the definition of `{request.resource.id}` is not the one that was reviewed ({seen})"
-    return f"{what}: an administrator compares them with `remit policy pin`, and publishes the new one or stops using the tool"
 
 
 def check_scope(inputs: Inputs, bundle: CompiledBundle, tool: CompiledTool | None) -> None:

@@ -23,6 +23,7 @@ from remit.pdp.answer import EngineAnswer
 from remit.pdp.checks import Refusal
 from remit.pdp.compiled import CompiledBundle, Mode
 from remit.pdp.context import Facts
+from remit.pdp.definitions import Redefined, check_definition, first_used
 from remit.pdp.effects import flows_used, session_after_deny, session_after_permit
 from remit.pdp.entities import check_resource
 from remit.pdp.flow import Traced, asked, links_of, query_of, traced
@@ -57,7 +58,10 @@ def decide(inputs: Inputs) -> Decided:
     try:
         return _decide(inputs)
     except Refusal as refusal:
-        return _shadowed(inputs, Deny(inputs.decision, refusal.reason, refusal.message, basis=_bare(inputs.bundle)))
+        decided = _shadowed(inputs, Deny(inputs.decision, refusal.reason, refusal.message, basis=_bare(inputs.bundle)))
+        if isinstance(refusal, Redefined) and refusal.known is not inputs.known:
+            return replace(decided, effects=replace(decided.effects, definition=refusal.known))
+        return decided
 
 
 def decide_asking(inputs: Inputs, ask: Ask) -> Decided:
@@ -88,10 +92,12 @@ def _decide(inputs: Inputs) -> Decided:
     if locus is None:
         assert inputs.agent is not None
         locus = locus_of(bundle, inputs.agent, inputs.request, inputs.target)
+    check_definition(inputs, locus.tool)
     checks.check_arguments(inputs, locus.tool)
     checks.check_scope(inputs, bundle, locus.tool)
     spent = checks.check_budgets(inputs)
-    return _by_policy(inputs, bundle, locus, spent)
+    decided = _by_policy(inputs, bundle, locus, spent)
+    return first_used(decided, inputs, locus.tool) if inputs.request.definition else decided
 
 
 def _check_request(inputs: Inputs) -> None:

@@ -3,6 +3,7 @@
 import msgspec
 
 from remit.model.decision import ApproverRule, Decision, Effects, Obligation, Steering
+from remit.model.definition import KnownDefinition
 from remit.model.identity import Agent, ApprovalId, DecisionId
 from remit.model.kill import Kill
 from remit.model.labels import Label
@@ -36,7 +37,8 @@ class Inputs(msgspec.Struct, frozen=True, gc=False):
     `chain` is the task and those it was delegated from, leaf first, empty without a task; `complete` is false if a link could not be
     loaded. `decision` is the id the decision will carry; `now` is µs since the epoch, `latest` the time of the latest decision that
     is known of. `delegators` are the agents of the tasks above the first, None for one that is not registered;
-    `target` is the registered agent that the action is on, if it is on one. `outside` is what engines outside of this process said.
+    `target` is the registered agent that the action is on, if it is on one. `outside` is what engines outside of this process said;
+    `known` the definition of the tool that counts, if one was seen before.
     """
 
     bundle: CompiledBundle | None
@@ -54,6 +56,7 @@ class Inputs(msgspec.Struct, frozen=True, gc=False):
     delegators: tuple[Agent | None, ...] = ()
     target: Agent | None = None
     outside: Outside | None = None
+    known: KnownDefinition | None = None
 
 
 class Decided(msgspec.Struct, frozen=True, gc=False):

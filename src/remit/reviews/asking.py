@@ -170,6 +170,7 @@ class Asker:
             kills=history.kills,
             delegators=tuple([history.latest(state.task.agent) for state in chain[1:]]),
             target=history.latest(request.resource.id) if request.resource.type == "Agent" else None,
+            known=history.definition(body.upstream, body.resource) if body.definition else None,
         )
 
     def _decide(self, body: DecisionMade, inputs: Inputs, observe: bool) -> Decision:
@@ -218,7 +219,8 @@ class Asker:
         shape = self._shapes.get((bounds, place.number))
         if shape is None:
             shape = self._shape(bounds, place)
-        return place.number, shape, body.definition, label, bytes(sealed.arguments)
+        known = history.definition(body.upstream, body.resource) if body.definition else None
+        return place.number, shape, body.definition, known.digest if known else "", label, bytes(sealed.arguments)
 
     def _shape(self, bounds: Bounds, place: _Place) -> int:
         """A number for all tasks that policies and checks cannot tell apart here."""

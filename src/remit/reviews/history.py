@@ -18,9 +18,12 @@ from remit.decision_log.entry import (
     SessionOpened,
     TaskClosed,
     TaskOpened,
+    ToolApproved,
+    ToolSeen,
 )
 from remit.decision_log.sealed import report_of
 from remit.decision_log.sealing import SealKey
+from remit.model.definition import KnownDefinition
 from remit.model.identity import Agent, AgentId, AgentStatus, ApprovalId, DecisionId, EntityRef, SessionId, TaskId
 from remit.model.kill import Kill, KillKind
 from remit.model.labels import PUBLIC_TRUSTED, Confidentiality, Label
@@ -147,6 +150,7 @@ class History:
         self._of_task: dict[str, list[_Run]] = {}
         self._labels: dict[tuple[str, tuple[str, ...]], Label] = {}
         self._worst_of: dict[tuple[Hashable, ...], Label] = {}
+        self._definitions: dict[tuple[str, str], KnownDefinition] = {}
         self.kills: tuple[Kill, ...] = ()
 
     def key(self, task: str | None) -> SealKey | None:
@@ -158,6 +162,10 @@ class History:
             secret = self._archive.secret(TaskId(name))
             self._keys[name] = SealKey(secret) if secret is not None else None
         return self._keys[name]
+
+    def definition(self, upstream: str, tool: str) -> KnownDefinition | None:
+        """The definition of a tool that counts by now, without its text; None if none was seen yet."""
+        return self._definitions.get((upstream, tool))
 
     def agent(self, name: str, version: int) -> Agent | None:
         """An agent at one version; None if the log does not have it."""
@@ -270,6 +278,14 @@ class History:
             case AgentChanged():
                 agent = Agent(AgentId(body.agent), body.owner, body.purpose, body.groups, AgentStatus(body.status), body.version)
                 self._agents[body.agent, body.version] = self._latest[body.agent] = agent
+            case ToolSeen():
+                known = KnownDefinition(body.upstream, body.tool, body.digest, b"", time, body.decision)
+                self._definitions.setdefault((body.upstream, body.tool), known)
+            case ToolApproved():
+                known = KnownDefinition(
+                    body.upstream, body.tool, body.digest, b"", time, "", operator=body.operator, why=body.why
+                )
+                self._definitions[body.upstream, body.tool] = known
             case KillSet():
                 self._kills[body.target, body.name] = Kill(KillKind(body.target), body.name, time, body.operator, body.why)
                 self.kills = tuple(sorted(self._kills.values()))

@@ -20,6 +20,8 @@ from remit.decision_log.entry import (
     SessionOpened,
     TaskClosed,
     TaskOpened,
+    ToolApproved,
+    ToolSeen,
 )
 from remit.decision_log.store import LogReader
 from remit.model.authorizer import ApprovalState
@@ -56,6 +58,7 @@ class _Expected:
         self.permits: Counter[str] = Counter()
         self.open: set[str] = set()
         self.approvals: dict[str, str] = {}
+        self.definitions: dict[str, str] = {}
         for index, line in enumerate(lines):
             self._take(decode(index, line).body)
 
@@ -76,6 +79,10 @@ class _Expected:
                 self.kills.add((body.target, body.name))
             case KillReleased():
                 self.kills.discard((body.target, body.name))
+            case ToolSeen():
+                self.definitions.setdefault(_named(body.upstream, body.tool), body.digest)
+            case ToolApproved():
+                self.definitions[_named(body.upstream, body.tool)] = body.digest
             case TaskOpened():
                 self.tasks[body.task] = "open"
             case TaskClosed():
@@ -121,6 +128,8 @@ def _compared(expected: _Expected, store: RuntimeStore) -> Iterator[Difference]:
     yield from _unequal("agent", {n: _words(a) for n, a in logged.items()}, {AgentId(n): _words(a) for n, a in agents.items()})
     kills = {f"{kill.kind.value} {kill.name}".strip(): "in force" for kill in store.kills()}
     yield from _unequal("kill", {" ".join(kill).strip(): "in force" for kill in expected.kills}, kills)
+    seen = {_named(known.upstream, known.tool): known.digest for known in store.definitions()}
+    yield from _unequal("definition of", expected.definitions, seen)
     yield from _tasks(expected, store)
     yield from _sessions(expected, store)
     states = {name: store.approval(ApprovalId(name)) for name in expected.approvals}
@@ -151,6 +160,10 @@ def _unequal(what: str, log: Mapping[Any, str], store: Mapping[Any, str]) -> Ite
         ours, theirs = log.get(name, "nothing"), store.get(name, "nothing")
         if ours != theirs:
             yield Difference(what, name, ours, theirs)
+
+
+def _named(upstream: str, tool: str) -> str:
+    return f"{tool} of {upstream}" if upstream else tool
 
 
 def _covers(stored: Label, logged: Label) -> bool:

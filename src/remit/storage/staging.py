@@ -8,6 +8,7 @@ import msgspec
 from remit.model.task import Session, Spent, Task
 from remit.runtime.store import (
     ActivateBundle,
+    ApproveDefinition,
     CloseTask,
     DeleteKill,
     DeletePermit,
@@ -24,6 +25,7 @@ from remit.runtime.store import (
     PutSession,
     PutSpent,
     PutTask,
+    SeeDefinition,
     Write,
 )
 
@@ -80,6 +82,12 @@ class Staging(ABC):
                 return self.active_bundle() == write.previous
             case DestroyKey() | DeleteKill():
                 return self.can(write)
+            case SeeDefinition(known):
+                stored = self.definition(known.id)
+                return stored is None or stored[0] == known.digest
+            case ApproveDefinition(known):
+                stored = self.definition(known.id)
+                return stored is not None and stored[1] == known.version - 1
 
     def _stage(self, writes: Sequence[Write]) -> bool:
         for write in writes:
@@ -99,6 +107,8 @@ class Staging(ABC):
                     self.closed.add(task)
                 case HoldTask():
                     pass
+                case SeeDefinition(known) if not known.offered and self.definition(known.id) is not None:
+                    pass  # another decision brought it along
                 case _:
                     self.administer(write)
         return True
@@ -122,6 +132,10 @@ class Staging(ABC):
     @abstractmethod
     def approval_version(self, approval: str) -> int:
         """The version of an access request, 0 if there is none."""
+
+    @abstractmethod
+    def definition(self, id: str) -> tuple[str, int] | None:
+        """The digest and the version of a known definition, None if none is stored."""
 
     @abstractmethod
     def active_bundle(self) -> str:
