@@ -14,43 +14,16 @@ from remit.model.identity import Agent, AgentId, DecisionId, EntityRef, SessionI
 from remit.model.labels import PUBLIC_TRUSTED, Confidentiality, Label
 from remit.model.request import TOOL_CALL, EvaluationRequest, Tier, readable
 from remit.model.task import Scope, Session, Task, TaskState
-from remit.model.tool import Annotations, Reach, Tool, ToolEffect
+from remit.model.tool import Annotations, Reach, ToolEffect
 from remit.model.values import freeze
-from remit.pap.bundle import compile_bundle
-from remit.pap.reading.folder import read_bundle
-from remit.pdp.arguments import ArgumentTypes
-from remit.pdp.compiled import CompiledBundle, CompiledTool
 from remit.pdp.decide import decide
 from remit.pdp.hints import hinted
 from remit.pdp.inputs import Inputs
-from remit.pdp.memo import Memo
 from remit.pdp.provenance.seen import NOTHING_OBSERVED, Report, observe
 from remit.pdp.tier import output_label, tier_of, tier_of_annotations
-from tests.pap.bundles import BASELINE
+from tests.pdp.hint_strategies import ANNOTATIONS, HINTS, NAMES, TOOL, bundle_with
 
-SAID = st.sampled_from([None, True, False])
-HINTS = st.builds(Hints, SAID, SAID, SAID, SAID)
-NAMES = ("to", "path", "body", "amount", "user_id")
-SOME = st.lists(st.sampled_from(NAMES), max_size=2, unique=True).map(tuple)
-ANNOTATIONS = st.builds(
-    Annotations,
-    st.none() | st.sampled_from(ToolEffect),
-    st.none() | st.sampled_from(Reach),
-    st.none() | st.sampled_from(Confidentiality),
-    st.none() | st.sampled_from(Tier),
-    st.booleans(),
-    st.booleans(),
-    SOME,
-    SOME,
-)
-TOOL = EntityRef("Tool", "the_tool")
-COMPILED = compile_bundle(read_bundle(BASELINE))
 MANY = settings(max_examples=600, deadline=None)
-
-
-def bundle_with(annotations: Annotations | None, name: str = TOOL.id, description: str = "") -> CompiledBundle:
-    tool = CompiledTool(Tool(name, annotations, description=description), ArgumentTypes()) if annotations else None
-    return replace(COMPILED, tools={name: tool} if tool else {}, directory=("@partner.org",), loci=Memo(8))
 
 
 @pytest.mark.parametrize(

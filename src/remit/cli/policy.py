@@ -29,6 +29,7 @@ from remit.pap.running import run_cases
 from remit.pap.validate import check_folder
 from remit.pdp.compiled import Mode
 from remit.pdp.decide import decide_asking
+from remit.pdp.hints import counted as counted_annotations
 from remit.pdp.inputs import Decided, Inputs
 from remit.pdp.tier import tier_of_annotations
 
@@ -157,7 +158,7 @@ def show(
         raise not_found("no bundle is published: run `remit policy publish FOLDER`")
     bundle = from_document(active[1])
     contents = bundle.contents
-    tools = {tool.name: tier_of_annotations(tool.annotations).value for tool in contents.tools}
+    tools = {tool.name: tier_of_annotations(counted_annotations(tool)).value for tool in contents.tools}
     if json:
         policies = {policy.id: policy.text for policy in contents.policies}
         rego = {"modules": contents.rego.modules, "revision": contents.rego.digest} if contents.rego else None

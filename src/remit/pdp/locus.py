@@ -10,7 +10,6 @@ from remit.model.hints import NO_HINTS
 from remit.model.identity import Agent, EntityRef
 from remit.model.labels import PUBLIC_TRUSTED, Confidentiality, Label
 from remit.model.request import TOOL_CALL, EvaluationRequest, Tier
-from remit.model.tool import UNANNOTATED
 from remit.pdp.answer import EngineAnswer
 from remit.pdp.cedar import engine
 from remit.pdp.cedar.reads import Node, merge
@@ -26,7 +25,7 @@ from remit.pdp.entities import (
     referenced,
     resource_document,
 )
-from remit.pdp.hints import contradicted, tool_of
+from remit.pdp.hints import described, raised, tool_of
 from remit.pdp.memo import Memo
 from remit.pdp.obligations import obligations_of
 from remit.pdp.rego.document import parties
@@ -152,8 +151,7 @@ def alike(one: CompiledBundle, other: CompiledBundle, agent: Agent, request: Eva
 
 
 def _raised(bundle: CompiledBundle, request: EvaluationRequest) -> str:
-    known = bundle.tools.get(request.resource.id) if request.action == TOOL_CALL else None
-    return contradicted(known.tool.annotations if known else UNANNOTATED, request.hints)
+    return raised(described(bundle, request.resource), request.hints) if request.action == TOOL_CALL else ""
 
 
 def _asks_for_flow(request: EvaluationRequest, tool: CompiledTool | None, context: Node) -> bool:
