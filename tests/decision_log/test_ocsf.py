@@ -19,6 +19,7 @@ from remit.decision_log.ocsf.classes import VERSION
 from remit.decision_log.ocsf.events import events, write_ocsf
 from remit.model.authorizer import ApprovalState, OutcomeStatus
 from remit.model.errors import ErrorKind, RemitError
+from remit.model.hints import NO_HINTS, Hints
 from remit.model.identity import AgentStatus
 from remit.model.request import ACTIONS, Tier
 from tests.conftest import OpenStore
@@ -79,6 +80,7 @@ def values(name: str, hint: Any) -> st.SearchStrategy[Any]:
         bool: st.booleans(),
         bytes: st.binary(max_size=20),
         type(None): st.none(),
+        Hints: st.builds(Hints, *[st.none() | st.booleans()] * 4),
     }
     if name == "status":
         return st.sampled_from([*OutcomeStatus, *AgentStatus]).map(str) | plain[str]
@@ -126,7 +128,7 @@ def test_an_outcome_says_of_which_call_it_is(decision: Any, outcome: Any) -> Non
 def made(**fields: Any) -> Body:
     """A decision with these fields."""
     hints = get_type_hints(DecisionMade)
-    empty = {str: "", int: 0, bool: True, bytes: b""}
+    empty = {str: "", int: 0, bool: True, bytes: b"", Hints: NO_HINTS}
     values = {
         name: empty.get(hints[name], () if get_origin(hints[name]) is tuple else None)
         for name in hints

@@ -198,7 +198,7 @@ class TestFromPython:
 class TestTheVerb:
     @pytest.fixture
     def here(self, open_store: OpenStore, monkeypatch: pytest.MonkeyPatch) -> World:
-        world = open_store(clock=wall_clock, bundle=small_bundle(policies=OPEN))  # type: ignore[arg-type]
+        world = open_store(clock=wall_clock, bundle=small_bundle(policies=OPEN))
         monkeypatch.setenv("REMIT_HOME", str(world.home))
         verbs.register(app)
         return world

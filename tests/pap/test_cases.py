@@ -228,3 +228,15 @@ def test_doors_can_compare_decisions() -> None:
     assert list(differing(Expectation(Verdict.PERMIT), permit)) == []
     assert list(differing(Expectation(Verdict.DENY, tier=Tier.LOW), deny)) == ["expected tier `low`, got none"]
     assert list(differing(Expectation(Verdict.DENY, requestable=True), deny)) == []
+
+
+def test_cases_know_the_definition_that_was_first_used() -> None:
+    one, other = "1" * 64, "2" * 64
+    case = (
+        "- name: a rug pull\n  agent: {id: bot}\n  task: {purpose: look}\n  steps:\n"
+        f'  - {{call: look, definition: "{one}", expect: permit}}\n'
+        f'  - {{call: look, definition: "{other}", expect: {{decision: deny, reason: definition-changed, requestable: false}}}}\n'
+        f'  - {{call: unheard_of, definition: "{other}", expect: permit}}\n  - {{call: look, definition: "{one}", expect: permit}}\n'
+    )
+    bundle = small(cases=case)
+    assert [result.failures for result in run_cases(bundle, read_cases(bundle))] == [()]

@@ -193,7 +193,9 @@ def test_a_store_of_the_version_before_is_brought_on(open_store: OpenStore, tmp_
     session = world.open_session()
     world.close()
     before = sqlite3.connect(tmp_path / "store" / "remit.db")
-    before.executescript("DROP TABLE kills; DROP TABLE tiles; DROP TABLE memories; DELETE FROM meta WHERE name = 'memories'")
+    before.executescript(
+        "DROP TABLE kills; DROP TABLE tiles; DROP TABLE memories; DROP TABLE definitions; DELETE FROM meta WHERE name = 'memories'"
+    )
     before.executescript(
         "ALTER TABLE agents DROP COLUMN spent_version; ALTER TABLE agents DROP COLUMN spent; PRAGMA user_version = 1"
     )

@@ -81,6 +81,7 @@ def through_evaluate(world: World, session: Session | None, case: Case, step: St
             session.id if session else None,
             definition=step.definition,
             malformed=problem,
+            hints=step.hints,
         )
     ).result()
     if isinstance(decision, Permit):

@@ -81,7 +81,12 @@ def test_a_store_of_before_there_was_a_tree_gets_one(
     open_store: OpenStore, store_url: StoreUrl, changed: Any, store_kind: str
 ) -> None:
     world = filled(open_store())
-    for newer in ("DROP TABLE tiles", "DROP TABLE memories", "DELETE FROM meta WHERE name = 'memories'"):
+    for newer in (
+        "DROP TABLE tiles",
+        "DROP TABLE memories",
+        "DROP TABLE definitions",
+        "DELETE FROM meta WHERE name = 'memories'",
+    ):
         changed(world, newer)
     for column in ("spent_version", "spent"):
         changed(world, f"ALTER TABLE agents DROP COLUMN {column}")

@@ -8,6 +8,7 @@ import typer
 
 from remit.cli.comparing import diff
 from remit.cli.output import NOT_SO, JsonFlag, counted, out, say, show_json, show_table, store, when
+from remit.cli.pinning import pin
 from remit.cli.proposing import propose
 from remit.local.config import this_operator
 from remit.local.policy import publish_folder, roll_back
@@ -28,6 +29,7 @@ from remit.pap.running import run_cases
 from remit.pap.validate import check_folder
 from remit.pdp.compiled import Mode
 from remit.pdp.decide import decide_asking
+from remit.pdp.hints import counted as counted_annotations
 from remit.pdp.inputs import Decided, Inputs
 from remit.pdp.tier import tier_of_annotations
 
@@ -156,7 +158,7 @@ def show(
         raise not_found("no bundle is published: run `remit policy publish FOLDER`")
     bundle = from_document(active[1])
     contents = bundle.contents
-    tools = {tool.name: tier_of_annotations(tool.annotations).value for tool in contents.tools}
+    tools = {tool.name: tier_of_annotations(counted_annotations(tool)).value for tool in contents.tools}
     if json:
         policies = {policy.id: policy.text for policy in contents.policies}
         rego = {"modules": contents.rego.modules, "revision": contents.rego.digest} if contents.rego else None
@@ -259,3 +261,4 @@ def _supposed(agent: str, tool: str, values: dict[str, Any], task: str | None, p
 
 app.command("diff")(diff)
 app.command("propose")(propose)
+app.command("pin")(pin)

@@ -2,7 +2,7 @@
 
 import typer
 
-from remit.cli import agent, approval, decision, demo, eval, init, kill, log, policy, session, store, task
+from remit.cli import agent, approval, decision, demo, eval, init, kill, log, policy, session, store, task, tool
 
 
 def register(app: typer.Typer) -> None:
@@ -17,6 +17,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(task.app, name="task", help="Tasks: what an agent was entrusted to do, for whom, until when.")
     app.add_typer(session.app, name="session", help="Sessions: what the runs of a task have touched.")
     app.add_typer(decision.app, name="decision", help="Decisions: what was permitted or denied, and why.")
+    app.add_typer(tool.app, name="tool", help="Tools that nobody pinned: which definition counts, and what else was reported.")
     app.add_typer(approval.app, name="approval", help="Approvals: what waits for a person.")
     app.add_typer(store.app, name="store", help="The store: where it is, and its schema.")
     app.add_typer(log.app, name="log", help="The decision log: export it, verify it anywhere, erase personal data.")

@@ -4,6 +4,8 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from remit.model.hints import NO_HINTS, Hints
+
 VERSION = 1
 NO_ENTRY = "0" * 64
 """The `prev` of the first entry of a writer."""
@@ -106,7 +108,8 @@ class DecisionMade(Body, frozen=True, gc=False, tag="decision"):
 
     `arguments` is an HMAC-SHA256 of the canonical arguments under the task's key. `label` and `sources` are the session's after the
     decision. `engine` is the engine outside of the process that was asked, with its version and the revision of its policies. `flows` are
-    the data-flow grants that it rests on, as `task#number`; a permit uses each once.
+    the data-flow grants that it rests on, as `task#number`; a permit uses each once. `hints` are what the tool's server said of it, by
+    MCP's names.
     """
 
     id: str
@@ -138,6 +141,7 @@ class DecisionMade(Body, frozen=True, gc=False, tag="decision"):
     sealed: bytes
     engine: str = ""
     flows: tuple[str, ...] = ()
+    hints: Hints = NO_HINTS
 
 
 class OutcomeSeen(Body, frozen=True, gc=False, tag="outcome"):
@@ -212,6 +216,28 @@ class KillReleased(Body, frozen=True, gc=False, tag="kill.released"):
     why: str
 
 
+class ToolSeen(Body, frozen=True, gc=False, tag="tool.seen"):
+    """A door reported the definition of a tool that nobody had pinned, and none was known: from now on it counts. Decisions that saw it
+    at the same time each have such an entry."""
+
+    upstream: str
+    tool: str
+    digest: str
+    decision: str
+
+
+class ToolApproved(Body, frozen=True, gc=False, tag="tool.approved"):
+    """An operator approved another definition of a tool, which counts from now on instead of `previous`."""
+
+    upstream: str
+    tool: str
+    digest: str
+    previous: str
+    operator: str
+    verified_by: str
+    why: str
+
+
 EntryBody: TypeAlias = (
     WriterOpened
     | BundlePublished
@@ -229,6 +255,8 @@ EntryBody: TypeAlias = (
     | KeyDestroyed
     | KillSet
     | KillReleased
+    | ToolSeen
+    | ToolApproved
 )
 
 

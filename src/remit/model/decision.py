@@ -5,6 +5,7 @@ from typing import NoReturn, TypeAlias
 
 import msgspec
 
+from remit.model.definition import KnownDefinition
 from remit.model.identity import ApprovalId, DecisionId
 from remit.model.labels import Label
 from remit.model.memory import Memory
@@ -166,7 +167,8 @@ class Effects(msgspec.Struct, frozen=True, gc=False):
 
     `worst` is the label that a permitted call adds until its outcome is reported (of a memory, what is written there comes to it),
     `query` what it was asked with; `memory` the memory it writes to, where that raises its label,
-    `account` what its agent has then spent over all its tasks, where the bundle bounds that.
+    `account` what its agent has then spent over all its tasks, where the bundle bounds that. `definition` is what is now known of the
+    definition of the tool that was called, where that is more than before.
     """
 
     session: Session | None = None
@@ -176,6 +178,7 @@ class Effects(msgspec.Struct, frozen=True, gc=False):
     query: Query | None = None
     memory: Memory | None = None
     account: Spent | None = None
+    definition: KnownDefinition | None = None
 
 
 NO_EFFECTS = Effects()

@@ -3,7 +3,9 @@
 from enum import StrEnum
 
 import msgspec
+from msgspec.structs import replace
 
+from remit.model.hints import NO_HINTS, Hints, well_formed
 from remit.model.identity import EntityRef, SessionId, TaskId
 from remit.model.values import NO_ARGUMENTS, Arguments
 
@@ -58,8 +60,9 @@ class EvaluationRequest(msgspec.Struct, frozen=True, gc=False):
 
     `upstream` names what would execute it (a server, or empty for a function of this process). `definition` is the digest
     of the tool's definition as the door sees it, empty where the door cannot see one; if the bundle's catalogue pins
-    another, the request is denied. `malformed` says what was wrong with arguments that could not be read: such a request
-    carries none and is denied, so that the attempt is on record.
+    another, or another was seen first, the request is denied. `defined` is that definition in canonical form, if the door has it.
+    `malformed` says what was wrong with arguments that could not be read: such a request carries none and is denied, so that the
+    attempt is on record. `hints` are what the tool's server says of it: they can only make it count as worse.
     """
 
     subject: EntityRef
@@ -71,10 +74,15 @@ class EvaluationRequest(msgspec.Struct, frozen=True, gc=False):
     upstream: str = ""
     definition: str = ""
     malformed: str = ""
+    hints: Hints = NO_HINTS
+    defined: bytes = b""
 
 
 def readable(request: EvaluationRequest) -> EvaluationRequest:
-    """The request itself; or, where a name in it is no valid Unicode or too long, one with that shown in ASCII, marked malformed."""
+    """The request itself; or, where a name in it is no valid Unicode or too long, one with that shown in ASCII, marked malformed;
+    so is one with hints that are none."""
+    if request.hints is not NO_HINTS and not well_formed(request.hints):
+        request = replace(request, hints=NO_HINTS, malformed=request.malformed or "the hints are none of a tool: pass `Hints`")
     names = (
         request.subject.type,
         request.subject.id,
@@ -100,6 +108,7 @@ def readable(request: EvaluationRequest) -> EvaluationRequest:
         _shown(request.definition),
         _shown(request.malformed)
         or f"a name in the request is no valid Unicode, or they are longer than {MAX_NAME} characters in all",
+        request.hints,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from remit.model.decision import ApproverRule, Decision, Deny, Permit, Reason
+from remit.model.hints import NO_HINTS, Hints
 from remit.model.identity import Agent, AgentId, AgentStatus, EntityRef
 from remit.model.request import Tier
 from remit.model.task import Budgets, Scope
@@ -79,7 +80,7 @@ class Step(msgspec.Struct, frozen=True):
     `after` is how many seconds have passed since the step before. `then` is what is expected once `approver` has
     approved a requestable denial and the same is asked again. `returns` is what a permitted action gives back,
     `fails` the error it ends with; without either it gave nothing back. `definition` is the digest of the tool's
-    definition as the door sees it. `begin` is what is opened before.
+    definition as the door sees it, `hints` what its server says of it. `begin` is what is opened before.
     """
 
     line: int
@@ -94,6 +95,7 @@ class Step(msgspec.Struct, frozen=True):
     after: int = 0
     definition: str = ""
     begin: Begin | None = None
+    hints: Hints = NO_HINTS
 
 
 class Fixture(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from remit.model.clock import SECOND
 from remit.model.decision import Decision, Deny, Permit, Query
+from remit.model.definition import KnownDefinition
 from remit.model.errors import RemitError
 from remit.model.identity import ApprovalId, DecisionId
 from remit.model.labels import PUBLIC_TRUSTED, Label
@@ -89,6 +90,7 @@ class _Run:
         self._at = opened(bundle, case)
         self._memories: dict[str, Memory] = {}
         self._account = NOTHING_SPENT
+        self._definitions: dict[str, KnownDefinition] = {}
 
     def step(self, step: Step) -> list[Failure]:
         """Ask, approve and ask again if the step says so, act; what was not as expected."""
@@ -124,6 +126,7 @@ class _Run:
             self._at.session.id if self._at.session else None,
             definition=step.definition,
             malformed=problem,
+            hints=step.hints,
         )
 
     def _ask(self, step: Step, grant: Grant | None) -> Decided:
@@ -140,6 +143,7 @@ class _Run:
             memory=self._memory(step),
             account=self._account,
             target=self._agents.get(step.resource.id) if step.resource.type == "Agent" else None,
+            known=self._definitions.get(step.resource.id) if step.definition else None,
         )
         decided = decide_asking(inputs, self._answer)
         if grant is not None and isinstance(decided.decision, Deny) and decided.decision.requestable:
@@ -147,6 +151,8 @@ class _Run:
             # An approval that does not lift the denial changes nothing: the denial is what it is without.
             decided = lifted if isinstance(lifted.decision, Permit) else decided
         self.decisions.append(decided.decision)
+        if decided.effects.definition is not None:
+            self._definitions[step.resource.id] = decided.effects.definition
         effects = decided.effects
         self._account = effects.account or self._account
         if effects.memory is not None:
@@ -172,7 +178,9 @@ class _Run:
             query = decided.effects.query or Query()
             told = told_of(query.about, content or "", self._now, FAILED if step.fails else PERFORMED) if query.about else None
             if content or told or (query.arguments and session.reached.untrusted):
-                records = keeps_records(self._bundle, step.action, step.resource.id) and not (memory and worst.untrusted)
+                records = keeps_records(self._bundle, step.action, step.resource.id, step.hints) and not (
+                    memory and worst.untrusted
+                )
                 report = Report(step.resource.id, worst.untrusted, content or "", query.arguments, query.steered, records, told)
                 self._at = replace(self._at, observed=observe(self._at.observed, [report]))
         return []

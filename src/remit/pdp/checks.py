@@ -103,12 +103,10 @@ def owns_session(inputs: Inputs) -> bool:
 
 
 def check_arguments(inputs: Inputs, tool: CompiledTool | None) -> None:
-    """The tool is the one that was reviewed, and is called with arguments it has."""
+    """The tool is called with arguments it has."""
     request = inputs.request
     if tool is None:
         return
-    if tool.tool.definition and request.definition and tool.tool.definition != request.definition:
-        raise Refusal(Reason.DEFINITION_CHANGED, f"the definition of `{request.resource.id}` is not the one that was reviewed")
     unknown = tool.types.unknown(request.arguments.values)
     if unknown is not None:
         known = ", ".join(f"`{name}`" for name in tool.types.root.fields) or "none"

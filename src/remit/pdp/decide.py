@@ -23,6 +23,7 @@ from remit.pdp.answer import EngineAnswer
 from remit.pdp.compiled import CompiledBundle, Mode
 from remit.pdp.context import Facts
 from remit.pdp.declassification import check_declassification, declassified
+from remit.pdp.definitions import Redefined, check_definition, first_used
 from remit.pdp.effects import flows_used, session_after_deny, session_after_permit
 from remit.pdp.entities import check_resource
 from remit.pdp.flow import Traced, asked, links_of, query_of, traced
@@ -61,7 +62,10 @@ def decide(inputs: Inputs) -> Decided:
     try:
         return _decide(inputs)
     except Refusal as refusal:
-        return _shadowed(inputs, Deny(inputs.decision, refusal.reason, refusal.message, basis=_bare(inputs.bundle)))
+        decided = _shadowed(inputs, Deny(inputs.decision, refusal.reason, refusal.message, basis=_bare(inputs.bundle)))
+        if isinstance(refusal, Redefined) and refusal.known is not inputs.known:
+            return replace(decided, effects=replace(decided.effects, definition=refusal.known))
+        return decided
 
 
 def decide_asking(inputs: Inputs, ask: Ask) -> Decided:
@@ -92,15 +96,16 @@ def _decide(inputs: Inputs) -> Decided:
     if locus is None:
         assert inputs.agent is not None
         locus = locus_of(bundle, inputs.agent, inputs.request, inputs.target)
+    check_definition(inputs, locus.tool)
     checks.check_arguments(inputs, locus.tool)
     checks.check_scope(inputs, bundle, locus.tool)
     check_declassification(inputs)
     spent = checks.check_budgets(inputs, locus.tool)
     account = checks.check_account(inputs, bundle, locus.tool)
     decided = _by_policy(inputs, bundle, locus, spent)
-    if account is None or not isinstance(decided.decision, Permit) or not decided.decision.enforced:
-        return decided
-    return Decided(decided.decision, replace(decided.effects, account=account))
+    if account is not None and isinstance(decided.decision, Permit) and decided.decision.enforced:
+        decided = Decided(decided.decision, replace(decided.effects, account=account))
+    return first_used(decided, inputs, locus.tool) if inputs.request.definition else decided
 
 
 def _check_request(inputs: Inputs) -> None:
@@ -269,10 +274,11 @@ def _shadowed(inputs: Inputs, deny: Deny) -> Decided:
             basis=deny.basis,
             enforced=False,
         )
-        action, resource = inputs.request.action, inputs.request.resource
+        request = inputs.request
+        action, resource, hints = request.action, request.resource, request.hints
         # INVARIANT (history belongs to the task): what happens although it was denied has happened.
-        tasks = remembered(inputs.chain, adding(added_by(inputs.bundle, action, resource), inputs.memory), deny.id)
-        return Decided(permit, _permit_effects(inputs, tasks, output_label(inputs.bundle, action, resource), permit))
+        tasks = remembered(inputs.chain, adding(added_by(inputs.bundle, action, resource, hints), inputs.memory), deny.id)
+        return Decided(permit, _permit_effects(inputs, tasks, output_label(inputs.bundle, action, resource, hints), permit))
     if session is None or not checks.owns_session(inputs):
         return Decided(deny, Effects())  # whoever is refused as a stranger moves nobody's session
     return Decided(deny, Effects(session_after_deny(session, inputs.decision, inputs.now)))
@@ -306,4 +312,6 @@ def _why(locus: Locus, answer: EngineAnswer) -> str:
     for policy in answer.reasons:
         described = annotations.get(policy, {}).get("description")
         words.append(f"{described} (policy `{policy}`)" if described else f"policy `{policy}`")
+    if locus.raised and answer.reasons:
+        words.append(locus.raised)
     return "; ".join(words)

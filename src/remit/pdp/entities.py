@@ -10,8 +10,9 @@ from remit.model.errors import malformed
 from remit.model.identity import Agent, EntityRef
 from remit.model.labels import Confidentiality
 from remit.model.request import TOOL_CALL, EvaluationRequest
-from remit.model.tool import UNANNOTATED, Annotations, Reach
+from remit.model.tool import Annotations, Reach
 from remit.pdp.compiled import CompiledBundle, EntityDocument
+from remit.pdp.hints import annotations_of
 
 UNKNOWN = "unknown"
 MAX_RESOURCE_ID = 4096
@@ -79,10 +80,9 @@ def resource_document(bundle: CompiledBundle, request: EvaluationRequest, target
     attributes: dict[str, Any] = {}
     if request.action == TOOL_CALL:
         known = bundle.tools.get(resource.id)
-        annotations = known.tool.annotations if known else UNANNOTATED
         groups = known.tool.groups if known else ()
         parents = (*parents, *(EntityRef("ToolGroup", group) for group in groups))
-        attributes = _tool_attributes(annotations)
+        attributes = _tool_attributes(annotations_of(bundle, request.action, resource, request.hints))
     elif resource.type in ("File", "Host", "Model"):
         classed = bundle.class_of(resource)
         attributes = _class_attributes(classed.sensitivity if classed else None, classed.reach if classed else None)

@@ -6,12 +6,15 @@ from typing import Any, NamedTuple
 from msgspec.structs import replace
 
 from remit.model.decision import Query, Steering
+from remit.model.hints import NO_HINTS, Hints
+from remit.model.identity import EntityRef
 from remit.model.request import AGENT_DELEGATE, FILE_READ, NET_REQUEST, TOOL_CALL, EvaluationRequest
 from remit.model.tool import Reach, ToolEffect
 from remit.pdp.arguments import ANY, ArgumentType
 from remit.pdp.compiled import CompiledBundle, CompiledTool
 from remit.pdp.destinations import destinations
 from remit.pdp.effects import counted_as
+from remit.pdp.hints import tool_of
 from remit.pdp.inputs import Inputs
 from remit.pdp.provenance.asking import act_of, asks_for
 from remit.pdp.provenance.granting import Granting, Surroundings
@@ -187,10 +190,10 @@ def query_of(bundle: CompiledBundle, inputs: Inputs, trusted: bool) -> Query | N
     return Query(kept, len(values) > MAX_QUERY or tracer.steers_query(kept))
 
 
-def keeps_records(bundle: CompiledBundle, action: str, resource: str) -> bool:
+def keeps_records(bundle: CompiledBundle, action: str, resource: str, hints: Hints = NO_HINTS) -> bool:
     """Whether a tool's platform keeps the fields of its output apart from what people write: as its reviewed annotations say, and not
     where it hands out something's own content by path or address."""
-    tool = bundle.tools.get(resource) if action == TOOL_CALL else None
+    tool = tool_of(bundle, action, EntityRef("Tool", resource), hints)
     if tool is None or not tool.tool.annotations.output_records or not tool.tool.annotations.complete:
         return False
     if tool.tool.annotations.effect is not ToolEffect.READ:

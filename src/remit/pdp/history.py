@@ -5,6 +5,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from remit.model.hints import NO_HINTS, Hints
 from remit.model.history import NO_HISTORY, History
 from remit.model.identity import DecisionId, EntityRef
 from remit.model.memory import Memory
@@ -17,9 +18,9 @@ from remit.pdp.entities import UNKNOWN
 from remit.pdp.tier import described, output_label
 
 
-def added_by(bundle: CompiledBundle, action: str, resource: EntityRef) -> History:
+def added_by(bundle: CompiledBundle, action: str, resource: EntityRef, hints: Hints = NO_HINTS) -> History:
     """What a call adds to its task's history once it is permitted; the same for all calls of an action on a resource."""
-    annotations = described(bundle, action, resource)
+    annotations = described(bundle, action, resource, hints)
     effect = annotations.effect.value if annotations.effect else UNKNOWN
     reach = annotations.reach.value if annotations.reach else UNKNOWN
     tool = bundle.tools.get(resource.id) if action == TOOL_CALL else None
@@ -29,7 +30,7 @@ def added_by(bundle: CompiledBundle, action: str, resource: EntityRef) -> Histor
         (effect, f"{effect}-{reach}"),
         tuple(sorted(tool.tool.groups)) if tool else (),
         () if action == TOOL_CALL else (f"{action} {classed.pattern if classed else resource.type}",),
-        output_label(bundle, action, resource),
+        output_label(bundle, action, resource, hints),
     )
 
 

@@ -3,6 +3,7 @@
 import msgspec
 
 from remit.model.decision import ApproverRule, Decision, Effects, Obligation, Steering
+from remit.model.definition import KnownDefinition
 from remit.model.identity import Agent, ApprovalId, DecisionId
 from remit.model.kill import Kill
 from remit.model.labels import Label
@@ -39,6 +40,7 @@ class Inputs(msgspec.Struct, frozen=True, gc=False):
     is known of. `delegators` are the agents of the tasks above the first, None for one that is not registered;
     `target` is the registered agent that the action is on, if it is on one. `outside` is what engines outside of this process said.
     `memory` is the memory that the action writes or reads, if it does; `account` what the agent has spent over all its tasks.
+    `known` is the definition of the tool that counts, if one was seen before.
     """
 
     bundle: CompiledBundle | None
@@ -58,6 +60,7 @@ class Inputs(msgspec.Struct, frozen=True, gc=False):
     outside: Outside | None = None
     memory: Memory | None = None
     account: Spent = NOTHING_SPENT
+    known: KnownDefinition | None = None
 
 
 class Decided(msgspec.Struct, frozen=True, gc=False):

@@ -1,10 +1,12 @@
 """The place a request falls on: the policies that can match there, the entities they can reach, what is known of the tool."""
 
+from collections.abc import Hashable
 from typing import Any
 
 import msgspec
 
 from remit.model.decision import Obligation
+from remit.model.hints import NO_HINTS
 from remit.model.history import History
 from remit.model.identity import Agent, EntityRef
 from remit.model.labels import PUBLIC_TRUSTED, Confidentiality, Label
@@ -24,6 +26,7 @@ from remit.pdp.entities import (
     referenced,
     resource_document,
 )
+from remit.pdp.hints import described, raised, tool_of
 from remit.pdp.history import added_by
 from remit.pdp.memo import Memo
 from remit.pdp.obligations import obligations_of
@@ -39,7 +42,8 @@ class Locus(msgspec.Struct, frozen=True):
 
     `answers` remembers what an engine said: of Cedar once for all contexts that the policies cannot tell apart, of Rego by exactly the
     bytes it was shown; `tiers` are those of a session that has touched restricted data and of one that has not. `context` is what can be
-    read of the context, in whatever language; `adds` what a permit adds to the task's history; `parties` what Rego policies see beside it.
+    read of the context, in whatever language; `adds` what a permit adds to the task's history; `parties` what Rego policies see beside it;
+    `raised` says why the tool counts as worse than the catalogue has it.
     """
 
     slice: Slice
@@ -57,6 +61,7 @@ class Locus(msgspec.Struct, frozen=True):
     steered: bool
     adds: History
     parties: dict[str, Any] = {}
+    raised: str = ""
 
     def tier(self, label: Label) -> Tier:
         """The tier of the request for a session with this label."""
@@ -75,9 +80,11 @@ def known_locus(bundle: CompiledBundle, agent: Agent, request: EvaluationRequest
     return found
 
 
-def _key(agent: Agent, request: EvaluationRequest, target: Agent | None) -> tuple[str | int, ...]:
+def _key(agent: Agent, request: EvaluationRequest, target: Agent | None) -> tuple[Hashable, ...]:
     resource, version = request.resource, target.version if target is not None else 0
-    return agent.id, agent.version, request.subject.type, request.subject.id, request.action, resource.type, resource.id, version
+    hints = None if request.hints is NO_HINTS else request.hints  # told apart without hashing them, where there are none
+    subject = request.subject
+    return agent.id, agent.version, subject.type, subject.id, request.action, resource.type, resource.id, version, hints
 
 
 def _find(bundle: CompiledBundle, agent: Agent, request: EvaluationRequest, target: Agent | None) -> Locus:
@@ -91,23 +98,25 @@ def _find(bundle: CompiledBundle, agent: Agent, request: EvaluationRequest, targ
     documents = (principal, resource, action_document(bundle, request.action))
     rego = bundle.rego
     context = slice_.reads.context if rego is None else merge([slice_.reads.context, rego.reads.at("context")])
-    tiers = [tier_of(bundle, request.action, request.resource, label) for label in (PUBLIC_TRUSTED, _RESTRICTED)]
+    hints, tool = request.hints, tool_of(bundle, request.action, request.resource, request.hints)
+    tiers = [tier_of(bundle, request.action, request.resource, label, hints) for label in (PUBLIC_TRUSTED, _RESTRICTED)]
     return Locus(
         slice_,
         context,
         tuple(str(ref) for ref in (principal.ref, *above_principal, resource.ref, *above_resource)),
         documents,
-        bundle.tools.get(request.resource.id) if request.action == TOOL_CALL else None,
+        tool,
         (tiers[0], tiers[1]),
-        output_label(bundle, request.action, request.resource),
+        output_label(bundle, request.action, request.resource, hints),
         engine.request_uids(principal.ref, request.action, resource.ref),
         entities_handle(bundle, slice_, documents, ()),
         Memo(MEMO_LIMIT, bundle.loci),
         Memo(MEMO_LIMIT),
         Memo(MEMO_LIMIT, bundle.loci),
-        _asks_for_flow(bundle, request, context),
-        added_by(bundle, request.action, request.resource),
+        _asks_for_flow(request, tool, context),
+        added_by(bundle, request.action, request.resource, request.hints),
         parties(bundle, principal, documents[2], resource) if rego is not None else {},
+        _raised(bundle, request),
     )
 
 
@@ -147,9 +156,12 @@ def alike(one: CompiledBundle, other: CompiledBundle, agent: Agent, request: Eva
     )
 
 
-def _asks_for_flow(bundle: CompiledBundle, request: EvaluationRequest, context: Node) -> bool:
+def _raised(bundle: CompiledBundle, request: EvaluationRequest) -> str:
+    return raised(described(bundle, request.resource), request.hints) if request.action == TOOL_CALL else ""
+
+
+def _asks_for_flow(request: EvaluationRequest, tool: CompiledTool | None, context: Node) -> bool:
     """Whether policies read where values came from, and a call here has a value that matters."""
-    tool = bundle.tools.get(request.resource.id)
     if not context.reaches("flow"):
         return False
     return request.action != TOOL_CALL or tool is None or has_destinations(tool)

@@ -39,7 +39,11 @@ def under_way(own: Label, memory: Memory) -> Label:
 def after_writing(inputs: Inputs) -> Memory | None:
     """The memory once this call, if it does more than read, has written there what its session knows; None where nothing changes."""
     memory, bundle, request = inputs.memory, inputs.bundle, inputs.request
-    if memory is None or bundle is None or described(bundle, request.action, request.resource).effect is ToolEffect.READ:
+    if (
+        memory is None
+        or bundle is None
+        or described(bundle, request.action, request.resource, request.hints).effect is ToolEffect.READ
+    ):
         return None
     unknown = Label(Confidentiality.RESTRICTED, (f"agent:{request.subject.id}",))  # without a session it may have read anything
     raised = memory.raised(inputs.session.reached if inputs.session is not None else unknown, inputs.decision)

@@ -1,5 +1,6 @@
 """How deep an action is inspected: from its annotations, raised by what the data is, never lowered."""
 
+from remit.model.hints import NO_HINTS, Hints
 from remit.model.identity import EntityRef
 from remit.model.labels import PUBLIC_TRUSTED, Confidentiality, Label
 from remit.model.request import (
@@ -13,8 +14,9 @@ from remit.model.request import (
     TOOL_CALL,
     Tier,
 )
-from remit.model.tool import UNANNOTATED, Annotations, Reach, Tool, ToolEffect
+from remit.model.tool import Annotations, Reach, Tool, ToolEffect
 from remit.pdp.compiled import CompiledBundle
+from remit.pdp.hints import annotations_of, tool_of
 
 _OF_ACTION = {
     FILE_READ: (ToolEffect.READ, Reach.INTERNAL),
@@ -54,11 +56,11 @@ def _tier_of(effect: ToolEffect, reach: Reach, sensitivity: Confidentiality) -> 
             return Tier.LOW if sensitivity is Confidentiality.PUBLIC else Tier.MODERATE
 
 
-def described(bundle: CompiledBundle, action: str, resource: EntityRef) -> Annotations:
-    """What is known of an action on a resource: the tool's annotations, or what follows from the action and the resource's class."""
+def described(bundle: CompiledBundle, action: str, resource: EntityRef, hints: Hints = NO_HINTS) -> Annotations:
+    """What is known of an action on a resource: the tool's annotations as its server's hints leave them, or what follows from the action
+    and the resource's class."""
     if action == TOOL_CALL:
-        known = bundle.tools.get(resource.id)
-        return known.tool.annotations if known else UNANNOTATED
+        return annotations_of(bundle, action, resource, hints)
     effect, reach = _OF_ACTION.get(action, (None, None))
     classed = bundle.class_of(resource)
     if classed is None:
@@ -66,23 +68,24 @@ def described(bundle: CompiledBundle, action: str, resource: EntityRef) -> Annot
     return Annotations(effect, classed.reach or reach, classed.sensitivity, classed.tier)
 
 
-def tier_of(bundle: CompiledBundle, action: str, resource: EntityRef, label: Label) -> Tier:
-    """The tier of an action now: what the catalogue and the resource's class say, raised by what the session has touched.
+def tier_of(bundle: CompiledBundle, action: str, resource: EntityRef, label: Label, hints: Hints = NO_HINTS) -> Tier:
+    """The tier of an action now: what the catalogue and the resource's class say, raised by what the session has touched and by what
+    the tool's server says.
 
     An unannotated tool and an action nobody described are high. A session that holds restricted data raises everything that
     is not a plain read by one step.
     """
-    annotations = described(bundle, action, resource)
+    annotations = described(bundle, action, resource, hints)
     tier = tier_of_annotations(annotations)
     if label.confidentiality is Confidentiality.RESTRICTED and annotations.effect is not ToolEffect.READ:
         tier = _RAISED[tier]
     return tier
 
 
-def output_label(bundle: CompiledBundle, action: str, resource: EntityRef) -> Label:
+def output_label(bundle: CompiledBundle, action: str, resource: EntityRef, hints: Hints = NO_HINTS) -> Label:
     """The worst a session can have touched after this action: as catalogue or class say, else as for an unknown tool."""
     if action == TOOL_CALL:
-        known = bundle.tools.get(resource.id)
+        known = tool_of(bundle, action, resource, hints)
         return (known.tool if known else Tool(resource.id)).output_label
     if action == SESSION_DECLASSIFY:
         return PUBLIC_TRUSTED

@@ -108,7 +108,7 @@ class Asker:
 
     def ask(self, body: DecisionMade, subject: EntityRef, sealed: Sealed) -> Answer:
         """What the bundle says to one logged request. Raises `Gap`."""
-        about = body.subject, body.subject_version, body.action, body.resource_type, body.resource
+        about = body.subject, body.subject_version, body.action, body.resource_type, body.resource, body.hints
         place = self._places.get(about)
         key = self._key(place, body, subject, sealed) if place is not None and place.plain else None
         if key is not None and (found := self._known.get(key)) is not None:
@@ -145,6 +145,7 @@ class Asker:
             body.upstream,
             body.definition,
             (sealed.message or "its arguments could not be read") if unread else "",
+            body.hints,
         )
 
     def _inputs(self, body: DecisionMade, request: EvaluationRequest) -> Inputs:
@@ -172,6 +173,7 @@ class Asker:
             memory=history.memory(memory_of(self._bundle, request.action, request.resource)),
             account=history.account(request.subject.id),
             target=history.latest(request.resource.id) if request.resource.type == "Agent" else None,
+            known=history.definition(body.upstream, body.resource) if body.definition else None,
         )
 
     def _decide(self, body: DecisionMade, inputs: Inputs, observe: bool) -> Decision:
@@ -226,7 +228,8 @@ class Asker:
         shape = self._shapes.get((bounds, place.number))
         if shape is None:
             shape = self._shape(bounds, place)
-        return place.number, shape, body.definition, label, bytes(sealed.arguments)
+        known = history.definition(body.upstream, body.resource) if body.definition else None
+        return place.number, shape, body.definition, known.digest if known else "", label, bytes(sealed.arguments)
 
     def _shape(self, bounds: Bounds, place: _Place) -> int:
         """A number for all tasks that policies and checks cannot tell apart here."""

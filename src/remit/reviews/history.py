@@ -1,6 +1,6 @@
 """The log followed from its beginning: agents, tasks, sessions and kills as they were when each decision was made."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -19,9 +19,12 @@ from remit.decision_log.entry import (
     SessionOpened,
     TaskClosed,
     TaskOpened,
+    ToolApproved,
+    ToolSeen,
 )
 from remit.decision_log.sealed import report_of
 from remit.decision_log.sealing import SealKey
+from remit.model.definition import KnownDefinition
 from remit.model.history import NO_HISTORY
 from remit.model.history import History as TaskHistory
 from remit.model.identity import Agent, AgentId, AgentStatus, ApprovalId, DecisionId, EntityRef, SessionId, TaskId
@@ -184,11 +187,12 @@ class History:
         self._keys: dict[str, SealKey | None] = {}
         self._of_task: dict[str, list[_Run]] = {}
         self._labels: dict[tuple[str, tuple[str, ...]], Label] = {}
-        self._worst_of: dict[tuple[str, str, str, str], Label] = {}
+        self._worst_of: dict[tuple[Hashable, ...], Label] = {}
         self._memories: dict[str, Label] = {}
         self._accounts: dict[str, Spent] = {}
         self._memory_of: dict[tuple[str, str, str, str], str] = {}
-        self._adds_of: dict[tuple[str, str, str, str], TaskHistory] = {}
+        self._adds_of: dict[tuple[Hashable, ...], TaskHistory] = {}
+        self._definitions: dict[tuple[str, str], KnownDefinition] = {}
         self.kills: tuple[Kill, ...] = ()
 
     def key(self, task: str | None) -> SealKey | None:
@@ -200,6 +204,10 @@ class History:
             secret = self._archive.secret(TaskId(name))
             self._keys[name] = SealKey(secret) if secret is not None else None
         return self._keys[name]
+
+    def definition(self, upstream: str, tool: str) -> KnownDefinition | None:
+        """The definition of a tool that counts by now, without its text; None if none was seen yet."""
+        return self._definitions.get((upstream, tool))
 
     def agent(self, name: str, version: int) -> Agent | None:
         """An agent at one version; None if the log does not have it."""
@@ -336,9 +344,22 @@ class History:
                 flow = key.open(body.sealed, body.approval).decode() if key is not None else ""
                 self._tasks[body.task] = replace(task, flows=(*task.flows, flow)) if flow else task
                 self._unlink(body.task)
+            case _:
+                self._administered(body, time)
+
+    def _administered(self, body: EntryBody, time: int) -> None:
+        match body:
             case AgentChanged():
                 agent = Agent(AgentId(body.agent), body.owner, body.purpose, body.groups, AgentStatus(body.status), body.version)
                 self._agents[body.agent, body.version] = self._latest[body.agent] = agent
+            case ToolSeen():
+                known = KnownDefinition(body.upstream, body.tool, body.digest, b"", time, body.decision)
+                self._definitions.setdefault((body.upstream, body.tool), known)
+            case ToolApproved():
+                known = KnownDefinition(
+                    body.upstream, body.tool, body.digest, b"", time, "", operator=body.operator, why=body.why
+                )
+                self._definitions[body.upstream, body.tool] = known
             case KillSet():
                 self._kills[body.target, body.name] = Kill(KillKind(body.target), body.name, time, body.operator, body.why)
                 self.kills = tuple(sorted(self._kills.values()))
@@ -377,11 +398,12 @@ class History:
             self._remember(body)
 
     def _worst(self, body: DecisionMade) -> Label:
-        place = body.bundle, body.action, body.resource_type, body.resource
+        place = body.bundle, body.action, body.resource_type, body.resource, body.hints
         known = self._worst_of.get(place)
         if known is None:
             bundle = self._archive.bundle(body.bundle)
-            known = output_label(bundle, body.action, EntityRef(body.resource_type, body.resource)) if bundle else PUBLIC_TRUSTED
+            resource = EntityRef(body.resource_type, body.resource)
+            known = output_label(bundle, body.action, resource, body.hints) if bundle else PUBLIC_TRUSTED
             self._worst_of[place] = known
         return known
 
@@ -418,11 +440,13 @@ class History:
             self._unlink(root.task.id)
 
     def _adds(self, body: DecisionMade) -> TaskHistory:
-        place = body.bundle, body.action, body.resource_type, body.resource
+        place = body.bundle, body.action, body.resource_type, body.resource, body.hints
         known = self._adds_of.get(place)
         if known is None:
             bundle = self._archive.bundle(body.bundle)
-            known = added_by(bundle, body.action, EntityRef(body.resource_type, body.resource)) if bundle else NO_HISTORY
+            known = (
+                added_by(bundle, body.action, EntityRef(body.resource_type, body.resource), body.hints) if bundle else NO_HISTORY
+            )
             self._adds_of[place] = known
         return known
 

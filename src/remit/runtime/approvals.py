@@ -53,7 +53,8 @@ _decode_shown = msgspec.json.Decoder(Shown).decode
 
 
 def action_digest(key: SealKey, inputs: Inputs) -> str:
-    """Binds the exact action: version, subject, delegation chain, task, action, resource, definitions, upstream, typed arguments.
+    """Binds the exact action: version, subject, delegation chain, task, action, resource, definitions, upstream, hints, typed
+    arguments.
 
     Keyed by the task's data key, so that it says nothing once that is destroyed. Obligations, labels and flows are compared by the
     decision itself, with those the approver was shown.
@@ -71,6 +72,7 @@ def action_digest(key: SealKey, inputs: Inputs) -> str:
         request.definition,
         reviewed,
         request.upstream,
+        request.hints,
         msgspec.Raw(request.arguments.canonical),
     )
     return key.digest(_encode(bound))

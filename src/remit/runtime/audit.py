@@ -21,6 +21,8 @@ from remit.decision_log.entry import (
     SessionOpened,
     TaskClosed,
     TaskOpened,
+    ToolApproved,
+    ToolSeen,
 )
 from remit.decision_log.store import LogReader
 from remit.model.authorizer import ApprovalState
@@ -58,6 +60,7 @@ class _Expected:
         self.open: set[str] = set()
         self.approvals: dict[str, str] = {}
         self.memories: dict[str, Label] = {}
+        self.definitions: dict[str, str] = {}
         for index, line in enumerate(lines):
             self._take(decode(index, line).body)
 
@@ -72,14 +75,6 @@ class _Expected:
                 self.memories[body.memory] = Label(Confidentiality(body.label), body.sources)
             case SessionOpened() | SessionJoined():
                 self._label(body.session, Label(Confidentiality(body.label), body.sources))
-            case AgentChanged():
-                self.agents[body.agent] = body
-            case BundlePublished():
-                self.bundle = body.digest
-            case KillSet():
-                self.kills.add((body.target, body.name))
-            case KillReleased():
-                self.kills.discard((body.target, body.name))
             case TaskOpened():
                 self.tasks[body.task] = "open"
             case TaskClosed():
@@ -88,6 +83,23 @@ class _Expected:
                 self.approvals[body.id] = ApprovalState.PENDING.value
             case ApprovalResolved():
                 self.approvals[body.id] = body.state
+            case _:
+                self._administered(body)
+
+    def _administered(self, body: object) -> None:
+        match body:
+            case AgentChanged():
+                self.agents[body.agent] = body
+            case BundlePublished():
+                self.bundle = body.digest
+            case KillSet():
+                self.kills.add((body.target, body.name))
+            case KillReleased():
+                self.kills.discard((body.target, body.name))
+            case ToolSeen():
+                self.definitions.setdefault(_named(body.upstream, body.tool), body.digest)
+            case ToolApproved():
+                self.definitions[_named(body.upstream, body.tool)] = body.digest
 
     def _decision(self, body: DecisionMade) -> None:
         self._label(body.session, Label(Confidentiality(body.label), body.sources))
@@ -125,6 +137,8 @@ def _compared(expected: _Expected, store: RuntimeStore) -> Iterator[Difference]:
     yield from _unequal("agent", {n: _words(a) for n, a in logged.items()}, {AgentId(n): _words(a) for n, a in agents.items()})
     kills = {f"{kill.kind.value} {kill.name}".strip(): "in force" for kill in store.kills()}
     yield from _unequal("kill", {" ".join(kill).strip(): "in force" for kill in expected.kills}, kills)
+    seen = {_named(known.upstream, known.tool): known.digest for known in store.definitions()}
+    yield from _unequal("definition of", expected.definitions, seen)
     yield from _tasks(expected, store)
     yield from _sessions(expected, store)
     for name, label in expected.memories.items():
@@ -159,6 +173,10 @@ def _unequal(what: str, log: Mapping[Any, str], store: Mapping[Any, str]) -> Ite
         ours, theirs = log.get(name, "nothing"), store.get(name, "nothing")
         if ours != theirs:
             yield Difference(what, name, ours, theirs)
+
+
+def _named(upstream: str, tool: str) -> str:
+    return f"{tool} of {upstream}" if upstream else tool
 
 
 def _covers(stored: Label, logged: Label) -> bool:

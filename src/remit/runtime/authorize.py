@@ -14,12 +14,13 @@ from remit.model.request import EvaluationRequest, readable
 from remit.model.task import NOTHING_SPENT, TaskStatus
 from remit.pdp.checks import CLOCK_TOLERANCE
 from remit.pdp.decide import decide
+from remit.pdp.definitions import asks_for_known
 from remit.pdp.flow import keeps_records
 from remit.pdp.inputs import PERMIT_MICROSECONDS, Decided, Inputs
 from remit.pdp.memory import memory_of
 from remit.pdp.outside import MAX_QUESTIONS, NotAsked, Outside
 from remit.pdp.provenance.seen import NOTHING_OBSERVED
-from remit.runtime import approvals, outcome
+from remit.runtime import approvals, definitions, outcome
 from remit.runtime.line import Line
 from remit.runtime.pending import Asking, Driven, Steps
 from remit.runtime.records import decision_record, memory_record
@@ -144,6 +145,7 @@ def load(runtime: Runtime, request: EvaluationRequest, decision: DecisionId, now
         outside,
         _memory(view, request),
         view.account(agent.id) if agent is not None and view.bundle is not None and view.bundle.agent_rates else NOTHING_SPENT,
+        view.definition(request.upstream, request.resource.id) if asks_for_known(view.bundle, request) else None,
     )
     if now > view.latest:
         view.latest = now
@@ -224,6 +226,10 @@ def commit(runtime: Runtime, loaded: Loaded, considered: Considered) -> Ticket[W
         runtime.view.underway[considered.approval.id] = considered.approval
         if considered.opened:
             records.append(approvals.requested_record(considered.approval))
+    if inputs.request.definition:
+        seen = definitions.seen(runtime.view, inputs, effects.definition)
+        records.extend(seen[0])
+        writes.extend(seen[1])
     runtime.view.move(effects.session, effects.tasks, effects.memory)
     if effects.account is not None and inputs.agent is not None:
         runtime.view.move_account(inputs.agent.id, effects.account)
@@ -242,12 +248,14 @@ def _open_permit(runtime: Runtime, loaded: Loaded, considered: Considered) -> Op
         decision.until,
         effects.worst or PUBLIC_TRUSTED,
         loaded.key.seal(_encode(effects.query), decision.id) if effects.query is not None else b"",
-        keeps_records(loaded.inputs.bundle, request.action, request.resource.id),
+        keeps_records(loaded.inputs.bundle, request.action, request.resource.id, request.hints),
         loaded.inputs.memory.name if loaded.inputs.memory is not None else "",
     )
 
 
 def _given(runtime: Runtime, loaded: Loaded, decision: Decision) -> Decision:
+    if runtime.view.defining:
+        runtime.view.defining.pop((loaded.inputs.request.upstream, loaded.inputs.request.resource.id), None)
     if isinstance(decision, Permit):
         request = loaded.inputs.request
         agent = AgentId(request.subject.id)
@@ -264,6 +272,8 @@ def _forget(runtime: Runtime, request: EvaluationRequest, decision: DecisionId) 
         runtime.view.permits.pop(decision, None)
         tasks = [task.id for task in runtime.view.loaded_chain(request.task)]
         runtime.view.forget(request.session, tasks)
+        if request.definition:
+            runtime.view.forget_definition(request.upstream, request.resource.id)
 
 
 def _fault(decision: DecisionId, error: RemitError) -> Deny:

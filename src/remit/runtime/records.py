@@ -63,6 +63,7 @@ def decision_record(inputs: Inputs, decision: Decision, session: Session | None,
         sealed=key.seal(encode_sealed(sealed), decision.id),
         engine=inputs.outside.engine if inputs.outside is not None else "",
         flows=basis.flows,
+        hints=request.hints,
     )
     return Record(encode_body(body), "decision", decision.id, request.task)
 

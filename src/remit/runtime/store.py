@@ -7,6 +7,7 @@ import msgspec
 
 from remit.model.authorizer import ApprovalState
 from remit.model.decision import ApproverRule
+from remit.model.definition import KnownDefinition
 from remit.model.identity import Agent, AgentId, ApprovalId, DecisionId, SessionId, TaskId
 from remit.model.kill import Kill, KillKind
 from remit.model.labels import Label
@@ -185,6 +186,18 @@ class DeleteKill(msgspec.Struct, frozen=True):
     name: str
 
 
+class SeeDefinition(msgspec.Struct, frozen=True):
+    """A tool's definition was reported: the first, or another than the one that counts. The one that is stored, if any, must count."""
+
+    known: KnownDefinition
+
+
+class ApproveDefinition(msgspec.Struct, frozen=True):
+    """Another definition counts from now on; the stored version must be one less."""
+
+    known: KnownDefinition
+
+
 Write: TypeAlias = (
     InsertTask
     | PutTask
@@ -205,6 +218,8 @@ Write: TypeAlias = (
     | DestroyKey
     | PutKill
     | DeleteKill
+    | SeeDefinition
+    | ApproveDefinition
 )
 
 
@@ -263,6 +278,14 @@ class RuntimeStore(Protocol):
 
     def kills(self) -> list[Kill]:
         """The kills in force."""
+        ...
+
+    def definition(self, upstream: str, tool: str) -> KnownDefinition | None:
+        """The definition of an upstream's tool that counts, None if none was reported yet."""
+        ...
+
+    def definitions(self) -> list[KnownDefinition]:
+        """All of them, by tool and upstream."""
         ...
 
     def active_bundle(self) -> tuple[str, bytes] | None:

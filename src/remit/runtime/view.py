@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from remit.decision_log.sealed import report_of
 from remit.decision_log.sealing import SealKey
+from remit.model.definition import KnownDefinition
 from remit.model.errors import corrupt
 from remit.model.identity import Agent, AgentId, ApprovalId, DecisionId, EntityRef, SessionId, TaskId
 from remit.model.kill import Kill
@@ -22,6 +23,8 @@ _log = logging.getLogger("remit")
 TASK_FREE = TaskId("task-free")
 """Names the data key of what belongs to no task."""
 _LIMIT = 20_000
+_DEFINITIONS = 1000
+"""So many are held; each may have a text of 256 KiB."""
 _MAX_CHAIN = 32
 
 Compile = Callable[[bytes], CompiledBundle]
@@ -71,12 +74,16 @@ class View:
         self._keys: dict[TaskId, SealKey] = {}
         self._memories: dict[str, Memory] = {}
         self._accounts: dict[AgentId, Spent] = {}
+        self._definitions: dict[tuple[str, str], KnownDefinition] = {}
+        self.defining: dict[tuple[str, str], KnownDefinition] = {}
+        """The definitions that decisions on their way to the disk saw first, by upstream and tool."""
 
     def refresh(self) -> int:
         """Drop what administrative changes may have touched; the revision that everything read from now on has at least."""
         revision = self.store.revision
         if revision != self.revision:
             self._kills = None
+            self._definitions.clear()
             self._agents.clear()
             self._tasks.clear()
             self._keys.clear()
@@ -84,6 +91,8 @@ class View:
             self._accounts.clear()
             self._bundle_read = False
             self.revision = revision
+        if len(self._definitions) > _DEFINITIONS:
+            self._definitions.clear()
         if len(self._tasks) > _LIMIT or len(self._keys) > _LIMIT:
             self._tasks.clear()
             self._keys.clear()
@@ -119,6 +128,19 @@ class View:
         if self._kills is None:
             self._kills = tuple(self.store.kills())
         return self._kills
+
+    def definition(self, upstream: str, tool: str) -> KnownDefinition | None:
+        """The definition of a tool that counts, committed or on its way; None if none was reported yet."""
+        known = self._definitions.get((upstream, tool)) or self.store.definition(upstream, tool)
+        if known is not None:
+            self._definitions[upstream, tool] = known
+        return known
+
+    def define(self, known: KnownDefinition, first: bool) -> None:
+        """Take over what is known of a definition before it is durable; of the first, that it is not."""
+        self._definitions[known.upstream, known.tool] = known
+        if first:
+            self.defining[known.upstream, known.tool] = known
 
     def agent(self, agent: AgentId) -> Agent | None:
         """An agent, if registered."""
@@ -248,6 +270,11 @@ class View:
         for task in tasks:
             self._spent.pop(task, None)
             self._tasks.pop(task, None)
+
+    def forget_definition(self, upstream: str, tool: str) -> None:
+        """Drop what is known of a definition; it is read again."""
+        self._definitions.pop((upstream, tool), None)
+        self.defining.pop((upstream, tool), None)
 
     def forget_tasks(self) -> None:
         """Drop what is known of tasks: one of them is no longer open."""

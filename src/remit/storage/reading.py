@@ -10,6 +10,7 @@ from remit.decision_log.encoding import decode
 from remit.decision_log.entry import Entry
 from remit.decision_log.tiles import Tile
 from remit.model.authorizer import ApprovalState
+from remit.model.definition import KnownDefinition, definition_id
 from remit.model.errors import corrupt
 from remit.model.identity import Agent, AgentId, ApprovalId, DecisionId, SessionId, TaskId
 from remit.model.kill import Kill
@@ -85,6 +86,16 @@ class StateReader:
     def kills(self) -> list[Kill]:
         """The kills in force."""
         return [read(Kill, row[0]) for row in self._rows("SELECT state FROM kills ORDER BY kind, name")]
+
+    def definition(self, upstream: str, tool: str) -> KnownDefinition | None:
+        """The definition of an upstream's tool that counts, None if none was reported yet."""
+        row = self._row("SELECT state FROM definitions WHERE id = ?", definition_id(upstream, tool))
+        return None if row is None else read(KnownDefinition, row[0])
+
+    def definitions(self) -> list[KnownDefinition]:
+        """All of them, by tool and upstream."""
+        found = [read(KnownDefinition, row[0]) for row in self._rows("SELECT state FROM definitions")]
+        return sorted(found, key=lambda known: (known.tool, known.upstream))
 
     def active_bundle(self) -> tuple[str, bytes] | None:
         """Digest and document of the active bundle."""

@@ -10,6 +10,7 @@ from remit.model.memory import Memory
 from remit.model.task import Session, Spent, Task
 from remit.runtime.store import (
     ActivateBundle,
+    ApproveDefinition,
     CloseTask,
     DeleteKill,
     DeletePermit,
@@ -29,6 +30,7 @@ from remit.runtime.store import (
     PutSession,
     PutSpent,
     PutTask,
+    SeeDefinition,
     Write,
 )
 
@@ -79,13 +81,20 @@ class Staging(ABC):
             case HoldMemory(name, base):
                 return self._memory_is_at(name, base)
             case HoldTask(task) | CloseTask(task):
-                return task not in self.closed and self.spent_version(task) is not None
+                return self._is_open_task(task)
             case PutTask(task):
-                return task.id not in self.closed and self.spent_version(task.id) is not None
+                return self._is_open_task(task.id)
             case InsertPermit() | InsertObservation() | InsertSession() | InsertTask() | PutKill():
                 return True
             case DeletePermit(decision):
                 return decision not in self.reported and (decision in self.permits or self.is_open(decision))
+            case _:
+                return self._fits_administration(write)
+
+    def _fits_administration(
+        self, write: PutAgent | PutApproval | ActivateBundle | DestroyKey | DeleteKill | SeeDefinition | ApproveDefinition
+    ) -> bool:
+        match write:
             case PutAgent(agent):
                 return self.agent_version(agent.id) == agent.version - 1
             case PutApproval(approval):
@@ -94,6 +103,15 @@ class Staging(ABC):
                 return self.active_bundle() == write.previous
             case DestroyKey() | DeleteKill():
                 return self.can(write)
+            case SeeDefinition(known):
+                stored = self.definition(known.id)
+                return stored is None or stored[0] == known.digest
+            case ApproveDefinition(known):
+                stored = self.definition(known.id)
+                return stored is not None and stored[1] == known.version - 1
+
+    def _is_open_task(self, task: str) -> bool:
+        return task not in self.closed and self.spent_version(task) is not None
 
     def _memory_is_at(self, name: str, base: int) -> bool:
         staged = self.memories.get(name)
@@ -121,6 +139,8 @@ class Staging(ABC):
                     self.memories[memory.name] = memory
                 case HoldTask() | HoldMemory():
                     pass
+                case SeeDefinition(known) if not known.offered and self.definition(known.id) is not None:
+                    pass  # another decision brought it along
                 case _:
                     self.administer(write)
         return True
@@ -152,6 +172,10 @@ class Staging(ABC):
     @abstractmethod
     def approval_version(self, approval: str) -> int:
         """The version of an access request, 0 if there is none."""
+
+    @abstractmethod
+    def definition(self, id: str) -> tuple[str, int] | None:
+        """The digest and the version of a known definition, None if none is stored."""
 
     @abstractmethod
     def active_bundle(self) -> str:

@@ -19,6 +19,8 @@ from remit.decision_log.entry import (
     SessionOpened,
     TaskClosed,
     TaskOpened,
+    ToolApproved,
+    ToolSeen,
     WriterOpened,
 )
 from remit.decision_log.ocsf import classes as ocsf
@@ -47,6 +49,11 @@ def event_of(body: EntryBody, decision: DecisionMade | None) -> Event:
             return _managed(ocsf.UPDATE, entity, ("id", "state"), by, status=status, correlation=body.decision)
         case SessionOpened():
             return _session(body)
+        case ToolSeen():
+            return _managed(ocsf.CREATE, _entity("Tool Definition", body.digest), ("digest",), None, correlation=body.decision)
+        case ToolApproved():
+            entity, by = _entity("Tool Definition", body.digest), {"operator": body.operator}
+            return _managed(ocsf.ACTIVATE, entity, ("digest",), by)
         case WriterOpened():
             app = {"name": "Remit", "vendor_name": "Remit", "version": body.version}
             return Event(ocsf.LIFECYCLE, ocsf.START, {"app": app}, ("version",))

@@ -24,6 +24,8 @@ KNOWN_KINDS = frozenset(
         "approval",
         "key.destroyed",
         "kill.set",
+        "tool.seen",
+        "tool.approved",
         "kill.released",
     ]
 )

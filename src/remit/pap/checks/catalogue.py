@@ -9,6 +9,7 @@ from remit.model.rate import Rate
 from remit.model.request import ACTIONS
 from remit.model.task import Budgets, Scope
 from remit.model.tool import Tool
+from remit.pap.annotating import as_line, proposed
 from remit.pap.checks.context import Checking
 from remit.pap.problems import Problem, did_you_mean, error, warning
 from remit.pap.reading.files import (
@@ -23,6 +24,8 @@ from remit.pdp.cedar.scopes import ACTION
 from remit.pdp.compiled import CompiledTool, EntityDocument, Mode
 from remit.pdp.destinations import may_choose, undeclared
 from remit.pdp.entities import ancestors
+from remit.pdp.hints import counted
+from remit.pdp.tier import tier_of_annotations
 
 COMPUTED: Mapping[str, str] = {
     "Tool": TOOLS_FILE,
@@ -85,10 +88,18 @@ def _tools(checking: Checking) -> Iterator[Problem]:
             message = f"`{tool.name!r}` is no name of a tool"
             yield error(place(TOOLS_FILE, position), "tool-name", message, "write printable text")
         if not tool.annotations.complete:
-            message = f"tool `{tool.name}` is not fully annotated: it is taken as high, its arguments as destinations"
-            hint = "say its `effect` and its `reach`"
-            yield warning(place(TOOLS_FILE, position), "unannotated", message, hint)
+            tier = tier_of_annotations(counted(tool)).value
+            message = f"tool `{tool.name}` is not fully annotated: it is taken as {tier}, its arguments as destinations"
+            yield warning(place(TOOLS_FILE, position), "unannotated", message, _annotating(tool))
         yield from _tool_schema(checking, position, tool)
+
+
+def _annotating(tool: Tool) -> str:
+    found = proposed(tool)
+    if found is None:
+        return "say its `effect` and its `reach`; neither its name nor its description says what it does"
+    told = "a proposal, from what it says of itself and to be read before it is used"
+    return f"say its `effect` and its `reach` ({told}: `{as_line(found)}`)"
 
 
 def _tool_schema(checking: Checking, position: int, tool: Tool) -> Iterator[Problem]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from remit.model.hints import NO_HINTS, Hints
 from remit.model.identity import EntityRef
 from remit.model.request import RESOURCE_TYPES, TOOL_CALL
 from remit.model.task import Scope
@@ -74,6 +75,7 @@ class StepEntry(msgspec.Struct, frozen=True):
     after: int = 0
     definition: str = ""
     begin: Begin | None = None
+    hints: Hints = NO_HINTS
 
     def noun(self, line: int) -> Step:
         """The step. Raises `Malformed`."""
@@ -99,6 +101,7 @@ class StepEntry(msgspec.Struct, frozen=True):
             self.after,
             self.definition,
             self.begin,
+            self.hints,
         )
 
     def _what(self) -> tuple[str, EntityRef]:

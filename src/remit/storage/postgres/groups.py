@@ -11,6 +11,7 @@ from remit.decision_log.store import CommitFailed, Line
 from remit.model.errors import ErrorKind, RemitError, corrupt
 from remit.runtime.store import (
     ActivateBundle,
+    ApproveDefinition,
     CloseTask,
     DeleteKill,
     DeletePermit,
@@ -26,6 +27,7 @@ from remit.runtime.store import (
     PutSession,
     PutSpent,
     PutTask,
+    SeeDefinition,
     Write,
 )
 from remit.storage.postgres.connecting import Address, Connection, Link, check_schema, explain, explained, usable
@@ -38,9 +40,11 @@ SELECT value, current_setting('fsync') = 'on' AND current_setting('synchronous_c
 """
 _SHARED = "SELECT pg_advisory_xact_lock_shared(hashtextextended('remit administration', 0))"
 _ALONE = "SELECT pg_advisory_xact_lock(hashtextextended('remit administration', 0))"
+_DEFINING = "SELECT pg_advisory_xact_lock(hashtextextended('remit definitions', 0))"
+"""Held by whoever sees a definition first: there is no row yet that two could wait for."""
 TAKE_TURN = "SELECT pg_advisory_lock(hashtextextended('remit administration', 0))"
 END_TURN = "SELECT pg_advisory_unlock(hashtextextended('remit administration', 0))"
-_ADMINISTRATIVE = (PutAgent, PutTask, ActivateBundle, DestroyKey, PutKill, DeleteKill)
+_ADMINISTRATIVE = (PutAgent, PutTask, ActivateBundle, DestroyKey, PutKill, DeleteKill, ApproveDefinition)
 _LOCKING = (
     "SELECT 0, id, version FROM (SELECT id, version FROM sessions WHERE id = ANY(%b) ORDER BY id FOR UPDATE) s",
     """SELECT 1, id, spent_version FROM
@@ -83,6 +87,10 @@ ON CONFLICT (id) DO UPDATE SET version = excluded.version, state = excluded.stat
 """
 _PUT_KILL = """
 INSERT INTO kills (kind, name, state) VALUES (%s, %s, %b) ON CONFLICT (kind, name) DO UPDATE SET state = excluded.state
+"""
+_PUT_DEFINITION = """
+INSERT INTO definitions (id, digest, version, state) VALUES (%s, %s, %s, %b)
+ON CONFLICT (id) DO UPDATE SET digest = excluded.digest, version = excluded.version, state = excluded.state
 """
 _SEEN = """
 INSERT INTO observations (session, decision, source, untrusted, sealed)
@@ -185,6 +193,8 @@ class _Transaction(Staging):
         with connection.pipeline():
             connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
             connection.execute(_ALONE if any(isinstance(write, _ADMINISTRATIVE) for write in writes) else _SHARED)
+            if any(isinstance(write, SeeDefinition) for write in writes):
+                connection.execute(_DEFINING)
             found = connection.execute(_REVISION)
             parts = [(query, sorted(ids)) for query, ids in zip(_LOCKING, wanted, strict=True) if ids]
             query = " UNION ALL ".join(part for part, _ in parts)
@@ -242,6 +252,11 @@ class _Transaction(Staging):
         row = self._one("SELECT version FROM agents WHERE id = %s", agent)
         return row[0] if row else 0
 
+    def definition(self, id: str) -> tuple[str, int] | None:
+        """The digest and the version of a known definition, None if none is stored."""
+        found: tuple[str, int] | None = self._one("SELECT digest, version FROM definitions WHERE id = %s", id)
+        return found
+
     def active_bundle(self) -> str:
         """The digest of the active bundle, empty if there is none."""
         row = self._one("SELECT digest FROM activations ORDER BY n DESC LIMIT 1")
@@ -268,6 +283,11 @@ class _Transaction(Staging):
                 self._run(columns, task.id, task.status.value, task.opened, encode(task), NOTHING_SPENT)
                 self._run("INSERT INTO data_keys VALUES (%s, %b)", task.id, secret)
                 return
+            case SeeDefinition(known):
+                self._run(_PUT_DEFINITION, known.id, known.digest, known.version, encode(known))
+                return
+            case ApproveDefinition(known):
+                self._run(_PUT_DEFINITION, known.id, known.digest, known.version, encode(known))
             case PutTask(task):
                 self._run("UPDATE tasks SET task = %b WHERE id = %s", encode(task), task.id)
             case PutAgent(agent):

@@ -11,6 +11,7 @@ from remit.decision_log.tiles import whole
 from remit.model.errors import RemitError
 from remit.runtime.store import (
     ActivateBundle,
+    ApproveDefinition,
     DeleteKill,
     DestroyKey,
     InsertTask,
@@ -18,12 +19,14 @@ from remit.runtime.store import (
     PutApproval,
     PutKill,
     PutTask,
+    SeeDefinition,
     Write,
 )
 from remit.storage.sqlite.database import Database, explain
 from remit.storage.sqlite.tree import grow_tree
 from remit.storage.staging import NOTHING_SPENT, Staging, encode, new_memories, purpose_erased
 
+_PUT_DEFINITION = "INSERT OR REPLACE INTO definitions VALUES (?, ?, ?, ?)"
 _SESSION, _SPENT = "session", "spent"
 _KNOWN_LIMIT = 50_000
 _SELECT_VERSION = {
@@ -162,6 +165,11 @@ class _Transaction(Staging):
         """The version of an access request, 0 if there is none."""
         return self._one("SELECT version FROM approvals WHERE id = ?", approval) or 0
 
+    def definition(self, id: str) -> tuple[str, int] | None:
+        """The digest and the version of a known definition, None if none is stored."""
+        found: tuple[str, int] | None = self._run("SELECT digest, version FROM definitions WHERE id = ?", (id,)).fetchone()
+        return found
+
     def active_bundle(self) -> str:
         """The digest of the active bundle, empty if there is none."""
         return self._one("SELECT digest FROM activations ORDER BY n DESC LIMIT 1") or ""
@@ -186,6 +194,11 @@ class _Transaction(Staging):
                 self._run("INSERT INTO tasks (id, status, opened, task, spent) VALUES (?, ?, ?, ?, ?)", row)
                 self._run("INSERT INTO data_keys VALUES (?, ?)", (task.id, secret))
                 return
+            case SeeDefinition(known):
+                self._run(_PUT_DEFINITION, (known.id, known.digest, known.version, encode(known)))
+                return
+            case ApproveDefinition(known):
+                self._run(_PUT_DEFINITION, (known.id, known.digest, known.version, encode(known)))
             case PutTask(task):
                 self._run("UPDATE tasks SET task = ? WHERE id = ?", (encode(task), task.id))
             case PutAgent(agent):
