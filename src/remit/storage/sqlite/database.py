@@ -43,7 +43,10 @@ MIGRATIONS = (
     """,
     "CREATE TABLE kills (kind TEXT NOT NULL, name TEXT NOT NULL, state BLOB NOT NULL, PRIMARY KEY (kind, name)) WITHOUT ROWID;",
     "CREATE TABLE tiles (level INTEGER NOT NULL, n INTEGER NOT NULL, hashes BLOB NOT NULL, PRIMARY KEY (level, n));",
-    "CREATE TABLE definitions (id TEXT PRIMARY KEY, digest TEXT NOT NULL, version INTEGER NOT NULL, state BLOB NOT NULL) WITHOUT ROWID;",
+    """
+    CREATE TABLE definitions (id TEXT PRIMARY KEY, digest TEXT NOT NULL, version INTEGER NOT NULL, state BLOB NOT NULL) WITHOUT ROWID;
+    INSERT OR REPLACE INTO meta VALUES ('definitions', 0);
+    """,
 )
 """Each step brings the schema one version on; `PRAGMA user_version` counts the steps done."""
 
