@@ -17,7 +17,7 @@ from remit.storage.postgres.tables import metadata
 
 _TEMPLATE = "remit_template"
 _NEW = """
-INSERT INTO meta VALUES ('revision', 0), ('integrated', 0), ('memories', 0);
+INSERT INTO meta VALUES ('revision', 0), ('integrated', 0), ('memories', 0), ('definitions', 0);
 INSERT INTO data_keys VALUES ('task-free', uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()));
 """
 

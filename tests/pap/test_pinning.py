@@ -16,7 +16,8 @@ from remit.model.definition import definition_of
 from remit.model.errors import RemitError
 from remit.pap.pinning import Standing, compared, listed, with_pins
 from remit.pap.reading.folder import read_bundle
-from tests.pap.bundles import SMALL, write
+from remit.pap.validate import check
+from tests.pap.bundles import SMALL, small, write
 
 if not app.registered_commands:
     verbs.register(app)
@@ -88,6 +89,14 @@ def test_what_nobody_sees_is_not_pinned_unasked(folder: Path) -> None:
     assert (folder / "tools.yaml").read_text("utf-8") == TOOLS
     run(folder, [sly, LOOK], "--write", "--hidden")
     assert definition_of(sly).digest in (folder / "tools.yaml").read_text("utf-8")
+
+
+def test_a_new_tool_comes_with_a_proposal_and_a_pin_that_is_none_is_told(folder: Path) -> None:
+    new = {"name": "purge", "inputSchema": {"properties": {"table": {"type": "string"}}}}
+    _, said = run(folder, [SEND, new, {"name": "odd", "inputSchema": {"required": 7}}])
+    assert "annotations: {effect: delete, reach: external, destinations: [table]}" in said
+    short = small(tools="- {name: look, definition: abc, annotations: {effect: read, reach: internal}}\n")
+    assert "tool-definition" in [problem.code for problem in check(short)]
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ PURPOSES = st.sampled_from(["Write to kim@far.net", "Delete order 4711", "Tell K
     st.sampled_from([(), ("read",)]),
     st.sampled_from(Confidentiality),
     st.booleans(),
-    st.sampled_from([Scope(), Scope(tools=("effect:read", "effect:delete")), Scope(destinations=("@partner.org",))]),
+    st.sampled_from([None, None, ("effect:read",), ("effect:delete",), "destinations"]),
 )
 @MANY
 def test_no_hint_lets_anything_pass_under_the_baseline(
@@ -107,10 +107,11 @@ def test_no_hint_lets_anything_pass_under_the_baseline(
     sources: tuple[str, ...],
     level: Confidentiality,
     tasked: bool,
-    scope: Scope,
+    scope: Any,
 ) -> None:
+    declared = Scope(destinations=("@partner.org",)) if scope == "destinations" else Scope(tools=scope)
     agent = Agent(AgentId("bot"), "ben", "helps")
-    task = Task(TaskId("t"), agent.id, purpose, "ana", "ana", 0, 10**12, scope=scope)
+    task = Task(TaskId("t"), agent.id, purpose, "ana", "ana", 0, 10**12, scope=declared)
     session = Session(SessionId("s"), task.id if tasked else None, agent.id, Label(level, sources))
     request = EvaluationRequest(
         agent.ref, TOOL_CALL, TOOL, freeze(arguments), session.task, session.id if tasked else None, hints=hints

@@ -235,6 +235,8 @@ def test_a_store_that_lost_or_cannot_read_what_it_knew_denies(open_store: OpenSt
     assert reason(world.ask(session, "look", **seeing(FIRST))) is Reason.INTERNAL_ERROR
     permit(world.ask(session, "read"))
     meddle("DELETE FROM definitions WHERE id = ?")
+    assert reason(world.ask(session, "look", **seeing(OTHER))) is Reason.INTERNAL_ERROR, "it is missed, and not seen first again"
+    assert reason(world.ask(session, "unheard", **seeing(OTHER))) is Reason.INTERNAL_ERROR
     assert [difference.what for difference in audit.differences(world.store.log, world.store)] == ["definition of"]
     meddle("DROP TABLE definitions")
     assert reason(world.ask(session, "look", **seeing(FIRST))) is Reason.STORE_UNAVAILABLE
@@ -271,3 +273,27 @@ def test_many_at_once_remember_one(world: World) -> None:
         assert isinstance(decision, Permit) is ((FIRST, OTHER)[number % 2] is passed)
     assert {body.digest for body in tool_entries(world)} == {known.digest} and not world.runtime.view.defining
     assert replace(known, offered="").digest == passed.digest
+
+
+def test_two_processes_that_race_for_many_tools_agree_on_each(open_store: OpenStore) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    worlds = [open_store(), open_store(again=True)]
+    sessions = [[world.open_session() for _ in range(2)] for world in worlds]
+
+    def race(number: int) -> tuple[str, str, bool]:
+        which, tool, definition = number % 2, f"tool_{number // 4 % 5}", (FIRST, OTHER)[number % 2]
+        decision = worlds[which].ask(sessions[which][number // 2 % 2], tool, **seeing(definition))
+        if isinstance(decision, Deny):
+            assert decision.reason is Reason.DEFINITION_CHANGED, decision
+        return tool, definition.digest, isinstance(decision, Permit)
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(race, range(80)))
+    counts = {known.tool: known.digest for known in worlds[0].store.definitions()}
+    assert len(counts) == 5
+    for tool, digest, passed in found:
+        assert passed is (counts[tool] == digest)
+    assert {(body.tool, body.digest) for body in tool_entries(worlds[0])} == set(counts.items())
+    assert audit.differences(worlds[0].store.log, worlds[0].store) == []
+    worlds[0].verified()

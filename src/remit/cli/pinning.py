@@ -76,6 +76,8 @@ def _show(one: Pin) -> None:
     if one.pinned:
         say(f"  pinned: {one.pinned}")
     say(f'  definition: "{one.digest}"')
+    if one.proposal:
+        say(f"  a proposal, from what it says of itself and to be read before it is used: {one.proposal}")
     if one.changes is None and one.standing is Standing.CHANGED:
         say("  what it was is not known here: the catalogue has neither its `description` nor its `schema`")
     show_changes(one.changes or ())

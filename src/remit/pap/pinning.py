@@ -11,9 +11,11 @@ from remit.model.definition import Change, Definition, changes, definition_of, h
 from remit.model.errors import malformed
 from remit.model.tool import Tool
 from remit.model.values import read_json
+from remit.pap.annotating import as_line, proposed
 from remit.pap.problems import BundleError
 from remit.pap.reading.documents import Document, read_document
 from remit.pap.reading.files import TOOLS_FILE
+from remit.pap.reading.written import Malformed, checked_tool
 
 
 class Standing(StrEnum):
@@ -28,7 +30,8 @@ class Standing(StrEnum):
 
 class Pin(msgspec.Struct, frozen=True):
     """One tool: the `digest` of its definition as listed, and the `pinned` one. `changes` are against what the catalogue says of it (its
-    description and schema; None where it says neither), `hidden` the characters in it that no reader sees."""
+    description and schema; None where it says neither), `hidden` the characters in it that no reader sees; of a new tool, `proposal`
+    is how it may be annotated."""
 
     tool: str
     standing: Standing
@@ -36,6 +39,7 @@ class Pin(msgspec.Struct, frozen=True):
     pinned: str = ""
     changes: tuple[Change, ...] | None = None
     hidden: tuple[str, ...] = ()
+    proposal: str = ""
 
 
 def listed(text: bytes) -> tuple[Definition, ...]:
@@ -71,7 +75,7 @@ def compared(tools: Sequence[Tool], definitions: Sequence[Definition]) -> tuple[
 def _pin(tool: Tool | None, definition: Definition) -> Pin:
     unseen = tuple(hidden(definition.members))
     if tool is None:
-        return Pin(definition.name, Standing.NEW, definition.digest, hidden=unseen)
+        return Pin(definition.name, Standing.NEW, definition.digest, hidden=unseen, proposal=_proposal(definition))
     standing = Standing.UNPINNED if not tool.definition else Standing.CHANGED
     if tool.definition == definition.digest:
         standing = Standing.PINNED
@@ -79,6 +83,16 @@ def _pin(tool: Tool | None, definition: Definition) -> Pin:
     said |= {"inputSchema": tool.schema} if tool.schema is not None else {}
     now = {name: definition.members.get(name, "") for name in said}
     return Pin(tool.name, standing, definition.digest, tool.definition, changes(said, now) if said else None, unseen)
+
+
+def _proposal(definition: Definition) -> str:
+    members = definition.members
+    try:
+        tool = checked_tool(Tool(definition.name, description=members.get("description", ""), schema=members.get("inputSchema")))
+    except Malformed:
+        return ""
+    found = proposed(tool)
+    return as_line(found) if found is not None else ""
 
 
 def with_pins(text: str, digests: Mapping[str, str]) -> str | None:

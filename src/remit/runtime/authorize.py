@@ -255,7 +255,7 @@ def _open_permit(runtime: Runtime, loaded: Loaded, considered: Considered) -> Op
 
 def _given(runtime: Runtime, loaded: Loaded, decision: Decision) -> Decision:
     if runtime.view.defining:
-        runtime.view.defining.pop((loaded.inputs.request.upstream, loaded.inputs.request.resource.id), None)
+        definitions.durable(runtime.view, loaded.inputs.request)
     if isinstance(decision, Permit):
         request = loaded.inputs.request
         agent = AgentId(request.subject.id)

@@ -8,6 +8,7 @@ from remit.decision_log.store import Record
 from remit.model.definition import KnownDefinition
 from remit.model.errors import conflict, malformed, not_found
 from remit.model.identity import Operator
+from remit.model.request import EvaluationRequest
 from remit.pdp.inputs import Inputs
 from remit.runtime.pending import Driven, Steps
 from remit.runtime.runtime import Change, Runtime, administer
@@ -37,6 +38,14 @@ def seen(view: View, inputs: Inputs, known: KnownDefinition | None) -> Change:
     body = ToolSeen(known.upstream, known.tool, known.digest, inputs.decision)
     records = [Record(encode_body(body), "tool.seen", inputs.decision, request.task)] if first else []
     return records, [SeeDefinition(known)]
+
+
+def durable(view: View, request: EvaluationRequest) -> None:
+    """A decision was committed: the definition that it carried along, if it did, need not be any more."""
+    place = request.upstream, request.resource.id
+    known = view.defining.get(place)
+    if known is not None and known.digest == request.definition:
+        view.defining.pop(place, None)
 
 
 def approve(runtime: Runtime, known: KnownDefinition, digest: str, why: str, operator: Operator) -> Driven[KnownDefinition]:

@@ -90,7 +90,13 @@ class StateReader:
     def definition(self, upstream: str, tool: str) -> KnownDefinition | None:
         """The definition of an upstream's tool that counts, None if none was reported yet."""
         row = self._row("SELECT state FROM definitions WHERE id = ?", definition_id(upstream, tool))
-        return None if row is None else read(KnownDefinition, row[0])
+        if row is not None:
+            return read(KnownDefinition, row[0])
+        # INVARIANT (fail closed): a definition that was lost must not be taken for one that nobody has seen yet.
+        lost = self._row("SELECT value - (SELECT count(*) FROM definitions) FROM meta WHERE name = 'definitions'")
+        if lost is None or lost[0]:
+            raise corrupt("the store has lost definitions of tools: restore a backup, or pin the tools in the catalogue")
+        return None
 
     def definitions(self) -> list[KnownDefinition]:
         """All of them, by tool and upstream."""

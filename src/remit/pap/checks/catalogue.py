@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
+from remit.model.definition import is_digest
 from remit.model.errors import RemitError
 from remit.model.flow import flow_grant
 from remit.model.obligations import KNOWN_OBLIGATIONS
@@ -91,6 +92,9 @@ def _tools(checking: Checking) -> Iterator[Problem]:
             tier = tier_of_annotations(counted(tool)).value
             message = f"tool `{tool.name}` is not fully annotated: it is taken as {tier}, its arguments as destinations"
             yield warning(place(TOOLS_FILE, position), "unannotated", message, _annotating(tool))
+        if tool.definition and not is_digest(tool.definition):
+            message = f"the pinned definition of tool `{tool.name}` is no SHA-256 in 64 hex digits: no server's will be that"
+            yield warning(place(TOOLS_FILE, position, "definition"), "tool-definition", message, "pin it with `remit policy pin`")
         yield from _tool_schema(checking, position, tool)
 
 

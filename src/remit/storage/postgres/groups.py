@@ -284,6 +284,8 @@ class _Transaction(Staging):
                 self._run("INSERT INTO data_keys VALUES (%s, %b)", task.id, secret)
                 return
             case SeeDefinition(known):
+                if self.definition(known.id) is None:
+                    self._run("UPDATE meta SET value = value + 1 WHERE name = 'definitions'")
                 self._run(_PUT_DEFINITION, known.id, known.digest, known.version, encode(known))
                 return
             case ApproveDefinition(known):

@@ -49,7 +49,10 @@ MIGRATIONS = (
     ALTER TABLE agents ADD spent_version INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE agents ADD spent BLOB NOT NULL DEFAULT x'80';
     """,
-    "CREATE TABLE definitions (id TEXT PRIMARY KEY, digest TEXT NOT NULL, version INTEGER NOT NULL, state BLOB NOT NULL) WITHOUT ROWID;",
+    """
+    CREATE TABLE definitions (id TEXT PRIMARY KEY, digest TEXT NOT NULL, version INTEGER NOT NULL, state BLOB NOT NULL) WITHOUT ROWID;
+    INSERT OR REPLACE INTO meta VALUES ('definitions', 0);
+    """,
 )
 """Each step brings the schema one version on; `PRAGMA user_version` counts the steps done."""
 

@@ -1,4 +1,4 @@
-"""The definitions of tools that were first used."""
+"""The definitions of tools that were first used, and how many there are, so that a lost one is missed."""
 
 from alembic import op
 
@@ -7,8 +7,9 @@ down_revision = "0003"
 
 
 def upgrade() -> None:
-    """Make the table."""
+    """Make table and count."""
     op.execute(
         'CREATE TABLE definitions (id TEXT COLLATE "C" PRIMARY KEY, digest TEXT COLLATE "C" NOT NULL, version BIGINT NOT NULL,'
         " state BYTEA NOT NULL)"
     )
+    op.execute("INSERT INTO meta VALUES ('definitions', 0) ON CONFLICT (name) DO UPDATE SET value = 0")
