@@ -4,13 +4,18 @@ from typing import Any
 
 import pytest
 
+from remit.decision_log.encoding import encode_body
 from remit.decision_log.entry import BundlePublished
+from remit.decision_log.store import Record
 from remit.inventory.agents import registered, with_status
 from remit.model.decision import Decision, Deny, Permit, Reason
 from remit.model.errors import ErrorKind, RemitError
 from remit.model.identity import AgentStatus, EntityRef
 from remit.pap.bundle import to_document
 from remit.runtime import administration
+from remit.runtime.pending import Driven
+from remit.runtime.runtime import administer
+from remit.runtime.store import ActivateBundle
 from tests.conftest import OpenStore
 from tests.runtime.world import ANA, MANIFEST, TOOLS, World, permit, reason, small_bundle
 
@@ -148,10 +153,14 @@ def test_another_bundle_under_the_published_digest_denies(open_store: OpenStore)
 
 
 def damage(world: World, document: bytes) -> None:
-    """Activate a document that is no bundle, as a publisher that crashed or a disk that lost pages might have."""
+    """Activate a document that is no bundle, as a publisher that crashed or a disk that lost pages might have; ours refuses to."""
     active = world.store.active_bundle()
     published = BundlePublished("e" * 64, "damaged", "enforce", active[0] if active else "", "ana", False)
-    administration.activate_bundle(world.runtime, published, document).result()
+    with pytest.raises(RemitError):
+        administration.activate_bundle(world.runtime, published, document).result()
+    write = ActivateBundle(published.digest, published.previous, document, world.runtime.clock(), "ana")
+    record = Record(encode_body(published), "bundle.published")
+    Driven(lambda: administer(world.runtime, lambda: ([record], [write]))).result()
 
 
 def test_what_a_policy_reads_must_be_representable_and_what_it_does_not_read_need_not(open_store: OpenStore) -> None:

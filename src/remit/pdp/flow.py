@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from remit.model.decision import Query, Steering
 from remit.model.hints import NO_HINTS, Hints
 from remit.model.identity import EntityRef
-from remit.model.request import AGENT_DELEGATE, FILE_READ, NET_REQUEST, TOOL_CALL, EvaluationRequest
+from remit.model.request import AGENT_DELEGATE, NET_REQUEST, TOOL_CALL, EvaluationRequest
 from remit.model.tool import Reach, ToolEffect
 from remit.pdp.arguments import ANY, ArgumentType
 from remit.pdp.compiled import CompiledBundle, CompiledTool
@@ -99,7 +99,7 @@ def _granting(bundle: CompiledBundle, inputs: Inputs, observed: Observed) -> Gra
     def writes(name: str) -> bool:
         tool = bundle.tools.get(name)
         effect = tool.tool.annotations.effect if tool is not None else None
-        return name != FILE_READ and effect not in (ToolEffect.READ, ToolEffect.SPEND, ToolEffect.DELETE)
+        return effect not in (ToolEffect.READ, ToolEffect.SPEND, ToolEffect.DELETE)
 
     return Granting(inputs.chain, _call(inputs.request), Surroundings(intent(inputs), bundle.directory, observed, writes))
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from remit.model.flow import FlowGrant, flow_grant
-from remit.model.request import ACTIONS, FILE_READ, TOOL_CALL
+from remit.model.request import AGENT_DELEGATE, FILE_DELETE, FILE_READ, MODEL_INVOKE, SESSION_DECLASSIFY
 from remit.model.task import TaskState
 from remit.pdp.provenance.folding import exact, folded
 from remit.pdp.provenance.forms import alone, behind, stands, strict
@@ -20,7 +20,8 @@ MAX_SOURCE = 1 << 18
 """A longer output (characters) is the source of no grant: in so much text nobody can say which value is meant."""
 MAX_SOURCES = 64
 """So many outputs can be the source of one grant."""
-_REMEMBERED_ACTIONS = frozenset(ACTIONS) - {TOOL_CALL, FILE_READ}
+_WRITE_NOTHING = frozenset({FILE_READ, FILE_DELETE, MODEL_INVOKE, AGENT_DELEGATE, SESSION_DECLASSIFY})
+"""Actions after which no document has more in it. What a delegated agent does is counted by itself."""
 
 
 class Held(NamedTuple):
@@ -140,8 +141,8 @@ class Granting:
     def _all_seen(self, spent: Mapping[str, int]) -> bool:
         """Whether of every call under the task that can write, in whatever session, this one knows what it was asked with."""
         for name, count in spent.items():
-            if name in _REMEMBERED_ACTIONS and count:
-                return False
+            if name in _WRITE_NOTHING:
+                continue
             if self._around.writes(name) and sum(one.source == name for one in self._around.observed.outputs) < count:
                 return False
         return True
