@@ -1,7 +1,9 @@
 """Provenance: what is folded where it taints and where it gives trust, records apart from prose, and bounded work on hostile text."""
 
+import json
 import time
 from base64 import b64encode
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -15,7 +17,7 @@ from remit.pdp.provenance.folding import decodings, exact, folded, squashed
 from remit.pdp.provenance.intent import Intent
 from remit.pdp.provenance.records import fields_of
 from remit.pdp.provenance.roles import Role, parts_of, role_of, text_of
-from remit.pdp.provenance.seen import NOTHING_OBSERVED, Observed, Report, observe
+from remit.pdp.provenance.seen import NOTHING_OBSERVED, Observed, Report, observe, seen
 from remit.pdp.provenance.tracing import INTENDED, KNOWN, MORE, STEERED, TRUSTED, UNKNOWN, Tracer
 
 EVIL = "eve@evil.net"
@@ -246,3 +248,24 @@ def test_exhausted_searches_taint_and_never_trust() -> None:
     assert origin("aaaa", saw((True, text))) == STEERED
     assert origin("aaaa", saw((False, text))) == UNKNOWN
     assert origin("aaaa", purpose=text) == UNKNOWN
+
+
+values = (
+    st.text("ab \x00é1", max_size=6) | st.text("abc", min_size=60, max_size=70) | st.sampled_from(["x" * 65, "x" * 64, "y" * 100])
+)
+records = st.lists(
+    st.dictionaries(st.sampled_from(["id", "name", "body", "tags"]), values | st.lists(values, max_size=3), max_size=4),
+    max_size=5,
+)
+
+
+@given(records, st.booleans())
+def test_fields_are_found_by_value_wherever_their_text_is_kept(value: list[dict[str, Any]], untrusted: bool) -> None:
+    text = json.dumps(value)
+    comparable = folded if untrusted else exact
+    expected = [comparable(field.value) for field in fields_of(text) or ()]
+    output = seen(Report("t", untrusted, text, records=True))
+    assert [output.value(position) for position in range(len(output.fields))] == expected
+    for wanted in {*expected, "x" * 65, "absent"}:
+        assert list(output.filled(wanted)) == [position for position, one in enumerate(expected) if one == wanted]
+    assert {position for positions in output.records.values() for position in positions} == set(range(len(expected)))

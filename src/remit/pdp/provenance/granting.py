@@ -174,6 +174,8 @@ def _labelled(grant: FlowGrant, value: str, sources: Sequence[Seen]) -> bool:
     label = list(words_of(grant.label))
     found: list[str | None] = []
     for output in sources:
-        fields = [strict(grant.form, field.value) for field in output.fields if list(words_of(field.name)) == label]
+        fields = [
+            strict(grant.form, output.value(n)) for n, field in enumerate(output.fields) if list(words_of(field.name)) == label
+        ]
         found += fields or behind(grant.form, grant.label, output.letters)
     return value in found and (grant.any_of or set(found) == {value})

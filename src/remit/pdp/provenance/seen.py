@@ -1,7 +1,7 @@
 """What a session has seen come back, made ready to be searched once, when it comes."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -18,6 +18,7 @@ MAX_OUTPUT = 1 << 20
 MAX_OBSERVED = 16 << 20
 """So many characters in all are kept for one session."""
 SHORT_WORD = 8
+SHORT_VALUE = 64
 _PEOPLE = frozenset(
     """address assignee attendee author bcc cc contact creator email from guest host invitee mail member organiser organizer owner
     participant people person receiver recipient reporter sender shared to user with""".split()  # noqa: SIM905 - words, to be read
@@ -45,11 +46,12 @@ class Seen(msgspec.Struct, frozen=True, gc=False):
     """One tool output as the session saw it.
 
     `prose` is what anybody may have written: of an untrusted output folded, its decodings behind it; of a trusted one as `exact` has it.
-    Where the output is records, each field stands between two edges, and `fields` has them with their values as `prose` has them.
-    `places` are the positions of fields by value, `records` those by record; `parties` are the names of
-    fields that hold addresses and nothing else: those who take part, as the platform knows them. `arguments` are those of the call, folded;
-    `odd` says that a reader may take one of them for another text; `digest` is SHA-256 of the text (hexadecimal), `cut` says that there was
-    more. `written` is how many characters of `prose` come before the decodings, `plain` is that part letter by letter where that differs.
+    Where the output is records, each field stands between two edges, and `fields` has them with their values as `prose` has them; a long
+    one is only there, `stretches` says from where to where. `places` are the positions of fields by (short) value, `records` those by
+    record; `parties` are the names of fields that hold addresses and nothing else: those who take part, as the platform knows them.
+    `arguments` are those of the call, folded; `odd` says that a reader may take one of them for another text; `digest` is SHA-256 of the
+    text (hexadecimal), `cut` says that there was more. `written` is how many characters of `prose` come before the decodings, `plain` is
+    that part letter by letter where that differs.
     """
 
     source: str
@@ -57,8 +59,9 @@ class Seen(msgspec.Struct, frozen=True, gc=False):
     prose: str
     squashed: str = ""
     fields: tuple[Field, ...] = ()
-    places: Mapping[str, list[int]] = {}
-    records: Mapping[int, list[int]] = {}
+    stretches: Mapping[int, tuple[int, int]] = {}
+    places: Mapping[str, int | tuple[int, ...]] = {}
+    records: Mapping[int, tuple[int, ...]] = {}
     parties: frozenset[str] = frozenset()
     arguments: tuple[str, ...] = ()
     steered: bool = False
@@ -67,6 +70,22 @@ class Seen(msgspec.Struct, frozen=True, gc=False):
     odd: bool = False
     written: int = 0
     plain: str = ""
+
+    def value(self, position: int) -> str:
+        """The value of a field."""
+        where = self.stretches.get(position)
+        return self.fields[position].value if where is None else self.prose[where[0] : where[1]]
+
+    def filled(self, value: str) -> Sequence[int]:
+        """The positions of the fields that have this value."""
+        found = self.places.get(value, ())
+        if isinstance(found, int):
+            return (found,)
+        if found or len(value) <= SHORT_VALUE:
+            return found
+        return [
+            n for n, (start, stop) in self.stretches.items() if stop - start == len(value) and self.prose.startswith(value, start)
+        ]
 
     @property
     def letters(self) -> str:
@@ -106,11 +125,9 @@ def seen(report: Report) -> Seen:
         prose = EDGE.join([prose, *(f" {comparable(plain)} " for plain in decodings(text))])
     squeezed = EDGE.join(map(squashed, prose.split(EDGE))) if report.untrusted else ""
     arguments = tuple([folded(value) for value in report.arguments])
-    places: dict[str, list[int]] = {}
-    records: dict[int, list[int]] = {}
-    for position, field in enumerate(fields):
-        places.setdefault(field.value, []).append(position)
-        records.setdefault(field.record, []).append(position)
+    parties = _parties(fields)
+    stretches = _stretches(fields) if apart else {}
+    fields = tuple([field._replace(value="") if position in stretches else field for position, field in enumerate(fields)])
     digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
     return Seen(
         report.source,
@@ -118,9 +135,9 @@ def seen(report: Report) -> Seen:
         prose,
         squeezed,
         fields,
-        places,
-        records,
-        _parties(fields),
+        stretches,
+        *_by_value_and_record(fields, stretches),
+        parties,
         arguments,
         report.steered,
         digest,
@@ -128,6 +145,35 @@ def seen(report: Report) -> Seen:
         any(not value.isascii() for value in report.arguments),
         written,
         plain,
+    )
+
+
+def _stretches(fields: tuple[Field, ...]) -> dict[int, tuple[int, int]]:
+    """Where in the prose of these fields the long values stand: text must not be kept twice."""
+    starts: dict[str, int] = {}
+    place = len(EDGE)
+    for value in prose_of(fields):
+        starts[value] = place
+        place += len(value) + len(EDGE)
+    return {
+        position: (starts[field.value], starts[field.value] + len(field.value))
+        for position, field in enumerate(fields)
+        if len(field.value) > SHORT_VALUE
+    }
+
+
+def _by_value_and_record(
+    fields: tuple[Field, ...], stretches: Mapping[int, tuple[int, int]]
+) -> tuple[dict[str, int | tuple[int, ...]], dict[int, tuple[int, ...]]]:
+    places: dict[str, list[int]] = {}
+    records: dict[int, list[int]] = {}
+    for position, field in enumerate(fields):
+        records.setdefault(field.record, []).append(position)
+        if position not in stretches:
+            places.setdefault(field.value, []).append(position)
+    return (
+        {value: found[0] if len(found) == 1 else tuple(found) for value, found in places.items()},
+        {record: tuple(positions) for record, positions in records.items()},
     )
 
 

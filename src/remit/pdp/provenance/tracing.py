@@ -97,7 +97,7 @@ class Tracer:
         for position, output in enumerate(self._observed.outputs):  # the first that held it counts: a later one may only echo it
             if not output.untrusted and _gives(output, text) and not self._was_written(value, position):
                 return Origin(TRUSTED, output.source)
-            if output.untrusted and (_writes(output, value, nouns) or value in output.places):
+            if output.untrusted and (_writes(output, value, nouns) or output.filled(value)):
                 return self._untrusted(name, text, value, role, nouns)
         return Origin(STEERED if self._observed.overflow else UNKNOWN)
 
@@ -118,7 +118,7 @@ class Tracer:
             return Origin(self._written(name, text, value, role), writers[0].source)
         best, source = STEERED, ""
         for output in self._observed.outputs:
-            for position in output.places.get(value, ()) if output.untrusted else ():
+            for position in output.filled(value) if output.untrusted else ():
                 field = output.fields[position]
                 source = source or output.source
                 if output.steered or not _fits(name, field, text, role, output):
@@ -153,19 +153,19 @@ class Tracer:
 
     def _is_named(self, output: Seen, record: int) -> bool:
         """Whether another field of the record stands in the user's words."""
-        return record >= 0 and any(self._says(output.fields[position]) for position in output.records[record])
+        return record >= 0 and any(self._says(output.value(position)) for position in output.records[record])
 
-    def _says(self, field: Field) -> bool:
-        return self._intent.says(field.value) and not (ADDRESS.fullmatch(field.value) and known(field.value, self._directory))
+    def _says(self, value: str) -> bool:
+        return self._intent.says(value) and not (ADDRESS.fullmatch(value) and known(value, self._directory))
 
     def _is_only(self, output: Seen, record: int, value: str) -> bool:
         """Whether every record that the same words name has the value: of two of one name, nobody said which."""
-        for name in {output.fields[position].value for position in output.records[record] if self._says(output.fields[position])}:
+        for name in {value for position in output.records[record] if self._says(value := output.value(position))}:
             if all(
-                any(other.fields[place].value == value for place in other.records[other.fields[position].record])
+                any(other.value(place) == value for place in other.records[other.fields[position].record])
                 for other in self._observed.outputs
                 if other.untrusted
-                for position in other.places.get(name, ())
+                for position in other.filled(name)
                 if other.fields[position].record >= 0
             ):
                 return True
@@ -230,19 +230,19 @@ class Tracer:
             if any(self._intent.names_document(argument) for argument in output.arguments):
                 found = True
                 continue
-            records = {field.record for field in output.fields if holds(field.value, value, exhausted=True)}
+            records = {field.record for n, field in enumerate(output.fields) if holds(output.value(n), value, exhausted=True)}
             if not records or not all(record >= 0 and self._is_quoted(output, record) for record in records):
                 return False
             found = True
         return found
 
     def _is_quoted(self, output: Seen, record: int) -> bool:
-        return any(self._intent.names(output.fields[position].value) for position in output.records[record])
+        return any(self._intent.names(output.value(position)) for position in output.records[record])
 
 
 def _gives(output: Seen, text: str) -> bool:
     wanted = exact(text)
-    return wanted in output.places or holds(output.prose, wanted, exhausted=False)
+    return bool(output.filled(wanted)) or holds(output.prose, wanted, exhausted=False)
 
 
 def _writes(output: Seen, value: str, nouns: frozenset[str]) -> bool:
@@ -261,7 +261,7 @@ def _writes(output: Seen, value: str, nouns: frozenset[str]) -> bool:
 
 
 def _fills(output: Seen, value: str) -> bool:
-    return value in output.places
+    return bool(output.filled(value))
 
 
 def _fits(name: str, field: Field, text: str, role: Role, output: Seen) -> bool:
