@@ -122,7 +122,7 @@ class _Watch:
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Watch what decides and what observes, in this process."""
-        kept = [(decide, name, getattr(decide, name)) for name in ("steering_of", "links_of", "asked", "query_of")]
+        kept = [(decide, name, getattr(decide, name)) for name in ("traced", "links_of", "asked", "query_of")]
         kept += [(authorize, "decide", authorize.decide), (view, "observe", view.observe)]  # type: ignore[attr-defined]
         for module, name, function in kept:
             setattr(module, name, getattr(self, f"_{name}", self._part)(function))

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from remit.model.decision import Steering
@@ -23,6 +24,7 @@ _BADNESS = {origin: rank for rank, origin in enumerate(ORIGINS)}
 _PAGES = frozenset({"visit", "brows", "read", "website", "webpag", "page", "site", "link", "url", "articl", "blog", "web"})
 _SHORT = 4
 _SQUASHED = 6
+_REMEMBERED = 500
 _ID = ["id"]
 _FILES = frozenset({"file", "filename", "path", "dir", "directory", "folder", "attachment", "document", "doc"})
 _AMOUNTS = re.compile(r"\d[\d,]*(?:\.\d+)?")
@@ -249,15 +251,22 @@ def _writes(output: Seen, value: str, nouns: frozenset[str]) -> bool:
     """Whether an untrusted output has the value where anybody may have written it: not as a whole field."""
     if not value:
         return False
-    if NUMBER.fullmatch(value):
+    number, squeezed, key = _looks(value) if len(value) <= _REMEMBERED else _looks.__wrapped__(value)
+    if number:
         return holds(output.prose, value, True, is_introduced(nouns) if len(value) < _SHORT else names_something)
     if holds(output.prose, value, exhausted=True, counts=within):
         return True
-    squeezed = squashed(value)
-    if len(squeezed) >= _SQUASHED and contains(output.squashed, squeezed):
+    if squeezed and contains(output.squashed, squeezed):
         return True
-    key = url_key(value) if URL.fullmatch(value) else ""
-    return len(key) > _SHORT and not _fills(output, value) and key in output.prose
+    return bool(key) and not _fills(output, value) and key in output.prose
+
+
+@lru_cache(4096)
+def _looks(value: str) -> tuple[bool, str, str]:
+    """Whether a value is a number, and how it is looked for otherwise: squashed, and as an address; empty where too short for that."""
+    squeezed, key = squashed(value), url_key(value) if URL.fullmatch(value) else ""
+    number = NUMBER.fullmatch(value) is not None
+    return number, squeezed if len(squeezed) >= _SQUASHED else "", key if len(key) > _SHORT else ""
 
 
 def _fills(output: Seen, value: str) -> bool:
