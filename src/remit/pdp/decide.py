@@ -36,7 +36,7 @@ from remit.pdp.obligations import UnknownObligation, approver_rule, obligations_
 from remit.pdp.outside import MAX_QUESTIONS, Ask, NotAsked
 from remit.pdp.questions import Question, annotations_of, answer_to, by_approver, question_of
 from remit.pdp.refusal import Refusal
-from remit.pdp.stating import stated, with_call
+from remit.pdp.stating import NOTHING_STATED, stated, with_call
 from remit.pdp.tier import output_label
 
 SHADOWED = frozenset(
@@ -96,12 +96,14 @@ def _decide(inputs: Inputs) -> Decided:
     if locus is None:
         assert inputs.agent is not None
         locus = locus_of(bundle, inputs.agent, inputs.request, inputs.target)
-    check_definition(inputs, locus.tool)
+    if inputs.request.definition:
+        check_definition(inputs, locus.tool)
     checks.check_arguments(inputs, locus.tool)
     checks.check_scope(inputs, bundle, locus.tool)
-    check_declassification(inputs)
+    if inputs.request.action == SESSION_DECLASSIFY:
+        check_declassification(inputs)
     spent = checks.check_budgets(inputs, locus.tool)
-    account = checks.check_account(inputs, bundle, locus.tool)
+    account = checks.check_account(inputs, bundle, locus.tool) if bundle.agent_rates else None
     decided = _by_policy(inputs, bundle, locus, spent)
     if account is not None and isinstance(decided.decision, Permit) and decided.decision.enforced:
         decided = Decided(decided.decision, replace(decided.effects, account=account))
@@ -144,7 +146,7 @@ def _by_policy(inputs: Inputs, bundle: CompiledBundle, locus: Locus, spent: tupl
         links_of(bundle, inputs, locus.tool) if locus.steered else (),
         locus.arguments,
         flows,
-        stated(bundle, inputs, locus.context),
+        stated(bundle, inputs, locus.context) if bundle.facts.facts else NOTHING_STATED,
     )
     if flows:
         spent = tuple([flows_used(state, flows) for state in spent])
@@ -177,10 +179,12 @@ def _permit_effects(inputs: Inputs, tasks: tuple[TaskState, ...], own: Label, pe
         return Effects(approval_used=permit.approval, worst=own, memory=memory)
     assert inputs.bundle is not None
     session = session_after_permit(inputs.session, permit.id, inputs.request, worst, inputs.now)
-    if permit.enforced:
+    if inputs.request.action == SESSION_DECLASSIFY and permit.enforced:
         session = declassified(inputs, session)
     query = query_of(inputs.bundle, inputs, trusted=not worst.untrusted)
-    return Effects(session, tasks, permit.approval, own, with_call(inputs.bundle, inputs, query), memory)
+    if inputs.bundle.facts.facts:
+        query = with_call(inputs.bundle, inputs, query)
+    return Effects(session, tasks, permit.approval, own, query, memory)
 
 
 def _not_permitted(

@@ -1,6 +1,6 @@
 """Where the authority-bearing values of a call came from, as policies see it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
@@ -176,9 +176,7 @@ def _is_number(value: Any) -> bool:
 
 def query_of(bundle: CompiledBundle, inputs: Inputs, trusted: bool) -> Query | None:
     """What a call is asked with, where what comes back is kept; None for a call without values."""
-    values = [
-        text_of(one)[:MAX_VALUE] for name, value in inputs.request.arguments.values.items() for _, one in parts_of(name, value)
-    ]
+    values = list(_texts(inputs.request.arguments.values))
     if inputs.request.action != TOOL_CALL:
         values.append(inputs.request.resource.id)
     kept = tuple(values[:MAX_QUERY])
@@ -188,6 +186,17 @@ def query_of(bundle: CompiledBundle, inputs: Inputs, trusted: bool) -> Query | N
         return Query(kept)
     tracer = Tracer(intent(inputs), bundle.directory, inputs.observed)
     return Query(kept, len(values) > MAX_QUERY or tracer.steers_query(kept))
+
+
+def _texts(arguments: Mapping[str, Any]) -> Iterator[str]:
+    """All values of a call as text, each cut to what is remembered."""
+    for name, value in arguments.items():
+        if type(value) is str and "," not in value and ";" not in value:  # what most arguments are has no parts
+            yield value[:MAX_VALUE]
+        elif type(value) is int:
+            yield repr(value)[:MAX_VALUE]
+        else:
+            yield from (text_of(one)[:MAX_VALUE] for _, one in parts_of(name, value))
 
 
 def keeps_records(bundle: CompiledBundle, action: str, resource: str, hints: Hints = NO_HINTS) -> bool:

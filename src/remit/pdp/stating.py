@@ -14,15 +14,15 @@ from remit.pdp.facts.stating import facts_of
 from remit.pdp.inputs import Inputs
 from remit.pdp.told import MAX_CALL
 
-_NOTHING: Mapping[str, CedarValue] = {}
+NOTHING_STATED: Mapping[str, CedarValue] = {}
 
 
 def stated(bundle: CompiledBundle, inputs: Inputs, context: Node) -> Mapping[str, CedarValue]:
     """The facts that policies which read `context` can read, in Cedar's JSON form; absent ones left out."""
     if not bundle.facts.facts or not context.reaches("facts"):
-        return _NOTHING
+        return NOTHING_STATED
     if len(inputs.request.arguments.canonical) > MAX_CALL:
-        return _NOTHING  # what it costs to look at them must not be the caller's choice
+        return NOTHING_STATED  # what it costs to look at them must not be the caller's choice
     read, session = context.at("facts"), inputs.session
     history = history_of(session.id, inputs.observed.told, session.calls) if session is not None else History()
     return facts_of(bundle.facts, None if read.whole else read.children, inputs.request.arguments.values, history)
