@@ -46,12 +46,13 @@ def test_its_cases_hold(language: str) -> None:
     assert [failure.message for result in results for failure in result.failures] == []
 
 
-def test_the_cases_about_memories_hold_under_the_baseline() -> None:
-    text = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)[1]
+@pytest.mark.parametrize(("heading", "cases"), [("First use", 3), ("Memories", 2)])
+def test_its_cases_under_the_baseline_hold(heading: str, cases: int) -> None:
+    [text] = re.findall(r"^```yaml\n(.*?)^```", PAGE.split(f"\n## {heading}\n")[1].split("\n## ")[0], re.MULTILINE | re.DOTALL)
     bundle = under_the_baseline(text)
     assert [problem for problem in check(bundle) if problem.severity == "error"] == []
     results = list(run_cases(bundle, read_cases(bundle)))
-    assert len(results) == 2
+    assert len(results) == cases
     assert [failure.message for result in results for failure in result.failures] == []
 
 
@@ -60,7 +61,7 @@ def test_every_fact_is_on_it() -> None:
 
 
 def test_every_field_of_a_rate_is_on_it() -> None:
-    rates = PAGE.split("## Rates")[1].split("## Memories")[0]
+    rates = PAGE.split("## Rates")[1].split("\n## ")[0]
     assert sorted(re.findall(r"^\| `(\w+)` \|", rates, re.MULTILINE)) == sorted(RateEntry.__struct_fields__)
 
 

@@ -224,6 +224,7 @@ def context(case: Case, approver: str | None) -> dict[str, Any]:
             "confidentiality": reached.confidentiality.value, "confidentialityRank": reached.confidentiality.rank,
             "untrusted": reached.untrusted, "sources": list(reached.sources), "denials": session.denials if session else 0,
             "calls": sum(session.calls.values()) if session else 0, "used": sorted(session.calls) if session else [],
+            "firstUse": False,
         },
         "flow": {name: [argument for argument, origin in found if origin == named] for name, named in FLOWS.items()},
         "approval": {"granted": approver is not None, "approver": approver or ""},

@@ -12,11 +12,11 @@ from remit.pdp.arguments import argument_types
 from remit.pdp.cedar.reads import WHOLE
 from remit.pdp.cedar.scopes import ACTION
 from remit.pdp.cedar.slices import PolicyIndex
-from remit.pdp.compiled import CompiledBundle, CompiledTool, EntityDocument, Rego
+from remit.pdp.compiled import CompiledBundle, CompiledTool, EntityDocument, FirstUse, Rego
 from remit.pdp.facts.fact import fact_set
 from remit.pdp.outside import Opa
 
-ANALYSIS = 8
+ANALYSIS = 9
 """Grows with every change to what is derived from files (scopes, reads, nouns) and to the form of documents.
 
 Documents of another one are read anew from their files.
@@ -96,9 +96,11 @@ def compile_bundle(bundle: Bundle) -> CompiledBundle:
         rego=_rego(bundle, contents.rego, manifest.opa),
         facts=fact_set(contents.facts, contents.tools),
         memories=_memories(contents),
+        first_use=manifest.first_use,
         agent_rates=tuple([rate.noun() for rate in manifest.agent_rates]),
     )
-    return replace(compiled, reads_history=compiled.reads("task", "history"))
+    first_uses = manifest.first_use is FirstUse.RAISE or compiled.reads("session", "firstUse")
+    return replace(compiled, reads_history=first_uses or compiled.reads("task", "history"), first_uses=first_uses)
 
 
 def _memories(contents: Contents) -> frozenset[str]:

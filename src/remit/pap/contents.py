@@ -10,7 +10,7 @@ from remit.model.tool import Tool
 from remit.pap.rates import RateEntry
 from remit.pdp.cedar.policies import Policy
 from remit.pdp.cedar.reads import Node
-from remit.pdp.compiled import EntityDocument, Mode, ResourceClass, TaskType
+from remit.pdp.compiled import EntityDocument, FirstUse, Mode, ResourceClass, TaskType
 from remit.pdp.facts.fact import Fact
 from remit.pdp.outside import Opa
 
@@ -31,6 +31,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     types that policies may ask for (all known ones, if left out). `request_attributed` are entity types whose
     properties may come with a request. `directory` are known destinations, exact or `@domain`. `opa` is the server that is asked about
     policies in Rego; without it they are evaluated in this process. `agent_rates` bound what each agent may use up, over all its tasks.
+    `first_use` says whether a first use that widens a session raises the tier.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     directory: tuple[str, ...] = ()
     opa: Opa | None = None
     agent_rates: tuple[RateEntry, ...] = ()
+    first_use: FirstUse = FirstUse.OBSERVE
 
 
 class Link(msgspec.Struct, frozen=True):

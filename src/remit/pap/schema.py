@@ -35,7 +35,7 @@ _TYPES = {
 _BASE = """
 type SessionContext = {
   confidentiality: String, confidentialityRank: Long, untrusted: Bool, sources: Set<String>,
-  calls: Long, denials: Long, used: Set<String>
+  calls: Long, denials: Long, used: Set<String>, firstUse: Bool
 };
 type HistoryContext = {
   calls: Long, callsOfTool: Long, used: Set<String>, effects: Set<String>, groups: Set<String>,

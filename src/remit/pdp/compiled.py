@@ -28,6 +28,13 @@ class Mode(StrEnum):
     SHADOW = "shadow"
 
 
+class FirstUse(StrEnum):
+    """What a first use that widens does to the tier of the call: nothing but being a fact for policies, or raise it by a step."""
+
+    OBSERVE = "observe"
+    RAISE = "raise"
+
+
 class TaskType(msgspec.Struct, frozen=True):
     """An administrator's template of a task's scope: the least privilege for one kind of work.
 
@@ -93,8 +100,9 @@ class CompiledBundle(msgspec.Struct, frozen=True):
     `action resource-id` patterns that pass without a task. `directory` are the principals a deployment knows: exact destinations, or
     `@domain`. `obligations` are the types its policies may ask for. `request_attributed` are the entity types whose properties may come
     with the request. `rego` are the policies in that language, if any, `facts` what it declares; `reads_history` says that decisions may
-    hang on what was done under the task; `memories` are the names of all that tools and classes declare, `agent_rates` bound what each
-    agent may use up over all its tasks. `loci` remembers what `pdp.locus` found; it changes no answer.
+    hang on what was done under the task, `first_uses` that they may hang on whether a call is a first use. `memories` are the names of all
+    that tools and classes declare, `agent_rates` bound what each agent may use up over all its tasks. `loci` remembers what `pdp.locus`
+    found; it changes no answer.
     """
 
     digest: BundleDigest
@@ -114,6 +122,8 @@ class CompiledBundle(msgspec.Struct, frozen=True):
     reads_history: bool = False
     memories: frozenset[str] = frozenset()
     agent_rates: tuple[Rate, ...] = ()
+    first_use: FirstUse = FirstUse.OBSERVE
+    first_uses: bool = False
     loci: Memo[Any, Any] = msgspec.field(default_factory=lambda: Memo(4096))
 
     def needs_task(self, action: str, resource: EntityRef) -> bool:

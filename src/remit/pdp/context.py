@@ -30,7 +30,7 @@ class Projected(msgspec.Struct, frozen=True, gc=False):
 class Facts(msgspec.Struct, frozen=True, gc=False):
     """What a context is made from; `approver` is set where an approval is taken as granted, `asked` says that the
     purpose speaks of what the tool does, `links` are the texts with links that untrusted output gave, `flows` the data-flow grants that
-    origins rest on, `stated` the facts that the bundle declares."""
+    origins rest on, `stated` the facts that the bundle declares, `first_use` that the call widens what the session can touch or do."""
 
     bundle: CompiledBundle
     request: EvaluationRequest
@@ -47,6 +47,7 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
     projected: Memo[bytes, Projected] = msgspec.field(default_factory=lambda: Memo(1))
     flows: tuple[str, ...] = ()
     stated: Mapping[str, Any] = {}
+    first_use: bool = False
 
 
 class Context(msgspec.Struct, frozen=True, gc=False):
@@ -133,7 +134,8 @@ def _typed(name: str, value: Any, expected: ArgumentType) -> Any:
 def _session(node: Node, facts: Facts) -> Mapping[str, Any]:
     session, reached = facts.session, facts.reached
     wanted = _SESSION.keys() if node.whole else node.children.keys()
-    return {name: _SESSION[name](session, reached) for name in wanted if name in _SESSION}
+    shown = {name: _SESSION[name](session, reached) for name in wanted if name in _SESSION}
+    return {**shown, "firstUse": facts.first_use} if node.whole or "firstUse" in wanted else shown
 
 
 _SESSION: dict[str, Callable[[Session | None, Label], Any]] = {

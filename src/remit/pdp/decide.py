@@ -20,12 +20,13 @@ from remit.model.request import SESSION_DECLASSIFY, Tier
 from remit.model.task import TaskState
 from remit.pdp import checks
 from remit.pdp.answer import EngineAnswer
-from remit.pdp.compiled import CompiledBundle, Mode
+from remit.pdp.compiled import CompiledBundle, FirstUse, Mode
 from remit.pdp.context import Facts
 from remit.pdp.declassification import check_declassification, declassified
 from remit.pdp.definitions import Redefined, check_definition, first_used
 from remit.pdp.effects import flows_used, session_after_deny, session_after_permit
 from remit.pdp.entities import check_resource
+from remit.pdp.first_use import is_first_use, raised
 from remit.pdp.flow import Traced, asked, links_of, query_of, traced
 from remit.pdp.history import added_by, adding, remembered, with_history
 from remit.pdp.inputs import PERMIT_MICROSECONDS, Decided, Grant, Inputs
@@ -128,7 +129,9 @@ def _known(inputs: Inputs, bundle: CompiledBundle) -> Locus | None:
 
 def _by_policy(inputs: Inputs, bundle: CompiledBundle, locus: Locus, spent: tuple[TaskState, ...]) -> Decided:
     reached = inputs.session.reached if inputs.session else PUBLIC_TRUSTED
-    tier = locus.tier(reached)
+    tier, first = locus.tier(reached), bundle.first_uses and is_first_use(inputs, locus, reached)
+    if first and bundle.first_use is FirstUse.RAISE:
+        tier = raised(tier)
     steering, flows = traced(bundle, inputs, locus.tool) if locus.steered else Traced()
     moment = inputs.outside.moment if inputs.outside is not None else inputs.now
     facts = Facts(
@@ -147,6 +150,7 @@ def _by_policy(inputs: Inputs, bundle: CompiledBundle, locus: Locus, spent: tupl
         locus.arguments,
         flows,
         stated(bundle, inputs, locus.context) if bundle.facts.facts else NOTHING_STATED,
+        first,
     )
     if flows:
         spent = tuple([flows_used(state, flows) for state in spent])

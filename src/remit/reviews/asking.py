@@ -210,6 +210,7 @@ class Asker:
             or "now" in tree.children
             or "facts" in tree.children
             or tree.reaches("task", "history")
+            or self._bundle.first_uses
             or bool(self._bundle.agent_rates)
             or (self._bundle.rego and self._bundle.rego.opa) is not None
         )

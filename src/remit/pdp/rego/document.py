@@ -31,6 +31,7 @@ VOCABULARY: Mapping[str, Any] = {
             "calls": {},
             "denials": {},
             "used": None,
+            "firstUse": {},
         },
         "task": {
             "id": {},
