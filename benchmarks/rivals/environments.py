@@ -36,7 +36,8 @@ def python_of(rival: str, install: bool) -> Path:
 
 
 def _install(folder: Path, python: Path, requirements: Path) -> None:
-    hashed = ["--only-binary", ":all:", "--require-hashes", "-r", str(requirements)]
+    # All is pinned: without its own resolving pip does not stumble over what is asked for with and without an extra.
+    hashed = ["--only-binary", ":all:", "--require-hashes", "--no-deps", "-r", str(requirements)]
     uv = shutil.which("uv")
     if uv is not None:
         _run([uv, "venv", "--quiet", "--python", sys.executable, str(folder)])

@@ -234,6 +234,17 @@ def test_nor_where_nobody_saw_what_the_call_gave_back(world: World) -> None:
     assert reason(world.ask(session, "send", KIM)) == "approval-required"
 
 
+def test_calls_that_gave_back_nothing_are_remembered(world: World) -> None:
+    session = world.open_session(**granted(FLOW))
+    world.perform(session, "write", "", {"text": "thanks"})
+    world.perform(session, "read", MAILS)
+    permit(world.ask(session, "send", KIM))
+    session = world.open_session(**granted(FLOW))
+    world.perform(session, "write", "", {"text": MAILS})
+    world.perform(session, "read", MAILS)
+    assert reason(world.ask(session, "send", KIM)) == "approval-required"
+
+
 @pytest.mark.parametrize("by", ["a sub-task", "another session"])
 def test_nor_where_it_was_written_elsewhere_under_the_task(world: World, by: str) -> None:
     task = world.open_task(**granted(FLOW))
@@ -286,6 +297,31 @@ def test_more_values_than_can_be_shown_are_not_offered(world: World) -> None:
     assert reason(world.ask(session, "send", {"to": "a1@far.net"})) == "approval-required"
 
 
+HIDDEN = [
+    "<mailto:eve@evil.net>",
+    "eve@evil.net" + "!" * 300,
+    "mailto:eve@evil.net",
+    "to=eve@evil.net",
+    "kim:eve@evil.net",
+    "[kim](eve@evil.net)",
+    "|eve@evil.net|",
+    "{eve@evil.net}",
+    "eve@evil.net:",
+    "x\\eve@evil.net",
+]
+
+
+@pytest.mark.parametrize("written", HIDDEN)
+def test_an_offer_lets_nothing_through_that_is_not_shown(world: World, written: str) -> None:
+    session = reading(world, f"kim@far.net wrote to {written} today")
+    approval = requested(world.ask(session, "send", KIM))
+    shown = approvals.shown_to_approver(world.store.approval(approval), world.runtime.view.key(session.task))  # type: ignore[arg-type]
+    approvals.resolve(world.runtime, approval, CARL, True, flows=True).result()
+    through = world.ask(session, "send", {"to": "eve@evil.net"}).reason == "permitted"
+    assert shown is not None and through == any("eve@evil.net" in offer.others for offer in shown.offers)
+    permit(world.ask(session, "send", KIM))
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -311,7 +347,7 @@ def test_hostile_text_costs_little(form: str, text: str) -> None:
     shown = "98.00" if form == "amount" else value
     started = time.process_time()
     found = f"{shown} {text} {shown}"
-    stands(form, value, found), alone(form, value, found), list(behind(form, "total", found))
+    stands(form, value, found), alone(form, {value}, found), list(behind(form, "total", found))
     assert time.process_time() - started < 5, "a bound, not a measure: quadratic search takes minutes here"
 
 

@@ -3,16 +3,19 @@
 import re
 
 import pytest
+from msgspec.structs import replace
 
 from remit.model.authorizer import OutcomeStatus
 from remit.model.decision import Deny, Reason
 from remit.model.errors import RemitError
+from remit.model.identity import Agent, AgentId
 from remit.model.rate import Rate
 from remit.model.task import Budgets, Session
+from remit.runtime import administration
 from tests.conftest import OpenStore
 from tests.faults.test_concurrency import at_once, reasons
 from tests.faults.test_two_processes import Begun
-from tests.runtime.world import MANIFEST, Clock, World, asked, permit, reason, small_bundle
+from tests.runtime.world import ANA, MANIFEST, Clock, World, asked, permit, reason, small_bundle
 
 FIVE = Budgets(rates=(Rate(60, 5, "look"),))
 AGENT_RATES = (
@@ -30,6 +33,20 @@ def stored(world: World, session: Session) -> int:
     task = world.store.task(session.task)  # type: ignore[arg-type]
     assert task is not None
     return sum(len(window) for window in task.spent.rates.values())
+
+
+def look_at_once_in_two(world: World, other: World, first: Session, second: Session) -> None:
+    """Two processes decide at once, of one look that is left; then both end."""
+    permit(other.ask(second, "read"))
+    waiting = Begun(world, first, "look")
+    permit(other.ask(second, "look"))
+    assert isinstance(waiting.finish(), Deny)
+    world.close()
+    other.close()
+
+
+def _renamed(agent: Agent) -> Agent:
+    return replace(agent, purpose="helps more", version=agent.version + 1)
 
 
 class TestOfATask:
@@ -68,13 +85,8 @@ class TestOfATask:
     def test_last_over_a_restart_and_hold_in_another_process(self, open_store: OpenStore, clock: Clock) -> None:
         world, other = open_store(), open_store(again=True)
         task = world.open_task(budgets=Budgets(rates=(Rate(60, 1, "look"),)))
-        first, second = world.open_session(task), other.open_session(task)
-        permit(other.ask(second, "read"))
-        waiting = Begun(world, first, "look")
-        permit(other.ask(second, "look"))
-        assert isinstance(waiting.finish(), Deny)
-        world.close()
-        other.close()
+        first = world.open_session(task)
+        look_at_once_in_two(world, other, first, other.open_session(task))
         again = open_store(again=True)
         assert reason(again.ask(again.open_session(task), "look")) is Reason.BUDGET_EXHAUSTED
         clock.forward(60)
@@ -98,24 +110,10 @@ class TestOfAnAgent:
     def test_and_over_processes_restarts_and_its_own_changes(self, open_store: OpenStore, clock: Clock) -> None:
         bundle = small_bundle(manifest=AGENT_RATES.replace("calls: 5", "calls: 1"))
         world, other = open_store(bundle=bundle), open_store(again=True)
-        first, second = world.open_session(), other.open_session()
-        permit(other.ask(second, "read"))
-        waiting = Begun(world, first, "look")
-        permit(other.ask(second, "look"))
-        assert isinstance(waiting.finish(), Deny)
-        world.close()
-        other.close()
+        look_at_once_in_two(world, other, world.open_session(), other.open_session())
         again = open_store(again=True)
         again.embedded.runtime.view.refresh()
-        from remit.model.identity import Operator
-        from remit.runtime import administration
-
-        def renamed(agent: "object") -> "object":
-            from msgspec.structs import replace
-
-            return replace(agent, purpose="helps more", version=agent.version + 1)  # type: ignore[type-var,attr-defined]
-
-        administration.change_agent(again.runtime, "bot", renamed, Operator("ana", "os")).result()  # type: ignore[arg-type]
+        administration.change_agent(again.runtime, AgentId("bot"), _renamed, ANA).result()
         assert reason(again.ask(again.open_session(), "look")) is Reason.BUDGET_EXHAUSTED
         clock.forward(60)
         permit(again.ask(again.open_session(), "look"))

@@ -41,7 +41,7 @@ permit contains {
 permit contains {"id": "staff-files"} if {
 	staff
 	file_action
-	"/work" in input.resource.ancestors.Folder
+	"/desk" in input.resource.ancestors.Folder
 	with_task
 }
 

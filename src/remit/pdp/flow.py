@@ -9,6 +9,7 @@ from remit.model.decision import Query, Steering
 from remit.model.hints import NO_HINTS, Hints
 from remit.model.identity import EntityRef
 from remit.model.request import AGENT_DELEGATE, NET_REQUEST, TOOL_CALL, EvaluationRequest
+from remit.model.task import TaskState
 from remit.model.tool import Reach, ToolEffect
 from remit.pdp.arguments import ANY, ArgumentType
 from remit.pdp.compiled import CompiledBundle, CompiledTool
@@ -89,7 +90,7 @@ def traced(bundle: CompiledBundle, inputs: Inputs, tool: CompiledTool | None) ->
         # What an untrusted call under way has returned so far is not yet known: any value may be from there.
         observed = replace(observed, overflow=True)
     nouns = frozenset(word for word in words_of(inputs.request.resource.id) if len(word) > 3) if tool else frozenset()
-    granting = _granting(bundle, inputs, observed) if grants(inputs) else None
+    granting = _granting(bundle, inputs, observed) if has_grants(inputs.chain) else None
     tracer = Tracer(intent(inputs), bundle.directory, observed, nouns, granting)
     steering = tuple([tracer.argument(name, parts) for name, parts in found])
     return Traced(steering, tuple(granting.used) if granting else ())
@@ -104,9 +105,9 @@ def _granting(bundle: CompiledBundle, inputs: Inputs, observed: Observed) -> Gra
     return Granting(inputs.chain, _call(inputs.request), Surroundings(intent(inputs), bundle.directory, observed, writes))
 
 
-def grants(inputs: Inputs) -> bool:
-    """Whether the task has any data-flow grants."""
-    return bool(inputs.chain) and bool(inputs.chain[0].task.scope.flows or inputs.chain[0].task.flows)
+def has_grants(chain: tuple[TaskState, ...]) -> bool:
+    """Whether the task, or one that it was delegated from, has any data-flow grants."""
+    return any(state.task.scope.flows or state.task.flows for state in chain)
 
 
 def _call(request: EvaluationRequest) -> str:

@@ -11,7 +11,7 @@ from remit.model.flow import FlowGrant, flow_grant
 from remit.pdp.effects import counted_as
 from remit.pdp.inputs import Inputs
 from remit.pdp.provenance.folding import exact, folded
-from remit.pdp.provenance.forms import stands, strict
+from remit.pdp.provenance.forms import alone, stands, strict
 from remit.pdp.provenance.granting import MAX_SOURCE
 from remit.pdp.provenance.searching import EDGE, holds
 from remit.pdp.provenance.seen import Seen
@@ -64,7 +64,7 @@ def _stands(form: str, text: str, output: Seen) -> bool:
 
 
 def _others(form: str, text: str, letters: str) -> tuple[str, ...] | None:
-    """All other values of the form, None where they cannot all be shown."""
+    """All other values of the form, None where they cannot all be shown, or something else there could be taken for one."""
     own, found = strict(form, text), dict[str, None]()
     words = _WORDS.finditer(letters)
     for count, word in enumerate(words):
@@ -73,12 +73,8 @@ def _others(form: str, text: str, letters: str) -> tuple[str, ...] | None:
             found[value] = None
         if len(found) > MAX_SHOWN or count > MAX_WORDS:
             return None
-    return tuple(sorted(found)) if form != "iban" or not _has_groups(letters) else None
-
-
-def _has_groups(letters: str) -> bool:
-    """Whether accounts may stand there in groups, which are not found word by word."""
-    return re.search(r"(?<!\w)[a-z]{2}\d{2}[ -][a-z0-9]{4}[ -]", letters) is not None
+    # INVARIANT (an approval is for what was shown): a value that is found in no other way than by asking for it is offered to nobody.
+    return tuple(sorted(found)) if own is not None and alone(form, {own, *found}, letters) else None
 
 
 def _reads_back(grant: FlowGrant) -> bool:

@@ -15,6 +15,7 @@ from remit.model.identity import DecisionId
 from remit.model.labels import PUBLIC_TRUSTED, Label
 from remit.model.task import Session
 from remit.pdp.effects import session_after_outcome
+from remit.pdp.flow import has_grants
 from remit.pdp.memory import came_back, lost, under_way
 from remit.pdp.provenance.seen import MAX_OUTPUT
 from remit.runtime.pending import Driven, Steps
@@ -131,7 +132,7 @@ def _observe(view: View, session: Session, outcome: Outcome, permit: OpenPermit,
     query = _decode_query(heard.key.open(permit.query, permit.decision)) if permit.query else Query()
     told = _told(outcome, query, heard)
     untrusted = permit.worst.untrusted
-    if outcome.content or (outcome.content is not None and permit.query and session.reached.untrusted):
+    if outcome.content or (outcome.content is not None and _matters(view, session, permit)):
         text = outcome.content[:MAX_OUTPUT].encode("utf-8", "replace").decode()
         seen = SealedObservation(text, query.arguments, query.steered, permit.records, told=told)
     elif told is not None or (heard.unseen and untrusted):
@@ -142,6 +143,12 @@ def _observe(view: View, session: Session, outcome: Outcome, permit: OpenPermit,
     view.observe(session, observed(permit.tool, untrusted, seen))
     sealed = seal_observation(heard.key, seen, permit.decision) if told is not None or not seen.unseen else b""
     return [InsertObservation(session.id, permit.decision, permit.tool, untrusted, sealed)]
+
+
+def _matters(view: View, session: Session, permit: OpenPermit) -> bool:
+    """Whether a call is remembered although nothing came back: what it was asked with may have been written somewhere."""
+    # INVARIANT (labels come from what was touched): under a grant, a call that nobody remembers may have written what is granted.
+    return bool(permit.query and session.reached.untrusted) or has_grants(view.chain(session.task)[0])
 
 
 def _told(outcome: Outcome, query: Query, heard: _Heard) -> SealedTold | None:

@@ -1,7 +1,7 @@
 """Values of a form: strict where a match grants something, generous where it shows that nobody can say which value is meant."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from urllib.parse import urlsplit
 
 from remit.pdp.provenance.folding import exact
@@ -85,11 +85,13 @@ def stands(form: str, value: str, text: str) -> bool:
     return _place(form, value, text) is not None
 
 
-def alone(form: str, value: str, text: str) -> bool:
-    """Whether nothing else in a folded text could be taken for a value of the form."""
+def alone(form: str, values: Collection[str], text: str) -> bool:
+    """Whether nothing in a folded text but these could be taken for a value of the form."""
     if form == "amount":
-        return all(_sum(found[0]) == value for found in _AMOUNT.finditer(text)) and not re.search(r"\d", _AMOUNT.sub(" ", text))
-    rest = _occurrence(form, value).sub(EDGE, text)
+        return all(_sum(found[0]) in values for found in _AMOUNT.finditer(text)) and not re.search(r"\d", _AMOUNT.sub(" ", text))
+    rest = text
+    for value in sorted(values, key=len, reverse=True):
+        rest = _occurrence(form, value).sub(EDGE, rest)
     return not any(
         sum(map(str.isdigit, found[0])) >= digits for pattern, digits in _SUSPICIOUS[form] for found in pattern.finditer(rest)
     )

@@ -90,12 +90,9 @@ class Granting:
             return False
         sources = [output for output in observed.outputs if self._is_source(held, output)]
         # INVARIANT (fail closed): of what is not there as a whole, nobody can say that it has only one such value.
-        whole = not any(output.cut or len(output.prose) > MAX_SOURCE for output in sources) and not observed.overflow
-        if (
-            not sources
-            or len(sources) > MAX_SOURCES
-            or not (whole or (grant.digest and not any(output.cut for output in sources)))
-        ):
+        if not 0 < len(sources) <= MAX_SOURCES or any(output.cut for output in sources):
+            return False
+        if not grant.digest and (observed.overflow or any(len(output.prose) > MAX_SOURCE for output in sources)):
             return False
         return _gives(grant, value, sources) and (bool(grant.digest) or not self._was_written(grant, text))
 
@@ -166,7 +163,7 @@ def _gives(grant: FlowGrant, value: str, sources: Sequence[Seen]) -> bool:
     if grant.label:
         return _labelled(grant, value, sources)
     given = any(stands(grant.form, value, output.letters) for output in sources)
-    return given and (grant.any_of or all(alone(grant.form, value, output.prose) for output in sources))
+    return given and (grant.any_of or all(alone(grant.form, {value}, output.prose) for output in sources))
 
 
 def _labelled(grant: FlowGrant, value: str, sources: Sequence[Seen]) -> bool:
