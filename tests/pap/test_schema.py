@@ -21,7 +21,7 @@ from remit.pap.running import BEGIN
 from remit.pap.schema import parse, schema_text, vocabulary
 from remit.pdp.arguments import ArgumentTypes, argument_types
 from remit.pdp.cedar.reads import Node
-from remit.pdp.context import Facts, context_of
+from remit.pdp.context import Situation, context_of
 from remit.pdp.entities import principal_document, resource_document
 from tests.pap.bundles import small
 
@@ -41,12 +41,12 @@ COMPILED = compile_bundle(BUNDLE)
 AGENT = Agent(AgentId("bot"), "olga", "tests", ("g",))
 
 
-def facts(action: str, with_task: bool = True) -> Facts:
+def situation(action: str, with_task: bool = True) -> Situation:
     """Everything a context can be made from."""
     resource = EntityRef(TYPE_OF_ACTION[action], IDS[TYPE_OF_ACTION[action]])
     request = EvaluationRequest(AGENT.ref, action, resource, freeze(ARGUMENTS[action]))
     task = TaskState(Task("tsk_1", AGENT.id, "p", "ana", "ben", BEGIN, BEGIN + 1))  # type: ignore[arg-type]
-    return Facts(
+    return Situation(
         COMPILED,
         request,
         Tier.HIGH,
@@ -68,7 +68,7 @@ def entity(document: object) -> dict[str, object]:
 @pytest.mark.parametrize("action", ACTIONS)
 @pytest.mark.parametrize("with_task", [True, False])
 def test_what_a_decision_gives_fits_the_schema(action: str, with_task: bool) -> None:
-    known = facts(action, with_task)
+    known = situation(action, with_task)
     context = context_of(Node(True), known).read.decode()
     names = {
         name: json.loads(msgspec.json.encode(ref))

@@ -24,7 +24,7 @@ from remit.model.request import FILE_READ
 from remit.model.task import Budgets
 from remit.pap.bundle import compile_bundle
 from remit.pap.contents import Bundle
-from remit.reviews import asking, history
+from remit.reviews import asking, history, past_sessions
 from remit.reviews.replay import Change, Replay, Replayed, joined
 from remit.runtime import administration, approvals, kills, sessions, tasks
 from tests.conftest import OpenStore
@@ -219,7 +219,7 @@ def test_what_cannot_differ_need_not_be_asked(world: World, what: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "limit"), [(history, "MAX_KEYS"), (history, "MAX_HELD"), (asking, "REMEMBERED"), (replaying, "BUNDLES")]
+    ("module", "limit"), [(history, "MAX_KEYS"), (past_sessions, "MAX_HELD"), (asking, "REMEMBERED"), (replaying, "BUNDLES")]
 )
 def test_what_was_forgotten_is_read_again(world: World, monkeypatch: pytest.MonkeyPatch, module: Any, limit: str) -> None:
     """No log is so long, and no session so full, that replaying it needs more memory than these limits allow."""

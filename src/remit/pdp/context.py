@@ -27,7 +27,7 @@ class Projected(msgspec.Struct, frozen=True, gc=False):
     alike: msgspec.Raw
 
 
-class Facts(msgspec.Struct, frozen=True, gc=False):
+class Situation(msgspec.Struct, frozen=True, gc=False):
     """What a context is made from; `approver` is set where an approval is taken as granted, `asked` says that the
     purpose speaks of what the tool does, `links` are the texts with links that untrusted output gave, `flows` the data-flow grants that
     origins rest on, `stated` the facts that the bundle declares, `first_use` that the call widens what the session can touch or do."""
@@ -65,50 +65,50 @@ class Context(msgspec.Struct, frozen=True, gc=False):
         return _encode({**self.parts, "args": self.arguments.alike})
 
 
-def context_of(tree: Node, facts: Facts) -> Context:
+def context_of(tree: Node, situation: Situation) -> Context:
     """What these policies can read of the context, and nothing beyond it.
 
     Raises `Unrepresentable` if a policy can read an argument that Cedar cannot say; the message names the argument.
     """
-    parts = context_parts(tree, facts, _args)
+    parts = context_parts(tree, situation, _args)
     arguments: Projected | None = parts.get("args")
     if arguments is not None:
         parts["args"] = arguments.read
     return Context(_encode(parts), parts, arguments)
 
 
-def context_parts(tree: Node, facts: Facts, arguments: Callable[[Node, Facts], Any]) -> dict[str, Any]:
+def context_parts(tree: Node, situation: Situation, arguments: Callable[[Node, Situation], Any]) -> dict[str, Any]:
     """The projected context in Cedar's JSON form; `arguments` makes what is to be seen of them. Raises `Unrepresentable`."""
     wanted = _PARTS.keys() if tree.whole else tree.children.keys()
     context: dict[str, Any] = {}
     for name in wanted:
         build = arguments if name == "args" else _PARTS.get(name)
         if build is not None:
-            part = build(WHOLE if tree.whole else tree.children[name], facts)
+            part = build(WHOLE if tree.whole else tree.children[name], situation)
             if part is not None:
                 context[name] = part
     return context
 
 
-def _args(node: Node, facts: Facts) -> Projected:
+def _args(node: Node, situation: Situation) -> Projected:
     """What policies see of the arguments: a function of the locus and of their canonical form, and remembered as such."""
-    canonical = facts.request.arguments.canonical
-    known = facts.projected.find(canonical)
+    canonical = situation.request.arguments.canonical
+    known = situation.projected.find(canonical)
     if known is not None:
         return known
-    typed = typed_args(node, facts)
+    typed = typed_args(node, situation)
     encoded = _encode(typed)
     read = alike = msgspec.Raw(encoded)
     other = stand_in(node, typed)
     if other is not typed:
         alike = msgspec.Raw(_encode(other))
-    return facts.projected.keep(canonical, Projected(read, alike), len(canonical) + 2 * len(encoded))
+    return situation.projected.keep(canonical, Projected(read, alike), len(canonical) + 2 * len(encoded))
 
 
-def typed_args(node: Node, facts: Facts) -> dict[str, Any]:
+def typed_args(node: Node, situation: Situation) -> dict[str, Any]:
     """The arguments in Cedar's JSON form, those that can be read. Raises `Unrepresentable`."""
-    types = (facts.tool.types if facts.tool else UNTYPED).root.fields
-    values = facts.request.arguments.values
+    types = (situation.tool.types if situation.tool else UNTYPED).root.fields
+    values = situation.request.arguments.values
     typed: dict[str, Any] = {}
     for name in values if node.whole else node.children:
         value = values.get(name)
@@ -131,11 +131,11 @@ def _typed(name: str, value: Any, expected: ArgumentType) -> Any:
         raise Unrepresentable(f"argument `{name}` {problem}") from None
 
 
-def _session(node: Node, facts: Facts) -> Mapping[str, Any]:
-    session, reached = facts.session, facts.reached
+def _session(node: Node, situation: Situation) -> Mapping[str, Any]:
+    session, reached = situation.session, situation.reached
     wanted = _SESSION.keys() if node.whole else node.children.keys()
     shown = {name: _SESSION[name](session, reached) for name in wanted if name in _SESSION}
-    return {**shown, "firstUse": facts.first_use} if node.whole or "firstUse" in wanted else shown
+    return {**shown, "firstUse": situation.first_use} if node.whole or "firstUse" in wanted else shown
 
 
 _SESSION: dict[str, Callable[[Session | None, Label], Any]] = {
@@ -149,11 +149,11 @@ _SESSION: dict[str, Callable[[Session | None, Label], Any]] = {
 }
 
 
-def _task(node: Node, facts: Facts) -> Mapping[str, Any] | None:
-    shown = task_context(node, facts.chain)
+def _task(node: Node, situation: Situation) -> Mapping[str, Any] | None:
+    shown = task_context(node, situation.chain)
     if shown is None or not node.reaches("history"):
         return shown
-    return {**shown, "history": history_context(node.at("history"), facts.chain, facts.request)}
+    return {**shown, "history": history_context(node.at("history"), situation.chain, situation.request)}
 
 
 def task_context(node: Node, chain: tuple[TaskState, ...]) -> Mapping[str, Any] | None:
@@ -182,41 +182,41 @@ _TASK: dict[str, Callable[[tuple[TaskState, ...]], Any]] = {
 _NO_APPROVAL = {"granted": False, "approver": ""}
 
 
-def _flow(node: Node, facts: Facts) -> Mapping[str, Any]:
+def _flow(node: Node, situation: Situation) -> Mapping[str, Any]:
     wanted = (*ORIGINS, *ROLES, "asked", "links") if node.whole else node.children
     flow: dict[str, Any] = {}
     for name in wanted:
         if name in ORIGINS:
-            flow[name] = [one.argument for one in facts.steering if one.origin == ORIGINS[name]]
+            flow[name] = [one.argument for one in situation.steering if one.origin == ORIGINS[name]]
         elif name in ROLES:
-            flow[name] = [one.argument for one in facts.steering if one.role == ROLES[name]]
+            flow[name] = [one.argument for one in situation.steering if one.role == ROLES[name]]
         elif name == "asked":
-            flow[name] = facts.asked
+            flow[name] = situation.asked
         elif name == "links":
-            flow[name] = list(facts.links)
+            flow[name] = list(situation.links)
     return flow
 
 
-def _approval(node: Node, facts: Facts) -> Mapping[str, Any]:
-    if facts.approver is None:
+def _approval(node: Node, situation: Situation) -> Mapping[str, Any]:
+    if situation.approver is None:
         return project(node, _NO_APPROVAL)
-    whole = {"granted": facts.approver is not None, "approver": facts.approver or ""}
+    whole = {"granted": situation.approver is not None, "approver": situation.approver or ""}
     return project(node, whole)
 
 
-def _now(_node: Node, facts: Facts) -> dict[str, Any]:
-    moment = datetime.fromtimestamp(facts.now // 1000 / 1000, UTC)
-    return {"__extn": {"fn": "datetime", "arg": moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{facts.now // 1000 % 1000:03d}Z"}}
+def _now(_node: Node, situation: Situation) -> dict[str, Any]:
+    moment = datetime.fromtimestamp(situation.now // 1000 / 1000, UTC)
+    return {"__extn": {"fn": "datetime", "arg": moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{situation.now // 1000 % 1000:03d}Z"}}
 
 
-_PARTS: dict[str, Callable[[Node, Facts], Any]] = {
+_PARTS: dict[str, Callable[[Node, Situation], Any]] = {
     "args": _args,
-    "tier": lambda _node, facts: facts.tier,
-    "tierRank": lambda _node, facts: facts.tier.rank,
+    "tier": lambda _node, situation: situation.tier,
+    "tierRank": lambda _node, situation: situation.tier.rank,
     "session": _session,
     "task": _task,
     "flow": _flow,
     "approval": _approval,
     "now": _now,
-    "facts": lambda node, facts: project(node, facts.stated),
+    "facts": lambda node, situation: project(node, situation.stated),
 }

@@ -21,7 +21,7 @@ from remit.model.task import TaskState
 from remit.pdp import checks
 from remit.pdp.answer import EngineAnswer
 from remit.pdp.compiled import CompiledBundle, FirstUse, Mode
-from remit.pdp.context import Facts
+from remit.pdp.context import Situation
 from remit.pdp.declassification import check_declassification, declassified
 from remit.pdp.definitions import Redefined, check_definition, first_used
 from remit.pdp.effects import flows_used, session_after_deny, session_after_permit
@@ -134,7 +134,7 @@ def _by_policy(inputs: Inputs, bundle: CompiledBundle, locus: Locus, spent: tupl
         tier = raised(tier)
     steering, flows = traced(bundle, inputs, locus.tool) if locus.steered else Traced()
     moment = inputs.outside.moment if inputs.outside is not None else inputs.now
-    facts = Facts(
+    situation = Situation(
         bundle,
         inputs.request,
         tier,
@@ -154,24 +154,24 @@ def _by_policy(inputs: Inputs, bundle: CompiledBundle, locus: Locus, spent: tupl
     )
     if flows:
         spent = tuple([flows_used(state, flows) for state in spent])
-    question = question_of(locus, facts)
-    answer = answer_to(locus, facts, question, inputs.outside)
+    question = question_of(locus, situation)
+    answer = answer_to(locus, situation, question, inputs.outside)
     if answer.allowed and not answer.errors and inputs.request.action != SESSION_DECLASSIFY:
-        return _permitted(inputs, locus, facts, spent, answer, question)
-    return _not_permitted(inputs, locus, facts, spent, answer, question)
+        return _permitted(inputs, locus, situation, spent, answer, question)
+    return _not_permitted(inputs, locus, situation, spent, answer, question)
 
 
 def _permitted(
-    inputs: Inputs, locus: Locus, facts: Facts, spent: tuple[TaskState, ...], answer: EngineAnswer, question: Question
+    inputs: Inputs, locus: Locus, situation: Situation, spent: tuple[TaskState, ...], answer: EngineAnswer, question: Question
 ) -> Decided:
-    basis = _basis(locus, facts, answer, question)
+    basis = _basis(locus, situation, answer, question)
     try:
         obligations = _obligations(locus, answer)
     except UnknownObligation as problem:
         message = f"a policy asks for obligation {problem}, which nothing here understands"
-        return _shadowed(inputs, Deny(inputs.decision, Reason.UNKNOWN_OBLIGATION, message, facts.tier, basis=basis))
-    granted = inputs.grant.id if inputs.grant and facts.approver is not None else None
-    permit = Permit(inputs.decision, facts.tier, inputs.now + PERMIT_MICROSECONDS, obligations, basis=basis, approval=granted)
+        return _shadowed(inputs, Deny(inputs.decision, Reason.UNKNOWN_OBLIGATION, message, situation.tier, basis=basis))
+    granted = inputs.grant.id if inputs.grant and situation.approver is not None else None
+    permit = Permit(inputs.decision, situation.tier, inputs.now + PERMIT_MICROSECONDS, obligations, basis=basis, approval=granted)
     return Decided(permit, _permit_effects(inputs, with_history(spent, adding(locus.adds, inputs.memory)), locus.worst, permit))
 
 
@@ -192,26 +192,26 @@ def _permit_effects(inputs: Inputs, tasks: tuple[TaskState, ...], own: Label, pe
 
 
 def _not_permitted(
-    inputs: Inputs, locus: Locus, facts: Facts, spent: tuple[TaskState, ...], answer: EngineAnswer, question: Question
+    inputs: Inputs, locus: Locus, situation: Situation, spent: tuple[TaskState, ...], answer: EngineAnswer, question: Question
 ) -> Decided:
-    basis = _basis(locus, facts, answer, question)
+    basis = _basis(locus, situation, answer, question)
     # INVARIANT (fail closed): Cedar skips a policy that errors, even a forbid; so any reported error denies.
     if answer.errors:
         message = f"a policy could not be evaluated ({answer.errors[0]}): its author must mend it"
-        return _shadowed(inputs, Deny(inputs.decision, Reason.POLICY_ERROR, message, facts.tier, basis=basis))
+        return _shadowed(inputs, Deny(inputs.decision, Reason.POLICY_ERROR, message, situation.tier, basis=basis))
     if not answer.reasons:
         message = f"no policy permits {_act(inputs)}"
-        return _shadowed(inputs, Deny(inputs.decision, Reason.NO_PERMIT, message, facts.tier, basis=basis))
-    lift = _lift(inputs, locus, facts, answer)
+        return _shadowed(inputs, Deny(inputs.decision, Reason.NO_PERMIT, message, situation.tier, basis=basis))
+    lift = _lift(inputs, locus, situation, answer)
     if lift is None:
         message = f"policy forbids {_act(inputs)}: {_why(locus, answer)}"
-        return _shadowed(inputs, Deny(inputs.decision, Reason.FORBIDDEN, message, facts.tier, basis=basis))
-    if inputs.grant is not None and _covered(inputs.grant, facts, lift, bool(by_approver(locus, facts, lift.answer))):
-        granted = replace(facts, approver=inputs.grant.approver)
+        return _shadowed(inputs, Deny(inputs.decision, Reason.FORBIDDEN, message, situation.tier, basis=basis))
+    if inputs.grant is not None and _covered(inputs.grant, situation, lift, bool(by_approver(locus, situation, lift.answer))):
+        granted = replace(situation, approver=inputs.grant.approver)
         return _permitted(inputs, locus, granted, spent, lift.answer, lift.question)
     message = f"this needs an approval: {'lowering a label needs two people' if answer.allowed else _why(locus, answer)}"
     deny = Deny(
-        inputs.decision, Reason.APPROVAL_REQUIRED, message, facts.tier, lift.rule, obligations=lift.obligations, basis=basis
+        inputs.decision, Reason.APPROVAL_REQUIRED, message, situation.tier, lift.rule, obligations=lift.obligations, basis=basis
     )
     return _shadowed(inputs, deny)
 
@@ -225,27 +225,27 @@ class _Lift(msgspec.Struct, frozen=True):
     obligations: tuple[Obligation, ...]
 
 
-def _lift(inputs: Inputs, locus: Locus, facts: Facts, answer: EngineAnswer) -> _Lift | None:
+def _lift(inputs: Inputs, locus: Locus, situation: Situation, answer: EngineAnswer) -> _Lift | None:
     """Whether an approval would lift this denial: asked of the policies themselves, by evaluating them as if it were there."""
     # INVARIANT (the guard is guarded): policies that allow a label to be lowered allow two people to do it, and nobody else.
     rule = ApproverRule.FOUR_EYES if answer.allowed else approver_rule(answer.reasons, annotations_of(locus, answer))
     if rule is None:
         return None
     approver = inputs.grant.approver if inputs.grant else ""
-    granted = replace(facts, approver=approver)
+    granted = replace(situation, approver=approver)
     question = question_of(locus, granted)
     lifted = answer_to(locus, granted, question, inputs.outside)
     if not lifted.allowed or lifted.errors:
         # Where all that still stands in the way asks who approved, it may be asked for, and is decided with the person who did.
-        asking = by_approver(locus, facts, lifted)
+        asking = by_approver(locus, situation, lifted)
         if inputs.grant is None and not lifted.errors and asking and asking.issuperset(lifted.reasons):
-            return _Lift(_rule(facts, rule), lifted, question, ())
+            return _Lift(_rule(situation, rule), lifted, question, ())
         return None
     try:
         obligations = _obligations(locus, lifted)
     except UnknownObligation:
         return None
-    return _Lift(_rule(facts, rule), lifted, question, obligations)
+    return _Lift(_rule(situation, rule), lifted, question, obligations)
 
 
 def _obligations(locus: Locus, answer: EngineAnswer) -> tuple[Obligation, ...]:
@@ -254,16 +254,16 @@ def _obligations(locus: Locus, answer: EngineAnswer) -> tuple[Obligation, ...]:
     return asked_by(locus, answer.reasons)
 
 
-def _rule(facts: Facts, rule: ApproverRule) -> ApproverRule:
-    return ApproverRule.FOUR_EYES if facts.tier is Tier.CRITICAL else rule
+def _rule(situation: Situation, rule: ApproverRule) -> ApproverRule:
+    return ApproverRule.FOUR_EYES if situation.tier is Tier.CRITICAL else rule
 
 
-def _covered(grant: Grant, facts: Facts, lift: _Lift, by_approver: bool) -> bool:
+def _covered(grant: Grant, situation: Situation, lift: _Lift, by_approver: bool) -> bool:
     # INVARIANT (an approval is for one exact action): it covers the flows, labels and obligations its approver was shown; only where
     # policies ask who approved may more obligations come with that person.
     return (
-        facts.reached.within(grant.label)
-        and facts.steering == grant.steering
+        situation.reached.within(grant.label)
+        and situation.steering == grant.steering
         and (lift.obligations == grant.obligations or (by_approver and set(grant.obligations) <= set(lift.obligations)))
         and (grant.rule is ApproverRule.FOUR_EYES or lift.rule is ApproverRule.ONE)
     )
@@ -292,16 +292,16 @@ def _shadowed(inputs: Inputs, deny: Deny) -> Decided:
     return Decided(deny, Effects(session_after_deny(session, inputs.decision, inputs.now)))
 
 
-def _basis(locus: Locus, facts: Facts, answer: EngineAnswer, question: Question) -> Basis:
+def _basis(locus: Locus, situation: Situation, answer: EngineAnswer, question: Question) -> Basis:
     return Basis(
         answer.reasons,
         answer.errors,
         len(locus.slice.ids),
         question.read,
         locus.names,
-        facts.steering,
-        facts.bundle.digest,
-        facts.flows,
+        situation.steering,
+        situation.bundle.digest,
+        situation.flows,
     )
 
 

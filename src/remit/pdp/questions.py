@@ -10,7 +10,7 @@ from remit.pdp.answer import Annotations, EngineAnswer, together
 from remit.pdp.arguments import Unrepresentable
 from remit.pdp.cedar.reads import Node
 from remit.pdp.compiled import CompiledBundle, Rego
-from remit.pdp.context import Context, Facts, context_of, context_parts, typed_args
+from remit.pdp.context import Context, Situation, context_of, context_parts, typed_args
 from remit.pdp.locus import Locus, evaluate
 from remit.pdp.outside import EngineFailure, NotAsked, Outside, Unanswered, digest
 from remit.pdp.refusal import Refusal
@@ -40,34 +40,34 @@ class Question(msgspec.Struct, frozen=True, gc=False):
         return self.document or cedar
 
 
-def question_of(locus: Locus, facts: Facts) -> Question:
+def question_of(locus: Locus, situation: Situation) -> Question:
     """What is asked at a locus. Raises `Refusal` for an argument that a policy reads and no engine can be told exactly."""
     try:
-        context = context_of(locus.slice.reads.context, facts)
-        rego = facts.bundle.rego
+        context = context_of(locus.slice.reads.context, situation)
+        rego = situation.bundle.rego
         if rego is None:
             return Question(context)
-        shown = {**locus.parties, "context": _shown(rego.reads.at("context"), facts)}
-        fault = _fault(rego, locus, facts) or misordered(rego.compared, shown)
+        shown = {**locus.parties, "context": _shown(rego.reads.at("context"), situation)}
+        fault = _fault(rego, locus, situation) or misordered(rego.compared, shown)
         return Question(context, document_bytes(rego.reads, shown), fault)
     except Unrepresentable as problem:
         raise _unrepresentable(problem) from None
 
 
-def _fault(rego: Rego, locus: Locus, facts: Facts) -> str | None:
+def _fault(rego: Rego, locus: Locus, situation: Situation) -> str | None:
     """What policies read that is not there though it must be: Cedar errs, Rego would only find that the rule does not hold."""
     # INVARIANT (fail closed): a missing attribute denies.
-    request, arguments = facts.request, rego.reads.at("context").at("args")
-    unknown = not locus.parties["resource"]["properties"] and request.resource not in facts.bundle.entities
+    request, arguments = situation.request, rego.reads.at("context").at("args")
+    unknown = not locus.parties["resource"]["properties"] and request.resource not in situation.bundle.entities
     if unknown and rego.reads.reaches("resource", "properties"):
         return f"nothing is known of `{request.resource.id}`, and a policy reads its properties"
     return ill_typed(arguments, request.arguments.values, locus.tool)
 
 
-def _shown(read: Node, facts: Facts) -> Mapping[str, Any]:
-    shown: dict[str, Any] = plain(context_parts(read, facts, typed_args))
+def _shown(read: Node, situation: Situation) -> Mapping[str, Any]:
+    shown: dict[str, Any] = plain(context_parts(read, situation, typed_args))
     if "task" in shown:
-        shown["task"] = task_view(facts.bundle, shown["task"], facts.chain)
+        shown["task"] = task_view(situation.bundle, shown["task"], situation.chain)
     return shown
 
 
@@ -76,15 +76,15 @@ def _unrepresentable(problem: Unrepresentable) -> Refusal:
     return Refusal(Reason.UNREPRESENTABLE_ARGUMENT, message)
 
 
-def answer_to(locus: Locus, facts: Facts, question: Question, outside: Outside | None) -> EngineAnswer:
+def answer_to(locus: Locus, situation: Situation, question: Question, outside: Outside | None) -> EngineAnswer:
     """What all policies say. Raises `NotAsked` where an engine outside must be asked first, `Refusal` where it gave no answer."""
-    bundle, rego = facts.bundle, facts.bundle.rego
+    bundle, rego = situation.bundle, situation.bundle.rego
     cedar = evaluate(bundle, locus, question.context) if locus.slice.ids else _NO_POLICIES
     if rego is None:
         return cedar
     if question.fault is not None:
         return together(cedar, failed(question.fault))
-    said = _inside(locus, rego, question.document) if rego.evaluate else _outside(bundle, facts, question.document, outside)
+    said = _inside(locus, rego, question.document) if rego.evaluate else _outside(bundle, situation, question.document, outside)
     return together(cedar, said)
 
 
@@ -103,11 +103,11 @@ def _inside(locus: Locus, rego: Rego, document: bytes) -> EngineAnswer:
     return locus.answers.keep(key, answer, len(key))
 
 
-def _outside(bundle: CompiledBundle, facts: Facts, document: bytes, outside: Outside | None) -> EngineAnswer:
+def _outside(bundle: CompiledBundle, situation: Situation, document: bytes, outside: Outside | None) -> EngineAnswer:
     said = outside.answers.get(digest(document)) if outside is not None else None
     if said is None:
         assert bundle.rego is not None and bundle.rego.opa is not None
-        raise NotAsked(bundle.rego.opa, document, facts.now)
+        raise NotAsked(bundle.rego.opa, document, situation.now)
     if isinstance(said, Unanswered):
         raise Refusal(_REASONS[said.failure], said.message)
     return read_answer(said)
@@ -118,9 +118,9 @@ def annotations_of(locus: Locus, answer: EngineAnswer) -> Annotations:
     return {**locus.slice.annotations, **answer.annotations} if answer.annotations else locus.slice.annotations
 
 
-def by_approver(locus: Locus, facts: Facts, answer: EngineAnswer) -> frozenset[str]:
+def by_approver(locus: Locus, situation: Situation, answer: EngineAnswer) -> frozenset[str]:
     """The policies behind an answer that may ask who approved."""
-    rego = facts.bundle.rego
+    rego = situation.bundle.rego
     if rego is not None and answer.annotations and rego.reads.covers("context", "approval", "approver"):
         return locus.slice.by_approver | answer.annotations.keys()
     return locus.slice.by_approver

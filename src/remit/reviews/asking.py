@@ -21,7 +21,9 @@ from remit.pdp.inputs import Inputs
 from remit.pdp.locus import alike, known_locus, same_ground
 from remit.pdp.memory import memory_of
 from remit.pdp.outside import Opa, Outside, Said, Unanswered
-from remit.reviews.history import Archive, Bounds, History
+from remit.reviews.archive import Archive
+from remit.reviews.history import History
+from remit.reviews.past_tasks import Bounds
 
 ASK = "ask"
 """A denial that an approval would lift."""
@@ -153,10 +155,10 @@ class Asker:
         agent = history.agent(request.subject.id, body.subject_version)
         if agent is None and body.subject_version:
             raise Gap("its agent is not in the log")
-        chain = history.chain(body.chain[0]) if body.chain else ()
+        chain = history.tasks.chain(body.chain[0]) if body.chain else ()
         if chain is None:
             raise Gap("its task is not in the log")
-        session = history.session(body.session)
+        session = history.sessions.session(body.session)
         if session is None and body.session_version:
             raise Gap("its session is not in the log")
         return Inputs(
@@ -179,7 +181,7 @@ class Asker:
     def _decide(self, body: DecisionMade, inputs: Inputs, observe: bool) -> Decision:
         """The decision on the request itself, or with the approval that was used for it."""
         if observe and body.session is not None:
-            inputs = replace(inputs, observed=self._history.observed(body.session))
+            inputs = replace(inputs, observed=self._history.sessions.observed(body.session))
         decision = decide_asking(inputs, self._said).decision
         if isinstance(decision, Permit) or decision.requestable is None or body.effect != "permit" or not body.approval:
             return decision
@@ -220,10 +222,10 @@ class Asker:
     def _key(self, place: _Place, body: DecisionMade, subject: EntityRef, sealed: Sealed) -> tuple[object, ...] | None:
         """What tells this request from others at its place, None where more has a part in it."""
         history = self._history
-        bounds = history.bounds(body.task)
+        bounds = history.tasks.bounds(body.task)
         if bounds is None or history.kills or body.approval or not bounds.holds(subject.id, body.at):
             return None
-        label = history.reached(body.session, subject.id, body.task)
+        label = history.sessions.reached(body.session, subject.id, body.task)
         if label is None or body.reason == Reason.MALFORMED_ARGUMENTS:
             return None
         shape = self._shapes.get((bounds, place.number))

@@ -12,8 +12,9 @@ from remit.model.decision import Reason
 from remit.model.identity import EntityRef
 from remit.model.request import EvaluationRequest
 from remit.pdp.compiled import CompiledBundle
+from remit.reviews.archive import Archive
 from remit.reviews.asking import ERASED, REMEMBERED, Alike, Asker, Gap, Sealed, Verdict, logged, open_sealed, subject_of
-from remit.reviews.history import Archive, History, Wanted
+from remit.reviews.history import History, Wanted
 from remit.reviews.sharing import Share
 
 MAX_GROUPS = 10_000
@@ -205,7 +206,7 @@ class Replay:
         group.count += 1
         if body.task is not None and body.task not in group.tasks:
             group.tasks.add(body.task)
-            chain = self._history.chain(body.task)
+            chain = self._history.tasks.chain(body.task)
             if chain and len(group.purposes) < MAX_PURPOSES:
                 group.purposes[chain[0].task.purpose] = None
 

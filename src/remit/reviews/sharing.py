@@ -56,7 +56,7 @@ class Share:
         part = line[start : line.find(b",", start)]
         known = self._tasks.get(part) if start > 0 else None
         if known is None:
-            known = self._history.knows(_peek_at(index, line).task)
+            known = self._history.tasks.knows(_peek_at(index, line).task)
             self._remember(self._tasks, part, known)
         return known
 
@@ -64,9 +64,9 @@ class Share:
         """Whether any other entry is about what every share follows, or about a task of this one."""
         match body:
             case TaskOpened():
-                return self._mine(body.task) if body.parent is None else self._history.knows(body.parent)
+                return self._mine(body.task) if body.parent is None else self._history.tasks.knows(body.parent)
             case SessionOpened() | SessionJoined() | TaskClosed() | FlowGranted():
-                return self._history.knows(body.task)
+                return self._history.tasks.knows(body.task)
             case _:
                 return True
 

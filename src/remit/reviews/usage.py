@@ -11,8 +11,9 @@ from remit.decision_log.entry import DecisionMade
 from remit.model.identity import Agent, EntityRef
 from remit.model.values import thaw
 from remit.pdp.compiled import CompiledBundle
+from remit.reviews.archive import Archive
 from remit.reviews.asking import ASK, Asker, Gap, Sealed, open_sealed, subject_of
-from remit.reviews.history import Archive, History, Wanted
+from remit.reviews.history import History, Wanted
 
 MAX_USES = 100_000
 
@@ -121,7 +122,7 @@ class _Gathering:
         self._use(body, agent, thaw(bytes(sealed.arguments)).values)
 
     def _use(self, body: DecisionMade, agent: Agent, arguments: dict[str, Any]) -> None:
-        chain = self._history.chain(body.task) or ()
+        chain = self._history.tasks.chain(body.task) or ()
         place = Place(chain[0].task.type if chain else None, body.action, EntityRef(body.resource_type, body.resource))
         use = self._uses.get(place)
         if use is None:
