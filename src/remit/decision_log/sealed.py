@@ -1,5 +1,7 @@
 """What a decision entry keeps sealed under its task's key, and how it is opened again."""
 
+from typing import Any
+
 import msgspec
 
 from remit.decision_log.entry import DecisionMade
@@ -18,7 +20,7 @@ class SealedOutside(msgspec.Struct, frozen=True, gc=False):
 
 
 class SealedDecision(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """Arguments in canonical form, what policies could read, and what was said."""
+    """Arguments in canonical form, what policies could read, and what was said; `properties` as they came with the request, if any did."""
 
     arguments: msgspec.Raw
     read: msgspec.Raw
@@ -27,6 +29,7 @@ class SealedDecision(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     entities: tuple[str, ...] = ()
     steering: tuple[Steering, ...] = ()
     outside: SealedOutside | None = None
+    properties: Any = None
 
 
 encode_sealed = msgspec.json.Encoder().encode

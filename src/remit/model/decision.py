@@ -27,6 +27,7 @@ class Reason(StrEnum):
     UNKNOWN_ACTION = "unknown-action"
     UNKNOWN_OBLIGATION = "unknown-obligation"
     KILLED = "killed"
+    SUBJECT_UNKNOWN = "subject-unknown"
     AGENT_UNKNOWN = "agent-unknown"
     AGENT_INACTIVE = "agent-inactive"
     TASK_REQUIRED = "task-required"

@@ -57,6 +57,10 @@ class EntityRef(msgspec.Struct, frozen=True, gc=False, order=True):
         return f'{self.type}::"{escaped}"'
 
 
+AGENT = "Agent"
+"""The type of a registered agent; subjects of other types are known by a bundle's entities alone."""
+
+
 class AgentStatus(StrEnum):
     """Where a non-human identity stands in its life; only `active` may act."""
 
@@ -81,7 +85,7 @@ class Agent(msgspec.Struct, frozen=True):
     @property
     def ref(self) -> EntityRef:
         """The agent as a Cedar principal."""
-        return EntityRef("Agent", self.id)
+        return EntityRef(AGENT, self.id)
 
 
 class Operator(msgspec.Struct, frozen=True):

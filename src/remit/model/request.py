@@ -62,7 +62,9 @@ class EvaluationRequest(msgspec.Struct, frozen=True, gc=False):
     of the tool's definition as the door sees it, empty where the door cannot see one; if the bundle's catalogue pins
     another, or another was seen first, the request is denied. `defined` is that definition in canonical form, if the door has it.
     `malformed` says what was wrong with arguments that could not be read: such a request carries none and is denied, so that the
-    attempt is on record. `hints` are what the tool's server says of it: they can only make it count as worse.
+    attempt is on record. `hints` are what the tool's server says of it: they can only make it count as worse. `properties` are what the
+    caller says of the subject, the resource and the circumstances, under `subject`, `resource` and `context`: they count only as far as
+    the bundle says.
     """
 
     subject: EntityRef
@@ -76,6 +78,7 @@ class EvaluationRequest(msgspec.Struct, frozen=True, gc=False):
     malformed: str = ""
     hints: Hints = NO_HINTS
     defined: bytes = b""
+    properties: Arguments = NO_ARGUMENTS
 
 
 def readable(request: EvaluationRequest) -> EvaluationRequest:

@@ -16,7 +16,7 @@ from remit.pdp.compiled import CompiledBundle, CompiledTool, EntityDocument, Fir
 from remit.pdp.facts.fact import fact_set
 from remit.pdp.outside import Opa
 
-ANALYSIS = 9
+ANALYSIS = 10
 """Grows with every change to what is derived from files (scopes, reads, nouns) and to the form of documents.
 
 Documents of another one are read anew from their files.
@@ -86,6 +86,7 @@ def compile_bundle(bundle: Bundle) -> CompiledBundle:
         mode=manifest.mode,
         index=PolicyIndex(contents.policies, above),
         actions={name: frozenset(types) for name, types in contents.resources.items()},
+        principals={name: frozenset(types) for name, types in contents.principals.items()},
         tools={tool.name: CompiledTool(tool, argument_types(tool.schema)) for tool in contents.tools},
         task_types={kind.name: kind for kind in contents.task_types},
         classes=contents.classes,

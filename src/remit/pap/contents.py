@@ -69,14 +69,15 @@ class RegoContents(msgspec.Struct, frozen=True):
 class Contents(msgspec.Struct, frozen=True):
     """What the files of a bundle say. `policies` holds statements, templates and what was linked from them.
 
-    `actions` are those that can be asked for, each with every action group it is in, `resources` the types an agent asks for it on;
-    `groups` the groups alone.
+    `actions` are those that can be asked for, each with every action group it is in, `resources` the types it is asked for on,
+    `principals` those that ask for it; `groups` the groups alone.
     """
 
     manifest: Manifest
     policies: tuple[Policy, ...]
     actions: Mapping[str, tuple[str, ...]]
     resources: Mapping[str, tuple[str, ...]]
+    principals: Mapping[str, tuple[str, ...]] = {}
     groups: Mapping[str, tuple[str, ...]] = {}
     schema: str = ""
     tools: tuple[Tool, ...] = ()

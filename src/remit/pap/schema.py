@@ -129,12 +129,13 @@ def parse(own: str, arguments: str | None = NO_ARGUMENTS, others: bool = True, f
 class Vocabulary(msgspec.Struct, frozen=True):
     """The names a schema defines.
 
-    `actions` can be asked for, `groups` only hold other actions; each with every action above it. `resources` are the types that an
-    agent can ask for each action on, `types` all entity types.
+    `actions` can be asked for, `groups` only hold other actions; each with every action above it. `resources` are the types that each
+    action is asked for on, `principals` those that ask for it, `types` all entity types.
     """
 
     actions: Mapping[str, tuple[str, ...]]
     resources: Mapping[str, tuple[str, ...]]
+    principals: Mapping[str, tuple[str, ...]]
     groups: Mapping[str, tuple[str, ...]]
     types: frozenset[str]
 
@@ -147,14 +148,16 @@ def vocabulary(schema: Schema) -> Vocabulary:
     text = str(schema)
     parents: dict[str, list[str]] = {}
     asked: dict[str, tuple[str, ...]] = {}
+    askers: dict[str, tuple[str, ...]] = {}
     for name, groups, principals, resources in _ACTION.findall(text):
         parents[name] = _GROUP.findall(groups)
         if resources:
-            asked[name] = tuple(resources.split(", ")) if "Agent" in principals.split(", ") else ()
+            asked[name], askers[name] = tuple(resources.split(", ")), tuple(principals.split(", "))
     above = {name: _above(name, parents) for name in parents}
     return Vocabulary(
         {name: above[name] for name in sorted(asked)},
         asked,
+        askers,
         {name: above[name] for name in sorted(above.keys() - asked.keys())},
         _types(text),
     )

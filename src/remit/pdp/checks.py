@@ -1,7 +1,7 @@
 """What must hold before any policy is asked: identity, task, clock, scope and budgets. Each check is one rule."""
 
 from remit.model.decision import Reason
-from remit.model.identity import AgentStatus
+from remit.model.identity import AGENT, AgentStatus
 from remit.model.labels import Confidentiality
 from remit.model.request import AGENT_DELEGATE, NET_REQUEST, SESSION_DECLASSIFY, TOOL_CALL
 from remit.model.task import Scope, Spent, TaskState, TaskStatus
@@ -10,6 +10,7 @@ from remit.pdp.compiled import CompiledBundle, CompiledTool
 from remit.pdp.effects import NotAnAmount, exceeded, spend
 from remit.pdp.flow import choices
 from remit.pdp.inputs import Inputs
+from remit.pdp.parties import askers, check_party
 from remit.pdp.patterns import matches
 from remit.pdp.provenance.principals import known
 from remit.pdp.provenance.roles import Role, text_of
@@ -24,12 +25,15 @@ CLOCK_TOLERANCE = 1_000_000
 """A clock may be set back by a second (µs), as time services do; more denies."""
 
 
-def check_agent(inputs: Inputs) -> None:
-    """The subject is a registered agent that may act."""
+def check_subject(inputs: Inputs, bundle: CompiledBundle) -> None:
+    """The subject is a registered agent that may act, or one of another type that the bundle knows."""
     name = inputs.request.subject.id
     if not name:
         raise Refusal(Reason.TASK_REQUIRED, NEEDS_TASK)
-    if inputs.agent is None or inputs.request.subject.type != "Agent" or inputs.agent.id != name:
+    if inputs.request.subject.type != AGENT:
+        check_party(bundle, inputs.request.subject)
+        return
+    if inputs.agent is None or inputs.agent.id != name:
         raise Refusal(Reason.AGENT_UNKNOWN, f"agent `{name}` is not registered: run `remit agent register {name} --owner …`")
     if inputs.agent.status is not AgentStatus.ACTIVE:
         raise Refusal(Reason.AGENT_INACTIVE, f"agent `{name}` is {inputs.agent.status.value}: its owner can resume it")
@@ -48,8 +52,11 @@ def check_action(inputs: Inputs, bundle: CompiledBundle) -> None:
     types = bundle.actions.get(inputs.request.action)
     if types is None:
         raise Refusal(Reason.UNKNOWN_ACTION, f"action `{inputs.request.action}` is not defined: add it to the bundle's schema")
-    if not types:
-        raise Refusal(Reason.MALFORMED_REQUEST, f"`{inputs.request.action}` is not for agents: its schema names other principals")
+    subjects = askers(bundle, inputs.request.action)
+    if inputs.request.subject.type not in subjects:
+        expected = " or a ".join(sorted(subjects))
+        message = f"`{inputs.request.action}` is asked for by a {expected}, not by a {inputs.request.subject.type}"
+        raise Refusal(Reason.MALFORMED_REQUEST, message)
     if inputs.request.resource.type not in types:
         # Another type would slip past policies that name the right one.
         expected = " or a ".join(sorted(types))
@@ -96,7 +103,7 @@ def owns_session(inputs: Inputs) -> bool:
     session, request = inputs.session, inputs.request
     return (
         session is not None
-        and request.subject.type == "Agent"
+        and request.subject.type == AGENT
         and session.agent == request.subject.id
         and session.task == request.task
     )

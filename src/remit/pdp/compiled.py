@@ -96,7 +96,8 @@ class Rego(msgspec.Struct, frozen=True):
 class CompiledBundle(msgspec.Struct, frozen=True):
     """Everything a decision needs of a published bundle; immutable, shared by all threads.
 
-    `actions` are those that can be asked for, each with the types of resource that it is asked for on. `task_free` are `action` or
+    `actions` are those that can be asked for, each with the types of resource that it is asked for on, `principals` with the types of
+    subject that ask for it. `task_free` are `action` or
     `action resource-id` patterns that pass without a task. `directory` are the principals a deployment knows: exact destinations, or
     `@domain`. `obligations` are the types its policies may ask for. `request_attributed` are the entity types whose properties may come
     with the request. `rego` are the policies in that language, if any, `facts` what it declares; `reads_history` says that decisions may
@@ -117,6 +118,7 @@ class CompiledBundle(msgspec.Struct, frozen=True):
     task_free: tuple[str, ...] = ()
     directory: tuple[str, ...] = ()
     request_attributed: frozenset[str] = frozenset()
+    principals: Mapping[str, frozenset[str]] = {}
     rego: Rego | None = None
     facts: FactSet = NO_FACTS
     reads_history: bool = False

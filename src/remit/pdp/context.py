@@ -8,7 +8,7 @@ import msgspec
 
 from remit.model.decision import Steering
 from remit.model.labels import Label
-from remit.model.request import EvaluationRequest, Tier
+from remit.model.request import ACTIONS, EvaluationRequest, Tier
 from remit.model.task import Session, TaskState
 from remit.pdp.arguments import ANY, MAX_LONG, MIN_LONG, UNTYPED, ArgumentType, Unrepresentable, to_cedar
 from remit.pdp.cedar.reads import WHOLE, Node, project, stand_in
@@ -16,6 +16,7 @@ from remit.pdp.compiled import CompiledBundle, CompiledTool
 from remit.pdp.flow import ORIGINS, ROLES
 from remit.pdp.history import history_context
 from remit.pdp.memo import Memo
+from remit.pdp.parties import circumstances
 
 _encode = msgspec.json.Encoder().encode
 
@@ -81,9 +82,13 @@ def context_parts(tree: Node, situation: Situation, arguments: Callable[[Node, S
     """The projected context in Cedar's JSON form; `arguments` makes what is to be seen of them. Raises `Unrepresentable`."""
     wanted = _PARTS.keys() if tree.whole else tree.children.keys()
     context: dict[str, Any] = {}
+    given = circumstances(situation.request) if situation.request.action not in ACTIONS else {}
     for name in wanted:
         build = arguments if name == "args" else _PARTS.get(name)
-        if build is not None:
+        if build is None:
+            if given.get(name) is not None:
+                context[name] = _typed(name, given[name], ANY)
+        else:
             part = build(WHOLE if tree.whole else tree.children[name], situation)
             if part is not None:
                 context[name] = part

@@ -14,7 +14,7 @@ from remit.model.decision import (
     Reason,
 )
 from remit.model.errors import RemitError, unavailable
-from remit.model.identity import AgentStatus, EntityRef
+from remit.model.identity import AGENT, AgentStatus, EntityRef
 from remit.model.labels import PUBLIC_TRUSTED, Label
 from remit.model.request import SESSION_DECLASSIFY, Tier
 from remit.model.task import TaskState
@@ -89,13 +89,12 @@ def _decide(inputs: Inputs) -> Decided:
     locus = _known(inputs, bundle)
     if locus is None:  # one that was found before has passed these, which ask nothing that its key does not name
         _check_request(inputs)
-        checks.check_agent(inputs)
+        checks.check_subject(inputs, bundle)
         checks.check_action(inputs, bundle)
     checks.check_clock(inputs)
     checks.check_task(inputs, bundle)
     checks.check_delegation(inputs)
     if locus is None:
-        assert inputs.agent is not None
         locus = locus_of(bundle, inputs.agent, inputs.request, inputs.target)
     if inputs.request.definition:
         check_definition(inputs, locus.tool)
@@ -122,7 +121,9 @@ def _check_request(inputs: Inputs) -> None:
 
 def _known(inputs: Inputs, bundle: CompiledBundle) -> Locus | None:
     agent = inputs.agent
-    if agent is None or agent.status is not AgentStatus.ACTIVE or inputs.request.malformed:
+    if inputs.request.malformed or (agent is None) is (inputs.request.subject.type == AGENT):
+        return None
+    if agent is not None and agent.status is not AgentStatus.ACTIVE:
         return None
     return known_locus(bundle, agent, inputs.request, inputs.target)
 

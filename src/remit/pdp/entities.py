@@ -13,6 +13,7 @@ from remit.model.request import TOOL_CALL, EvaluationRequest
 from remit.model.tool import Annotations, Reach
 from remit.pdp.compiled import CompiledBundle, EntityDocument
 from remit.pdp.hints import annotations_of
+from remit.pdp.parties import RESOURCE, said
 
 UNKNOWN = "unknown"
 MAX_RESOURCE_ID = 4096
@@ -87,7 +88,8 @@ def resource_document(bundle: CompiledBundle, request: EvaluationRequest, target
         classed = bundle.class_of(resource)
         attributes = _class_attributes(classed.sensitivity if classed else None, classed.reach if classed else None)
         parents = (*parents, *_containers(resource))
-    return EntityDocument(resource, {**attributes, **(declared.attributes if declared else {})}, parents)
+    given = said(bundle, request, RESOURCE, resource)
+    return EntityDocument(resource, {**given, **attributes, **(declared.attributes if declared else {})}, parents)
 
 
 def _tool_attributes(annotations: Annotations) -> dict[str, Any]:

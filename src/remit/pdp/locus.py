@@ -30,6 +30,7 @@ from remit.pdp.hints import described, raised, tool_of
 from remit.pdp.history import added_by
 from remit.pdp.memo import Memo
 from remit.pdp.obligations import obligations_of
+from remit.pdp.parties import party_document, told_apart
 from remit.pdp.rego.document import parties
 from remit.pdp.tier import output_label, tier_of
 
@@ -38,7 +39,7 @@ _RESTRICTED = Label(Confidentiality.RESTRICTED)
 
 
 class Locus(msgspec.Struct, frozen=True):
-    """Everything about a request that stays the same for one agent, action, resource and bundle.
+    """Everything about a request that stays the same for one subject, action, resource and bundle, and what a caller may say of these.
 
     `answers` remembers what an engine said: of Cedar once for all contexts that the policies cannot tell apart, of Rego by exactly the
     bytes it was shown; `tiers` are those of a session that has touched restricted data and of one that has not. `context` is what can be
@@ -68,27 +69,32 @@ class Locus(msgspec.Struct, frozen=True):
         return self.tiers[label.confidentiality is Confidentiality.RESTRICTED]
 
 
-def locus_of(bundle: CompiledBundle, agent: Agent, request: EvaluationRequest, target: Agent | None = None) -> Locus:
-    """Find the locus of a request, remembered per bundle. `target`: the agent that the action is on, if it is registered."""
+def locus_of(bundle: CompiledBundle, agent: Agent | None, request: EvaluationRequest, target: Agent | None = None) -> Locus:
+    """Find the locus of a request, remembered per bundle. `agent` is None where the subject is no agent; `target` is the agent that the
+    action is on, if it is registered."""
     known = known_locus(bundle, agent, request, target)
-    return known or bundle.loci.keep(_key(agent, request, target), _find(bundle, agent, request, target))
+    return known or bundle.loci.keep(_key(bundle, agent, request, target), _find(bundle, agent, request, target))
 
 
-def known_locus(bundle: CompiledBundle, agent: Agent, request: EvaluationRequest, target: Agent | None = None) -> Locus | None:
+def known_locus(
+    bundle: CompiledBundle, agent: Agent | None, request: EvaluationRequest, target: Agent | None = None
+) -> Locus | None:
     """The locus of a request, if one like it was decided before."""
-    found: Locus | None = bundle.loci.find(_key(agent, request, target))
+    found: Locus | None = bundle.loci.find(_key(bundle, agent, request, target))
     return found
 
 
-def _key(agent: Agent, request: EvaluationRequest, target: Agent | None) -> tuple[Hashable, ...]:
+def _key(bundle: CompiledBundle, agent: Agent | None, request: EvaluationRequest, target: Agent | None) -> tuple[Hashable, ...]:
     resource, version = request.resource, target.version if target is not None else 0
     hints = None if request.hints is NO_HINTS else request.hints  # told apart without hashing them, where there are none
     subject = request.subject
-    return agent.id, agent.version, subject.type, subject.id, request.action, resource.type, resource.id, version, hints
+    who = (agent.id, agent.version) if agent is not None else ("", 0)
+    said = told_apart(bundle, request)
+    return *who, subject.type, subject.id, request.action, resource.type, resource.id, version, hints, said
 
 
-def _find(bundle: CompiledBundle, agent: Agent, request: EvaluationRequest, target: Agent | None) -> Locus:
-    principal = principal_document(agent)
+def _find(bundle: CompiledBundle, agent: Agent | None, request: EvaluationRequest, target: Agent | None) -> Locus:
+    principal = principal_document(agent) if agent is not None else party_document(bundle, request)
     resource = resource_document(bundle, request, target)
     above_principal, above_resource = ancestors(bundle, principal.parents), ancestors(bundle, resource.parents)
     slice_ = bundle.index.slice_for(
@@ -126,6 +132,7 @@ def same_ground(one: CompiledBundle, other: CompiledBundle) -> bool:
         one.entities == other.entities
         and one.classes == other.classes
         and one.actions == other.actions
+        and one.principals == other.principals
         and one.directory == other.directory
         and one.task_free == other.task_free
         and one.agent_rates == other.agent_rates

@@ -1,6 +1,7 @@
 """One logged decision asked of one bundle; what its policies cannot tell apart is asked once."""
 
 from itertools import count
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
@@ -10,7 +11,7 @@ from remit.decision_log.sealed import SealedOutside
 from remit.decision_log.sealing import SealKey
 from remit.model.decision import Decision, Permit, Reason
 from remit.model.errors import corrupt
-from remit.model.identity import ApprovalId, DecisionId, EntityRef, SessionId, TaskId
+from remit.model.identity import AGENT, ApprovalId, DecisionId, EntityRef, SessionId, TaskId
 from remit.model.request import EvaluationRequest
 from remit.model.values import NO_ARGUMENTS, thaw
 from remit.pdp.cedar.reads import Node
@@ -42,6 +43,7 @@ class Sealed(msgspec.Struct, frozen=True, gc=False):
     arguments: msgspec.Raw
     message: str
     outside: SealedOutside | None = None
+    properties: dict[str, Any] | None = None
 
 
 class Verdict(msgspec.Struct, frozen=True, order=True):
@@ -76,6 +78,7 @@ class _Place(msgspec.Struct, frozen=True, gc=False):
 
 _decode_sealed = msgspec.json.Decoder(Sealed).decode
 _encode = msgspec.json.Encoder().encode
+_canonical = msgspec.json.Encoder(order="deterministic").encode
 
 
 def open_sealed(body: DecisionMade, key: SealKey) -> Sealed:
@@ -148,11 +151,12 @@ class Asker:
             body.definition,
             (sealed.message or "its arguments could not be read") if unread else "",
             body.hints,
+            properties=thaw(_canonical(sealed.properties)) if sealed.properties is not None else NO_ARGUMENTS,
         )
 
     def _inputs(self, body: DecisionMade, request: EvaluationRequest) -> Inputs:
         history = self._history
-        agent = history.agent(request.subject.id, body.subject_version)
+        agent = history.agent(request.subject.id, body.subject_version) if request.subject.type == AGENT else None
         if agent is None and body.subject_version:
             raise Gap("its agent is not in the log")
         chain = history.tasks.chain(body.chain[0]) if body.chain else ()
@@ -174,7 +178,7 @@ class Asker:
             delegators=tuple([history.latest(state.task.agent) for state in chain[1:]]),
             memory=history.memory(memory_of(self._bundle, request.action, request.resource)),
             account=history.account(request.subject.id),
-            target=history.latest(request.resource.id) if request.resource.type == "Agent" else None,
+            target=history.latest(request.resource.id) if request.resource.type == AGENT else None,
             known=history.definition(body.upstream, body.resource) if body.definition else None,
         )
 
@@ -200,7 +204,7 @@ class Asker:
 
     def _place(self, inputs: Inputs) -> _Place:
         number, locus = next(self._count), None
-        if inputs.agent is not None and inputs.request.resource.type != "Agent":
+        if inputs.agent is not None and inputs.request.resource.type != AGENT:
             locus = known_locus(self._bundle, inputs.agent, inputs.request, None)
         if locus is None:
             return _Place(number, False, None)
@@ -226,7 +230,7 @@ class Asker:
         if bounds is None or history.kills or body.approval or not bounds.holds(subject.id, body.at):
             return None
         label = history.sessions.reached(body.session, subject.id, body.task)
-        if label is None or body.reason == Reason.MALFORMED_ARGUMENTS:
+        if label is None or body.reason == Reason.MALFORMED_ARGUMENTS or sealed.properties is not None:
             return None
         shape = self._shapes.get((bounds, place.number))
         if shape is None:
@@ -261,14 +265,14 @@ class Alike:
 
     def at(self, body: DecisionMade, subject: EntityRef) -> bool:
         """Whether they cannot differ on requests of this decision's agent, action and resource, under its bundle."""
-        if body.resource_type == "Agent":
+        if body.resource_type == AGENT:
             return False
         return self._compare(self._before.digest if self._before is not None else body.bundle, body, subject)
 
     def _compare(self, digest: str, body: DecisionMade, subject: EntityRef) -> bool:
         before = self._before or (self._archive.bundle(digest) if digest else None)
         agent = self._history.agent(subject.id, body.subject_version)
-        if before is None or agent is None or subject != agent.ref:
+        if before is None or agent is None or subject != agent.ref or self._after.request_attributed:
             return False
         if digest not in self._ground:
             self._ground[digest] = same_ground(before, self._after)

@@ -18,6 +18,7 @@ from remit.model.identity import AgentId, ApprovalId, Operator, new_id
 from remit.model.labels import PUBLIC_TRUSTED, Label
 from remit.model.request import SESSION_DECLASSIFY
 from remit.model.task import TaskStatus
+from remit.model.values import NO_ARGUMENTS
 from remit.pdp.inputs import Grant, Inputs
 from remit.pdp.obligations import barred
 from remit.pdp.offering import Offer, offers
@@ -54,7 +55,7 @@ _decode_shown = msgspec.json.Decoder(Shown).decode
 
 def action_digest(key: SealKey, inputs: Inputs) -> str:
     """Binds the exact action: version, subject, delegation chain, task, action, resource, definitions, upstream, hints, typed
-    arguments.
+    arguments, properties.
 
     Keyed by the task's data key, so that it says nothing once that is destroyed. Obligations, labels and flows are compared by the
     decision itself, with those the approver was shown.
@@ -74,6 +75,7 @@ def action_digest(key: SealKey, inputs: Inputs) -> str:
         request.upstream,
         request.hints,
         msgspec.Raw(request.arguments.canonical),
+        *([msgspec.Raw(request.properties.canonical)] if request.properties is not NO_ARGUMENTS else []),
     )
     return key.digest(_encode(bound))
 

@@ -7,7 +7,7 @@ from remit.decision_log.append import Conflict, Ticket
 from remit.decision_log.sealing import SealKey
 from remit.model.decision import NO_EFFECTS, Decision, Deny, Permit, Reason
 from remit.model.errors import ErrorKind, RemitError
-from remit.model.identity import Agent, AgentId, AgentStatus, DecisionId, SessionId, new_id
+from remit.model.identity import AGENT, Agent, AgentId, AgentStatus, DecisionId, SessionId, new_id
 from remit.model.labels import PUBLIC_TRUSTED
 from remit.model.memory import Memory
 from remit.model.request import EvaluationRequest, readable
@@ -125,8 +125,8 @@ def load(runtime: Runtime, request: EvaluationRequest, decision: DecisionId, now
     chain, complete = view.chain(request.task)
     session = view.session(request.session)
     observed = NOTHING_OBSERVED if session is None else view.observed(session.id, session.task)
-    agent = view.agent(AgentId(request.subject.id))
-    target = view.agent(AgentId(request.resource.id)) if request.resource.type == "Agent" else None
+    agent = view.agent(AgentId(request.subject.id)) if request.subject.type == AGENT else None
+    target = view.agent(AgentId(request.resource.id)) if request.resource.type == AGENT else None
     inputs = Inputs(
         view.bundle,
         request,

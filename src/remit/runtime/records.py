@@ -13,6 +13,7 @@ from remit.model.identity import DecisionId, TaskId
 from remit.model.labels import PUBLIC_TRUSTED
 from remit.model.memory import Memory
 from remit.model.task import Session
+from remit.model.values import NO_ARGUMENTS
 from remit.pdp.inputs import Inputs
 from remit.pdp.outside import Outside
 from remit.runtime.store import OpenPermit
@@ -31,6 +32,7 @@ def decision_record(inputs: Inputs, decision: Decision, session: Session | None,
         basis.entities,
         basis.steering,
         _sealed_outside(inputs.outside) if inputs.outside is not None else None,
+        msgspec.Raw(request.properties.canonical) if request.properties is not NO_ARGUMENTS else None,
     )
     label = session.reached if session is not None else PUBLIC_TRUSTED
     body = DecisionMade(

@@ -94,6 +94,7 @@ class _Reading:
             policies=(*policies, *linked),
             actions=names.actions,
             resources=names.resources,
+            principals=names.principals,
             groups=names.groups,
             schema=schema,
             tools=_nouns(tools),
