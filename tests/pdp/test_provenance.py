@@ -120,7 +120,7 @@ NAMES: list[tuple[str, object, ArgumentType, Role]] = [
     ("day", "evil@x.com", ANY, Role.RECEIVER),
     ("from", "https://x.org", ANY, Role.RECEIVER),
     ("recurring", True, ANY, Role.PARAMETER),
-    ("mode", "fast", ArgumentType("string", choice=True), Role.PARAMETER),
+    ("mode", "fast", ArgumentType("string", choices=("fast",)), Role.PARAMETER),
     ("otp", "123456", ANY, Role.PROOF),
 ]
 
@@ -136,7 +136,7 @@ def test_choices_and_descriptions_come_from_the_schema() -> None:
     ).root.fields
     assert role_of("a", "x", fields["a"]) is Role.PARAMETER
     assert role_of("b", "1", fields["b"]) is not Role.PARAMETER
-    assert role_of("b", "1", ArgumentType("string", about="the verification code that was sent")) is Role.PROOF
+    assert role_of("b", "123456", ArgumentType("string", about="the verification code that was sent")) is Role.PROOF
 
 
 def test_parts() -> None:

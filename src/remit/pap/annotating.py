@@ -73,7 +73,7 @@ def _roles(tool: Tool, fields: Mapping[str, ArgumentType], effect: ToolEffect) -
 
 
 def _is_content(name: str, expected: ArgumentType, schema: Mapping[str, Any], effect: ToolEffect) -> bool:
-    if expected.kind == "boolean" or expected.choice or schema.get("format") in _FORMATS_OF_VALUES:
+    if expected.kind == "boolean" or expected.choices or schema.get("format") in _FORMATS_OF_VALUES:
         return True
     words = set(words_of(name))
     last = words_of(name)[-1:]

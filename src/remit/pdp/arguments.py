@@ -25,7 +25,7 @@ class ArgumentType(msgspec.Struct, frozen=True):
 
     `kind` is `string`, `integer`, `number`, `boolean`, `array`, `object` or `any` (the value's own type counts); a fact may also be a
     `datetime` or a `date`. `nullable` makes an
-    argument optional to policies: a null is an absent attribute. `choice`: it is one of a few values that the schema lists; `about` is
+    argument optional to policies: a null is an absent attribute. `choices` are the values that the schema lists, if it does; `about` is
     the beginning of its description, in lower case; `default` what it is if nobody says.
     """
 
@@ -34,7 +34,7 @@ class ArgumentType(msgspec.Struct, frozen=True):
     required: frozenset[str] = frozenset()
     items: "ArgumentType | None" = None
     nullable: bool = False
-    choice: bool = False
+    choices: tuple[Any, ...] = ()
     about: str = ""
     default: Any = None
 
@@ -82,9 +82,14 @@ def _reduce(node: Any, document: Mapping[str, Any], depth: int, left: Iterator[i
     shape = _shape(node, document, depth, left)
     if not isinstance(node, Mapping):
         return shape
-    about, choice = node.get("description"), "enum" in node or "const" in node
+    about = node.get("description")
     told = about.lower()[:MAX_ABOUT] if isinstance(about, str) else shape.about
-    return replace(shape, choice=choice or shape.choice, about=told, default=node.get("default", shape.default))
+    return replace(shape, choices=_choices(node) or shape.choices, about=told, default=node.get("default", shape.default))
+
+
+def _choices(node: Mapping[str, Any]) -> tuple[Any, ...]:
+    listed = node.get("enum")
+    return tuple(listed) if isinstance(listed, list | tuple) else (node["const"],) if "const" in node else ()
 
 
 def _shape(node: Any, document: Mapping[str, Any], depth: int, left: Iterator[int]) -> ArgumentType:

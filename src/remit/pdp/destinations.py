@@ -20,7 +20,7 @@ def destinations(request: EvaluationRequest, tool: CompiledTool | None) -> list[
     if request.action != TOOL_CALL:
         return [("resource", [request.resource.id])]
     values = request.arguments.values
-    found = [(name, list(_reach(values, name))) for name in _names(values, tool)]
+    found = [(name, list(reach(values, name))) for name in _names(values, tool)]
     return [(name, there) for name, there in found if there]
 
 
@@ -60,7 +60,7 @@ def undeclared(values: Any, annotations: Annotations, path: str = "") -> Iterato
                 yield here
 
 
-def _reach(values: Mapping[str, Any], name: str) -> Iterator[Any]:
+def reach(values: Mapping[str, Any], name: str) -> Iterator[Any]:
     """The values at a dotted name, by that name itself and along its path; both, where an agent sends both."""
     if values.get(name) is not None:
         yield values[name]

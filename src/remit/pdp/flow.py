@@ -13,14 +13,14 @@ from remit.model.task import TaskState
 from remit.model.tool import Reach, ToolEffect
 from remit.pdp.arguments import ANY, ArgumentType
 from remit.pdp.compiled import CompiledBundle, CompiledTool
-from remit.pdp.destinations import destinations
+from remit.pdp.destinations import destinations, reach
 from remit.pdp.effects import counted_as
 from remit.pdp.hints import tool_of
 from remit.pdp.inputs import Inputs
 from remit.pdp.provenance.asking import act_of, asks_for
 from remit.pdp.provenance.granting import Granting, Surroundings
 from remit.pdp.provenance.intent import Intent, intent_of
-from remit.pdp.provenance.roles import Role, offers, parts_of, role_of, text_of
+from remit.pdp.provenance.roles import Role, is_number, names_somebody, offers, parts_of, role_of, text_of, typed_parts
 from remit.pdp.provenance.seen import Observed
 from remit.pdp.provenance.tracing import (
     DOCUMENT,
@@ -53,7 +53,7 @@ ORIGINS = {
 ROLES = {"receivers": Role.RECEIVER, "objects": Role.OBJECT, "credentials": Role.CREDENTIAL, "amounts": Role.AMOUNT}
 """The sets of arguments by what they choose."""
 _CHOOSE_NOBODY = frozenset({Role.PARAMETER, Role.PROOF})
-MAX_QUERY, MAX_VALUE, MAX_TEXT = 64, 2000, 1 << 16
+MAX_QUERY, MAX_VALUE = 64, 2000
 """So many values of a call, each of so many characters, are remembered with what came back of it."""
 
 
@@ -133,8 +133,9 @@ def links_of(bundle: CompiledBundle, inputs: Inputs, tool: CompiledTool | None) 
     if tool is None or not inputs.observed.untrusted:
         return ()
     tracer, values = Tracer(intent(inputs), bundle.directory, inputs.observed), inputs.request.arguments.values
-    texts = [(name, one) for name in tool.tool.annotations.content for _, one in parts_of(name, values.get(name))]
-    return tuple(dict.fromkeys(name for name, one in texts if isinstance(one, str) and tracer.links(one[:MAX_TEXT])))
+    found = ((name, value) for name in tool.tool.annotations.content for value in reach(values, name))
+    texts = [(name, one) for name, value in found for _, one in parts_of(name, value)]
+    return tuple(dict.fromkeys(name for name, one in texts if isinstance(one, str) and tracer.links(one)))
 
 
 def _parts(request: EvaluationRequest, tool: CompiledTool | None, name: str, value: Any) -> Iterator[Part]:
@@ -150,16 +151,26 @@ def _parts(request: EvaluationRequest, tool: CompiledTool | None, name: str, val
     expected = _expected(tool, name)
     if value == expected.default and value not in (None, "", [], {}):
         return  # what the reviewed definition says anyway
-    fetches = annotations.effect is ToolEffect.READ
     own = name.rpartition(".")[2]
-    for part, one in parts_of(own, value):
+    for part, one, kind in typed_parts(own, value, expected):
         if part != own and offers(expected.about, part, one):
             continue  # one of the few ways that the reviewed definition names
-        role = role_of(part, one, expected if not isinstance(value, dict | list) else ANY)
-        if role is Role.PARAMETER and annotations.effect is ToolEffect.SPEND and _is_number(one):
-            yield part, Role.AMOUNT, one
-        elif role not in _CHOOSE_NOBODY or fetches:
-            yield part, role if role not in _CHOOSE_NOBODY else Role.RECEIVER, one
+        role = _role(part, one, kind, annotations.effect)
+        if role not in _CHOOSE_NOBODY:
+            yield part, role, one
+
+
+def _role(name: str, value: Any, kind: ArgumentType, effect: ToolEffect | None) -> Role:
+    """What a part chooses in a call of a tool with this effect."""
+    role = role_of(name, value, kind)
+    match effect:
+        case ToolEffect.READ if role in _CHOOSE_NOBODY:
+            return Role.RECEIVER  # what is asked for is told to whoever answers
+        case ToolEffect.SPEND if role is Role.PARAMETER and is_number(value):
+            return Role.AMOUNT
+        case ToolEffect.SEND | ToolEffect.SPEND | ToolEffect.GRANT if role is Role.OBJECT and names_somebody(name):
+            return Role.RECEIVER  # an account or a person by number
+    return role
 
 
 def _expected(tool: CompiledTool, name: str) -> ArgumentType:
@@ -169,10 +180,6 @@ def _expected(tool: CompiledTool, name: str) -> ArgumentType:
             node = node.items
         node = node.fields.get(step, ANY)
     return node
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def query_of(bundle: CompiledBundle, inputs: Inputs, trusted: bool) -> Query | None:

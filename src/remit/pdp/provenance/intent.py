@@ -5,11 +5,12 @@ from functools import cached_property, lru_cache
 
 from remit.pdp.provenance.asking import stems_of
 from remit.pdp.provenance.folding import exact
+from remit.pdp.provenance.naming import is_name, is_receiver
 from remit.pdp.provenance.roles import ADDRESS, DATE, NUMBER, Role
-from remit.pdp.provenance.searching import anywhere, holds, is_called
+from remit.pdp.provenance.searching import Place, holds, is_called, segment, whole
+from remit.pdp.provenance.sums import sums_in
 from remit.pdp.provenance.words import singular
 
-_NUMBERS = re.compile(r"\d[\d,]*(?:\.\d+)?")
 _ENDING = re.compile(r"\.\w{2,5}\Z|/")
 _ACCOUNT = re.compile(r"(?=(?:.*\d){4})[a-z0-9]{10,40}")
 _QUOTES = ("''", '""', "``", "“”", "‘’")
@@ -21,6 +22,7 @@ class Intent:
 
     def __init__(self, text: str) -> None:
         self.text = exact(text)
+        self.written = " ".join(text.split())
 
     @cached_property
     def words(self) -> frozenset[str]:
@@ -33,45 +35,54 @@ class Intent:
         return stems_of(self.text)
 
     @cached_property
-    def _spoken(self) -> str:
-        return " " + " ".join(re.findall(r"\w+", self.text)) + " "
-
-    @cached_property
-    def _numbers(self) -> frozenset[float]:
-        return frozenset(float(number.replace(",", "")) for number in _NUMBERS.findall(self.text))
+    def sums(self) -> frozenset[float]:
+        """The numbers that may be sums: no dates, no accounts."""
+        return frozenset(sums_in(self.text))
 
     @cached_property
     def _addresses(self) -> frozenset[str]:
         return frozenset(url_key(url) for url in URLS.findall(self.text))
 
-    def has(self, value: str, role: Role) -> bool:
-        """Whether the value stands there: a short name must be called one, a number may be written otherwise."""
+    def has(self, value: str, role: Role, part: bool = False) -> bool:
+        """Whether the value stands there: a short name must be called one, a number may be written otherwise. A `part` of a path may
+        be part of one there, too."""
         wanted = exact(value)
         if not wanted:
             return True
         short = sum(map(str.isalnum, wanted)) < 3
         if NUMBER.fullmatch(wanted) and role not in (Role.OBJECT, Role.RECEIVER):
-            return float(wanted.replace(",", ".")) in self._numbers
+            return float(wanted.replace(",", ".")) in self.sums
         if short or (role is Role.OBJECT and (NUMBER.fullmatch(wanted) or len(wanted) < 4)):
             return holds(self.text, wanted, exhausted=False, counts=is_called)
-        if holds(self.text, wanted, exhausted=False, counts=anywhere):
+        if holds(self.text, wanted, exhausted=False, counts=self._place(role, part)):
             return True
         if _ACCOUNT.fullmatch(wanted):  # written in groups
             return re.search(r"(?<![a-z0-9])" + "[ -]?".join(wanted) + r"(?![a-z0-9])", self.text) is not None
         return URL.fullmatch(wanted) is not None and url_key(wanted) in self._addresses
 
+    def _place(self, role: Role, part: bool) -> Place:
+        if part:
+            return segment
+        return is_receiver(self.written) if role is Role.RECEIVER else whole
+
+    def leads_to(self, path: str) -> bool:
+        """Whether a path is above one that stands there."""
+        return f"{exact(path).rstrip('/')}/" in self.text
+
     def says(self, text: str) -> bool:
-        """Whether these words stand there in this order: two or more, or one of six letters; a date or a number says nothing."""
+        """Whether these words stand there as a name, in quotes or with a capital: two or more, or one of six letters; a date or a
+        number says nothing."""
+        # INVARIANT (words narrow, never widen): the request's own words are nobody's name, whoever calls a thing so.
         if len(text) > MAX_SAID or DATE.fullmatch(text) or NUMBER.fullmatch(text):
             return False
         words = re.findall(r"\w+", re.sub(r"\.\w{2,5}\Z", "", exact(text)))
         long = bool(words) and (sum(map(len, words)) >= 6 if len(words) > 1 else len(words[0]) >= 6)
-        return long and f" {' '.join(words)} " in self._spoken
+        return long and is_name(self.written, words)
 
     def names(self, text: str) -> bool:
         """Whether somebody wrote just this as a name: an address, a document, or something in quotes."""
         wanted = exact(text)
-        if len(wanted) < 6 or not holds(self.text, wanted, exhausted=False):
+        if len(wanted) < 6 or not holds(self.text, wanted, exhausted=False, counts=whole):
             return False
         quoted = any(f"{mark}{wanted}{mark}" in self.text for mark in _QUOTES)
         return (
@@ -85,13 +96,13 @@ class Intent:
     def names_document(self, text: str) -> bool:
         """Whether it names a document: a file, a path or an address on the web."""
         wanted = exact(text)
-        return len(wanted) >= 6 and _ENDING.search(wanted) is not None and holds(self.text, wanted, exhausted=False)
+        return len(wanted) >= 6 and _ENDING.search(wanted) is not None and holds(self.text, wanted, False, whole)
 
     def names_place(self, text: str) -> bool:
         """Whether it names a document, or a folder or path that leads to it."""
         parts = exact(text).split("/")
         above = ("/".join(parts[:count]) for count in range(2, len(parts)))
-        return self.names_document(text) or any(len(path) >= 5 and holds(self.text, path, exhausted=False) for path in above)
+        return self.names_document(text) or any(len(path) >= 5 and holds(self.text, path, False, whole) for path in above)
 
 
 URL = re.compile(r"(?:https?://)?((?:[\w-]+\.)+[a-z]{2,})(?::\d+)?(/\S*)?", re.IGNORECASE)
@@ -107,6 +118,3 @@ def url_key(url: str) -> str:
 def intent_of(text: str) -> Intent:
     """The intent of these words, remembered."""
     return Intent(text)
-
-
-NOTHING_SAID = Intent("")

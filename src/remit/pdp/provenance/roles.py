@@ -1,11 +1,11 @@
 """What an argument chooses: a receiver, an object, credentials; or only when, how much and whether, which choose nobody."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from typing import Any
 
-from remit.pdp.arguments import ArgumentType
+from remit.pdp.arguments import ANY, ArgumentType
 from remit.pdp.provenance.words import words_of
 
 
@@ -45,37 +45,82 @@ _QUANTITIES = frozenset(
     month year priority rating score rank level percent percentage rate budget width height length weight age guest adult child
     people person room seat""".split()  # noqa: SIM905 - words, to be read
 )
+_WHO = frozenset(
+    """to with recipient receiver payee beneficiary creditor account iban user username owner member person people contact customer client
+    guest host endpoint point email mail phone mobile channel chat handle sender""".split()  # noqa: SIM905 - words, to be read
+)
+"""Words for who or what something goes to: beside one of them, no other word makes an argument less."""
+_SMALL = re.compile(r"\d{1,2}")
+_TIMES = re.compile(
+    r"(?:(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:day)?|jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?"
+    r"|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?|today|tomorrow|yesterday|now|next|last|this|in|at|on|the|of|and"
+    r"|a|an|noon|midnight|morning|afternoon|evening|night|am|pm|utc|gmt|z|t|hours?|minutes?|days?|weeks?|months?|years?|end|start|before"
+    r"|after|ago|from|until|to|all|any|daily|weekly|monthly|\d{1,4}(?:st|nd|rd|th)?|[\s.,:/+-])*",
+    re.IGNORECASE,
+)
+"""Words for a moment, and for nobody and nothing else."""
+_CODE = re.compile(r"(?=\D*\d)[A-Za-z0-9]{4,8}")
+_STRUCTURE = frozenset(
+    """name title kind type subject body text content message description value address url link host domain street city zip state country
+    currency method status label tag category comment location payment item product option data detail note color size role permission
+    invitee attendee participant first last middle bcc cc""".split()  # noqa: SIM905 - words, to be read
+)
+"""Words for the parts of things; beside those for people, moments, quantities and identifiers."""
 _PROOF = re.compile(r"\b(otp|one[- ]time (?:password|code|pin)|(?:verification|confirmation|security) code|2fa|mfa)\b")
-_LONG = re.compile(r"[@/:\\]|\w{12}")
 _LIST = re.compile(r"[,;]\s*")
 
 
 def role_of(name: str, value: Any, expected: ArgumentType) -> Role:
     """The role of one argument, by its name, its schema and its value; whatever is not known to be less is a receiver."""
-    # INVARIANT (fail closed): only what can name nobody and nothing is a parameter.
+    # INVARIANT (fail closed): only what can name nobody and nothing is a parameter, by its value, not by its name or schema alone.
     words = set(words_of(name))
+    if isinstance(value, bool) or value in expected.choices:
+        return Role.PARAMETER
     if words & _IDENTIFIERS:
         return Role.OBJECT
-    if isinstance(value, bool) or expected.choice or expected.kind == "boolean":
+    if _counts(words, value) or _dates(words, value):
         return Role.PARAMETER
-    if _counts(words, value, expected) or _dates(words, value):
-        return Role.PARAMETER
-    if _PROOF.search(" ".join(words_of(name))) or _PROOF.search(expected.about):
+    if _PROOF.search(" ".join(words_of(name))) or (_PROOF.search(expected.about) and _CODE.fullmatch(text_of(value))):
         return Role.PROOF
     if words & _CREDENTIALS:
         return Role.CREDENTIAL
     return Role.OBJECT if words & _FILES or isinstance(value, int | float) else Role.RECEIVER
 
 
-def _counts(words: set[str], value: Any, expected: ArgumentType) -> bool:
-    number = isinstance(value, int | float) or (isinstance(value, str) and NUMBER.fullmatch(value.strip()) is not None)
-    return number and (bool(words & (_QUANTITIES | _MOMENTS)) or expected.kind == "number")
+def counts_something(name: str) -> bool:
+    """Whether a name is one for a quantity or a sum."""
+    return bool(_QUANTITIES & set(words_of(name)))
+
+
+def names_somebody(name: str) -> bool:
+    """Whether a name is one for somebody, or for an account of theirs."""
+    return bool(_WHO & set(words_of(name)))
+
+
+def counts_nothing(name: str) -> bool:
+    """Whether a name is one for an identifier or a moment, which is no sum."""
+    return bool((_IDENTIFIERS | _MOMENTS) & set(words_of(name)))
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a number, as itself or as text."""
+    if isinstance(value, str):
+        return NUMBER.fullmatch(value.strip()) is not None
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _counts(words: set[str], value: Any) -> bool:
+    if not is_number(value):
+        return False
+    if words & _WHO:
+        return bool(words & _QUANTITIES) and _SMALL.fullmatch(text_of(value).strip()) is not None
+    return bool(words & (_QUANTITIES | _MOMENTS)) or (isinstance(value, float) and not value.is_integer())
 
 
 def _dates(words: set[str], value: Any) -> bool:
     if not isinstance(value, str) or len(value) > 40:
         return False
-    return DATE.fullmatch(value.strip()) is not None or (bool(words & _MOMENTS) and not _LONG.search(DATE.sub("", value)))
+    return DATE.fullmatch(value.strip()) is not None or (bool(words & _MOMENTS) and _TIMES.fullmatch(value) is not None)
 
 
 def parts_of(name: str, value: Any) -> Iterable[tuple[str, Any]]:
@@ -98,6 +143,28 @@ def parts_of(name: str, value: Any) -> Iterable[tuple[str, Any]]:
         yield name, value
 
 
+def typed_parts(name: str, value: Any, expected: ArgumentType) -> Iterator[tuple[str, Any, ArgumentType]]:
+    """The same, each with its type; a name that the schema does not have, and that is none of the usual ones, is data."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            known = expected.fields.get(key)
+            structure = known is not None or (not expected.fields and _is_structure(key))
+            if not structure:
+                yield name, key, ANY
+            yield from typed_parts(key if structure or _FIELD.fullmatch(key) else name, item, known or ANY)
+    elif isinstance(value, list):
+        for item in value:
+            yield from typed_parts(name, item, expected.items or ANY)
+    else:
+        yield from ((part, one, expected) for part, one in parts_of(name, value))
+
+
+def _is_structure(key: str) -> bool:
+    words = set(words_of(key))
+    return _FIELD.fullmatch(key) is not None and bool(words) and words <= _USUAL
+
+
+_USUAL = _STRUCTURE | _WHO | _IDENTIFIERS | _FILES | _CREDENTIALS | _MOMENTS | _QUANTITIES
 _FIELD = re.compile("[a-z][A-Za-z_]{0,31}")
 """A name of an object that is structure rather than data."""
 

@@ -18,6 +18,40 @@ def anywhere(_text: str, _start: int, _stop: int) -> bool:
     return True
 
 
+_MARKS = "-.@+%_/\\"
+"""Marks within a name: what stands on both sides of one is one name, and no part of it is the whole."""
+MAX_NAME = 200
+
+
+def whole(text: str, start: int, stop: int) -> bool:
+    """It counts as a name of its own, not as a part of a longer one: not `corp.co` in `corp.co.uk`, nor `/srv` in `/srv/work`."""
+    # INVARIANT (words narrow, never widen): whoever named something longer did not name this.
+    return _is_apart(text, start, stop, slashes="/" not in text[start:stop] and not _is_path(text, start))
+
+
+def segment(text: str, start: int, stop: int) -> bool:
+    """It counts also as one whole part of a path."""
+    return _is_apart(text, start, stop, slashes=True)
+
+
+def _is_apart(text: str, start: int, stop: int, slashes: bool) -> bool:
+    """Whether no mark joins it to more; a slash may, where `slashes` says so."""
+    before, after = text[start - 1 : start], text[stop : stop + 1]
+    if after and after in _MARKS and text[stop + 1 : stop + 2].isalnum() and not (after == "/" and slashes):
+        return False
+    return not (before and before in _MARKS and start > 1 and text[start - 2].isalnum() and not (before == "/" and slashes))
+
+
+def _is_path(text: str, start: int) -> bool:
+    """Whether what stands there is part of a path from a root."""
+    first = start
+    while first > max(0, start - MAX_NAME) and (
+        text[first - 1].isalnum() or text[first - 1] in _MARKS or text[first - 1] in "~:"
+    ):
+        first -= 1
+    return text[first : first + 1] in ("/", "~", "\\") or text[first : first + 2] in ("./", "..")
+
+
 def within(text: str, start: int, stop: int) -> bool:
     """It does not fill a whole field."""
     return not (text[start - 1 : start] == EDGE and text[stop : stop + 1] == EDGE)

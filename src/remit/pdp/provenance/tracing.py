@@ -1,7 +1,7 @@
 """The origin of a value: the first place, from the user's words to untrusted prose, that could have given it."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -11,9 +11,10 @@ from remit.pdp.provenance.granting import Granting
 from remit.pdp.provenance.intent import URL, URLS, Intent, url_key
 from remit.pdp.provenance.principals import known
 from remit.pdp.provenance.records import Field
-from remit.pdp.provenance.roles import ADDRESS, DATE, NUMBER, Role, text_of
-from remit.pdp.provenance.searching import contains, holds, is_introduced, names_something, within
+from remit.pdp.provenance.roles import ADDRESS, DATE, NUMBER, Role, counts_nothing, counts_something, text_of
+from remit.pdp.provenance.searching import contains, holds, is_called, is_introduced, names_something, whole, within
 from remit.pdp.provenance.seen import Observed, Seen
+from remit.pdp.provenance.sums import Sum, found_in, is_worked_out, number_of, shares_in
 from remit.pdp.provenance.words import singular, words_of
 
 INTENDED, KNOWN, TRUSTED, GRANTED, NAMED, RECORD = "intent", "directory", "trusted", "granted", "named", "record"
@@ -26,11 +27,10 @@ _SHORT = 4
 _SQUASHED = 6
 _REMEMBERED = 500
 _ID = ["id"]
+_TEXTS = frozenset({"body", "text", "content", "description", "message", "snippet", "note", "comment", "summary", "preview"})
+"""Names of fields that hold what somebody wrote, rather than what something is called."""
 _FILES = frozenset({"file", "filename", "path", "dir", "directory", "folder", "attachment", "document", "doc"})
-_AMOUNTS = re.compile(r"\d[\d,]*(?:\.\d+)?")
-_PART = re.compile(r"[^\W_]\Z|\d[-:/.]\Z")
-"""What stands before a number that is part of a date, a time or a name."""
-MAX_AMOUNTS = 2000
+MAX_AMOUNTS, MAX_LINKS = 2000, 200
 MAX_PARTS, LEAST_PARTS, MAX_WORK = 1000, 16, 64 << 20
 """So many parts of one argument are traced; fewer, down to the second, where parts by characters seen would be more than the third."""
 MORE = "(more values than are looked at)"
@@ -82,22 +82,23 @@ class Tracer:
     def origin(self, name: str, text: str, role: Role) -> Origin:
         """The origin of one value, used as the argument `name` in that role."""
         if role is Role.AMOUNT:
-            return self._amount(text)
+            return self._amount(name, text)
         found = self._origin(name, text, role)
-        if found.name == UNKNOWN and role is Role.OBJECT and "/" in text:  # a path is as good as the worst of its parts
-            parts = [self._origin(name, part, role) for part in text.split("/") if part]
+        # A path is as good as the worst of its parts, but for one above what was named: nobody named all that is in it.
+        if found.name == UNKNOWN and role is Role.OBJECT and "/" in text and not self._intent.leads_to(text):
+            parts = [self._origin(name, part, role, part=True) for part in text.split("/") if part]
             return max(parts, key=lambda part: _BADNESS[part.name], default=found)
         return found
 
-    def _origin(self, name: str, text: str, role: Role) -> Origin:
-        if self._intent.has(text, role):
+    def _origin(self, name: str, text: str, role: Role, part: bool = False) -> Origin:
+        if self._intent.has(text, role, part):
             return Origin(INTENDED)
         if role is not Role.OBJECT and known(text, self._directory):
             return Origin(KNOWN)
         value = folded(text)
         nouns = self._nouns | {word for word in words_of(name) if len(word) > 3}
         for position, output in enumerate(self._observed.outputs):  # the first that held it counts: a later one may only echo it
-            if not output.untrusted and _gives(output, text) and not self._was_written(value, position):
+            if not output.untrusted and _gives(output, text, role) and not self._was_written(value, position):
                 return Origin(TRUSTED, output.source)
             if output.untrusted and (_writes(output, value, nouns) or output.filled(value)):
                 return self._untrusted(name, text, value, role, nouns)
@@ -155,42 +156,64 @@ class Tracer:
 
     def _is_named(self, output: Seen, record: int) -> bool:
         """Whether another field of the record stands in the user's words."""
-        return record >= 0 and any(self._says(output.value(position)) for position in output.records[record])
+        return record >= 0 and any(self._names(output, position) for position in output.records[record])
 
-    def _says(self, value: str) -> bool:
+    def _names(self, output: Seen, position: int) -> bool:
+        """Whether a field is what the user called the record: no text of its own, which may say whatever he says."""
+        if _TEXTS & set(words_of(output.fields[position].name)):
+            return False
+        value = output.value(position)
         return self._intent.says(value) and not (ADDRESS.fullmatch(value) and known(value, self._directory))
 
     def _is_only(self, output: Seen, record: int, value: str) -> bool:
-        """Whether every record that the same words name has the value: of two of one name, nobody said which."""
-        for name in {value for position in output.records[record] if self._says(value := output.value(position))}:
-            if all(
-                any(other.value(place) == value for place in other.records[other.fields[position].record])
-                for other in self._observed.outputs
-                if other.untrusted
-                for position in other.filled(name)
-                if other.fields[position].record >= 0
-            ):
-                return True
-        return False
+        """Whether every record that any of the same words name has the value: of two of one name, nobody said which."""
+        names = {output.value(position) for position in output.records[record] if self._names(output, position)}
+        return all(
+            any(other.value(place) == value for place in other.records[other.fields[position].record])
+            for name in names
+            for other in self._observed.outputs
+            if other.untrusted
+            for position in other.filled(name)
+            if other.fields[position].record >= 0
+        )
 
-    def _amount(self, text: str) -> Origin:
-        """A sum that nobody but untrusted prose named. One that was worked out names nothing, one that fills a field is a record's."""
-        number = _number(text)
+    def _amount(self, name: str, text: str) -> Origin:
+        """A sum that nobody but untrusted prose named. One that was worked out names nothing, one that fills a field for sums is a
+        record's."""
+        number = number_of(text)
         if number in (None, 0.0) or self._intent.has(text, Role.AMOUNT):
             return Origin(INTENDED)
         for output in self._observed.outputs:
-            for found, _ in zip(_AMOUNTS.finditer(output.prose), range(MAX_AMOUNTS), strict=False):
-                start, stop = found.span()
-                if _number(found[0]) != number or _PART.search(output.prose[max(0, start - 2) : start]):
-                    continue
-                if not output.untrusted or not within(output.prose, start, stop):
-                    return Origin(RECORD if output.untrusted else TRUSTED, output.source)
-                return Origin(STEERED, output.source)
-        return Origin(INTENDED)
+            for count, found in enumerate(found_in(output.prose)):
+                if count >= MAX_AMOUNTS:
+                    # INVARIANT (fail closed): of a text built to exhaust the search, any sum may be from there.
+                    if output.untrusted:
+                        return Origin(STEERED, output.source)
+                    break
+                origin = _sum_of(output, found, name) if number in found.values else ""
+                if origin:
+                    return Origin(origin, output.source)
+        if self._observed.overflow:
+            return Origin(STEERED)
+        return Origin(INTENDED if not self._observed.untrusted or is_worked_out(number, self._given()) else UNKNOWN)
+
+    def _given(self) -> Iterator[float]:
+        """The numbers that a sum may be worked out from: those of the purpose, of trusted outputs, and of records' fields for sums."""
+        yield from (*shares_in(self._intent.text), *self._intent.sums)
+        for output in self._observed.outputs:
+            if not output.untrusted:
+                for found in found_in(output.prose):
+                    yield from found.values
+                continue
+            for position, field in enumerate(output.fields):
+                if counts_something(field.name) and (number := number_of(output.value(position))) is not None:
+                    yield number
 
     def links(self, text: str) -> bool:
         """Whether a text links to where untrusted output said, and the user did not."""
-        found = [url_key(folded(url)) for url in URLS.findall(text)]
+        found = dict.fromkeys(url_key(folded(url)) for url in URLS.findall(text))
+        if len(found) > MAX_LINKS:
+            return self._observed.untrusted  # INVARIANT (fail closed): of what is not looked at, anything may be from anywhere
         return any(self._finds(key) and key not in self._intent.text for key in found if key)
 
     def steers_query(self, arguments: Iterable[str]) -> bool:
@@ -214,7 +237,7 @@ class Tracer:
         return strange and not asked
 
     def _is_plain(self, text: str, words: Sequence[str]) -> bool:
-        if len(text) < _SHORT or NUMBER.fullmatch(text) or DATE.fullmatch(text):
+        if len(text) < _SHORT or DATE.fullmatch(text):
             return True
         if self._intent.has(text, Role.RECEIVER) or known(text, self._directory):
             return True
@@ -242,9 +265,11 @@ class Tracer:
         return any(self._intent.names(output.value(position)) for position in output.records[record])
 
 
-def _gives(output: Seen, text: str) -> bool:
+def _gives(output: Seen, text: str, role: Role) -> bool:
+    """Whether a trusted output names the value: as a field or a name of its own, a short one or a number as what it calls something."""
     wanted = exact(text)
-    return bool(output.filled(wanted)) or holds(output.prose, wanted, exhausted=False)
+    short = len(wanted) < _SHORT or (role is Role.OBJECT and NUMBER.fullmatch(wanted) is not None)
+    return bool(output.filled(wanted)) or holds(output.prose, wanted, exhausted=False, counts=is_called if short else whole)
 
 
 def _writes(output: Seen, value: str, nouns: frozenset[str]) -> bool:
@@ -287,8 +312,13 @@ def _fits(name: str, field: Field, text: str, role: Role, output: Seen) -> bool:
     return (wanted[-1:] == _ID and given[-1:] == _ID) or given[-1] in wanted or wanted[-1] in given
 
 
-def _number(text: str) -> float | None:
-    try:
-        return float(text.replace(",", ""))
-    except ValueError:
-        return None
+def _sum_of(output: Seen, found: Sum, name: str) -> str:
+    """Where a sum is from that stands in an output: its prose, or a field that holds sums; empty where it is none there."""
+    if not output.untrusted:
+        return TRUSTED
+    if within(output.prose, found.start, found.stop):
+        return STEERED
+    fields = [output.fields[position].name for position in output.filled(output.prose[found.start : found.stop])]
+    if any(counts_something(field) or words_of(field) == words_of(name) for field in fields):
+        return RECORD
+    return "" if all(map(counts_nothing, fields)) else STEERED

@@ -1,0 +1,127 @@
+"""Sums in texts, in whatever notation: with a currency, grouped, with a decimal comma, in words."""
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from remit.pdp.provenance.searching import EDGE
+
+_GROUPED = re.compile(r"\d{1,3}(?:[ ,.'’\u00a0\u202f]\d{3})+(?:[.,]\d{1,2})?(?!\d)|\d+(?:[.,]\d+)?")
+_SCALE = re.compile(r"\s?(k|thousand|million|mio|m|bn|billion|hundred)\b")
+_SCALES = {"k": 1e3, "thousand": 1e3, "million": 1e6, "mio": 1e6, "m": 1e6, "bn": 1e9, "billion": 1e9, "hundred": 1e2}
+_LETTERS, _TRAILING = re.compile(r"[^\W\d_]+\Z"), re.compile(r"[^\W\d_]+")
+_CURRENCIES = frozenset("eur usd gbp chf jpy cad aud nzd inr cny dkk sek nok pln czk brl mxn zar krw sgd hkd rs kr r us".split())  # noqa: SIM905
+_PERCENT = re.compile(r"(?<![\w.,])(\d{1,3}(?:[.,]\d{1,3})?)\s?(?:%|percent\b)")
+_DATE = re.compile(r"\d[-:/]\Z|\d\.\Z")
+_ONES = {
+    word: value
+    for value, word in enumerate(
+        """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen
+        nineteen""".split()  # noqa: SIM905 - words, to be read
+    )
+}
+_TENS = {
+    word: 10 * value
+    for value, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), start=2)  # noqa: SIM905
+}
+_SPOKEN = "|".join(sorted((*_ONES, *_TENS, "hundred", "thousand", "million", "and"), key=len, reverse=True))
+_WORDS = re.compile(rf"\b(?:{_SPOKEN})\b(?:[ -]+(?:{_SPOKEN})\b)*")
+LONGEST = 7
+"""So many digits without any mark are an account or an identifier rather than a sum."""
+
+
+class Sum:
+    """One number in a text: where it stands, and each value that a reader could take it for."""
+
+    __slots__ = ("start", "stop", "values")
+
+    def __init__(self, start: int, stop: int, values: tuple[float, ...]) -> None:
+        self.start, self.stop, self.values = start, stop, values
+
+
+def found_in(text: str) -> Iterator[Sum]:
+    """The numbers of a text that may be sums; none that is part of a date, a time or a name."""
+    for found in _GROUPED.finditer(text):
+        start, stop = found.span()
+        if _is_part(text, start, stop):
+            continue
+        scale = _SCALE.match(text, stop)
+        times = _SCALES[scale[1]] if scale else 1.0
+        yield Sum(start, stop, tuple({times * value for value in _values(found[0])} | set(_values(found[0]))))
+    for found in _WORDS.finditer(text):
+        value = _spoken(found[0])
+        if value:
+            yield Sum(*found.span(), (value,))
+
+
+def sums_in(text: str) -> Iterator[float]:
+    """All values of the numbers of a text that may be sums, but for long ones without a mark."""
+    for one in found_in(text):
+        if one.stop - one.start <= LONGEST or not text[one.start : one.stop].isdigit():
+            yield from one.values
+
+
+def shares_in(text: str) -> Iterator[float]:
+    """The percentages of a text: no sums, but what sums are worked out with."""
+    return (float(found[1].replace(",", ".")) for found in _PERCENT.finditer(text))
+
+
+def _is_part(text: str, start: int, stop: int) -> bool:
+    before, behind = text[max(0, start - 12) : start], text[stop : stop + 12]
+    letters, trailing = _LETTERS.search(before), _TRAILING.match(behind)
+    if letters is not None and letters[0] not in _CURRENCIES:
+        return True
+    if trailing is not None and trailing[0] not in _CURRENCIES and _SCALE.match(text, stop) is None:
+        return True
+    if before[-1:] == "_" or behind[:1] in ("_", "%"):
+        return True
+    return _DATE.search(before) is not None or (behind[:1] in ("-", ":", "/", ".") and behind[1:2].isdigit())
+
+
+def _values(text: str) -> tuple[float, ...]:
+    """What a number as it is written can mean: `9.999` is nine thousand here and ten there."""
+    plain = re.sub("[ '’\u00a0\u202f]", "", text)
+    digits, mark = re.sub("[.,]", "", plain), max(plain.rfind("."), plain.rfind(","))
+    if mark < 0:
+        return (float(digits),)
+    decimal = float(re.sub("[.,]", "", plain[:mark]) + "." + plain[mark + 1 :])
+    return (decimal, float(digits)) if len(plain) - mark == 4 else (decimal,)
+
+
+def _spoken(text: str) -> float:
+    total, group = 0, 0
+    for word in re.findall("[a-z]+", text):
+        if word in _ONES:
+            group += _ONES[word]
+        elif word in _TENS:
+            group += _TENS[word]
+        elif word == "hundred":
+            group = max(group, 1) * 100
+        elif word in ("thousand", "million"):
+            total += max(group, 1) * (1000 if word == "thousand" else 1_000_000)
+            group = 0
+    return float(total + group)
+
+
+def number_of(text: str) -> float | None:
+    """The number that an argument is, None if it is none."""
+    try:
+        return float(text.replace(",", "")) if EDGE not in text else None
+    except ValueError:
+        return None
+
+
+MAX_GIVEN = 48
+
+
+def is_worked_out(number: float, given: Iterable[float]) -> bool:
+    """Whether a sum follows from given numbers as people reckon: some of two, a multiple, a share, or a share and something more."""
+    known = sorted(set(islice((abs(one) for one in given if one), MAX_GIVEN)))
+    shares = {one * part for one in known for part in (*range(2, 21), *(1 / parts for parts in range(2, 11)))}
+    shares |= {one * percent / 100 for one in known for percent in known if percent <= 100}
+    shares |= {one * other for one in known for other in known}
+    plain = {*known, *shares}
+    reached = {round(value, 2) for value in plain}
+    if round(number, 2) in reached:
+        return True
+    return any(round(abs(number - one), 2) in reached or round(number + one, 2) in reached for one in known)
