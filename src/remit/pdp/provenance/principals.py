@@ -5,7 +5,8 @@ from collections.abc import Iterable
 
 from remit.pdp.provenance.folding import exact
 
-_ADDRESS = re.compile(r"[^\s@<>()\[\],;:/\\?#&=\"'`|{}]+(@[^\s@<>()\[\],;:/\\?#&=\"'`|{}]+)")
+_ADDRESS = re.compile(r"[^\s@<>()\[\],;:/\\?#&=\"'`|{}%!]+(@[^\s@<>()\[\],;:/\\?#&=\"'`|{}]+)")
+"""A plain address; `eve%evil.net@ours` and `evil.net!eve@ours` are routes through ours to somewhere else (RFC 5321, appendix F.2)."""
 
 
 def known(value: str, directory: Iterable[str]) -> bool:
