@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from remit.pdp.provenance.folding import exact
 
@@ -14,4 +15,10 @@ def known(value: str, directory: Iterable[str]) -> bool:
     wanted = exact(value)
     address = _ADDRESS.fullmatch(wanted)
     domain = address[1] if address and wanted.isascii() else None  # an address that looks like one of ours is not one of ours
-    return any(wanted == name or (domain is not None and domain == name) for name in map(exact, directory))
+    names = _names(directory if isinstance(directory, tuple) else tuple(directory))
+    return wanted in names or domain in names
+
+
+@lru_cache(64)
+def _names(directory: tuple[str, ...]) -> frozenset[str | None]:
+    return frozenset(map(exact, directory))
