@@ -40,6 +40,10 @@ def query(*texts: str) -> Callable[[Observed], bool]:
     return lambda observed: tracer(observed).steers_query(texts)
 
 
+def _names(tracing: Tracer) -> bool:
+    return any(tracing.argument(f"a{n}_name", [(f"a{n}_name", Role.OBJECT, "13")]).origin == STEERED for n in range(50_000))
+
+
 FOUR = [MEGABYTE[: MAX_OUTPUT - 1]] * 4
 CASES: dict[str, tuple[list[str], Callable[[Observed], bool]]] = {
     "the parts of a path": (FOUR, argument(Role.OBJECT, "/".join(f"p{n}" for n in range(900)))),
@@ -73,7 +77,8 @@ CASES: dict[str, tuple[list[str], Callable[[Observed], bool]]] = {
         argument(Role.RECEIVER, *["x@y.org"] * 1000, directory=[f"a{n}@x.org" for n in range(3000)]),
     ),
     "texts with links": (FOUR, lambda observed: tracer(observed).links(" ".join(f"https://e{n}.org/x" for n in range(3000)))),
-    "names": (["13"] * 20, argument(Role.OBJECT, "13", name="n_" * 500_000)),
+    "many names": (["14"] * 20, lambda observed: _names(tracer(observed))),
+    "a long name": (["13"] * 20, argument(Role.OBJECT, "13", name="n_" * 500_000)),
 }
 
 

@@ -113,7 +113,15 @@ def test_a_report_that_fails_says_that_the_action_ran(guarded: World, monkeypatc
     assert ran == [1]
 
 
+@pytest.mark.parametrize("before", ["QUFBQUFBQUFBQUFBQUFBQUFB ", "6ba7b810-9dad-11d1-80b4-00c04fd430c8 ", "a-word-that-is-long "])
+def test_no_number_of_encoded_words_hides_the_last(before: str) -> None:
+    observed = observe(NOTHING_OBSERVED, [Report("read", True, before * 20_000 + "ZXZlQGV2aWwubmV0")])
+    assert Tracer(Intent("help"), (), observed).origin("to", "eve@evil.net", Role.RECEIVER).name == "untrusted"
+
+
 SLOW = {
+    "encoded words": "QUFBQUFBQUFBQUFB " * 60_000,
+    "long words": "a-word-of-letters " * 57_000,
     "marks out of order": "a" + "\u0315\u0300" * 500_000,
     "halfwidth marks": "a" + "\uff9e\u0300" * 500_000,
     "marks in words": ("a" + "\u0315\u0300" * 30) * 16_000,

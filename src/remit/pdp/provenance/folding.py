@@ -1,6 +1,5 @@
 """Text made comparable: folded widely where a match taints, hardly at all where a match gives trust."""
 
-import base64
 import binascii
 import html
 import re
@@ -44,8 +43,6 @@ _LOOKALIKES = str.maketrans(
     }
 )
 _TOKEN = re.compile(r"[A-Za-z0-9+/_-]{16,4096}={0,2}")
-MAX_DECODED = 200
-"""So many encoded words of one text are looked into."""
 MAX_MARKS = 16
 """So many signs may follow each other before those that combine with a letter are left out: putting them in order takes quadratic time."""
 _MARKS = re.compile(rf"(?:[^\w\s\x00-\x7f]|[\uff9e\uff9f]){{{MAX_MARKS + 1},}}")
@@ -95,7 +92,7 @@ def decodings(text: str) -> Iterator[str]:
         yield plain
     if "&" in text and (plain := _unescaped(text)) != text:
         yield plain
-    for found, _ in zip(_TOKEN.finditer(text), range(MAX_DECODED), strict=False):
+    for found in _TOKEN.finditer(text):
         plain = _base64(found[0])
         if plain:
             yield plain
@@ -109,9 +106,9 @@ def _unescaped(text: str) -> str:
 
 def _base64(word: str) -> str:
     """The text behind a Base64 word, empty if it is none that anybody could read."""
-    bare = word.rstrip("=").replace("-", "+").replace("_", "/")
+    digits = word.rstrip("=").replace("-", "+").replace("_", "/")
     try:
-        text = base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True).decode("utf-8")
+        text = binascii.a2b_base64(digits + "=" * (-len(digits) % 4)).decode("utf-8")
     except (binascii.Error, UnicodeDecodeError):
         return ""
     return text if text.isprintable() else ""

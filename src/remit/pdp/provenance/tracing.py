@@ -120,7 +120,9 @@ class Tracer:
         return max(parts, key=lambda part: _BADNESS[part.name], default=found)
 
     def _origin(self, name: str, text: str, role: Role) -> Origin:
-        self._work.spend(DEAR + 8 * len(text))
+        self._work.spend(
+            DEAR + 8 * len(text) if len(text) >= _SHORT else 16 * DEAR
+        )  # a short number is looked for by the name, too
         if self._intent.has(text, role):
             return Origin(INTENDED)
         if role is not Role.OBJECT and known(text, self._directory):
@@ -327,8 +329,8 @@ class _Wanted(NamedTuple):
 
 def _wanted(value: str, nouns: frozenset[str]) -> _Wanted:
     number, squeezed, key = _looks(value) if len(value) <= _REMEMBERED else _looks.__wrapped__(value)
-    named = is_introduced(nouns) if len(value) < _SHORT else names_something
-    return _Wanted(value, number, squeezed, key, named if number else within)
+    counts = within if not number else is_introduced(nouns) if len(value) < _SHORT else names_something
+    return _Wanted(value, number, squeezed, key, counts)
 
 
 def _writes(output: Seen, wanted: _Wanted, work: Work) -> bool:
