@@ -402,6 +402,7 @@ class TestScope:
         EVIL, ["a@corp.com", EVIL], {"a": EVIL}, {EVIL: True}, "https://evil.com/@corp.com", "https://evil.com/?a=b@corp.com",
         "evil.com,a@corp.com", "evil.com a@corp.com", "<evil.com> a@corp.com", "a@corp.com.evil.com", "a@evilcorp.com",
         "a@ⅽorp.com.evil", "a@corp.com, b@evil.com", "a@evil.com@corp.com", "evil.com;a@corp.com", "evil.com:25/a@corp.com", "corp.com",
+        "eve%evil.com@corp.com", "evil.com!eve@corp.com",
     ], ids=repr)  # fmt: skip
     def test_only_an_address_of_the_domain_lies_in_the_domain(self, world: World, to: Any) -> None:
         session = world.open_session(scope=Scope(destinations=("@corp.com",)))

@@ -130,6 +130,13 @@ def test_only_what_is_wanted_and_what_it_is_made_of_is_evaluated() -> None:
     assert stated(facts, [], ["two"], n="1") == {}  # what is made of an absent one is absent
 
 
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "1e999", "9" * 400, "sNaN", "\ud800"])
+@pytest.mark.parametrize("kind", ["number", "integer"])
+def test_what_is_no_finite_number_is_no_fact(text: str, kind: str) -> None:
+    facts = fact_set((Fact("it", "to_number(args.n)", {"type": kind}), Fact("one", "`1`", INTEGER)), TOOLS)
+    assert stated(facts, [], None, n=text) == {"one": 1}
+
+
 def test_the_latest_record_that_fits_counts_and_true_is_not_one() -> None:
     fact = Fact("it", "record.v", INTEGER, of=("get",), records="output[]", where={"record.id": "args.id"})
     facts = fact_set((fact,), TOOLS)

@@ -7,7 +7,6 @@ import msgspec
 
 from remit.model.authorizer import ApprovalState, Authorizer, Outcome, OutcomeStatus, Pending
 from remit.model.decision import Decision, Deny, Permit, Reason
-from remit.model.errors import RemitError
 from remit.model.request import EvaluationRequest
 from remit.pep.obligations import Duties, ObligationFailed, duties_of
 
@@ -140,7 +139,9 @@ def _not_performed(
 def _report(authorizer: Authorizer, outcome: Outcome) -> Generator[Pending[Any] | Act, Any, None]:
     try:
         yield authorizer.report(outcome)
-    except RemitError as error:
+    except Interrupted:
+        raise
+    except Exception as error:  # whatever it is: the caller must be told that the action ran
         raise OutcomeUnrecorded(
             f"the action of decision {outcome.decision} ended ({outcome.status.value}), but that could not be recorded: {error}"
         ) from error

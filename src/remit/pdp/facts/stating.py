@@ -39,7 +39,7 @@ def facts_of(
             known = typed(value, fact.type)
             if len(_encode(known)) <= MAX_VALUE:
                 plain[fact.name], stated[fact.name] = value, known
-        except (Absent, Misfit, NoValue, msgspec.MsgspecError, RecursionError, UnicodeEncodeError):
+        except (Absent, Misfit, NoValue, msgspec.MsgspecError, RecursionError, ArithmeticError, ValueError):
             continue  # INVARIANT (fail closed): what cannot be told is absent, and a policy can ask for what must be there
     return stated if wanted is None else {name: value for name, value in stated.items() if name in set(wanted)}
 

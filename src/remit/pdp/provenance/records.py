@@ -17,7 +17,17 @@ _NAME = re.compile(r"[A-Za-z][\w-]{0,40}(?: [\w-]{1,20}){0,3}")
 """A name of a mapping that is structure; any other is data."""
 _YAML = re.compile(r"- |[A-Za-z_][\w ]{0,40}:(?:\s|\Z)")
 _ANCHOR = re.compile(r"(?:^|[\s\[{,:-])[&*][A-Za-z0-9]", re.MULTILINE)
-_DEEP = re.compile(f"(?:- ){{{MAX_NESTING}}}|^ {{{4 * MAX_NESTING}}}", re.MULTILINE)
+_LITERAL = re.compile(
+    r"""(?:
+        [\s\[({,:]
+        | [\])}](?=\s*(?:[,:\])}]|\Z))
+        | (?:-?[0-9]{1,400}(?:\.[0-9]{1,400})?(?:[eE][-+]?[0-9]{1,9})?|True|False|None)(?=\s*[,:\])}])
+        | b?'[^'\\\n]*+(?:\\[\\'"abfnrtuUvx0][^'\\\n]*+)*+'
+        | b?"[^"\\\n]*+(?:\\[\\'"abfnrtuUvx0][^"\\\n]*+)*+"
+    )++""",
+    re.VERBOSE,
+)
+"""Python literals as `repr` writes them: nothing that is computed, called or looked up, so that nothing is nested without brackets."""
 
 
 class Field(NamedTuple):
@@ -50,11 +60,14 @@ def _parsed(text: str) -> Any:
             return json.loads(text)
         except (ValueError, RecursionError):
             pass
+        # INVARIANT (fail closed): Python's parser is shown no other text; some of it ends the process or has no end.
+        if not _LITERAL.fullmatch(text):
+            return None
         try:
             return ast.literal_eval(text)
         except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
             return None
-    if len(text) <= MAX_YAML and _YAML.match(text) and not _ANCHOR.search(text) and not _DEEP.search(text) and not _nests(text):
+    if len(text) <= MAX_YAML and _YAML.match(text) and not _ANCHOR.search(text):
         return _yaml(text)
     return None
 
@@ -68,13 +81,9 @@ def _nests(text: str) -> bool:
 
 
 def _yaml(text: str) -> Any:
-    import yaml  # only where an output looks like it: it costs a first call's time
+    from remit.pdp.provenance.composing import composed  # only where an output looks like it: it costs a first call's time
 
-    loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
-    try:
-        return yaml.load(text, Loader=loader)  # noqa: S506 - the base loader makes text, lists and mappings of it, nothing else
-    except (yaml.YAMLError, ValueError, RecursionError):
-        return None
+    return composed(text, MAX_NESTING)
 
 
 class _TooMuch(Exception):

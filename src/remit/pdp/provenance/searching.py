@@ -6,8 +6,30 @@ from functools import lru_cache
 
 TRIES = 1000
 """A value is looked for at so many places of one text."""
+CHEAP, DEAR = 256, 2048
+"""What one place costs where a value is looked for, in characters that could be gone through instead: by itself, or with what is around."""
 EDGE = "\x00"
 """Stands between the fields of an output in its prose, and at both ends."""
+
+
+class Exhausted(Exception):
+    """A call would cost more than it may."""
+
+
+class Work:
+    """What the rest of a call may cost, in characters gone through."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self, most: int) -> None:
+        self._left = most
+
+    def spend(self, amount: int) -> None:
+        """Count work. Raises `Exhausted` where that is more than is left, now and from then on."""
+        self._left -= amount
+        if self._left < 0:
+            raise Exhausted
+
 
 Place = Callable[[str, int, int], bool]
 """Whether a value that stands in a text from one place to before another counts there."""
@@ -57,37 +79,41 @@ def within(text: str, start: int, stop: int) -> bool:
     return not (text[start - 1 : start] == EDGE and text[stop : stop + 1] == EDGE)
 
 
-def holds(text: str, wanted: str, exhausted: bool, counts: Place = anywhere) -> bool:
-    """Whether the whole word is there. `exhausted` is the answer where the text has more near-matches than are looked at."""
+def holds(text: str, wanted: str, exhausted: bool, counts: Place = anywhere, work: Work | None = None) -> bool:
+    """Whether the whole word is there. `exhausted` is the answer where the text has more near-matches than are looked at.
+
+    Raises `Exhausted` where it costs more than is left of `work`.
+    """
     # INVARIANT (fail closed): a text built to exhaust the search counts as a source only where that is the stricter answer.
     if not wanted:
         return False
-    start = text.find(wanted)
-    for _ in range(TRIES):
-        if start < 0:
-            return False
+    start, tried, found = text.find(wanted), 0, False
+    while start >= 0 and tried < TRIES:
+        tried += 1
         stop = start + len(wanted)
         joined = (start and _joins(text[start - 1], wanted[0])) or (stop < len(text) and _joins(text[stop], wanted[-1]))
         if not joined and counts(text, start, stop):
-            return True
+            found = True
+            break
         start = text.find(wanted, start + 1)
-    return exhausted
+    if work is not None:
+        work.spend((start if start >= 0 else len(text)) + tried * (CHEAP if counts is within else 2 * DEAR))
+    return found or (exhausted and start >= 0)
 
 
 def _joins(outside: str, edge: str) -> bool:
     return outside.isalnum() and edge.isalnum()
 
 
-def contains(text: str, wanted: str) -> bool:
-    """Whether the characters are there at all, not as a whole field. For texts without spaces and marks."""
-    start = text.find(wanted)
-    for _ in range(TRIES):
-        if start < 0:
-            return False
-        if within(text, start, start + len(wanted)):
-            return True
+def contains(text: str, wanted: str, work: Work) -> bool:
+    """Whether the characters are there at all, not as a whole field; also where there are more near-matches than are looked at. For texts
+    without spaces and marks. Raises `Exhausted`."""
+    start, tried = text.find(wanted), 0
+    while start >= 0 and tried < TRIES and not within(text, start, start + len(wanted)):
+        tried += 1
         start = text.find(wanted, start + 1)
-    return True
+    work.spend((start if start >= 0 else len(text)) + tried * CHEAP)
+    return start >= 0
 
 
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from remit.pdp.provenance.folding import decodings, exact, folded, squashed
+from remit.pdp.provenance.folding import bare, decodings, exact, folded
 from remit.pdp.provenance.records import Field, fields_of, prose_of
 from remit.pdp.provenance.roles import ADDRESS
 from remit.pdp.provenance.searching import EDGE
@@ -123,7 +123,7 @@ def seen(report: Report) -> Seen:
     plain = "" if text.isascii() or not report.untrusted else _letters(found, text, apart)
     if report.untrusted:
         prose = EDGE.join([prose, *(f" {comparable(plain)} " for plain in decodings(text))])
-    squeezed = EDGE.join(map(squashed, prose.split(EDGE))) if report.untrusted else ""
+    squeezed = EDGE.join(map(bare, prose.split(EDGE))) if report.untrusted else ""
     arguments = tuple([folded(value) for value in report.arguments])
     parties = _parties(fields)
     stretches = _stretches(fields) if apart else {}
@@ -208,6 +208,9 @@ def observe(observed: Observed, more: Iterable[Report]) -> Observed:
         # INVARIANT (fail closed): of what could not be kept, any value may have been part.
         overflow = overflow or (report.untrusted and (not fits or len(text or "") >= MAX_OUTPUT))
         if text is not None and fits and (report.untrusted or not overflow):  # else it may only echo what was not kept
-            kept.append(seen(report._replace(text=text[:MAX_OUTPUT])))
+            try:
+                kept.append(seen(report._replace(text=text[:MAX_OUTPUT])))
+            except Exception:  # whatever hostile text makes of a library: what cannot be made ready was not kept
+                overflow = True
             held += len(text)
     return Observed(tuple(kept), overflow, held, remember(observed.told, told) if told else observed.told)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from remit.model.decision import Steering
@@ -12,7 +12,20 @@ from remit.pdp.provenance.intent import URL, URLS, Intent, url_key
 from remit.pdp.provenance.principals import known
 from remit.pdp.provenance.records import Field
 from remit.pdp.provenance.roles import ADDRESS, DATE, NUMBER, Role, counts_nothing, counts_something, text_of
-from remit.pdp.provenance.searching import contains, holds, is_called, is_introduced, names_something, whole, within
+from remit.pdp.provenance.searching import (
+    CHEAP,
+    DEAR,
+    Exhausted,
+    Place,
+    Work,
+    contains,
+    holds,
+    is_called,
+    is_introduced,
+    names_something,
+    whole,
+    within,
+)
 from remit.pdp.provenance.seen import Observed, Seen
 from remit.pdp.provenance.sums import Sum, found_in, is_worked_out, number_of, shares_in
 from remit.pdp.provenance.words import singular, words_of
@@ -30,9 +43,11 @@ _ID = ["id"]
 _TEXTS = frozenset({"body", "text", "content", "description", "message", "snippet", "note", "comment", "summary", "preview"})
 """Names of fields that hold what somebody wrote, rather than what something is called."""
 _FILES = frozenset({"file", "filename", "path", "dir", "directory", "folder", "attachment", "document", "doc"})
-MAX_AMOUNTS, MAX_LINKS = 2000, 200
-MAX_PARTS, LEAST_PARTS, MAX_WORK = 1000, 16, 64 << 20
-"""So many parts of one argument are traced; fewer, down to the second, where parts by characters seen would be more than the third."""
+MAX_AMOUNTS = 2000
+MAX_PARTS = 1000
+"""So many parts of one argument, or of one path, are traced."""
+MAX_WORK = 128 << 20
+"""So many characters are gone through for one call, and what costs as much; where that is not enough, the stricter answer counts."""
 MORE = "(more values than are looked at)"
 
 
@@ -57,14 +72,13 @@ class Tracer:
         """`nouns` are the words of the tool's name: a number behind one of them in a text may name what the call is about."""
         self._intent, self._directory, self._observed, self._nouns = intent, directory, observed, nouns
         self._granting = granting
+        self._work = Work(MAX_WORK)
 
     def argument(self, name: str, roles: Sequence[tuple[str, Role, object]]) -> Steering:
         """The origin of one argument: of its worst part. `roles` are its parts, each with the name and the role that it has."""
         worst = Steering(name, "", INTENDED)
-        most = min(MAX_PARTS, max(LEAST_PARTS, MAX_WORK // (self._observed.held + 1)))
-        if len(roles) > most:
-            # INVARIANT (fail closed): of what is not looked at, anything may be from anywhere.
-            return Steering(name, MORE, STEERED if self._observed.untrusted else UNKNOWN, "", roles[0][1].value)
+        if len(roles) > MAX_PARTS:
+            return Steering(name, MORE, self._unlooked_at().name, "", roles[0][1].value)
         for part, role, value in roles:
             text = text_of(value)
             found = self._granted(name, text, self.origin(part, text, role))
@@ -76,32 +90,54 @@ class Tracer:
         """The origin, or that somebody granted what comes from there."""
         if not self._granting or _BADNESS[found.name] < _BADNESS[GRANTED]:
             return found
+        try:
+            self._work.spend(DEAR + 4 * self._observed.held)
+        except Exhausted:
+            return found
         source = self._granting.source(argument, text)
         return found if source is None else Origin(GRANTED, source)
 
+    def _unlooked_at(self) -> Origin:
+        # INVARIANT (fail closed): of what is not looked at, anything may be from anywhere.
+        return Origin(STEERED if self._observed.untrusted else UNKNOWN)
+
     def origin(self, name: str, text: str, role: Role) -> Origin:
         """The origin of one value, used as the argument `name` in that role."""
-        if role is Role.AMOUNT:
-            return self._amount(name, text)
-        found = self._origin(name, text, role)
-        # A path is as good as the worst of its parts, but for one above what was named: nobody named all that is in it.
-        if found.name == UNKNOWN and role is Role.OBJECT and "/" in text and not self._intent.leads_to(text):
-            parts = [self._origin(name, part, role, part=True) for part in text.split("/") if part]
-            return max(parts, key=lambda part: _BADNESS[part.name], default=found)
+        try:
+            if role is Role.AMOUNT:
+                self._work.spend(DEAR)
+                return self._amount(name, text)
+            found = self._origin(name, text, role)
+            if found.name == UNKNOWN and role is Role.OBJECT and "/" in text and not self._intent.leads_to(text):
+                return self._path(name, text, found)
+        except Exhausted:
+            return self._unlooked_at()
         return found
 
+    def _path(self, name: str, text: str, found: Origin) -> Origin:
+        """A path is as good as the worst of its parts, but for one above what was named: nobody named all that is in it."""
+        if text.count("/") > MAX_PARTS:
+            return self._unlooked_at()
+        parts = [self._origin(name, part, Role.OBJECT, part=True) for part in text.split("/") if part]
+        return max(parts, key=lambda part: _BADNESS[part.name], default=found)
+
     def _origin(self, name: str, text: str, role: Role, part: bool = False) -> Origin:
+        self._work.spend(
+            DEAR + 8 * len(text) if len(text) >= _SHORT else 16 * DEAR
+        )  # a short number is looked for by the name, too
         if self._intent.has(text, role, part):
             return Origin(INTENDED)
         if role is not Role.OBJECT and known(text, self._directory):
             return Origin(KNOWN)
         value = folded(text)
-        nouns = self._nouns | {word for word in words_of(name) if len(word) > 3}
+        wanted = _wanted(value, self._nouns | {word for word in words_of(name) if len(word) > 3})
         for position, output in enumerate(self._observed.outputs):  # the first that held it counts: a later one may only echo it
-            if not output.untrusted and _gives(output, text, role) and not self._was_written(value, position):
-                return Origin(TRUSTED, output.source)
-            if output.untrusted and (_writes(output, value, nouns) or output.filled(value)):
-                return self._untrusted(name, text, value, role, nouns)
+            if not output.untrusted:
+                self._work.spend(len(text) + len(output.prose))
+                if _gives(output, text, role) and not self._was_written(value, position):
+                    return Origin(TRUSTED, output.source)
+            elif _writes(output, wanted, self._work) or output.filled(value):
+                return self._untrusted(name, text, wanted, role)
         return Origin(STEERED if self._observed.overflow else UNKNOWN)
 
     def _was_written(self, value: str, position: int) -> bool:
@@ -109,40 +145,53 @@ class Tracer:
         # INVARIANT (labels come from what was touched): no number of trusted tools between launders what an agent was told.
         told = self._observed.overflow
         for output in self._observed.outputs[: position + 1]:
+            self._work.spend(CHEAP + sum(map(len, output.arguments)))
             if told and any(value in argument for argument in output.arguments):
                 return True
             told = told or output.untrusted
         return any(value == argument for argument in self._observed.outputs[position].arguments)
 
-    def _untrusted(self, name: str, text: str, value: str, role: Role, nouns: frozenset[str]) -> Origin:
+    def _untrusted(self, name: str, text: str, wanted: "_Wanted", role: Role) -> Origin:
         """Of what untrusted outputs hold: written by anybody, or in a field that the platform fills."""
-        writers = [output for output in self._observed.outputs if output.untrusted and _writes(output, value, nouns)]
+        value = wanted.value
+        writers = [output for output in self._observed.outputs if output.untrusted and _writes(output, wanted, self._work)]
         if writers:
             return Origin(self._written(name, text, value, role), writers[0].source)
         best, source = STEERED, ""
         for output in self._observed.outputs:
             for position in output.filled(value) if output.untrusted else ():
                 field = output.fields[position]
+                self._work.spend(DEAR * (1 + len(output.records.get(field.record, ()))))
                 source = source or output.source
                 if output.steered or not _fits(name, field, text, role, output):
                     continue
-                if self._is_named(output, field.record) and self._is_only(output, field.record, value):
-                    return Origin(NAMED, output.source)
+                if self._is_named(output, field.record):
+                    self._work.spend(self._fields * CHEAP)
+                    if self._is_only(output, field.record, value):
+                        return Origin(NAMED, output.source)
                 best = RECORD
         if best == STEERED and URL.fullmatch(text.strip()) and self._is_only_link(text):
             best = LINKED
         return Origin(best, source)
 
+    @cached_property
+    def _fields(self) -> int:
+        return sum(len(output.fields) for output in self._observed.outputs if output.untrusted)
+
     def _written(self, name: str, text: str, value: str, role: Role) -> str:
         holding = [output for output in self._observed.outputs if output.untrusted and value in output.prose]
-        placed = all(any(map(self._intent.names_place, output.arguments)) for output in holding)
-        if role is Role.CREDENTIAL and self._field_is_named(name) and holding and placed:
+        self._work.spend(self._observed.held + sum(DEAR * len(output.arguments) for output in holding))
+        if role is Role.CREDENTIAL and self._field_is_named(name) and holding and all(map(self._was_placed, holding)):
             return NAMED  # the user named the place and the field in it
         if URL.fullmatch(text.strip()) and self._is_only_link(text):
             return LINKED
         if any(self._intent.names_document(argument) for output in holding for argument in output.arguments):
             return DOCUMENT
         return STEERED
+
+    def _was_placed(self, output: Seen) -> bool:
+        self._work.spend(sum(CHEAP * len(argument) for argument in output.arguments))
+        return any(map(self._intent.names_place, output.arguments))
 
     def _field_is_named(self, name: str) -> bool:
         return all(word in self._intent.words for word in words_of(name) if len(word) > 2)
@@ -151,8 +200,18 @@ class Tracer:
         """The user asked for a page and gave no address, and all that untrusted text links to is on one host."""
         if not _PAGES & self._intent.stems or URLS.search(self._intent.text) or "?" in text or "#" in text:
             return False
-        links = {url_key(url) for output in self._observed.outputs if output.untrusted for url in URLS.findall(output.prose)}
+        links = self._links
         return url_key(folded(text)) in links and len({link.partition("/")[0] for link in links}) == 1
+
+    @cached_property
+    def _links(self) -> frozenset[str]:
+        """All that untrusted text links to."""
+        links: set[str] = set()
+        for output in self._observed.outputs:
+            found = URLS.findall(output.prose) if output.untrusted else []
+            self._work.spend(len(output.prose) + DEAR * len(found))
+            links.update(map(url_key, found))
+        return frozenset(links)
 
     def _is_named(self, output: Seen, record: int) -> bool:
         """Whether another field of the record stands in the user's words."""
@@ -184,8 +243,9 @@ class Tracer:
         if number in (None, 0.0) or self._intent.has(text, Role.AMOUNT):
             return Origin(INTENDED)
         for output in self._observed.outputs:
-            for count, found in enumerate(found_in(output.prose)):
-                if count >= MAX_AMOUNTS:
+            counted = 0
+            for counted, found in enumerate(found_in(output.prose)):
+                if counted >= MAX_AMOUNTS:
                     # INVARIANT (fail closed): of a text built to exhaust the search, any sum may be from there.
                     if output.untrusted:
                         return Origin(STEERED, output.source)
@@ -193,6 +253,7 @@ class Tracer:
                 origin = _sum_of(output, found, name) if number in found.values else ""
                 if origin:
                     return Origin(origin, output.source)
+            self._work.spend(len(output.prose) + DEAR * counted)
         if self._observed.overflow:
             return Origin(STEERED)
         return Origin(INTENDED if not self._observed.untrusted or is_worked_out(number, self._given()) else UNKNOWN)
@@ -201,6 +262,7 @@ class Tracer:
         """The numbers that a sum may be worked out from: those of the purpose, of trusted outputs, and of records' fields for sums."""
         yield from (*shares_in(self._intent.text), *self._intent.sums)
         for output in self._observed.outputs:
+            self._work.spend(len(output.prose))
             if not output.untrusted:
                 for found in found_in(output.prose):
                     yield from found.values
@@ -212,14 +274,19 @@ class Tracer:
     def links(self, text: str) -> bool:
         """Whether a text links to where untrusted output said, and the user did not."""
         found = dict.fromkeys(url_key(folded(url)) for url in URLS.findall(text))
-        if len(found) > MAX_LINKS:
-            return self._observed.untrusted  # INVARIANT (fail closed): of what is not looked at, anything may be from anywhere
-        return any(self._finds(key) and key not in self._intent.text for key in found if key)
+        try:
+            return any(self._finds(key) and key not in self._intent.text for key in found if key)
+        except Exhausted:
+            return True
 
     def steers_query(self, arguments: Iterable[str]) -> bool:
         """Whether untrusted text chose what a read asks for; then it chose what the read finds, too."""
-        if not self._observed.untrusted:
-            return False
+        try:
+            return self._observed.untrusted and self._steers_query(arguments)
+        except Exhausted:
+            return True
+
+    def _steers_query(self, arguments: Iterable[str]) -> bool:
         asked, strange = False, False
         for text in arguments:
             words = [singular(word) for word in re.findall(r"\w{3,}", exact(text))]
@@ -244,14 +311,17 @@ class Tracer:
         return bool(words) and all(word in self._intent.words for word in words)
 
     def _finds(self, value: str) -> bool:
-        return any(output.untrusted and _writes(output, value, frozenset()) for output in self._observed.outputs)
+        self._work.spend(DEAR + 8 * len(value))
+        wanted = _wanted(value, frozenset())
+        return any(output.untrusted and _writes(output, wanted, self._work) for output in self._observed.outputs)
 
     def _only_in_named(self, value: str) -> bool:
         """Whether all that holds it is a record, or what came of a document, that the user named."""
         found = False
         for output in self._observed.outputs:
-            if not output.untrusted or not holds(output.prose, value, exhausted=True):
+            if not output.untrusted or not holds(output.prose, value, exhausted=True, work=self._work):
                 continue
+            self._work.spend(len(output.prose) + DEAR * len(output.arguments) + CHEAP * len(output.fields))
             if any(self._intent.names_document(argument) for argument in output.arguments):
                 found = True
                 continue
@@ -272,18 +342,35 @@ def _gives(output: Seen, text: str, role: Role) -> bool:
     return bool(output.filled(wanted)) or holds(output.prose, wanted, exhausted=False, counts=is_called if short else whole)
 
 
-def _writes(output: Seen, value: str, nouns: frozenset[str]) -> bool:
-    """Whether an untrusted output has the value where anybody may have written it: not as a whole field."""
-    if not value:
-        return False
+class _Wanted(NamedTuple):
+    """A value that is looked for: folded, whether it is a number, squashed, as an address, and where it counts."""
+
+    value: str
+    number: bool
+    squeezed: str
+    key: str
+    counts: Place
+
+
+def _wanted(value: str, nouns: frozenset[str]) -> _Wanted:
     number, squeezed, key = _looks(value) if len(value) <= _REMEMBERED else _looks.__wrapped__(value)
-    if number:
-        return holds(output.prose, value, True, is_introduced(nouns) if len(value) < _SHORT else names_something)
-    if holds(output.prose, value, exhausted=True, counts=within):
+    counts = within if not number else is_introduced(nouns) if len(value) < _SHORT else names_something
+    return _Wanted(value, number, squeezed, key, counts)
+
+
+def _writes(output: Seen, wanted: _Wanted, work: Work) -> bool:
+    """Whether an untrusted output has the value where anybody may have written it: not as a whole field. Raises `Exhausted`."""
+    value, number, squeezed, key, counts = wanted
+    if holds(output.prose, value, True, counts, work):
         return True
-    if squeezed and contains(output.squashed, squeezed):
+    if number or not value:
+        return False
+    if squeezed and contains(output.squashed, squeezed, work):
         return True
-    return bool(key) and not _fills(output, value) and key in output.prose
+    if not key:
+        return False
+    work.spend(len(output.prose))
+    return not _fills(output, value) and key in output.prose
 
 
 @lru_cache(4096)

@@ -3,6 +3,7 @@
 import re
 from functools import lru_cache
 
+MAX_NAME = 512
 _BREAK = re.compile(r"[^a-z0-9]+")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _IRREGULAR = {
@@ -11,9 +12,13 @@ _IRREGULAR = {
 }  # fmt: skip
 
 
-@lru_cache(4096)
 def words_of(name: str) -> tuple[str, ...]:
-    """The words of an identifier, in the singular: `recipientIds` is recipient, id."""
+    """The words of an identifier, in the singular: `recipientIds` is recipient, id. What is longer than a name has none."""
+    return _words_of(name) if len(name) <= MAX_NAME else ()
+
+
+@lru_cache(4096)
+def _words_of(name: str) -> tuple[str, ...]:
     parts = _BREAK.split(_CAMEL.sub("_", name).lower())
     return tuple(singular(part) for part in parts if part)
 
