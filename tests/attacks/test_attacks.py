@@ -25,12 +25,19 @@ def under_the_baseline(text: str) -> Bundle:
 
 BUNDLE = under_the_baseline(FILE.read_text("utf-8"))
 CASES = read_cases(BUNDLE)
+PARTS = under_the_baseline(FILE.with_name("parts.yaml").read_text("utf-8"))
 GRANTS = under_the_baseline(FILE.with_name("grants.yaml").read_text("utf-8"))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_it_is_decided_as_it_should(case: Case) -> None:
     result = run_case(compile_bundle(extended(BUNDLE, case.fixture)), case)
+    assert result.passed, "\n".join(failure.message for failure in result.failures)
+
+
+@pytest.mark.parametrize("case", read_cases(PARTS), ids=lambda case: case.name)
+def test_what_is_like_a_named_value_is_not_named(case: Case) -> None:
+    result = run_case(compile_bundle(extended(PARTS, case.fixture)), case)
     assert result.passed, "\n".join(failure.message for failure in result.failures)
 
 

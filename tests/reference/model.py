@@ -113,7 +113,8 @@ def check(case: Case) -> None:
     for failed, reason in (
         (lambda: request.malformed, "malformed-arguments"),
         (lambda: not normal(resource), "malformed-request"),
-        (lambda: case.agent is None or request.subject != EntityRef("Agent", case.agent.id), "agent-unknown"),
+        (lambda: request.subject.type != "Agent", "subject-unknown"),
+        (lambda: case.agent is None or request.subject.id != case.agent.id, "agent-unknown"),
         (lambda: case.agent is not None and case.agent.status != "active", "agent-inactive"),
         (lambda: request.action in ACTIONS and ACTIONS[request.action] != resource.type, "malformed-request"),
         (lambda: request.action not in ACTIONS, "unknown-action"),

@@ -55,7 +55,7 @@ _TIMES = re.compile(
     r"(?:(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:day)?|jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?"
     r"|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?|today|tomorrow|yesterday|now|next|last|this|in|at|on|the|of|and"
     r"|a|an|noon|midnight|morning|afternoon|evening|night|am|pm|utc|gmt|z|t|hours?|minutes?|days?|weeks?|months?|years?|end|start|before"
-    r"|after|ago|from|until|to|all|any|daily|weekly|monthly|\d{1,4}(?:st|nd|rd|th)?|[\s.,:/+-])*",
+    r"|after|ago|from|until|to|all|any|daily|weekly|monthly|(?<!\d)\d{1,4}(?!\d)(?:st|nd|rd|th)?|[\s.,:/+-])*",
     re.IGNORECASE,
 )
 """Words for a moment, and for nobody and nothing else."""
