@@ -23,7 +23,7 @@ from remit.pap.opening import BEGIN, begun, opened
 from remit.pdp.compiled import CompiledBundle, Mode
 from remit.pdp.decide import decide_asking
 from remit.pdp.effects import session_after_outcome
-from remit.pdp.flow import keeps_records
+from remit.pdp.flow import keeps_records, written_before
 from remit.pdp.inputs import Decided, Grant, Inputs
 from remit.pdp.memo import Memo
 from remit.pdp.memory import came_back, memory_of
@@ -177,11 +177,15 @@ class _Run:
             self._at = replace(self._at, session=session)
             query = decided.effects.query or Query()
             told = told_of(query.about, content or "", self._now, FAILED if step.fails else PERFORMED) if query.about else None
-            if content or told or (query.arguments and session.reached.untrusted):
+            if content or told or query.written or (query.arguments and session.reached.untrusted):
                 records = keeps_records(self._bundle, step.action, step.resource.id, step.hints) and not (
                     memory and worst.untrusted
                 )
-                report = Report(step.resource.id, worst.untrusted, content or "", query.arguments, query.steered, records, told)
+                before = None
+                if records or not worst.untrusted:
+                    before = written_before(self._bundle, self._at.chain, session, self._at.observed)
+                about = query.arguments, query.steered, records, told, query.written, self._now, before
+                report = Report(step.resource.id, worst.untrusted, content or "", *about)
                 self._at = replace(self._at, observed=observe(self._at.observed, [report]))
         return []
 

@@ -79,6 +79,11 @@ def decodings(text: str) -> Iterator[str]:
             yield plain
 
 
+def all_decoded(text: str) -> bool:
+    """Whether `decodings` looks into every encoded word of a text."""
+    return len(text) <= 16 * MAX_DECODED or sum(1 for _ in _TOKEN.finditer(text)) <= MAX_DECODED
+
+
 def _base64(word: str) -> str:
     """The text behind a Base64 word, empty if it is none that anybody could read."""
     bare = word.rstrip("=").replace("-", "+").replace("_", "/")

@@ -20,7 +20,7 @@ MAX_SOURCE = 1 << 18
 """A longer output (characters) is the source of no grant: in so much text nobody can say which value is meant."""
 MAX_SOURCES = 64
 """So many outputs can be the source of one grant."""
-_WRITE_NOTHING = frozenset({FILE_READ, FILE_DELETE, MODEL_INVOKE, AGENT_DELEGATE, SESSION_DECLASSIFY})
+WRITE_NOTHING = frozenset({FILE_READ, FILE_DELETE, MODEL_INVOKE, AGENT_DELEGATE, SESSION_DECLASSIFY})
 """Actions after which no document has more in it. What a delegated agent does is counted by itself."""
 
 
@@ -138,7 +138,7 @@ class Granting:
     def _all_seen(self, spent: Mapping[str, int]) -> bool:
         """Whether of every call under the task that can write, in whatever session, this one knows what it was asked with."""
         for name, count in spent.items():
-            if name in _WRITE_NOTHING:
+            if name in WRITE_NOTHING:
                 continue
             if self._around.writes(name) and sum(one.source == name for one in self._around.observed.outputs) < count:
                 return False

@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from remit.model.decision import Steering
+from remit.pdp.provenance.echoes import Echoes
 from remit.pdp.provenance.folding import exact, folded, squashed
 from remit.pdp.provenance.granting import Granting
 from remit.pdp.provenance.intent import URL, URLS, Intent, url_key
@@ -57,6 +58,7 @@ class Tracer:
         """`nouns` are the words of the tool's name: a number behind one of them in a text may name what the call is about."""
         self._intent, self._directory, self._observed, self._nouns = intent, directory, observed, nouns
         self._granting = granting
+        self._echoes = Echoes(observed.outputs)
 
     def argument(self, name: str, roles: Sequence[tuple[str, Role, object]]) -> Steering:
         """The origin of one argument: of its worst part. `roles` are its parts, each with the name and the role that it has."""
@@ -97,7 +99,12 @@ class Tracer:
         value = folded(text)
         nouns = self._nouns | {word for word in words_of(name) if len(word) > 3}
         for position, output in enumerate(self._observed.outputs):  # the first that held it counts: a later one may only echo it
-            if not output.untrusted and _gives(output, text) and not self._was_written(value, position):
+            if (
+                not output.untrusted
+                and _gives(output, text)
+                and not self._was_written(value, position)
+                and not self._echoes.may_say(position, text)
+            ):
                 return Origin(TRUSTED, output.source)
             if output.untrusted and (_writes(output, value, nouns) or output.filled(value)):
                 return self._untrusted(name, text, value, role, nouns)
@@ -119,11 +126,11 @@ class Tracer:
         if writers:
             return Origin(self._written(name, text, value, role), writers[0].source)
         best, source = STEERED, ""
-        for output in self._observed.outputs:
+        for place, output in enumerate(self._observed.outputs):
             for position in output.filled(value) if output.untrusted else ():
                 field = output.fields[position]
                 source = source or output.source
-                if output.steered or not _fits(name, field, text, role, output):
+                if output.steered or not _fits(name, field, text, role, output) or self._echoes.may_say(place, text):
                     continue
                 if self._is_named(output, field.record) and self._is_only(output, field.record, value):
                     return Origin(NAMED, output.source)
