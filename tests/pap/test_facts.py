@@ -11,6 +11,9 @@ TOOLS = """
 - name: get_order
   annotations: {effect: read, reach: internal, output_trusted: true}
   schema: {type: object, properties: {id: {type: string}}}
+- name: read_any
+  annotations: {effect: read, reach: internal, output_records: true}
+  schema: {type: object, properties: {path: {type: string}}}
 - name: search
   annotations: {effect: read, reach: external}
   schema: {type: object, properties: {query: {type: string}}}
@@ -63,6 +66,7 @@ def test_policies_must_know_the_facts(condition: str, code: str, said: str) -> N
     [
         ("of: get_order", "of: get_ordr", "unknown-tool", "did you mean `get_order`"),
         ("of: get_order", "of: [get_order, search]", "fact-untrusted", "output_trusted: true"),
+        ("of: get_order", "of: [get_order, read_any]", "fact-untrusted", "where an argument names a path"),
         ("of: get_order", "of: get_order\n  changed_by: [refnd]", "unknown-tool", "did you mean `refund`"),
         ("args.id", "arg.id", "fact-path", "did you mean `args`"),
         ("args.id", "args.idd", "fact-path", "did you mean `id`"),
@@ -104,6 +108,6 @@ def test_what_says_nothing_is_refused(before: str, after: str, said: str) -> Non
 
 
 def test_what_platforms_keep_may_give_facts() -> None:
-    records = TOOLS.replace("effect: read, reach: external", "effect: read, reach: external, output_records: true")
+    records = TOOLS.replace("effect: read, reach: external", "effect: read, reach: internal, output_records: true")
     bundle = small(tools=records, facts=ORDER.replace("of: get_order", "of: [get_order, search]"), policies=GUARDED)
     assert check(bundle) == ()

@@ -91,7 +91,9 @@ def report_of(key: SealKey | None, sealed: bytes, decision: str, source: str, un
 def observed(source: str, untrusted: bool, seen: SealedObservation) -> Report:
     """The same, of an observation that is open."""
     text = None if seen.unseen else seen.text
-    told = told_of(seen.told.about, text, seen.told.reported, seen.told.status) if seen.told is not None else None
+    told = None
+    if seen.told is not None:
+        told = told_of(seen.told.about, text, seen.told.reported, seen.told.status, seen.records or not untrusted)
     about = seen.arguments, seen.steered, seen.records, told
     return Report(source, untrusted, text, *about, seen.written, seen.reported, seen.before)
 

@@ -176,11 +176,11 @@ class _Run:
             session = session_after_outcome(session, decided.decision.id, touched, self._now)
             self._at = replace(self._at, session=session)
             query = decided.effects.query or Query()
-            told = told_of(query.about, content or "", self._now, FAILED if step.fails else PERFORMED) if query.about else None
+            records = keeps_records(self._bundle, step.action, step.resource.id, step.hints) and not (memory and worst.untrusted)
+            told, status = None, FAILED if step.fails else PERFORMED
+            if query.about is not None:
+                told = told_of(query.about, content or "", self._now, status, records or not worst.untrusted)
             if content or told or query.written or (query.arguments and session.reached.untrusted):
-                records = keeps_records(self._bundle, step.action, step.resource.id, step.hints) and not (
-                    memory and worst.untrusted
-                )
                 before = None
                 if records or not worst.untrusted:
                     before = written_before(self._bundle, self._at.chain, session, self._at.observed)

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator
 
+from remit.model.request import TOOL_CALL
 from remit.pap.checks.context import Checking
 from remit.pap.checks.types import unknown_fact
 from remit.pap.problems import Problem, did_you_mean, error, warning
@@ -9,8 +10,9 @@ from remit.pap.reading.files import FACTS_FILE
 from remit.pdp.arguments import ArgumentType
 from remit.pdp.cedar.reads import Node
 from remit.pdp.facts.expressions import Expression
-from remit.pdp.facts.fact import Fact, gives_facts
+from remit.pdp.facts.fact import Fact
 from remit.pdp.facts.types import type_of, untyped
+from remit.pdp.flow import keeps_records
 
 _OVER_ARGUMENTS = ("args", "facts")
 _OVER_ONE = ("args", "facts", "call", "output", "record")
@@ -43,9 +45,11 @@ def _tool(checking: Checking, fact: Fact, name: str, position: int) -> Iterator[
         yield error(
             place, "unknown-tool", f"fact `{fact.name}` names tool `{name}`, which there is not", did_you_mean(name, known)
         )
-    elif name in fact.of and not gives_facts(known[name]):
+    elif name in fact.of and not (known[name].annotations.output_trusted or keeps_records(checking.compiled, TOOL_CALL, name)):
         message = f"fact `{fact.name}` is taken from tool `{name}`, whose output somebody outside may have written"
         hint = "if nobody can, say `output_trusted: true`, or `output_records: true` if its platform keeps the fields, in `tools.yaml`"
+        if known[name].annotations.output_records:
+            hint = "records are not believed where an argument names a path or an address, or the tool reaches outside"
         yield error(place, "fact-untrusted", message, hint)
 
 
