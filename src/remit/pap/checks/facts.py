@@ -1,5 +1,6 @@
 """Checks of facts: where they come from, what they read, their types, and whether policies know them."""
 
+import re
 from collections.abc import Collection, Iterator
 
 from remit.model.request import TOOL_CALL
@@ -34,8 +35,13 @@ def fact_problems(checking: Checking) -> Iterator[Problem]:
         for tool in (*fact.of, *(fact.changed_by or ())):
             yield from _tool(checking, fact, tool, position)
         for text, known in _expressions(fact):
-            yield from _names(checking, fact, Expression(text), known, above, place)
+            expression = Expression(text)
+            for fault in expression.faults:
+                message = f"`{text[:100]}` of fact `{fact.name}` never has a value: {fault}"
+                yield error(place, "fact-function", message, "see https://jmespath.org/specification.html#built-in-functions")
+            yield from _names(checking, fact, expression, known, above, place)
     yield from _read(checking)
+    yield from _fails_open(checking)
 
 
 def _tool(checking: Checking, fact: Fact, name: str, position: int) -> Iterator[Problem]:
@@ -124,3 +130,30 @@ def _missing(read: Node, known: ArgumentType, path: tuple[str, ...]) -> Iterator
             yield (*path, name)
         else:
             yield from _missing(child, known.fields[name], (*path, name))
+
+
+_QUIET = re.compile(r'//[^\n]*|"(?:[^"\\]|\\.)*"')
+_CLAUSE = re.compile(r"\b(when|unless)\s*\{")
+_HAS = re.compile(r"(!\s*\(?\s*)?\bcontext\s*\.\s*facts\s+has\s+(\w+)")
+
+
+def _fails_open(checking: Checking) -> Iterator[Problem]:
+    """Prohibitions that hold only where a fact is there, while nothing denies its absence: what cannot be told would be permitted."""
+    forbids = [policy for policy in checking.contents.policies if policy.effect == "forbid"]
+    asked = {policy.id: list(_guards(policy.text)) for policy in forbids}
+    denied = {name for guards in asked.values() for name, present in guards if not present}
+    for policy in forbids:
+        for name in dict.fromkeys(name for name, present in asked[policy.id] if present and name not in denied):
+            message = f"policy `{policy.id}` forbids only where fact `{name}` is there, and nothing denies its absence"
+            hint = f"write `unless {{ context.facts has {name} && … }}` with what must hold, or forbid what lacks it by a policy of its own"
+            yield warning((policy.source, policy.line), "fact-guard", message, hint)
+
+
+def _guards(text: str) -> Iterator[tuple[str, bool]]:
+    """The facts that a prohibition asks for by `has`, and whether it then forbids where they are (or else where they are not)."""
+    quiet = _QUIET.sub(" ", text)
+    clauses = list(_CLAUSE.finditer(quiet))
+    ends = [clause.start() for clause in clauses[1:]] + [len(quiet)]
+    for clause, end in zip(clauses, ends, strict=False):
+        for found in _HAS.finditer(quiet, clause.end(), end):
+            yield found[2], (clause[1] == "when") is not bool(found[1])
