@@ -245,11 +245,13 @@ def _supposed(agent: str, tool: str, values: dict[str, Any], task: str | None, p
         unbounded = Task(named, AgentId(agent), purpose, operator, operator, now, now + 1)
         chain, complete = view.chain(named) if task else ((TaskState(unbounded),), True)
         session = Session(SessionId("supposed"), named, AgentId(agent), seen=now)
+        compiled = compile_bundle(bundle)
+        upstream = compiled.tools[tool].tool.upstream if tool in compiled.tools else ""
         request = EvaluationRequest(
-            EntityRef("Agent", agent), TOOL_CALL, EntityRef("Tool", tool), freeze(values), named, session.id
+            EntityRef("Agent", agent), TOOL_CALL, EntityRef("Tool", tool), freeze(values), named, session.id, upstream
         )
         inputs = Inputs(
-            compile_bundle(bundle),
+            compiled,
             request,
             view.agent(AgentId(agent)),
             now,

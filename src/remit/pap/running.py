@@ -24,6 +24,7 @@ from remit.pdp.compiled import CompiledBundle, Mode
 from remit.pdp.decide import decide_asking
 from remit.pdp.effects import session_after_outcome
 from remit.pdp.flow import keeps_records, written_before
+from remit.pdp.hints import heard
 from remit.pdp.inputs import Decided, Grant, Inputs
 from remit.pdp.memo import Memo
 from remit.pdp.memory import came_back, memory_of
@@ -124,10 +125,16 @@ class _Run:
             arguments,
             self._at.chain[0].task.id if self._at.chain else None,
             self._at.session.id if self._at.session else None,
+            self._upstream(step),
             definition=step.definition,
             malformed=problem,
             hints=step.hints,
         )
+
+    def _upstream(self, step: Step) -> str:
+        """Whose tool it is: the step's, else the catalogue's."""
+        known = self._bundle.tools.get(step.resource.id)
+        return step.upstream or (known.tool.upstream if known is not None else "")
 
     def _ask(self, step: Step, grant: Grant | None) -> Decided:
         inputs = Inputs(
@@ -176,7 +183,8 @@ class _Run:
             session = session_after_outcome(session, decided.decision.id, touched, self._now)
             self._at = replace(self._at, session=session)
             query = decided.effects.query or Query()
-            records = keeps_records(self._bundle, step.action, step.resource.id, step.hints) and not (memory and worst.untrusted)
+            hints = heard(self._bundle, step.action, step.resource, self._upstream(step), step.hints)
+            records = keeps_records(self._bundle, step.action, step.resource.id, hints) and not (memory and worst.untrusted)
             told, status = None, FAILED if step.fails else PERFORMED
             if query.about is not None:
                 told = told_of(query.about, content or "", self._now, status, records or not worst.untrusted)

@@ -15,7 +15,7 @@ from remit.pdp.arguments import ANY, ArgumentType
 from remit.pdp.compiled import CompiledBundle, CompiledTool
 from remit.pdp.destinations import destinations
 from remit.pdp.effects import counted_as
-from remit.pdp.hints import tool_of
+from remit.pdp.hints import hints_for, tool_of
 from remit.pdp.inputs import Inputs
 from remit.pdp.provenance.asking import act_of, asks_for
 from remit.pdp.provenance.echoes import written_of
@@ -194,7 +194,8 @@ def _written(bundle: CompiledBundle, inputs: Inputs) -> Written | None:
     request = inputs.request
     counted = may_write(bundle, _call(request))
     if not counted:
-        tool = tool_of(bundle, request.action, request.resource, request.hints) if request.hints is not NO_HINTS else None
+        hints = hints_for(bundle, request)
+        tool = tool_of(bundle, request.action, request.resource, hints) if hints is not NO_HINTS else None
         if tool is None or tool.tool.annotations.effect is ToolEffect.READ:
             return None
     if not _was_told(inputs.session, inputs.observed):
