@@ -12,7 +12,7 @@ from remit.pdp.provenance.forms import alone, behind, stands, strict
 from remit.pdp.provenance.intent import Intent
 from remit.pdp.provenance.principals import known
 from remit.pdp.provenance.roles import Role
-from remit.pdp.provenance.searching import holds
+from remit.pdp.provenance.searching import EDGE, holds
 from remit.pdp.provenance.seen import Observed, Seen
 from remit.pdp.provenance.words import words_of
 
@@ -128,7 +128,10 @@ class Granting:
         for output in outputs:
             if output.source not in spent or not self._around.writes(output.source):
                 continue  # a tool that cannot write, or a file or host that was read
+            if output.words is not None and output.words.cut:
+                return True
             arguments = [_squeezed(argument) for argument in output.arguments]
+            arguments += output.words.words.replace(" ", "").split(EDGE) if output.words is not None else ()
             if output.source == self._call:
                 arguments = [one for one in arguments if one != value]  # as the grant let it, before
             if any(value in one or any(document in one for document in documents) for one in arguments):
