@@ -77,13 +77,16 @@ def _spaced(text: str) -> str:
 
 class _Before(NamedTuple):
     """What was written: its words, in a row with gaps (`text`) and without (`run`), and those that texts begin and end with, between
-    edges."""
+    edges; `tails` are the last two letters of these,
+    `longest` is the length of a word."""
 
     words: frozenset[str]
     text: str
     run: str
     first: str
     last: str
+    tails: frozenset[str]
+    longest: int
 
 
 class Echoes:
@@ -132,7 +135,10 @@ def _before(writes: Sequence[Written]) -> _Before | None:
     parts = [part.split() for part in text.split(EDGE) if part not in _EMPTY]
     words = list(chain.from_iterable(parts))
     first, last = EDGE.join([part[0] for part in parts]), EDGE.join([part[-1] for part in parts])
-    return _Before(frozenset(words), text, "".join(words), f"{EDGE}{first}", f"{last}{EDGE}")
+    tails = frozenset([part[-1][-2:] for part in parts])
+    return _Before(
+        frozenset(words), text, "".join(words), f"{EDGE}{first}", f"{last}{EDGE}", tails, max(map(len, words), default=0)
+    )
 
 
 def _formed(text: str, before: _Before) -> bool:
@@ -166,15 +172,18 @@ def _squeezed(text: str) -> str:
 
 def _joined(form: str, before: _Before) -> bool:
     """Whether it is a row of whole words that were written, the first one the end and the last one the beginning of a text, maybe."""
-    size = len(form)
-    reached = {0}
-    for start in range(size):
-        if start not in reached:
-            continue
+    size, words = len(form), before.words
+    reach = min(size, before.longest + 1)
+    ends = [stop for stop in range(1, reach) if stop == 1 or form[stop - 2 : stop] in before.tails]
+    todo = [stop for stop in ends if f"{form[:stop]}{EDGE}" in before.last]
+    todo += [stop for stop in range(1, reach) if form[:stop] in words]
+    reached = set(todo)
+    while todo:
+        start = todo.pop()
         rest = form[start:]
-        if rest in before.words or f"{EDGE}{rest}" in before.first:
+        if rest in words or f"{EDGE}{rest}" in before.first:
             return True
-        reached.update(stop for stop in range(start + 1, size) if form[start:stop] in before.words)
-        if not start:
-            reached.update(stop for stop in range(1, size) if f"{form[:stop]}{EDGE}" in before.last)
+        more = {stop for stop in range(start + 1, min(size, start + before.longest + 1)) if form[start:stop] in words} - reached
+        reached |= more
+        todo += more
     return False

@@ -115,8 +115,8 @@ class Tracer:
         # INVARIANT (labels come from what was touched): no number of trusted tools between launders what an agent was told.
         told = self._observed.overflow
         for output in self._observed.outputs[: position + 1]:
-            if told and any(value in argument for argument in output.arguments):
-                return True
+            if told and output.words is None and any(value in argument for argument in output.arguments):
+                return True  # of calls that write, echoes know all
             told = told or output.untrusted
         return any(value == argument for argument in self._observed.outputs[position].arguments)
 
