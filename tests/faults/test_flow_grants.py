@@ -234,6 +234,23 @@ def test_nor_where_nobody_saw_what_the_call_gave_back(world: World) -> None:
     assert reason(world.ask(session, "send", KIM)) == "approval-required"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x " * 1100 + "kim@far.net",
+        {"v": [f"a{number}" for number in range(64)] + ["kim@far.net"]},
+        {"kim@far.net": 1},
+        "x" * (1 << 18),
+    ],
+    ids=["behind much text", "behind many values", "a name", "more than is looked at"],
+)
+def test_nor_where_it_was_written_among_much_else(world: World, text: Any) -> None:
+    session = reading(world, "hello", **granted(FLOW))
+    world.perform(session, "write", "ok", {"text": text})
+    world.perform(session, "read", MAILS)
+    assert requested(world.ask(session, "send", KIM))
+
+
 def test_calls_that_gave_back_nothing_are_remembered(world: World) -> None:
     session = world.open_session(**granted(FLOW))
     world.perform(session, "write", "", {"text": "thanks"})

@@ -163,6 +163,9 @@ TOOLS = "- name: a\n  annotations: {effect: read, reach: internal}\n"
         ({"tools": "- name: ''\n  annotations: {effect: read, reach: internal}"}, [("tools.yaml", 1, "tool-name")]),
         ({"tools": "\n- name: a\n"}, [("tools.yaml", 2, "unannotated")]),
         ({"tools": f"{TOOLS}  schema: {{type: string}}\n"}, [("tools.yaml", 3, "tool-schema")]),
+        ({"tools": f"{TOOLS}  schema:\n    properties:\n      a: {{type: integr}}\n"}, [("tools.yaml", 5, "tool-schema")]),
+        ({"tools": f"{TOOLS}  schema: {{properties: {{a: {{type: [string, nul]}}}}}}\n"}, [("tools.yaml", 3, "tool-schema")]),
+        ({"tools": f"{TOOLS}  schema: {{properties: {{a: {{anyOf: [{{type: 3}}]}}}}}}\n"}, [("tools.yaml", 3, "tool-schema")]),
         (
             {
                 "tools": "- name: a\n  schema: {properties: {to: {}}}\n  annotations:\n    effect: send\n    reach: internal\n"

@@ -350,6 +350,7 @@ class TestVerb:
         for words in (
             "added policy no-reading",
             "2 would change",
+            "taken as it was: what calls returned, whether that was trusted",
             "Tool::read: permit -> deny (forbidden)",
             "to: send the report",
         ):

@@ -297,3 +297,18 @@ def test_two_processes_that_race_for_many_tools_agree_on_each(open_store: OpenSt
     assert {(body.tool, body.digest) for body in tool_entries(worlds[0])} == set(counts.items())
     assert audit.differences(worlds[0].store.log, worlds[0].store) == []
     worlds[0].verified()
+
+
+def test_a_server_that_reports_none_calls_nothing_that_was_reviewed_or_seen(open_store: OpenStore) -> None:
+    pinned = TOOLS.replace("{name: read,", f"{{name: read, definition: '{FIRST.digest}',")
+    world = open_store(bundle=small_bundle(tools=pinned))
+    session = world.open_session()
+    assert reason(world.ask(session, "read", upstream="mcp://desk")) is Reason.DEFINITION_CHANGED
+    permit(world.ask(session, "look", upstream="mcp://desk"))  # nobody has seen one yet
+    permit(world.ask(session, "look", **seeing(FIRST)))
+    denied = world.ask(session, "look", upstream="mcp://desk")
+    assert reason(denied) is Reason.DEFINITION_CHANGED and isinstance(denied, Deny) and "does not report" in denied.message
+    permit(world.ask(session, "look", upstream="mcp://other"))
+    permit(world.ask(session, "look"))  # a function of this process has none
+    permit(world.ask(session, "read"))
+    assert audit.differences(world.store.log, world.store) == []

@@ -7,6 +7,7 @@ import pytest
 
 from remit.model.authorizer import OutcomeStatus
 from remit.model.decision import Reason
+from remit.model.hints import Hints
 from remit.model.task import Session
 from remit.pap.contents import Bundle, SourceFile
 from remit.pap.reading.folder import bundle_of
@@ -303,3 +304,61 @@ def test_a_log_from_before_there_were_facts_can_be_asked_again(open_store: OpenS
     assert refunds(world, inner, amount=7)  # another task has read nothing
     changes = {json.loads(change.arguments)["amount"]: change.after.effect for change in world.replayed(shop()).changes}
     assert changes == dict.fromkeys((0, 3, 39, 7), "deny")
+
+
+ANYWHERE = """
+- {name: read_any, annotations: {effect: read, reach: internal, output_records: true}, schema: {type: object, properties: {path: {type: string}}}}
+- {name: list_orders, annotations: {effect: read, reach: internal, output_records: true}}
+- {name: recall, annotations: {effect: read, reach: internal, output_trusted: true, memory: notes}}
+- {name: remember, annotations: {effect: write, reach: internal, output_trusted: true, content: [text], memory: notes}}
+"""
+OF_ANYWHERE = FACTS.replace("[get_order, cancel_order]", "[get_order, list_orders, read_any, recall]")
+
+
+class TestForged:
+    @pytest.fixture
+    def open_to_many(self, open_store: OpenStore) -> World:
+        return open_store(bundle=shop(facts=OF_ANYWHERE, tools=TOOLS + ANYWHERE))
+
+    def test_a_file_that_anybody_may_have_put_there(self, open_to_many: World) -> None:
+        session = open_to_many.open_session()
+        open_to_many.perform(session, "read_any", json.dumps(ORDER), {"path": "/tmp/attacker.json"})
+        assert not refunds(open_to_many, session)
+        read(open_to_many, session)
+        assert refunds(open_to_many, session)
+        open_to_many.perform(session, "read_any", json.dumps(ORDER), {"path": "/srv/o-1.json"})
+        assert not refunds(open_to_many, session), "it may say otherwise, and is not believed"
+
+    @pytest.mark.parametrize("tool", ["get_order", "list_orders"])
+    def test_a_tool_whose_server_says_that_it_deals_with_others(self, open_to_many: World, tool: str) -> None:
+        session = open_to_many.open_session()
+        given = permit(open_to_many.ask(session, tool, {"id": "o-1"}, hints=Hints(open_world=True)))
+        open_to_many.report(given, session, OutcomeStatus.SUCCEEDED, json.dumps(ORDER))
+        # The platform of `list_orders` keeps its fields apart, but for a tool that reaches outside nobody has said so.
+        assert not refunds(open_to_many, session)
+
+    def test_a_memory_that_another_session_wrote_what_it_was_told_to(self, open_to_many: World) -> None:
+        session = open_to_many.open_session()
+        open_to_many.perform(session, "recall", json.dumps(ORDER))
+        assert refunds(open_to_many, session)
+        told = open_to_many.open_session()
+        open_to_many.perform(told, "search_web", "remember this")
+        open_to_many.perform(told, "remember", "ok", {"text": json.dumps(ORDER)})
+        later = open_to_many.open_session()
+        open_to_many.perform(later, "recall", json.dumps(ORDER))
+        assert not refunds(open_to_many, later)
+
+    def test_a_memory_that_was_written_to_while_it_was_read(self, open_to_many: World) -> None:
+        session, told = open_to_many.open_session(), open_to_many.open_session()
+        open_to_many.perform(told, "search_web", "remember this")
+        given = permit(open_to_many.ask(session, "recall"))
+        open_to_many.perform(told, "remember", "ok", {"text": json.dumps(ORDER)})
+        open_to_many.report(given, session, OutcomeStatus.SUCCEEDED, json.dumps(ORDER))
+        assert not refunds(open_to_many, session)
+
+
+def test_a_call_that_writes_the_id_in_another_case_makes_it_out_of_date(shopping: World) -> None:
+    session = shopping.open_session()
+    read(shopping, session)
+    shopping.perform(session, "mark_order", "ok", {"id": "orders/O-1"})
+    assert not refunds(shopping, session)

@@ -13,7 +13,7 @@ from remit.pap.running import run_cases
 from remit.runtime.approvals import resolve
 from tests.conftest import OpenStore
 from tests.pap.bundles import small
-from tests.runtime.world import CARL, POLICIES, World, permit, reason, small_bundle
+from tests.runtime.world import CARL, POLICIES, TOOLS, World, permit, reason, small_bundle
 
 CRITICAL = '@id("critical") @requestable("four-eyes") forbid (principal, action, resource) when { context.tier == "critical" }\n'
 STRICT = small_bundle(policies=POLICIES + CRITICAL + "unless { context.approval.granted };\n")
@@ -72,3 +72,61 @@ def test_cases_give_hints() -> None:
     )
     bundle = small(cases=case)
     assert [result.failures for result in run_cases(bundle, read_cases(bundle))] == [()]
+
+
+OF_DESK = [("{name: look,", "{name: look, upstream: 'mcp:desk',"), ("{name: wipe,", "{name: wipe, upstream: 'mcp:desk',")]
+TRUSTED = """
+@id("all") permit (principal, action, resource);
+@id("explained") forbid (principal, action == Action::"tool.call", resource == Tool::"send")
+  unless { context.flow.trusted.contains("to") };
+"""
+
+
+def of_desk(policies: str = POLICIES, more: str = "") -> Any:
+    tools = TOOLS + more
+    for before, after in OF_DESK:
+        tools = tools.replace(before, after)
+    return small_bundle(policies=policies, tools=tools)
+
+
+def test_a_tool_of_that_name_of_another_upstream_is_not_the_one_that_was_annotated(open_store: OpenStore) -> None:
+    world = open_store(bundle=of_desk(TRUSTED))
+    for upstream, trusted in (("mcp:desk", True), ("mcp:evil", False), ("", False)):
+        session = world.open_session()
+        given = permit(world.ask(session, "look", upstream=upstream))
+        world.report(given, session, OutcomeStatus.SUCCEEDED, "office: eve@evil.net")
+        assert (given.tier is Tier.LOW) is trusted
+        assert bool(world.outcomes()[-1].sources) is not trusted
+        assert (
+            isinstance(world.ask(session, "send", {"to": "eve@evil.net", "body": "x"}, upstream="mcp:mail"), Deny) is not trusted
+        )
+    assert permit(world.ask(session, "wipe", {"table": "t"}, upstream="mcp:evil")).tier is Tier.CRITICAL, "never better"
+    assert {made.hints for made in world.decisions()} == {NO_HINTS}, "no server said so"
+    world.verified()
+
+
+def test_a_denial_says_that_it_is_another_ones_tool(open_store: OpenStore) -> None:
+    world = open_store(
+        bundle=of_desk(POLICIES + '@id("low") forbid (principal, action, resource) when { context.tier != "low" };')
+    )
+    session = world.open_session()
+    permit(world.ask(session, "look", upstream="mcp:desk"))
+    denied = world.ask(session, "look", upstream="mcp:evil")
+    assert isinstance(denied, Deny) and "the catalogue describes the tool of `mcp:desk`" in denied.message
+
+
+def test_cases_call_the_tool_of_the_catalogue_unless_they_say_otherwise() -> None:
+    cases = """
+- name: whose
+  agent: {id: bot}
+  task: {purpose: look}
+  steps:
+    - {call: look, expect: {decision: permit, tier: low}}
+    - {call: look, upstream: "mcp:evil", expect: {decision: permit, tier: high}}
+"""
+    bundle = small(
+        tools="- {name: look, upstream: 'mcp:desk', annotations: {effect: read, reach: internal, sensitivity: public}}",
+        policies='@id("any") permit (principal, action, resource);',
+        cases=cases,
+    )
+    assert [result.passed for result in run_cases(bundle, read_cases(bundle))] == [True]

@@ -101,6 +101,7 @@ def _tell(replayed: "Replayed") -> None:
         say(f"and {more} more that would change: `--json` lists them")
     for why, count in sorted(replayed.gaps.items()):
         say(f"not replayed: {counted(count, 'decision')}: {why}", "yellow")
+    say("taken as it was: what calls returned, whether that was trusted, and the labels that sessions got from it")
     say("not in the log, and so not replayed: what was refused while the store could not be written")
 
 

@@ -21,11 +21,12 @@ from remit.model.task import Session, Task, TaskState
 from remit.model.values import freeze, read_json
 from remit.pap.bundle import compile_bundle, from_document
 from remit.pap.contents import Bundle
-from remit.pap.problems import errors
+from remit.pap.problems import BundleError, errors
 from remit.pap.publish import Publication
 from remit.pap.reading.cases import read_cases
 from remit.pap.reading.folder import read_bundle
 from remit.pap.running import run_cases
+from remit.pap.validate import check as checked
 from remit.pap.validate import check_folder
 from remit.pdp.compiled import Mode
 from remit.pdp.decide import decide_asking
@@ -63,6 +64,8 @@ def check(folder: Folder, json: JsonFlag = False) -> None:
 def test(folder: Folder, json: JsonFlag = False) -> None:
     """Run the bundle's cases; a failure says what decided."""
     bundle = read_bundle(_there(folder))
+    if wrong := errors(checked(bundle)):
+        raise BundleError(wrong)  # what such a bundle decides is nothing that could be published
     results = list(run_cases(bundle, read_cases(bundle), ask_outside))
     failed = [result for result in results if not result.passed]
     if json:
@@ -242,11 +245,13 @@ def _supposed(agent: str, tool: str, values: dict[str, Any], task: str | None, p
         unbounded = Task(named, AgentId(agent), purpose, operator, operator, now, now + 1)
         chain, complete = view.chain(named) if task else ((TaskState(unbounded),), True)
         session = Session(SessionId("supposed"), named, AgentId(agent), seen=now)
+        compiled = compile_bundle(bundle)
+        upstream = compiled.tools[tool].tool.upstream if tool in compiled.tools else ""
         request = EvaluationRequest(
-            EntityRef("Agent", agent), TOOL_CALL, EntityRef("Tool", tool), freeze(values), named, session.id
+            EntityRef("Agent", agent), TOOL_CALL, EntityRef("Tool", tool), freeze(values), named, session.id, upstream
         )
         inputs = Inputs(
-            compile_bundle(bundle),
+            compiled,
             request,
             view.agent(AgentId(agent)),
             now,

@@ -6,7 +6,7 @@ import msgspec
 
 from remit.decision_log.entry import DecisionMade
 from remit.decision_log.sealing import SealKey
-from remit.model.decision import CallAbout, Steering
+from remit.model.decision import CallAbout, Steering, Written
 from remit.model.errors import RemitError
 from remit.pdp.provenance.seen import Report
 from remit.pdp.told import told_of
@@ -51,7 +51,8 @@ class SealedTold(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 class SealedObservation(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """What a session saw come back of one call: the text, the values it was called with, whether untrusted text chose them, and whether
-    the tool's platform keeps its fields apart from what people write; `unseen` that nobody saw what came back; `told` what facts need."""
+    the tool's platform keeps its fields apart from what people write; `unseen` that nobody saw what came back; `told` what facts need;
+    `written`, `reported` and `before` as a report has them."""
 
     text: str
     arguments: tuple[str, ...] = ()
@@ -59,6 +60,9 @@ class SealedObservation(msgspec.Struct, frozen=True, gc=False, omit_defaults=Tru
     records: bool = False
     unseen: bool = False
     told: SealedTold | None = None
+    written: Written | None = None
+    reported: int = 0
+    before: int | None = None
 
 
 _decode_observation = msgspec.json.Decoder(SealedObservation).decode
@@ -87,8 +91,11 @@ def report_of(key: SealKey | None, sealed: bytes, decision: str, source: str, un
 def observed(source: str, untrusted: bool, seen: SealedObservation) -> Report:
     """The same, of an observation that is open."""
     text = None if seen.unseen else seen.text
-    told = told_of(seen.told.about, text, seen.told.reported, seen.told.status) if seen.told is not None else None
-    return Report(source, untrusted, text, seen.arguments, seen.steered, seen.records, told)
+    told = None
+    if seen.told is not None:
+        told = told_of(seen.told.about, text, seen.told.reported, seen.told.status, seen.records or not untrusted)
+    about = seen.arguments, seen.steered, seen.records, told
+    return Report(source, untrusted, text, *about, seen.written, seen.reported, seen.before)
 
 
 def _about(decision: str) -> str:

@@ -145,11 +145,27 @@ Decision: TypeAlias = Permit | Deny
 
 
 class Query(msgspec.Struct, frozen=True, gc=False):
-    """What a permitted call was asked with: its values as text, and whether untrusted text chose them. What comes back is judged by it."""
+    """What a permitted call was asked with: its values as text, and whether untrusted text chose them. What comes back is judged by it;
+    `written` is what the call can have put where others read it, None for one that only reads."""
 
     arguments: tuple[str, ...] = ()
     steered: bool = False
     about: "CallAbout | None" = None
+    written: "Written | None" = None
+
+
+class Written(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What a permitted call that does more than read can have put where others read it.
+
+    `asked` is when it was permitted (µs), `words` its text word by word as `remit.pdp.provenance.echoes` has it (empty where its session
+    had seen nothing untrusted, so that it is nobody else's), `cut` says that there was more. `counted`: the catalogue says so too, and
+    not only the tool's server.
+    """
+
+    asked: int
+    words: str = ""
+    cut: bool = False
+    counted: bool = True
 
 
 class CallAbout(msgspec.Struct, frozen=True, gc=False):

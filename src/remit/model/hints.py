@@ -19,13 +19,15 @@ class Hints(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fiel
 
     What was not said is not taken for MCP's default: hints raise what the catalogue says, and only what is said can. `read_only`: it
     does not change its environment; `destructive`: it may destroy or overwrite, not only add; `idempotent`: repeating it changes
-    nothing more (recorded, decides nothing); `open_world`: it deals with an open world of others.
+    nothing more (recorded, decides nothing); `open_world`: it deals with an open world of others. `foreign` no server says: it is not
+    the tool that the catalogue describes, but one of that name of another upstream.
     """
 
     read_only: bool | None = None
     destructive: bool | None = None
     idempotent: bool | None = None
     open_world: bool | None = None
+    foreign: bool | None = None
 
     def __bool__(self) -> bool:
         """Whether anything was said."""

@@ -63,7 +63,8 @@ UNANNOTATED = Annotations()
 class Tool(msgspec.Struct, frozen=True):
     """A tool as the catalogue (or, failing that, only its name) knows it.
 
-    `schema` is the JSON Schema of its arguments; `definition` pins the digest of the definition that was reviewed, if any.
+    `schema` is the JSON Schema of its arguments; `definition` pins the digest of the definition that was reviewed, if any;
+    `upstream` names the server that it is a tool of, empty for any.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Tool(msgspec.Struct, frozen=True):
     description: str = ""
     schema: dict[str, Any] | None = None
     definition: str = ""
+    upstream: str = ""
 
     @property
     def ref(self) -> EntityRef:

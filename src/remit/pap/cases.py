@@ -80,7 +80,8 @@ class Step(msgspec.Struct, frozen=True):
     `after` is how many seconds have passed since the step before. `then` is what is expected once `approver` has
     approved a requestable denial and the same is asked again. `returns` is what a permitted action gives back,
     `fails` the error it ends with; without either it gave nothing back. `definition` is the digest of the tool's
-    definition as the door sees it, `hints` what its server says of it. `begin` is what is opened before.
+    definition as the door sees it, `hints` what its server says of it, `upstream` that server
+    (the catalogue's, if left out). `begin` is what is opened before.
     """
 
     line: int
@@ -96,6 +97,7 @@ class Step(msgspec.Struct, frozen=True):
     definition: str = ""
     begin: Begin | None = None
     hints: Hints = NO_HINTS
+    upstream: str = ""
 
 
 class Fixture(msgspec.Struct, frozen=True):

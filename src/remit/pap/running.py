@@ -23,7 +23,8 @@ from remit.pap.opening import BEGIN, begun, opened
 from remit.pdp.compiled import CompiledBundle, Mode
 from remit.pdp.decide import decide_asking
 from remit.pdp.effects import session_after_outcome
-from remit.pdp.flow import keeps_records
+from remit.pdp.flow import keeps_records, written_before
+from remit.pdp.hints import heard
 from remit.pdp.inputs import Decided, Grant, Inputs
 from remit.pdp.memo import Memo
 from remit.pdp.memory import came_back, memory_of
@@ -124,10 +125,16 @@ class _Run:
             arguments,
             self._at.chain[0].task.id if self._at.chain else None,
             self._at.session.id if self._at.session else None,
+            self._upstream(step),
             definition=step.definition,
             malformed=problem,
             hints=step.hints,
         )
+
+    def _upstream(self, step: Step) -> str:
+        """Whose tool it is: the step's, else the catalogue's."""
+        known = self._bundle.tools.get(step.resource.id)
+        return step.upstream or (known.tool.upstream if known is not None else "")
 
     def _ask(self, step: Step, grant: Grant | None) -> Decided:
         inputs = Inputs(
@@ -176,12 +183,17 @@ class _Run:
             session = session_after_outcome(session, decided.decision.id, touched, self._now)
             self._at = replace(self._at, session=session)
             query = decided.effects.query or Query()
-            told = told_of(query.about, content or "", self._now, FAILED if step.fails else PERFORMED) if query.about else None
-            if content or told or (query.arguments and session.reached.untrusted):
-                records = keeps_records(self._bundle, step.action, step.resource.id, step.hints) and not (
-                    memory and worst.untrusted
-                )
-                report = Report(step.resource.id, worst.untrusted, content or "", query.arguments, query.steered, records, told)
+            hints = heard(self._bundle, step.action, step.resource, self._upstream(step), step.hints)
+            records = keeps_records(self._bundle, step.action, step.resource.id, hints) and not (memory and worst.untrusted)
+            told, status = None, FAILED if step.fails else PERFORMED
+            if query.about is not None:
+                told = told_of(query.about, content or "", self._now, status, records or not worst.untrusted)
+            if content or told or query.written or (query.arguments and session.reached.untrusted):
+                before = None
+                if records or not worst.untrusted:
+                    before = written_before(self._bundle, self._at.chain, session, self._at.observed)
+                about = query.arguments, query.steered, records, told, query.written, self._now, before
+                report = Report(step.resource.id, worst.untrusted, content or "", *about)
                 self._at = replace(self._at, observed=observe(self._at.observed, [report]))
         return []
 

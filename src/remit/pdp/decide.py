@@ -28,6 +28,7 @@ from remit.pdp.effects import flows_used, session_after_deny, session_after_perm
 from remit.pdp.entities import check_resource
 from remit.pdp.first_use import is_first_use, raised
 from remit.pdp.flow import Traced, asked, links_of, query_of, traced
+from remit.pdp.hints import hints_for
 from remit.pdp.history import added_by, adding, remembered, with_history
 from remit.pdp.inputs import PERMIT_MICROSECONDS, Decided, Grant, Inputs
 from remit.pdp.locus import Locus, known_locus, locus_of
@@ -96,7 +97,7 @@ def _decide(inputs: Inputs) -> Decided:
     checks.check_delegation(inputs)
     if locus is None:
         locus = locus_of(bundle, inputs.agent, inputs.request, inputs.target)
-    if inputs.request.definition:
+    if inputs.request.definition or inputs.request.upstream:
         check_definition(inputs, locus.tool)
     checks.check_arguments(inputs, locus.tool)
     checks.check_scope(inputs, bundle, locus.tool)
@@ -284,7 +285,7 @@ def _shadowed(inputs: Inputs, deny: Deny) -> Decided:
             enforced=False,
         )
         request = inputs.request
-        action, resource, hints = request.action, request.resource, request.hints
+        action, resource, hints = request.action, request.resource, hints_for(inputs.bundle, request)
         # INVARIANT (history belongs to the task): what happens although it was denied has happened.
         tasks = remembered(inputs.chain, adding(added_by(inputs.bundle, action, resource, hints), inputs.memory), deny.id)
         return Decided(permit, _permit_effects(inputs, tasks, output_label(inputs.bundle, action, resource, hints), permit))

@@ -21,8 +21,8 @@ class Redefined(Refusal):
 
 
 def asks_for_known(bundle: CompiledBundle | None, request: EvaluationRequest) -> bool:
-    """Whether a decision needs to know which definition was first used: a door reports one, and the catalogue pins none."""
-    if not request.definition or request.action != TOOL_CALL or bundle is None:
+    """Whether a decision needs to know which definition was first used: a server's tool is called, and the catalogue pins none."""
+    if not (request.definition or request.upstream) or request.action != TOOL_CALL or bundle is None:
         return False
     tool = bundle.tools.get(request.resource.id)
     return tool is None or not tool.tool.definition
@@ -31,7 +31,12 @@ def asks_for_known(bundle: CompiledBundle | None, request: EvaluationRequest) ->
 def check_definition(inputs: Inputs, tool: CompiledTool | None) -> None:
     """The definition that a door reports is the one that the catalogue pins, or else the first that was used. Raises `Refusal`."""
     request, known = inputs.request, inputs.known
-    if not request.definition or request.action != TOOL_CALL:
+    if request.action != TOOL_CALL:
+        return
+    if not request.definition:
+        if request.upstream and (known is not None or (tool is not None and tool.tool.definition)):
+            # INVARIANT (fail closed): whoever leaves out what a tool is does not call what was reviewed.
+            raise Refusal(Reason.DEFINITION_CHANGED, _unreported(request))
         return
     if tool is not None and tool.tool.definition:
         if tool.tool.definition != request.definition:
@@ -72,6 +77,11 @@ def _offered(known: KnownDefinition, inputs: Inputs) -> KnownDefinition:
     if known.offered == request.definition:
         return known
     return replace(known, offered=request.definition, offered_text=_text(request), offered_at=inputs.now)
+
+
+def _unreported(request: EvaluationRequest) -> str:
+    what = f"the door does not report the definition of `{request.resource.id}`, which is pinned or was seen before"
+    return f"{what}: it must send what the server lists, or nobody knows that it is still that tool"
 
 
 def _repinned(request: EvaluationRequest, pinned: str) -> str:

@@ -12,7 +12,7 @@ from remit.model.labels import Confidentiality
 from remit.model.request import TOOL_CALL, EvaluationRequest
 from remit.model.tool import Annotations, Reach
 from remit.pdp.compiled import CompiledBundle, EntityDocument
-from remit.pdp.hints import annotations_of
+from remit.pdp.hints import annotations_of, hints_for
 from remit.pdp.parties import RESOURCE, said
 
 UNKNOWN = "unknown"
@@ -83,7 +83,7 @@ def resource_document(bundle: CompiledBundle, request: EvaluationRequest, target
         known = bundle.tools.get(resource.id)
         groups = known.tool.groups if known else ()
         parents = (*parents, *(EntityRef("ToolGroup", group) for group in groups))
-        attributes = _tool_attributes(annotations_of(bundle, request.action, resource, request.hints))
+        attributes = _tool_attributes(annotations_of(bundle, request.action, resource, hints_for(bundle, request)))
     elif resource.type in ("File", "Host", "Model"):
         classed = bundle.class_of(resource)
         attributes = _class_attributes(classed.sensitivity if classed else None, classed.reach if classed else None)

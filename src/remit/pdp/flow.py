@@ -5,20 +5,21 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from remit.model.decision import Query, Steering
+from remit.model.decision import Query, Steering, Written
 from remit.model.hints import NO_HINTS, Hints
 from remit.model.identity import EntityRef
 from remit.model.request import AGENT_DELEGATE, NET_REQUEST, TOOL_CALL, EvaluationRequest
-from remit.model.task import TaskState
+from remit.model.task import Session, TaskState
 from remit.model.tool import Reach, ToolEffect
 from remit.pdp.arguments import ANY, ArgumentType
 from remit.pdp.compiled import CompiledBundle, CompiledTool
 from remit.pdp.destinations import destinations, reach
 from remit.pdp.effects import counted_as
-from remit.pdp.hints import tool_of
+from remit.pdp.hints import hints_for, tool_of
 from remit.pdp.inputs import Inputs
 from remit.pdp.provenance.asking import act_of, asks_for
-from remit.pdp.provenance.granting import Granting, Surroundings
+from remit.pdp.provenance.echoes import written_of
+from remit.pdp.provenance.granting import WRITE_NOTHING, Granting, Surroundings
 from remit.pdp.provenance.intent import Intent, intent_of
 from remit.pdp.provenance.roles import Role, is_number, names_somebody, offers, parts_of, role_of, text_of, typed_parts
 from remit.pdp.provenance.seen import Observed
@@ -183,17 +184,52 @@ def _expected(tool: CompiledTool, name: str) -> ArgumentType:
 
 
 def query_of(bundle: CompiledBundle, inputs: Inputs, trusted: bool) -> Query | None:
-    """What a call is asked with, where what comes back is kept; None for a call without values."""
+    """What a call is asked with, where what comes back is kept; None for a call without values that only reads."""
     values = list(_texts(inputs.request.arguments.values))
     if inputs.request.action != TOOL_CALL:
         values.append(inputs.request.resource.id)
-    kept = tuple(values[:MAX_QUERY])
+    kept, written = tuple(values[:MAX_QUERY]), _written(bundle, inputs)
     if not kept:
-        return None
+        return Query(written=written) if written is not None else None
     if trusted:
-        return Query(kept)
+        return Query(kept, written=written)
     tracer = Tracer(intent(inputs), bundle.directory, inputs.observed)
-    return Query(kept, len(values) > MAX_QUERY or tracer.steers_query(kept))
+    return Query(kept, len(values) > MAX_QUERY or tracer.steers_query(kept), written=written)
+
+
+def _written(bundle: CompiledBundle, inputs: Inputs) -> Written | None:
+    request = inputs.request
+    counted = may_write(bundle, _call(request))
+    if not counted:
+        hints = hints_for(bundle, request)
+        tool = tool_of(bundle, request.action, request.resource, hints) if hints is not NO_HINTS else None
+        if tool is None or tool.tool.annotations.effect is ToolEffect.READ:
+            return None
+    if not _was_told(inputs.session, inputs.observed):
+        return Written(inputs.now, counted=counted)
+    return written_of(request.arguments.values, inputs.now, counted)
+
+
+def _was_told(session: Session | None, observed: Observed) -> bool:
+    """Whether anything that a session says may be what untrusted text told it."""
+    return observed.untrusted or (session is not None and session.reached.untrusted)
+
+
+def may_write(bundle: CompiledBundle | None, name: str) -> bool:
+    """Whether a call counted under that name may put something where another one reads it: all that is not known for reading."""
+    tool = bundle.tools.get(name) if bundle is not None else None
+    if tool is None:
+        return name not in WRITE_NOTHING
+    return tool.tool.annotations.effect is not ToolEffect.READ
+
+
+def written_before(
+    bundle: CompiledBundle | None, chain: tuple[TaskState, ...], session: Session, observed: Observed
+) -> int | None:
+    """How many calls that may write were permitted under the task up to now, in whatever session; None where this one was told nothing."""
+    if not chain or not _was_told(session, observed):
+        return None
+    return sum(count for name, count in chain[-1].spent.tools.items() if may_write(bundle, name))
 
 
 def _texts(arguments: Mapping[str, Any]) -> Iterator[str]:

@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from remit.model.hints import NO_HINTS, Hints
 from remit.model.identity import EntityRef
-from remit.model.request import TOOL_CALL, Tier
+from remit.model.request import TOOL_CALL, EvaluationRequest, Tier
 from remit.model.tool import UNANNOTATED, Annotations, Reach, Tool, ToolEffect
 from remit.pdp.compiled import CompiledBundle, CompiledTool
 from remit.pdp.speaking import spoken_effect
@@ -21,8 +21,11 @@ def hinted(annotations: Annotations, hints: Hints) -> Annotations:
     | `destructiveHint: true` | effect or reach unknown, or so by the line above | critical |
     | `destructiveHint: true` | any other | at least high |
     | `openWorldHint: true` | a reach inside | reaching outside, its output untrusted |
+    | (it is another upstream than the catalogue's) | anything | unannotated |
     """
     # INVARIANT (fail closed): a server is not trusted. No hint takes away what another, or the catalogue, says.
+    if hints.foreign:
+        annotations = Annotations(tier=Tier.CRITICAL if annotations.effect in _GRAVE else annotations.tier)
     counts = annotations
     if annotations.effect is ToolEffect.READ and (hints.read_only is False or hints.destructive):
         counts = Annotations(sensitivity=annotations.sensitivity, tier=annotations.tier)
@@ -65,12 +68,28 @@ def raised(tool: Tool, hints: Hints) -> str:
     """Why a tool counts as worse than the catalogue has it, in words; empty if it does not."""
     why = []
     said = hinted(tool.annotations, hints)
-    if said != tool.annotations:
-        why.append(f"its server says `{hints}`")
+    if hints.foreign:
+        why.append(f"the catalogue describes the tool of `{tool.upstream}`, and this is another's")
+    if said != hinted(tool.annotations, Hints(foreign=hints.foreign)):
+        why.append(f"its server says `{replace(hints, foreign=None)}`")
     grave = None if said.complete else _grave(tool, said)
     if grave is not None and tool.annotations.effect is None:
         why.append(f"nobody has annotated it, and it speaks of {_GRAVE[grave]}")
     return " and ".join(why)
+
+
+def heard(bundle: CompiledBundle, action: str, resource: EntityRef, upstream: str, hints: Hints) -> Hints:
+    """What a server says of its tool, and whether that is another's than the catalogue's."""
+    # INVARIANT (fail closed): a name is anybody's to give: what was reviewed is the tool of one upstream, where the catalogue names it.
+    known = bundle.tools.get(resource.id) if action == TOOL_CALL else None
+    if known is None or not known.tool.upstream or known.tool.upstream == upstream:
+        return hints
+    return replace(hints, foreign=True)
+
+
+def hints_for(bundle: CompiledBundle, request: EvaluationRequest) -> Hints:
+    """The same, of a request."""
+    return heard(bundle, request.action, request.resource, request.upstream, request.hints)
 
 
 def annotations_of(bundle: CompiledBundle, action: str, resource: EntityRef, hints: Hints = NO_HINTS) -> Annotations:

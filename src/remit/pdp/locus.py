@@ -26,7 +26,7 @@ from remit.pdp.entities import (
     referenced,
     resource_document,
 )
-from remit.pdp.hints import described, raised, tool_of
+from remit.pdp.hints import described, hints_for, raised, tool_of
 from remit.pdp.history import added_by
 from remit.pdp.memo import Memo
 from remit.pdp.obligations import obligations_of
@@ -86,7 +86,8 @@ def known_locus(
 
 def _key(bundle: CompiledBundle, agent: Agent | None, request: EvaluationRequest, target: Agent | None) -> tuple[Hashable, ...]:
     resource, version = request.resource, target.version if target is not None else 0
-    hints = None if request.hints is NO_HINTS else request.hints  # told apart without hashing them, where there are none
+    heard = hints_for(bundle, request)
+    hints = None if heard is NO_HINTS else heard  # told apart without hashing them, where there are none
     subject = request.subject
     who = (agent.id, agent.version) if agent is not None else ("", 0)
     said = told_apart(bundle, request)
@@ -104,7 +105,8 @@ def _find(bundle: CompiledBundle, agent: Agent | None, request: EvaluationReques
     documents = (principal, resource, action_document(bundle, request.action))
     rego = bundle.rego
     context = slice_.reads.context if rego is None else merge([slice_.reads.context, rego.reads.at("context")])
-    hints, tool = request.hints, tool_of(bundle, request.action, request.resource, request.hints)
+    hints = hints_for(bundle, request)
+    tool = tool_of(bundle, request.action, request.resource, hints)
     tiers = [tier_of(bundle, request.action, request.resource, label, hints) for label in (PUBLIC_TRUSTED, _RESTRICTED)]
     return Locus(
         slice_,
@@ -120,7 +122,7 @@ def _find(bundle: CompiledBundle, agent: Agent | None, request: EvaluationReques
         Memo(MEMO_LIMIT),
         Memo(MEMO_LIMIT, bundle.loci),
         _asks_for_flow(request, tool, context),
-        added_by(bundle, request.action, request.resource, request.hints),
+        added_by(bundle, request.action, request.resource, hints),
         parties(bundle, principal, documents[2], resource) if rego is not None else {},
         _raised(bundle, request),
     )
@@ -165,7 +167,7 @@ def alike(one: CompiledBundle, other: CompiledBundle, agent: Agent, request: Eva
 
 
 def _raised(bundle: CompiledBundle, request: EvaluationRequest) -> str:
-    return raised(described(bundle, request.resource), request.hints) if request.action == TOOL_CALL else ""
+    return raised(described(bundle, request.resource), hints_for(bundle, request)) if request.action == TOOL_CALL else ""
 
 
 def _asks_for_flow(request: EvaluationRequest, tool: CompiledTool | None, context: Node) -> bool:

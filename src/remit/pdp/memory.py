@@ -6,6 +6,7 @@ from remit.model.memory import Memory
 from remit.model.request import TOOL_CALL
 from remit.model.tool import ToolEffect
 from remit.pdp.compiled import CompiledBundle
+from remit.pdp.hints import hints_for
 from remit.pdp.inputs import Inputs
 from remit.pdp.tier import described
 
@@ -42,7 +43,7 @@ def after_writing(inputs: Inputs) -> Memory | None:
     if (
         memory is None
         or bundle is None
-        or described(bundle, request.action, request.resource, request.hints).effect is ToolEffect.READ
+        or described(bundle, request.action, request.resource, hints_for(bundle, request)).effect is ToolEffect.READ
     ):
         return None
     unknown = Label(Confidentiality.RESTRICTED, (f"agent:{request.subject.id}",))  # without a session it may have read anything

@@ -37,7 +37,8 @@ class Told(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """One call that facts hang on.
 
     `call` are its arguments in canonical form, empty where they are not known. `asked` and `reported` are the times (µs) of the permit
-    and of the outcome, `session` the one it was made in, `status` how it ended, `text` what came back (None: not seen, or too large).
+    and of the outcome, `session` the one it was made in, `status` how it ended, `text` what came back (None: not seen, or too large);
+    `trusted` says that nobody outside can have written its fields, as the tool, its server's hints and its memory were at the call.
     """
 
     tool: str
@@ -47,6 +48,7 @@ class Told(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     session: str
     status: str = PERFORMED
     text: str | None = None
+    trusted: bool = True
     read: _Read = msgspec.field(default_factory=_Read)
 
     @property
@@ -61,7 +63,11 @@ class Told(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     @property
     def output(self) -> Any:
-        """What it returned, as JSON. Raises `Nothing` for a call that failed, what was not seen, and what is not JSON."""
+        """What it returned, as JSON. Raises `Nothing` for a call that failed, what was not seen, what is not JSON, and what somebody
+        outside may have written."""
+        # INVARIANT (fail closed): what somebody outside may have written gives no fact, whatever the tool is else known for.
+        if not self.trusted:
+            raise Nothing
         if self.read.output is msgspec.UNSET:
             self.read.output = _parsed(self.text) if self.status == PERFORMED else None
         if self.read.output is None:
@@ -81,10 +87,10 @@ def _parsed(text: str | None) -> Any:
     return value if isinstance(value, dict | list) else None
 
 
-def told_of(about: CallAbout, text: str | None, reported: int, status: str) -> Told:
-    """What a call told: what it was about, what came back of it when, and how it ended."""
+def told_of(about: CallAbout, text: str | None, reported: int, status: str, trusted: bool) -> Told:
+    """What a call told: what it was about, what came back of it when, how it ended, and whether nobody outside can have written that."""
     kept = text if about.gives and text is not None and len(text) <= MAX_TEXT else None
-    return Told(about.tool, about.call, about.asked, reported, about.session, status, kept)
+    return Told(about.tool, about.call, about.asked, reported, about.session, status, kept, trusted)
 
 
 def remember(known: tuple[Told, ...], more: Iterable[Told]) -> tuple[Told, ...]:

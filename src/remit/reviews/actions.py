@@ -3,10 +3,13 @@
 from collections.abc import Hashable
 
 from remit.decision_log.entry import DecisionMade
+from remit.model.hints import Hints
 from remit.model.history import NO_HISTORY, History
 from remit.model.identity import EntityRef
 from remit.model.labels import PUBLIC_TRUSTED, Label
 from remit.model.request import TOOL_CALL
+from remit.pdp.compiled import CompiledBundle
+from remit.pdp.hints import heard
 from remit.pdp.history import added_by
 from remit.pdp.memory import memory_of
 from remit.pdp.tier import output_label
@@ -28,7 +31,7 @@ class Actions:
         known = self._worst.get(place)
         if known is None:
             bundle = self._archive.bundle(body.bundle)
-            known = output_label(bundle, body.action, _resource(body), body.hints) if bundle else PUBLIC_TRUSTED
+            known = output_label(bundle, body.action, _resource(body), _heard(bundle, body)) if bundle else PUBLIC_TRUSTED
             self._worst[place] = known
         return known
 
@@ -38,7 +41,9 @@ class Actions:
         known = self._adds.get(place)
         if known is None:
             bundle = self._archive.bundle(body.bundle)
-            known = self._adds[place] = added_by(bundle, body.action, _resource(body), body.hints) if bundle else NO_HISTORY
+            known = self._adds[place] = (
+                added_by(bundle, body.action, _resource(body), _heard(bundle, body)) if bundle else NO_HISTORY
+            )
         return known
 
     def memory(self, body: DecisionMade) -> str:
@@ -58,8 +63,12 @@ class Actions:
 
 
 def _place(body: DecisionMade) -> tuple[Hashable, ...]:
-    return body.bundle, body.action, body.resource_type, body.resource, body.hints
+    return body.bundle, body.action, body.resource_type, body.resource, body.upstream, body.hints
 
 
 def _resource(body: DecisionMade) -> EntityRef:
     return EntityRef(body.resource_type, body.resource)
+
+
+def _heard(bundle: CompiledBundle, body: DecisionMade) -> Hints:
+    return heard(bundle, body.action, _resource(body), body.upstream, body.hints)

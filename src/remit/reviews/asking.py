@@ -113,7 +113,7 @@ class Asker:
 
     def ask(self, body: DecisionMade, subject: EntityRef, sealed: Sealed) -> Answer:
         """What the bundle says to one logged request. Raises `Gap`."""
-        about = body.subject, body.subject_version, body.action, body.resource_type, body.resource, body.hints
+        about = body.subject, body.subject_version, body.action, body.resource_type, body.resource, body.upstream, body.hints
         place = self._places.get(about)
         key = self._key(place, body, subject, sealed) if place is not None and place.plain else None
         if key is not None and (found := self._known.get(key)) is not None:
@@ -179,7 +179,7 @@ class Asker:
             memory=history.memory(memory_of(self._bundle, request.action, request.resource)),
             account=history.account(request.subject.id),
             target=history.latest(request.resource.id) if request.resource.type == AGENT else None,
-            known=history.definition(body.upstream, body.resource) if body.definition else None,
+            known=history.definition(body.upstream, body.resource) if body.definition or body.upstream else None,
         )
 
     def _decide(self, body: DecisionMade, inputs: Inputs, observe: bool) -> Decision:
@@ -235,7 +235,7 @@ class Asker:
         shape = self._shapes.get((bounds, place.number))
         if shape is None:
             shape = self._shape(bounds, place)
-        known = history.definition(body.upstream, body.resource) if body.definition else None
+        known = history.definition(body.upstream, body.resource) if body.definition or body.upstream else None
         return place.number, shape, body.definition, known.digest if known else "", label, bytes(sealed.arguments)
 
     def _shape(self, bounds: Bounds, place: _Place) -> int:

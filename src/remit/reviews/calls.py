@@ -46,9 +46,9 @@ class Calls:
         about, ended = self._about.get(decision), self._reported.get(decision)
         if report.told is not None or about is None or ended is None:
             return report
-        return report._replace(told=told_of(about, report.text, *ended))
+        return report._replace(told=told_of(about, report.text, *ended, report.records or not report.untrusted))
 
     def unseen(self, seen: Collection[str]) -> list[Told]:
         """The calls of which nothing was kept, because nothing came back: those that are not among `seen`."""
         ended = ((decision, *found) for decision, found in self._reported.items() if decision not in seen)
-        return [told_of(self._about[decision], None, time, status) for decision, time, status in ended]
+        return [told_of(self._about[decision], None, time, status, False) for decision, time, status in ended]

@@ -16,6 +16,7 @@ from remit.pdp.checks import CLOCK_TOLERANCE
 from remit.pdp.decide import decide
 from remit.pdp.definitions import asks_for_known
 from remit.pdp.flow import keeps_records
+from remit.pdp.hints import hints_for
 from remit.pdp.inputs import PERMIT_MICROSECONDS, Decided, Inputs
 from remit.pdp.memory import memory_of
 from remit.pdp.outside import MAX_QUESTIONS, NotAsked, Outside
@@ -238,7 +239,8 @@ def commit(runtime: Runtime, loaded: Loaded, considered: Considered) -> Ticket[W
 
 def _open_permit(runtime: Runtime, loaded: Loaded, considered: Considered) -> OpenPermit:
     request, decision, effects = loaded.inputs.request, considered.decided.decision, considered.decided.effects
-    assert isinstance(decision, Permit) and loaded.inputs.bundle is not None
+    bundle = loaded.inputs.bundle
+    assert isinstance(decision, Permit) and bundle is not None
     return OpenPermit(
         decision.id,
         runtime.appender.writer,
@@ -248,7 +250,7 @@ def _open_permit(runtime: Runtime, loaded: Loaded, considered: Considered) -> Op
         decision.until,
         effects.worst or PUBLIC_TRUSTED,
         loaded.key.seal(_encode(effects.query), decision.id) if effects.query is not None else b"",
-        keeps_records(loaded.inputs.bundle, request.action, request.resource.id, request.hints),
+        keeps_records(bundle, request.action, request.resource.id, hints_for(bundle, request)),
         loaded.inputs.memory.name if loaded.inputs.memory is not None else "",
     )
 

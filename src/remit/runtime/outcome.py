@@ -15,7 +15,7 @@ from remit.model.identity import DecisionId
 from remit.model.labels import PUBLIC_TRUSTED, Label
 from remit.model.task import Session
 from remit.pdp.effects import session_after_outcome
-from remit.pdp.flow import has_grants
+from remit.pdp.flow import has_grants, written_before
 from remit.pdp.memory import came_back, lost, under_way
 from remit.pdp.provenance.seen import MAX_OUTPUT
 from remit.runtime.pending import Driven, Steps
@@ -24,6 +24,8 @@ from remit.runtime.runtime import ATTEMPTS, Runtime, turn
 from remit.runtime.store import DeletePermit, HoldMemory, InsertObservation, OpenPermit, PutSession, Write
 from remit.runtime.view import View
 
+MANY = 1 << 62
+"""Of what was written before an output nobody knows everything."""
 _decode_query = msgspec.json.Decoder(Query).decode
 
 
@@ -131,18 +133,46 @@ def _observe(view: View, session: Session, outcome: Outcome, permit: OpenPermit,
     """Keep what came back, for provenance and facts; or that something untrusted came back which nobody saw."""
     query = _decode_query(heard.key.open(permit.query, permit.decision)) if permit.query else Query()
     told = _told(outcome, query, heard)
-    untrusted = permit.worst.untrusted
+    untrusted, written = permit.worst.untrusted, query.written
     if outcome.content or (outcome.content is not None and _matters(view, session, permit)):
         text = outcome.content[:MAX_OUTPUT].encode("utf-8", "replace").decode()
-        seen = SealedObservation(text, query.arguments, query.steered, permit.records, told=told)
-    elif told is not None or (heard.unseen and untrusted):
+        before = _written_before(view, session) if text and (permit.records or not untrusted) else None
+        seen = SealedObservation(
+            text,
+            query.arguments,
+            query.steered,
+            permit.records,
+            False,
+            told,
+            written,
+            heard.now if before is not None else 0,
+            before,
+        )
+    elif told is not None or written is not None or (heard.unseen and untrusted):
+        # INVARIANT (labels come from what was touched): what a call was given may be read again, whatever is known of its outcome.
         untrusted = untrusted and heard.unseen
-        seen = SealedObservation("", unseen=True, told=told)
+        seen = SealedObservation("", query.arguments if written else (), unseen=True, told=told, written=written)
     else:
         return []
     view.observe(session, observed(permit.tool, untrusted, seen))
-    sealed = seal_observation(heard.key, seen, permit.decision) if told is not None or not seen.unseen else b""
+    kept = told is not None or written is not None or not seen.unseen
+    sealed = seal_observation(heard.key, seen, permit.decision) if kept else b""
     return [InsertObservation(session.id, permit.decision, permit.tool, untrusted, sealed)]
+
+
+def _written_before(view: View, session: Session) -> int | None:
+    """How many calls may have written what a trusted output says that came back now, as far as this process or the store knows."""
+    chain, complete = view.chain(session.task)
+    if not chain:
+        return None
+    most = written_before(view.bundle, chain, session, view.observed(session.id, session.task))
+    if most is None:
+        return None
+    stored = view.store.task(chain[-1].task.id)
+    # INVARIANT (fail closed): other processes spend too, and what this one has spent may be on its way to the disk.
+    if not complete or stored is None:
+        return MANY
+    return max(most, written_before(view.bundle, (stored,), session, view.observed(session.id, session.task)) or 0)
 
 
 def _matters(view: View, session: Session, permit: OpenPermit) -> bool:

@@ -1,6 +1,7 @@
 """Checks of what a bundle says beside its policies: the manifest, tools, task types, resources, entities."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
 
 from remit.model.definition import is_digest
 from remit.model.errors import RemitError
@@ -115,6 +116,12 @@ def _tool_schema(checking: Checking, position: int, tool: Tool) -> Iterator[Prob
         message = f"the schema of tool `{tool.name}` does not describe an object"
         yield error(place, "tool-schema", message, "write `type: object` and `properties`")
         return
+    for path, said in unknown_types(schema):
+        place = checking.place(TOOLS_FILE, position, "schema", *path)
+        message = (
+            f"`{'.'.join(map(str, ('schema', *path)))}` of tool `{tool.name}` has type `{said}`, which JSON Schema does not know"
+        )
+        yield error(place, "tool-schema", message, did_you_mean(said, SCHEMA_TYPES))
     fields = checking.compiled.tools[tool.name].types.root.fields
     for kind, arguments in (
         ("destinations", tool.annotations.destinations),
@@ -130,6 +137,27 @@ def _tool_schema(checking: Checking, position: int, tool: Tool) -> Iterator[Prob
             place = checking.place(TOOLS_FILE, position, "annotations")
             message = f"argument `{argument}` of tool `{tool.name}` is declared neither destination nor content: it counts as a destination"
             yield warning(place, "argument-role", message, "add it to `destinations` or to `content`")
+
+
+SCHEMA_TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
+
+
+def unknown_types(schema: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """The names that a JSON Schema gives types and that there are not, each with the place of its subschema."""
+    if not isinstance(schema, dict):
+        return
+    said = schema.get("type", [])
+    for one in said if isinstance(said, list) else [said]:
+        if one not in SCHEMA_TYPES:
+            yield path, str(one)[:60]
+    for name in ("items", "additionalProperties"):
+        yield from unknown_types(schema.get(name), (*path, name))
+    for union in ("anyOf", "oneOf"):
+        for number, option in enumerate(schema.get(union, [])):
+            yield from unknown_types(option, (*path, union, number))
+    for group in ("properties", "$defs"):
+        for name, below in schema.get(group, {}).items():
+            yield from unknown_types(below, (*path, group, name))
 
 
 def _task_types(checking: Checking) -> Iterator[Problem]:

@@ -1,7 +1,9 @@
 """Checks of facts: where they come from, what they read, their types, and whether policies know them."""
 
+import re
 from collections.abc import Collection, Iterator
 
+from remit.model.request import TOOL_CALL
 from remit.pap.checks.context import Checking
 from remit.pap.checks.types import unknown_fact
 from remit.pap.problems import Problem, did_you_mean, error, warning
@@ -9,8 +11,9 @@ from remit.pap.reading.files import FACTS_FILE
 from remit.pdp.arguments import ArgumentType
 from remit.pdp.cedar.reads import Node
 from remit.pdp.facts.expressions import Expression
-from remit.pdp.facts.fact import Fact, gives_facts
+from remit.pdp.facts.fact import Fact
 from remit.pdp.facts.types import type_of, untyped
+from remit.pdp.flow import keeps_records
 
 _OVER_ARGUMENTS = ("args", "facts")
 _OVER_ONE = ("args", "facts", "call", "output", "record")
@@ -32,8 +35,13 @@ def fact_problems(checking: Checking) -> Iterator[Problem]:
         for tool in (*fact.of, *(fact.changed_by or ())):
             yield from _tool(checking, fact, tool, position)
         for text, known in _expressions(fact):
-            yield from _names(checking, fact, Expression(text), known, above, place)
+            expression = Expression(text)
+            for fault in expression.faults:
+                message = f"`{text[:100]}` of fact `{fact.name}` never has a value: {fault}"
+                yield error(place, "fact-function", message, "see https://jmespath.org/specification.html#built-in-functions")
+            yield from _names(checking, fact, expression, known, above, place)
     yield from _read(checking)
+    yield from _fails_open(checking)
 
 
 def _tool(checking: Checking, fact: Fact, name: str, position: int) -> Iterator[Problem]:
@@ -43,9 +51,11 @@ def _tool(checking: Checking, fact: Fact, name: str, position: int) -> Iterator[
         yield error(
             place, "unknown-tool", f"fact `{fact.name}` names tool `{name}`, which there is not", did_you_mean(name, known)
         )
-    elif name in fact.of and not gives_facts(known[name]):
+    elif name in fact.of and not (known[name].annotations.output_trusted or keeps_records(checking.compiled, TOOL_CALL, name)):
         message = f"fact `{fact.name}` is taken from tool `{name}`, whose output somebody outside may have written"
         hint = "if nobody can, say `output_trusted: true`, or `output_records: true` if its platform keeps the fields, in `tools.yaml`"
+        if known[name].annotations.output_records:
+            hint = "records are not believed where an argument names a path or an address, or the tool reaches outside"
         yield error(place, "fact-untrusted", message, hint)
 
 
@@ -120,3 +130,30 @@ def _missing(read: Node, known: ArgumentType, path: tuple[str, ...]) -> Iterator
             yield (*path, name)
         else:
             yield from _missing(child, known.fields[name], (*path, name))
+
+
+_QUIET = re.compile(r'//[^\n]*|"(?:[^"\\]|\\.)*"')
+_CLAUSE = re.compile(r"\b(when|unless)\s*\{")
+_HAS = re.compile(r"(!\s*\(?\s*)?\bcontext\s*\.\s*facts\s+has\s+(\w+)")
+
+
+def _fails_open(checking: Checking) -> Iterator[Problem]:
+    """Prohibitions that hold only where a fact is there, while nothing denies its absence: what cannot be told would be permitted."""
+    forbids = [policy for policy in checking.contents.policies if policy.effect == "forbid"]
+    asked = {policy.id: list(_guards(policy.text)) for policy in forbids}
+    denied = {name for guards in asked.values() for name, present in guards if not present}
+    for policy in forbids:
+        for name in dict.fromkeys(name for name, present in asked[policy.id] if present and name not in denied):
+            message = f"policy `{policy.id}` forbids only where fact `{name}` is there, and nothing denies its absence"
+            hint = f"write `unless {{ context.facts has {name} && … }}` with what must hold, or forbid what lacks it by a policy of its own"
+            yield warning((policy.source, policy.line), "fact-guard", message, hint)
+
+
+def _guards(text: str) -> Iterator[tuple[str, bool]]:
+    """The facts that a prohibition asks for by `has`, and whether it then forbids where they are (or else where they are not)."""
+    quiet = _QUIET.sub(" ", text)
+    clauses = list(_CLAUSE.finditer(quiet))
+    ends = [clause.start() for clause in clauses[1:]] + [len(quiet)]
+    for clause, end in zip(clauses, ends, strict=False):
+        for found in _HAS.finditer(quiet, clause.end(), end):
+            yield found[2], (clause[1] == "when") is not bool(found[1])

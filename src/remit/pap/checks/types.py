@@ -1,7 +1,7 @@
 """Policies checked against the Cedar schema: each as often as the tools it can match have different arguments."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -20,7 +20,7 @@ from remit.pdp.cedar.slices import PolicyIndex
 from remit.pdp.compiled import CompiledBundle
 from remit.pdp.entities import ancestors
 from remit.pdp.facts.fact import Fact, facts_type
-from remit.pdp.facts.types import type_of
+from remit.pdp.facts.types import type_of, untyped
 
 ANY_AGENT = EntityRef("Agent", "(any agent)")
 OTHER_TOOL = Tool("(a tool that is not in the catalogue)")
@@ -92,11 +92,17 @@ def type_problems(bundle: Bundle, found: Matches) -> list[Problem]:
     impossible = {fault.policy for fault in faults if fault.message != _IMPOSSIBLE}
     tools = {tool.name: tool for tool in bundle.contents.tools}
     explain = _Explainer(bundle, tools)
+    mistyped = {f"`context.facts.{fact.name}`" for fact in bundle.contents.facts if untyped(type_of(fact.schema))}
     return [
         explain.problem(policies[fault.policy], fault)
         for fault in faults
-        if fault.message != _IMPOSSIBLE or fault.policy not in impossible
+        if (fault.message != _IMPOSSIBLE or fault.policy not in impossible) and not _is_about(fault, mistyped)
     ]
+
+
+def _is_about(fault: _Fault, paths: Collection[str]) -> bool:
+    absent = _ABSENT.fullmatch(fault.message)
+    return absent is not None and _path(absent[1], absent[2]) in paths
 
 
 def _check_others(bundle: Bundle, policies: Sequence[Policy]) -> list[_Fault]:

@@ -76,6 +76,7 @@ class StepEntry(msgspec.Struct, frozen=True):
     definition: str = ""
     begin: Begin | None = None
     hints: Hints = NO_HINTS
+    upstream: str = ""
 
     def noun(self, line: int) -> Step:
         """The step. Raises `Malformed`."""
@@ -102,6 +103,7 @@ class StepEntry(msgspec.Struct, frozen=True):
             self.definition,
             self.begin,
             self.hints,
+            self.upstream,
         )
 
     def _what(self) -> tuple[str, EntityRef]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import jmespath
 from jmespath.exceptions import JMESPathError
+from jmespath.functions import Functions
 
 MAX_EXPRESSION = 2000
 """Longer expressions (characters) are refused: nobody can review them."""
@@ -35,12 +36,47 @@ class Expression:
         self.text = text
         self.paths = frozenset(_paths(self._parsed.parsed))
 
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """Why it can never have a value, whatever it is given: functions that there are not, or that are given too little or too much."""
+        return tuple(dict.fromkeys(_faults(self._parsed.parsed)))
+
     def of(self, document: Any) -> Any:
         """Its value; null for what is not there. Raises `NoValue`."""
         try:
             return self._parsed.search(document)
         except (JMESPathError, RecursionError, ArithmeticError, ValueError, TypeError, AttributeError) as problem:
             raise NoValue(str(problem)) from None
+
+
+_FUNCTIONS = {name: known["signature"] for name, known in Functions.FUNCTION_TABLE.items()}
+FUNCTIONS = frozenset(_FUNCTIONS)
+"""The functions that there are."""
+
+
+def _faults(node: Any) -> Iterator[str]:
+    if not isinstance(node, dict):
+        return
+    if node["type"] == "function_expression":
+        yield from _call_faults(node["value"], node["children"])
+    if node["type"] != "literal":
+        for child in node["children"]:
+            yield from _faults(child)
+
+
+def _call_faults(name: str, given: list[dict[str, Any]]) -> Iterator[str]:
+    signature = _FUNCTIONS.get(name)
+    if signature is None:
+        yield f"there is no function `{name}`"
+        return
+    least, more = len(signature), any(one.get("variadic") for one in signature)
+    if len(given) < least or (len(given) > least and not more):
+        yield f"`{name}` takes {least}{' or more' if more else ''}, and is given {len(given)}"
+        return
+    for wanted, one in zip(signature, given, strict=False):
+        takes = wanted["types"] == ["expref"]
+        if takes is not (one["type"] == "expref"):
+            yield f"`{name}` takes an expression (`&…`) {'where it is given none' if takes else 'in another place'}"
 
 
 _FIRST_ALONE = frozenset(

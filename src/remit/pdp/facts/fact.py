@@ -10,7 +10,7 @@ from remit.model.request import FILE_READ
 from remit.model.tool import Tool, ToolEffect
 from remit.pdp.arguments import ArgumentType
 from remit.pdp.facts.expressions import Expression
-from remit.pdp.facts.types import cedar_type, type_of
+from remit.pdp.facts.types import cedar_type, type_of, untyped
 
 ANY = "*"
 """Stands for all facts above one, where it cannot be told which it uses."""
@@ -130,5 +130,6 @@ def compiled(fact: Fact) -> CompiledFact:
 
 
 def facts_type(facts: Iterable[Fact]) -> str:
-    """The Cedar record of what can be stated: every fact may be absent."""
-    return "{" + ", ".join(f"{fact.name}?: {cedar_type(type_of(fact.schema))}" for fact in facts) + "}"
+    """The Cedar record of what can be stated: every fact may be absent. Those without one type, which no bundle may have, are left out."""
+    types = [(fact.name, type_of(fact.schema)) for fact in facts]
+    return "{" + ", ".join(f"{name}?: {cedar_type(known)}" for name, known in types if not untyped(known)) + "}"

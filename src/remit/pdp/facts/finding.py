@@ -114,12 +114,13 @@ class Finder:
 
 
 def _may_concern(one: Told, wanted: Sequence[Any]) -> bool:
-    """Whether a call was about what is wanted: one of its arguments is, or has in it, one of the values; or neither is known."""
+    """Whether a call was about what is wanted: one of its arguments is, or has in it, one of the values, in whatever case; or neither
+    is known."""
     try:
-        given = {str(value) for _, value in _leaves(one.arguments)}
+        given = {str(value).casefold() for _, value in _leaves(one.arguments)}
     except Nothing:
         return True
-    asked = {str(value) for _, value in _leaves(wanted)}
+    asked = {str(value).casefold() for _, value in _leaves(wanted)}
     if not asked or not asked.isdisjoint(given):
         return True
     return any(len(value) >= MIN_PART and value in text for value in asked for text in given)

@@ -12,7 +12,7 @@ from remit.pdp.provenance.forms import alone, behind, stands, strict
 from remit.pdp.provenance.intent import Intent
 from remit.pdp.provenance.principals import known
 from remit.pdp.provenance.roles import Role
-from remit.pdp.provenance.searching import holds
+from remit.pdp.provenance.searching import EDGE, holds
 from remit.pdp.provenance.seen import Observed, Seen
 from remit.pdp.provenance.words import words_of
 
@@ -20,7 +20,7 @@ MAX_SOURCE = 1 << 18
 """A longer output (characters) is the source of no grant: in so much text nobody can say which value is meant."""
 MAX_SOURCES = 64
 """So many outputs can be the source of one grant."""
-_WRITE_NOTHING = frozenset({FILE_READ, FILE_DELETE, MODEL_INVOKE, AGENT_DELEGATE, SESSION_DECLASSIFY})
+WRITE_NOTHING = frozenset({FILE_READ, FILE_DELETE, MODEL_INVOKE, AGENT_DELEGATE, SESSION_DECLASSIFY})
 """Actions after which no document has more in it. What a delegated agent does is counted by itself."""
 
 
@@ -128,7 +128,10 @@ class Granting:
         for output in outputs:
             if output.source not in spent or not self._around.writes(output.source):
                 continue  # a tool that cannot write, or a file or host that was read
+            if output.words is not None and output.words.cut:
+                return True
             arguments = [_squeezed(argument) for argument in output.arguments]
+            arguments += output.words.words.replace(" ", "").split(EDGE) if output.words is not None else ()
             if output.source == self._call:
                 arguments = [one for one in arguments if one != value]  # as the grant let it, before
             if any(value in one or any(document in one for document in documents) for one in arguments):
@@ -138,7 +141,7 @@ class Granting:
     def _all_seen(self, spent: Mapping[str, int]) -> bool:
         """Whether of every call under the task that can write, in whatever session, this one knows what it was asked with."""
         for name, count in spent.items():
-            if name in _WRITE_NOTHING:
+            if name in WRITE_NOTHING:
                 continue
             if self._around.writes(name) and sum(one.source == name for one in self._around.observed.outputs) < count:
                 return False

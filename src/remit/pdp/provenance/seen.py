@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from remit.model.decision import Written
 from remit.pdp.provenance.folding import bare, decodings, exact, folded
 from remit.pdp.provenance.records import Field, fields_of, prose_of
 from remit.pdp.provenance.roles import ADDRESS
@@ -31,7 +32,8 @@ MAX_OUTPUTS = 1 << 14
 class Report(NamedTuple):
     """What came back of one call: `text` is None where nobody saw it. `arguments` are the values it was called with; `steered` says
     that untrusted text chose them, `records` that the tool's platform keeps the fields of its output apart from what people write, `told`
-    what facts may be taken from."""
+    what facts may be taken from; `written` is what it can have put where others read it, `reported` when it came back (µs), `before` how
+    many calls that can write had been permitted under the task by then (None where nothing untrusted had been seen)."""
 
     source: str
     untrusted: bool
@@ -40,6 +42,9 @@ class Report(NamedTuple):
     steered: bool = False
     records: bool = False
     told: Told | None = None
+    written: Written | None = None
+    reported: int = 0
+    before: int | None = None
 
 
 class Seen(msgspec.Struct, frozen=True, gc=False):
@@ -51,7 +56,8 @@ class Seen(msgspec.Struct, frozen=True, gc=False):
     record; `parties` are the names of fields that hold addresses and nothing else: those who take part, as the platform knows them.
     `arguments` are those of the call, folded; `odd` says that a reader may take one of them for another text; `digest` is SHA-256 of the
     text (hexadecimal), `cut` says that there was more. `written` is how many characters of `prose` come before the decodings, `plain` is
-    that part letter by letter where that differs.
+    that part letter by letter where that differs. `words` is what the call can have put
+    somewhere; `reported` and `before` are the report's.
     """
 
     source: str
@@ -70,6 +76,9 @@ class Seen(msgspec.Struct, frozen=True, gc=False):
     odd: bool = False
     written: int = 0
     plain: str = ""
+    words: Written | None = None
+    reported: int = 0
+    before: int | None = None
 
     def value(self, position: int) -> str:
         """The value of a field."""
@@ -145,6 +154,9 @@ def seen(report: Report) -> Seen:
         any(not value.isascii() for value in report.arguments),
         written,
         plain,
+        report.written,
+        report.reported,
+        report.before,
     )
 
 
@@ -207,10 +219,17 @@ def observe(observed: Observed, more: Iterable[Report]) -> Observed:
         fits = text is not None and held + len(text) <= MAX_OBSERVED and len(kept) < MAX_OUTPUTS
         # INVARIANT (fail closed): of what could not be kept, any value may have been part.
         overflow = overflow or (report.untrusted and (not fits or len(text or "") >= MAX_OUTPUT))
+        ready: Seen | None = None
         if text is not None and fits and (report.untrusted or not overflow):  # else it may only echo what was not kept
             try:
-                kept.append(seen(report._replace(text=text[:MAX_OUTPUT])))
+                ready = seen(report._replace(text=text[:MAX_OUTPUT]))
             except Exception:  # whatever hostile text makes of a library: what cannot be made ready was not kept
                 overflow = True
             held += len(text)
+        if (
+            ready is None and report.written is not None and len(kept) < MAX_OUTPUTS
+        ):  # what it can have written is known all the same
+            ready = seen(report._replace(text="", untrusted=False))
+        if ready is not None:
+            kept.append(ready)
     return Observed(tuple(kept), overflow, held, remember(observed.told, told) if told else observed.told)

@@ -6,6 +6,7 @@ from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from remit.model.decision import Steering
+from remit.pdp.provenance.echoes import Echoes
 from remit.pdp.provenance.folding import exact, folded, squashed
 from remit.pdp.provenance.granting import Granting
 from remit.pdp.provenance.intent import URL, URLS, Intent, url_key
@@ -73,6 +74,7 @@ class Tracer:
         self._intent, self._directory, self._observed, self._nouns = intent, directory, observed, nouns
         self._granting = granting
         self._work = Work(MAX_WORK)
+        self._echoes = Echoes(observed.outputs)
 
     def argument(self, name: str, roles: Sequence[tuple[str, Role, object]]) -> Steering:
         """The origin of one argument: of its worst part. `roles` are its parts, each with the name and the role that it has."""
@@ -134,7 +136,8 @@ class Tracer:
         for position, output in enumerate(self._observed.outputs):  # the first that held it counts: a later one may only echo it
             if not output.untrusted:
                 self._work.spend(len(text) + len(output.prose))
-                if _gives(output, text, role) and not self._was_written(value, position):
+                given = _gives(output, text, role) and not self._was_written(value, position)
+                if given and not self._echoes.may_say(position, text):
                     return Origin(TRUSTED, output.source)
             elif _writes(output, wanted, self._work) or output.filled(value):
                 return self._untrusted(name, text, wanted, role)
@@ -145,9 +148,10 @@ class Tracer:
         # INVARIANT (labels come from what was touched): no number of trusted tools between launders what an agent was told.
         told = self._observed.overflow
         for output in self._observed.outputs[: position + 1]:
-            self._work.spend(CHEAP + sum(map(len, output.arguments)))
-            if told and any(value in argument for argument in output.arguments):
-                return True
+            if output.words is None:  # of calls that write, echoes know all
+                self._work.spend(CHEAP + sum(map(len, output.arguments)))
+                if told and any(value in argument for argument in output.arguments):
+                    return True
             told = told or output.untrusted
         return any(value == argument for argument in self._observed.outputs[position].arguments)
 
@@ -158,12 +162,12 @@ class Tracer:
         if writers:
             return Origin(self._written(name, text, value, role), writers[0].source)
         best, source = STEERED, ""
-        for output in self._observed.outputs:
+        for place, output in enumerate(self._observed.outputs):
             for position in output.filled(value) if output.untrusted else ():
                 field = output.fields[position]
                 self._work.spend(DEAR * (1 + len(output.records.get(field.record, ()))))
                 source = source or output.source
-                if output.steered or not _fits(name, field, text, role, output):
+                if output.steered or not _fits(name, field, text, role, output) or self._echoes.may_say(place, text):
                     continue
                 if self._is_named(output, field.record):
                     self._work.spend(self._fields * CHEAP)
