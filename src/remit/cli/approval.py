@@ -27,7 +27,7 @@ def list_(
     all_: Annotated[
         bool, typer.Option("--all", help="Also those that were answered, have expired, or whose task is closed.")
     ] = False,
-    limit: Annotated[int, typer.Option(help="How many, newest first.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 50,
     json: JsonFlag = False,
 ) -> None:
     """List what waits for an answer."""

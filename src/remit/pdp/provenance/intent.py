@@ -107,6 +107,3 @@ def url_key(url: str) -> str:
 def intent_of(text: str) -> Intent:
     """The intent of these words, remembered."""
     return Intent(text)
-
-
-NOTHING_SAID = Intent("")
