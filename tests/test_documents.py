@@ -1,5 +1,6 @@
 """Documents that fail the build when they lie."""
 
+import inspect
 import re
 from pathlib import Path
 from typing import Any
@@ -7,13 +8,22 @@ from typing import Any
 import pytest
 import typer
 
+import remit
 from remit.cli import output, verbs
 from remit.cli.main import app
 from remit.local.config import Settings
-from remit.model.decision import Reason
+from remit.model.decision import Deny, Reason
 from remit.model.errors import ErrorKind
 from remit.model.obligations import KNOWN_OBLIGATIONS
 
+PYTHON = {
+    "remit.guard": set(inspect.signature(remit.guard).parameters) - {"function"},
+    "remit.task": set(inspect.signature(remit.task).parameters),
+    "remit.declassify": set(inspect.signature(remit.declassify).parameters),
+    "remit.Scope": set(remit.Scope.__struct_fields__),
+    "remit.Budgets": set(remit.Budgets.__struct_fields__),
+    "remit.Denied": set(Deny.__struct_fields__),
+}
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
@@ -70,6 +80,18 @@ def test_every_verb_and_option_is_in_the_reference(path: str, command: Any) -> N
 def test_the_reference_names_no_verb_that_is_not_there() -> None:
     stated = re.findall(r"^### `remit ([a-z ]+?)(?: [^a-z`][^`]*)?`$", (DOCS / "cli.md").read_text("utf-8"), re.MULTILINE)
     assert sorted(stated) == sorted(path for path, _ in COMMANDS)
+
+
+@pytest.mark.parametrize("name", PYTHON)
+def test_every_parameter_and_field_is_in_the_python_reference_and_no_other(name: str) -> None:
+    text = (DOCS / "python.md").read_text("utf-8")
+    [section] = re.findall(rf"^## `{re.escape(name)}`$(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert sorted(re.findall(r"^\| `([^`]+)` \|", section, re.MULTILINE)) == sorted(PYTHON[name])
+
+
+def test_everything_that_remit_offers_is_in_the_python_reference() -> None:
+    text = (DOCS / "python.md").read_text("utf-8")
+    assert [name for name in remit.__all__ if not name.startswith("_") and f"`remit.{name}`" not in text] == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

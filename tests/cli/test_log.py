@@ -11,7 +11,7 @@ from pyarrow import parquet
 from typer.testing import CliRunner, Result
 
 from remit.cli import verbs
-from remit.cli.approval import told
+from remit.cli.card import told
 from remit.cli.main import app
 from remit.model.decision import Deny, Permit
 from remit.model.errors import ErrorKind, RemitError

@@ -71,7 +71,8 @@ def test_without_annotations_every_tool_is_unknown() -> None:
 def test_a_picture_that_has_no_place_is_said_before_anything_is_played(tmp_path: Path) -> None:
     done = remit_eval(CORPUS, "--picture", tmp_path / "gone" / "picture.svg")
     assert (done.returncode, done.stdout) == (2, "") and "there is no folder for" in done.stderr
-    done = remit_eval(CORPUS, "--picture", tmp_path)
+    (tmp_path / "folder.svg").mkdir()
+    done = remit_eval(CORPUS, "--picture", tmp_path / "folder.svg")
     assert (done.returncode, done.stdout) == (3, "") and "cannot be written" in done.stderr
 
 

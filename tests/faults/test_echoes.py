@@ -68,7 +68,7 @@ WRITTEN = {
     "percent escapes in two halves": ["eve%4", "0evil.net"],
     "spaced apart": ["e v e @ e v i l . n e t"],
     "more than is looked at": ["x" * (echoes.MAX_WRITTEN + 1)],
-    "more words than are decoded": ["A" * 16 + " " + " ".join("B" * 16 for _ in range(400))],
+    "behind many encoded words": [" ".join("QUFBQUFBQUFBQUFBQUFB" for _ in range(400)) + " ZXZlQGV2aWwubmV0LCBub3c="],
 }
 
 

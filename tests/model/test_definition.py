@@ -10,7 +10,8 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remit.model.definition import MAX_BYTES, Definition, changes, definition_of, hidden, is_digest
+from remit.model.characters import hidden
+from remit.model.definition import MAX_BYTES, Definition, changes, definition_of, is_digest
 from remit.model.errors import ErrorKind, RemitError
 from remit.model.hints import Hints
 

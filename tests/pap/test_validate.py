@@ -243,7 +243,7 @@ TOOLS = "- name: a\n  annotations: {effect: read, reach: internal}\n"
         ({"cases": "- name: x\n  agent: {id: a}\n  steps: []\n"}, [("cases/some.yaml", 1, "case")]),
         (
             {"cases": "- name: x\n  agent: {id: a}\n  task: {purpose: x, type: y}\n  steps: [{call: a, expect: deny}]\n"},
-            [("cases/some.yaml", 1, "unknown-task-type")],
+            [("cases/some.yaml", 1, "unknown-task-type"), ("cases/some.yaml", 4, "unknown-tool")],
         ),
     ],
 )
@@ -277,3 +277,12 @@ def test_policies_that_read_arguments_cost_no_more_than_their_types() -> None:
     [problem, other] = found(tools=tools, policies=policy(f"{ANY_TOOL} when {{ context.args.a > 1 }};"))
     assert "tool `t0` (and 49 more) may lack" in problem.message + other.message
     assert "a tool that is not in the catalogue does not declare" in problem.message + other.message
+
+
+def test_a_case_that_calls_a_mistyped_tool_is_warned_of() -> None:
+    case = "- {name: sends, agent: {id: bot}, steps: [{call: snd, expect: deny}]}\n"
+    [problem] = found(cases=case)
+    assert (problem.severity, problem.code, problem.line) == (Severity.WARNING, "unknown-tool", 1)
+    assert "did you mean `send`" in problem.hint
+    described = "tools: [{name: snd, annotations: {effect: read, reach: internal}}]\ncases:\n  " + case
+    assert found(cases=described) == []

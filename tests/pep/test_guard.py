@@ -212,8 +212,9 @@ def test_an_approval_lets_exactly_that_call_happen_once(entered: Embedded) -> No
     def send(to: str) -> str:
         return f"sent to {to}"
 
-    with pytest.raises(remit.Denied, match="remit approval approve") as caught:
+    with pytest.raises(remit.Denied, match="a person must answer it") as caught:
         send("team@example.com")
+    assert "remit approval" not in str(caught.value), "an agent with a shell runs as the same person"
     asked = caught.value.decision.approval
     assert asked is not None
     resolve(entered.runtime, asked, Operator("carl", "os"), True).result()

@@ -13,7 +13,8 @@ from remit.model.request import EvaluationRequest
 from remit.model.task import TaskState
 from remit.model.tool import Tool
 from remit.pdp.arguments import ANY, argument_types
-from remit.pdp.provenance.roles import Role, parts_of, role_of, text_of
+from remit.pdp.provenance.roles import Role, is_number, parts_of, role_of, text_of, typed_parts
+from remit.pdp.provenance.sums import is_worked_out
 from tests.reference.case import Case
 
 ACTIONS = {"tool.call": "Tool", "file.read": "File", "net.request": "Host"}
@@ -103,10 +104,10 @@ def authority(case: Case) -> list[tuple[str, list[tuple[str, Role]]]]:
     for name in names:
         value = values.get(name)
         parts = []
-        for part, one in parts_of(name, value) if value is not None else ():
-            expected = types.get(name, ANY) if not isinstance(value, dict | list) else ANY
+        typed = typed_parts(name, value, types.get(name, ANY)) if complete else ((*two, ANY) for two in parts_of(name, value))
+        for part, one, expected in typed:
             role = role_of(part, one, expected) if complete else Role.RECEIVER
-            spends = notes is not None and notes.effect == "spend" and isinstance(one, int | float)
+            spends = notes is not None and notes.effect == "spend" and is_number(one)
             if isinstance(one, bool) or (role in (Role.PARAMETER, Role.PROOF) and complete and not spends):
                 continue
             parts.append((text_of(one), Role.AMOUNT if role is Role.PARAMETER else role))
@@ -138,14 +139,14 @@ def flows(case: Case) -> list[tuple[str, str]]:
         if role is Role.AMOUNT:
             return amount(part)
         short = number is not None or len(re.sub(r"\W", "", part)) < 3 or (role is Role.OBJECT and len(part.strip()) < 4)
-        if not part.strip() or (not short and any(holds(text, plain(part)) for text in intent)):
+        if not part.strip() or (not short and any(names(text, plain(part)) for text in intent)):
             return "intent"
         if role is not Role.OBJECT and listed(part, case.catalogue.directory):
             return "directory"
         for _, untrusted, text in case.seen:
             if untrusted and number is None and holds(" ".join(text.casefold().split()), " ".join(part.casefold().split())):
                 return "untrusted"
-            if not untrusted and holds(plain(text), plain(part)):
+            if not untrusted and not short and names(plain(text), plain(part)):
                 return "trusted"
         return unknown
 
@@ -154,9 +155,19 @@ def flows(case: Case) -> list[tuple[str, str]]:
         for text, untrusted in [(text, None) for text in intent] + [(text, untrusted) for _, untrusted, text in case.seen]:
             if wanted and any(float(number) == wanted for number in re.findall(r"(?<![\w.])\d+(?:\.\d+)?", text)):
                 return {None: "intent", True: "untrusted", False: "trusted"}[untrusted]
-        return "intent"
+        given = list(intent) + [text for _, untrusted, text in case.seen if not untrusted]
+        numbers = [float(number) for text in given for number in re.findall(r"(?<![\w.])\d+(?:\.\d+)?", text)]
+        told = any(untrusted for _, untrusted, _ in case.seen) or unknown == "untrusted"
+        if not wanted or not told or is_worked_out(wanted, numbers):
+            return "intent"
+        return unknown
 
     return [(name, max([origin(*part) for part in parts], key=ORIGINS.index)) for name, parts in authority(case)]
+
+
+def names(text: str, part: str) -> bool:
+    """Whether it is there as a name of its own, with no mark that joins it to more."""
+    return bool(re.search(rf"(?<![^\W_])(?<![^\W_][-.@+%_/]){re.escape(part)}(?![^\W_])(?![-.@+%_/][^\W_])", text))
 
 
 def holds(text: str, part: str) -> bool:

@@ -4,37 +4,36 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.panel import Panel
-from rich.table import Table
-from rich.text import Text
 
-from remit.cli.output import JsonFlag, out, plain, say, show_json, show_table, store, when
+from remit.cli.card import panel, readable
+from remit.cli.output import JsonFlag, out, say, show_json, show_table, store, when
 from remit.local.config import this_operator
 from remit.local.wiring import Embedded
 from remit.model.authorizer import ApprovalState
 from remit.model.errors import not_found
 from remit.model.identity import ApprovalId
-from remit.model.values import thaw
-from remit.pdp.offering import Offer
-from remit.runtime.approvals import Shown, resolve, shown_to_approver
+from remit.runtime.approvals import Shown, of_closed_task, resolve, shown_to_approver, waiting
 from remit.runtime.store import Approval
 
 app = typer.Typer(no_args_is_help=True)
 Id = Annotated[str, typer.Argument(help="The access request's id (`apr_…`).")]
+TASK_CLOSED = "task-closed"
+"""The state of a request or an approval that nothing can use any more."""
 Why = Annotated[str, typer.Option(help="Why, for the record.")]
 
 
 @app.command("list")
 def list_(
-    all_: Annotated[bool, typer.Option("--all", help="Also those that were answered.")] = False,
-    limit: Annotated[int, typer.Option(help="How many, newest first.")] = 50,
+    all_: Annotated[
+        bool, typer.Option("--all", help="Also those that were answered, have expired, or whose task is closed.")
+    ] = False,
+    limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 50,
     json: JsonFlag = False,
 ) -> None:
     """List what waits for an answer."""
     with store() as embedded:
-        found = embedded.store.approvals(None if all_ else ApprovalState.PENDING, limit)
-        now = embedded.runtime.clock()
-        rows = [(approval, _shown(embedded, approval), _state(approval, now)) for approval in found]
+        found = embedded.store.approvals(None, limit) if all_ else waiting(embedded.runtime, limit)
+        rows = [(approval, _shown(embedded, approval), _state(embedded, approval)) for approval in found]
     if json:
         show_json([_as_json(*row) for row in rows])
         return
@@ -44,6 +43,8 @@ def list_(
     ]
     columns = ("request", "state", "agent", "tool", "arguments", "needs", "expires (UTC)", "why")
     show_table(columns, table, "nothing waits for an approval")
+    if out.is_terminal and any(state == ApprovalState.PENDING for _, _, state in rows):
+        say("look at one with `remit approval show ID`; answer it with `remit approval approve ID` or `remit approval deny ID`")
 
 
 @app.command("show")
@@ -53,8 +54,13 @@ def show(approval: Id, json: JsonFlag = False) -> None:
         found = embedded.store.approval(ApprovalId(approval))
         if found is None:
             raise not_found(f"there is no access request `{approval}`: see `remit approval list`")
-        shown, state = _shown(embedded, found), _state(found, embedded.runtime.clock())
-    show_json(_as_json(found, shown, state)) if json else out.print(panel(found, shown, state))
+        shown, state = _shown(embedded, found), _state(embedded, found)
+    if json:
+        show_json(_as_json(found, shown, state))
+        return
+    out.print(panel(found, shown, state))
+    if state == ApprovalState.PENDING:
+        say(f"answer it with `remit approval approve {found.id}` or `remit approval deny {found.id}`")
 
 
 @app.command("approve")
@@ -94,18 +100,16 @@ def _shown(embedded: Embedded, approval: Approval) -> Shown | None:
         return shown_to_approver(approval, embedded.runtime.view.key(approval.task))
 
 
-def _state(approval: Approval, now: int) -> str:
-    expired = approval.state in (ApprovalState.PENDING, ApprovalState.APPROVED) and now >= approval.expires
-    return ApprovalState.EXPIRED.value if expired else approval.state.value
+def _state(embedded: Embedded, approval: Approval) -> str:
+    if approval.state not in (ApprovalState.PENDING, ApprovalState.APPROVED):
+        return approval.state.value
+    if embedded.runtime.clock() >= approval.expires:
+        return ApprovalState.EXPIRED.value
+    return TASK_CLOSED if of_closed_task(embedded.runtime, approval) else approval.state.value
 
 
 def _arguments(shown: Shown | None) -> str:
-    return _readable(shown) if shown else "(erased)"
-
-
-def _readable(shown: Shown) -> str:
-    """The arguments as they were passed."""
-    return msgspec.json.encode(thaw(bytes(shown.arguments)).values).decode()
+    return readable(shown) if shown else "(erased)"
 
 
 def _as_json(approval: Approval, shown: Shown | None, state: str) -> dict[str, Any]:
@@ -121,50 +125,3 @@ def _as_json(approval: Approval, shown: Shown | None, state: str) -> dict[str, A
         "resolver": approval.resolver,
         "shown": msgspec.to_builtins(shown, builtin_types=(msgspec.Raw,)) if shown else None,
     }
-
-
-def panel(approval: Approval, shown: Shown | None, state: str) -> Panel:
-    """An access request as its approver should see it."""
-    if shown is None:
-        return Panel(plain("its task's data was erased"), title=approval.id)
-    values = [f"`{s.argument}` = `{s.value}` comes from {told(s.origin, s.source)}" for s in shown.steering]
-    untrusted = f"untrusted: {', '.join(shown.label.sources)}" if shown.label.sources else "nothing untrusted"
-    rows = [
-        ("agent", f"{shown.agent}, for {shown.on_behalf_of or '-'}"),
-        ("purpose", shown.purpose or "(no task)"),
-        ("wants", f"{shown.action} {shown.resource}"),
-        ("arguments", _readable(shown)),
-        ("because", shown.why),
-        *[("", value) for value in values],
-        ("session", f"has touched {shown.label.confidentiality.value} data, {untrusted}"),
-        ("before", ", ".join(f"{name} ×{n}" for name, n in shown.before.items()) or "nothing"),
-        *[("may grant" if not n else "", _offer(offer)) for n, offer in enumerate(shown.offers)],
-        ("needs", f"{approval.rule.value} until {when(approval.expires)} UTC; covers this one call, once"),
-    ]
-    grid = Table.grid(padding=(0, 2))
-    for name, text in rows:
-        # On one line each: arguments must not be able to write lines of their own into what the approver reads.
-        grid.add_row(Text(name, "dim"), plain(text.replace("\n", "\\n")))
-    return Panel(grid, title=f"{approval.id} · {state}", title_align="left", border_style="yellow")
-
-
-def told(origin: str, source: str) -> str:
-    """Where a value came from, in words for who has to answer."""
-    words = {
-        "intent": "the task's own words",
-        "directory": "the directory of known principals",
-        "trusted": f"trusted output of {source}",
-        "granted": f"{source}, as a data-flow grant allows",
-        "named": f"a record of {source} that the task names",
-        "record": f"a record of {source} that the task does not name",
-        "linked": f"the only link in UNTRUSTED output of {source}",
-        "document": f"{source}, a document that the task names and anybody may have written",
-        "untrusted": f"UNTRUSTED output of {source or 'a tool'}",
-        "nowhere": "nowhere that was seen: the agent composed it",
-    }
-    return words[origin]
-
-
-def _offer(offer: Offer) -> str:
-    others = ", ".join(offer.others)
-    return f"with --flow, for the rest of the task: {offer.flow}" + (f" (also lets through {others})" if others else "")

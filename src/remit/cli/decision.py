@@ -20,7 +20,7 @@ Id = Annotated[str, typer.Argument(help="The decision's id (`dec_…`).")]
 def list_(
     task: Annotated[str, typer.Option(help="Only those of this task.")] = "",
     denied: Annotated[bool, typer.Option("--denied", help="Only denials.")] = False,
-    limit: Annotated[int, typer.Option(help="How many, newest first.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 50,
     json: JsonFlag = False,
 ) -> None:
     """List decisions, newest first, with what became of them."""

@@ -73,6 +73,8 @@ def evaluate(
     json: JsonFlag = False,
 ) -> None:
     """Put recorded agent runs through the real gate under the baseline bundle, and score them (see docs/efficacy.md)."""
+    if picture is not None and picture.suffix.lower() != ".svg":
+        raise malformed(f"`--picture` draws an SVG: name it `{picture.with_suffix('.svg')}`")
     if picture is not None and not picture.absolute().parent.is_dir():
         raise malformed(f"there is no folder for `{picture}`: make it, or name another file")
     with _progress() as progress:

@@ -1,6 +1,9 @@
 """`remit init`: a store, a policy folder to edit, and the baseline published."""
 
+import os
 import shutil
+import tempfile
+from collections.abc import Callable
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Annotated
@@ -11,9 +14,14 @@ from remit.cli.output import JsonFlag, say, show_json, store
 from remit.inventory.agents import registered
 from remit.local.config import home_folder, read_settings, this_operator
 from remit.local.policy import publish_folder
-from remit.local.wiring import create_store
+from remit.local.wiring import Embedded, create_store, has_store
+from remit.model.errors import ErrorKind, RemitError, malformed, unavailable
 from remit.model.identity import AgentId
+from remit.pap.reading.folder import read_bundle
 from remit.runtime.administration import change_agent
+
+ATTEMPTS = 5
+"""So often is something tried again that somebody else changed meanwhile."""
 
 
 def init(
@@ -24,19 +32,17 @@ def init(
 ) -> None:
     """Make the embedded store, write the baseline bundle as a folder to edit, and publish it. What exists is left as it is."""
     home = home_folder()
-    where = "the tables of the database that `store` names" if read_settings(home).store else f"the store in {home}"
+    settings = read_settings(home)
+    _check_policy(policy, read=not has_store(home, settings))
+    where = "the tables of the database that `store` names" if settings.store else f"the store in {home}"
     done = [f"made {where}"] if create_store(home) else []
-    if not policy.exists():
-        write_baseline(policy)
+    if not policy.exists() and write_baseline(policy):
         done.append(f"wrote the baseline bundle to {policy}")
     with store() as embedded:
-        if embedded.store.active_bundle() is None:
-            published = publish_folder(embedded, policy, this_operator())
-            done.append(f"published it as {published.digest[:12]}" if published else "it is published")
-        if agent and embedded.store.agent(AgentId(agent)) is None:
-            owner = this_operator()
-            change_agent(embedded.runtime, agent, lambda known: registered(known, agent, owner.id, purpose, ()), owner).result()
-            done.append(f"registered agent {agent}, owned by {owner.id}")
+        if published := _once(lambda: embedded.store.active_bundle() is not None, lambda: _publish(embedded, policy)):
+            done.append(published)
+        if agent and (made := _once(lambda: _knows(embedded, agent), lambda: _register(embedded, agent, purpose))):
+            done.append(made)
     if json:
         show_json({"home": str(home), "policy": str(policy), "done": done})
         return
@@ -46,7 +52,58 @@ def init(
         say("next: remit agent register NAME --owner YOU --purpose TEXT")
 
 
-def write_baseline(folder: Path) -> None:
-    """Copy the baseline bundle into a new folder."""
-    with as_file(files("remit.pap") / "baseline") as baseline:
-        shutil.copytree(baseline, folder, ignore=shutil.ignore_patterns("__pycache__", "*.py"))
+def _check_policy(folder: Path, read: bool) -> None:
+    """Raises `RemitError` (malformed) where nothing can be published from: before a store is made."""
+    if folder.is_dir():
+        if read:
+            read_bundle(folder)
+    elif folder.exists() or folder.is_symlink():
+        raise malformed(f"`{folder}` is no folder: remove it, or name another with `--policy`")
+
+
+def _once(is_done: Callable[[], bool], act: Callable[[], str]) -> str:
+    """What was done, nothing where it is done already: by whoever runs this at the same time, too."""
+    for _ in range(ATTEMPTS):
+        if is_done():
+            return ""
+        try:
+            return act()
+        except RemitError as error:
+            if error.kind is not ErrorKind.CONFLICT:
+                raise
+    return act()
+
+
+def _publish(embedded: Embedded, policy: Path) -> str:
+    published = publish_folder(embedded, policy, this_operator())
+    return f"published it as {published.digest[:12]}" if published else ""
+
+
+def _knows(embedded: Embedded, agent: str) -> bool:
+    return embedded.store.agent(AgentId(agent)) is not None
+
+
+def _register(embedded: Embedded, agent: str, purpose: str) -> str:
+    owner = this_operator()
+    change_agent(embedded.runtime, agent, lambda known: registered(known, agent, owner.id, purpose, ()), owner).result()
+    return f"registered agent {agent}, owned by {owner.id}"
+
+
+def write_baseline(folder: Path) -> bool:
+    """Copy the baseline bundle into a new folder, whole or not at all; whether it was written: False where it is there by now.
+
+    Raises `RemitError` (unavailable) where it cannot be written.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
+            with as_file(files("remit.pap") / "baseline") as baseline:
+                copy = shutil.copytree(baseline, Path(scratch) / "copy", ignore=shutil.ignore_patterns("__pycache__", "*.py"))
+            os.rename(copy, folder)
+        return True
+    except OSError as error:
+        if folder.is_dir():
+            return False
+        raise unavailable(
+            f"the baseline bundle cannot be written to `{folder}` ({error.strerror}): name another folder"
+        ) from None

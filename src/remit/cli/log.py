@@ -135,8 +135,10 @@ def erase(
     json: JsonFlag = False,
 ) -> None:
     """Destroy the key of a closed task: purpose, arguments and outputs can never be read again; the log still verifies."""
-    if not yes:
-        typer.confirm(f"Erase the personal data of {task} for good?", abort=True)
     with store() as embedded:
+        if embedded.store.task(TaskId(task)) is None:
+            raise not_found(f"there is no task `{task}`: see `remit task list`")
+        if not yes:
+            typer.confirm(f"Erase the personal data of {task} for good?", abort=True)
         erase_task(embedded.runtime, TaskId(task), this_operator()).result()
     show_json({"task": task, "erased": True}) if json else say(f"erased the personal data of {task}")

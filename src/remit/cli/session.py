@@ -6,7 +6,7 @@ import typer
 
 from remit.cli.output import JsonFlag, say, show_json, show_table, store, when
 from remit.local.config import this_operator
-from remit.model.errors import not_found, refused
+from remit.model.errors import malformed, not_found, refused
 from remit.model.identity import AgentId, SessionId, TaskId
 from remit.model.labels import Confidentiality
 from remit.model.task import Session
@@ -54,6 +54,8 @@ def declassify(
     json: JsonFlag = False,
 ) -> None:
     """Ask that a session's label is lowered. Somebody else must approve; the same call lowers it then."""
+    if to is None and not source:
+        raise malformed("say what is to be lowered: `--to` a class, or `--source` and a source that shall count as trusted")
     with store() as embedded:
         found = _found(embedded.store.session(SessionId(session)), session)
         working = Working(embedded, AgentId(found.agent), found.task, found.id)

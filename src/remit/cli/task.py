@@ -99,7 +99,7 @@ def _rate(text: str) -> Rate:
 
 
 @app.command("list")
-def list_(limit: Annotated[int, typer.Option(help="How many, newest first.")] = 50, json: JsonFlag = False) -> None:
+def list_(limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 50, json: JsonFlag = False) -> None:
     """List tasks, newest first."""
     with store() as embedded:
         tasks = embedded.store.tasks(limit)

@@ -9,7 +9,8 @@ from remit.cli.output import JsonFlag, say, show_json, show_table, store, when
 from remit.cli.pinning import show_changes
 from remit.local.config import this_operator
 from remit.local.wiring import Embedded
-from remit.model.definition import KnownDefinition, changes_in, hidden
+from remit.model.characters import hidden
+from remit.model.definition import KnownDefinition, changes_in
 from remit.model.errors import malformed, not_found
 from remit.runtime.definitions import approve as approve_definition
 

@@ -18,8 +18,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What can be set, each also as `REMIT_` and its name in capitals.
 
     `store`: where the store is, `postgresql://user@host/database`; empty for the embedded one. `lock_seconds`: how long to wait for
-    another process's commit. `agent`: the agent of code that has entered no task. `origin`: the log's name in its checkpoints.
-    `witnesses`: a file in REMIT_HOME that says who cosigns them (C2SP tlog-policy); empty for nobody.
+    another process's commit. `agent`: the agent of code that has entered no task, and of tasks that name none. `origin`: the log's name
+    in its checkpoints. `witnesses`: a file in REMIT_HOME that says who cosigns them (C2SP tlog-policy); empty for nobody.
     """
 
     store: str = ""

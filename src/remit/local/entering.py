@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from remit.local.config import home_folder, read_settings, this_operator
 from remit.local.wiring import Embedded, has_store
-from remit.model.errors import ErrorKind, RemitError, unavailable
+from remit.model.errors import ErrorKind, RemitError, malformed, unavailable
 from remit.model.identity import AgentId, SessionId, TaskId
 from remit.model.task import Budgets, Scope, Session, Task
 from remit.pep.sdk.context import Working, current
@@ -88,11 +88,20 @@ class task:
     ) -> None:
         if bool(purpose) == bool(resume or session):
             raise RemitError(ErrorKind.MALFORMED, "a task needs either a purpose, or `resume=` or `session=` of one that is open")
+        for value, kind in ((scope, Scope), (budgets, Budgets)):
+            if value is not None and not isinstance(value, kind):
+                name, fields = kind.__name__, ", ".join(kind.__struct_fields__)
+                raise malformed(f"`{name.lower()}=` takes a `remit.{name}` ({fields}), not `{value!r:.100}`")
         self._opening = Opening(agent, purpose, on_behalf_of, type, scope or Scope(), budgets or Budgets(), seconds)
         self._resume = TaskId(resume) if resume else None
         self._session = SessionId(session) if session else None
         self.task: Task | None = None
         self.session: Session | None = None
+
+    def __repr__(self) -> str:
+        if self.session is None:
+            return "<remit.task: not entered>"
+        return f"<remit.task {self.session.task} of agent {self.session.agent}, session {self.session.id}>"
 
     def __enter__(self) -> "task":
         outer = current.get()
@@ -117,6 +126,10 @@ class task:
         if outer is not None and outer.task is not None:
             opening = replace(opening, agent=opening.agent or outer.agent, parent=outer.task)
             opener = AgentOpener(outer.agent, outer.session)
+        elif not opening.agent:
+            opening = replace(opening, agent=embedded.settings.agent)
+        if not opening.agent:
+            raise malformed("say which agent: `agent=`, or the setting `agent`")
         self.task = tasks.open_task(embedded.runtime, opening, opener).result()
         return self.task.id
 

@@ -8,4 +8,3 @@ Clock: TypeAlias = Callable[[], int]
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
-HOUR = 60 * MINUTE

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import unicodedata
 from collections.abc import Iterator
 from decimal import Decimal
 from functools import cached_property
@@ -21,8 +20,6 @@ MEMBERS = ("name", "title", "description", "inputSchema", "outputSchema", "annot
 """The members of MCP's `Tool` that are its definition; others (`icons`, `_meta`) are not what a model is told of it."""
 _TEXTS, _OBJECTS = MEMBERS[:3], MEMBERS[3:]
 _HEX = frozenset("0123456789abcdef")
-_UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
-"""Shown as nothing or as a blank, though Unicode calls them letters, marks or symbols."""
 
 
 class Definition(msgspec.Struct, frozen=True, dict=True):
@@ -198,26 +195,3 @@ def _changes(before: Any, after: Any, place: str) -> Iterator[Change]:
 
 def _json(members: dict[str, Any], name: str) -> str:
     return "".join(_written(members[name], 0)) if name in members else ""
-
-
-def hidden(value: Any, place: str = "") -> Iterator[str]:
-    """Each character that no reader of a definition sees, as `description: U+200B ZERO WIDTH SPACE (2)` with how often it is there."""
-    if isinstance(value, str):
-        for char in sorted(set(filter(_is_hidden, value))):
-            yield f"{place}: U+{ord(char):04X} {unicodedata.name(char, 'unnamed')} ({value.count(char)})"
-    elif isinstance(value, dict):
-        for name, item in value.items():
-            here = f"{place}.{name}" if place else name
-            yield from hidden(name, f"a name in {place or 'it'}")
-            yield from hidden(item, here)
-    elif isinstance(value, list):
-        for item in value:
-            yield from hidden(item, place)
-
-
-def _is_hidden(char: str) -> bool:
-    if char.isascii():
-        return (ord(char) < 32 and char not in "\n\r\t") or char == "\x7f"
-    if char in _UNSEEN or "\ufe00" <= char <= "\ufe0f" or "\U000e0100" <= char <= "\U000e01ef":
-        return True
-    return unicodedata.category(char) in ("Cf", "Cc", "Co", "Cn", "Zl", "Zp")

@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from remit.model.definition import Change, Definition, changes, definition_of, hidden
+from remit.model.characters import hidden
+from remit.model.definition import Change, Definition, changes, definition_of
 from remit.model.errors import malformed
 from remit.model.tool import Tool
 from remit.model.values import read_json

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator
 
+from remit.model.request import TOOL_CALL
 from remit.pap.cases import Case
 from remit.pap.checks.catalogue import catalogue_problems
 from remit.pap.checks.context import Checking
@@ -11,7 +12,7 @@ from remit.pap.checks.policies import policy_problems
 from remit.pap.checks.rego import rego_problems
 from remit.pap.checks.types import type_problems
 from remit.pap.contents import Bundle
-from remit.pap.problems import BundleError, Problem, did_you_mean, error, in_order
+from remit.pap.problems import BundleError, Problem, did_you_mean, error, in_order, warning
 from remit.pap.reading.cases import read_cases
 from remit.pap.reading.folder import read_bundle
 
@@ -31,7 +32,7 @@ def check(bundle: Bundle) -> tuple[Problem, ...]:
     ]
     try:
         cases = read_cases(bundle)
-        problems.extend((*_task_types(checking, cases), *_fixtures(checking, cases)))
+        problems.extend((*_task_types(checking, cases), *_fixtures(checking, cases), *_called_tools(checking, cases)))
     except BundleError as fault:
         problems.extend(fault.problems)
     return in_order(_said_once(problems))
@@ -65,6 +66,18 @@ def _fixtures(checking: Checking, cases: Iterable[Case]) -> Iterator[Problem]:
             if tool != known.get(tool.name, tool):
                 message = f"tool `{tool.name}` is not as the catalogue has it"
                 yield error(checking.place(file, "tools", position), "case", message, "remove it here")
+
+
+def _called_tools(checking: Checking, cases: Iterable[Case]) -> Iterator[Problem]:
+    """Calls of tools that neither the catalogue nor the case's file has: they test the answer to an unknown tool."""
+    known = {tool.name for tool in checking.contents.tools}
+    for case in cases:
+        here = known | {tool.name for tool in case.fixture.tools}
+        for step in case.steps:
+            if step.action == TOOL_CALL and step.resource.type == "Tool" and step.resource.id not in here:
+                message = f"case `{case.name}` calls tool `{step.resource.id}`, which is not in the catalogue"
+                hint = did_you_mean(step.resource.id, here) or "add it to the catalogue, or to `tools` of this file"
+                yield warning((case.file, step.line), "unknown-tool", message, hint)
 
 
 def check_folder(folder: str | os.PathLike[str]) -> tuple[Problem, ...]:

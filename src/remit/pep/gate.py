@@ -44,8 +44,8 @@ def explain(deny: Deny) -> str:
     text = f"denied ({deny.reason.value}): {deny.message}. Decision {deny.id}."
     if deny.approval is not None:
         return (
-            f"{text} An approval was requested as {deny.approval}: a person can answer it with "
-            f"`remit approval approve {deny.approval}`; then make exactly this call again."
+            f"{text} An approval was requested as {deny.approval}: a person must answer it, you cannot; "
+            "once it is approved, make exactly this call again."
         )
     return f"{text} It cannot be requested: do not repeat this call, do something else or tell the user."
 

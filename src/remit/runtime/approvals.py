@@ -1,6 +1,7 @@
 """Approvals: an access request for one exact action, answered by a human, used once."""
 
 import hashlib
+from collections.abc import Sequence
 
 import msgspec
 from msgspec.structs import replace
@@ -17,14 +18,14 @@ from remit.model.flow import MAX_FLOWS
 from remit.model.identity import AgentId, ApprovalId, Operator, new_id
 from remit.model.labels import PUBLIC_TRUSTED, Label
 from remit.model.request import SESSION_DECLASSIFY
-from remit.model.task import TaskStatus
+from remit.model.task import TaskState, TaskStatus
 from remit.model.values import NO_ARGUMENTS
 from remit.pdp.inputs import Grant, Inputs
 from remit.pdp.obligations import barred
 from remit.pdp.offering import Offer, offers
 from remit.runtime.pending import Driven, Steps
 from remit.runtime.runtime import Change, Runtime, administer
-from remit.runtime.store import Approval, PutApproval, PutTask, Write
+from remit.runtime.store import Approval, HoldTask, PutApproval, PutTask, Write
 
 REQUEST_LIFE = 30 * MINUTE
 """An access request that nobody answered for so long has expired; an approval must be used within the same time."""
@@ -155,12 +156,39 @@ def used(approval: Approval) -> Approval:
     return replace(approval, state=ApprovalState.USED, version=approval.version + 1)
 
 
+def of_closed_task(runtime: Runtime, approval: Approval) -> bool:
+    """Whether its task, or one that was delegated from, is closed or has expired: no approval can be used under it any more."""
+    with runtime.view.lock:
+        runtime.view.refresh()
+        return _is_closed(runtime, runtime.view.chain(approval.task)[0])
+
+
+def _is_closed(runtime: Runtime, chain: Sequence[TaskState]) -> bool:
+    now = runtime.clock()
+    return any(state.task.status is not TaskStatus.OPEN or now >= state.task.expires for state in chain)
+
+
+def waiting(runtime: Runtime, limit: int) -> list[Approval]:
+    """The newest access requests that an answer is of use for: pending, unexpired, of an open task."""
+    look = limit
+    while True:
+        now = runtime.clock()
+        found = runtime.view.store.approvals(ApprovalState.PENDING, look)
+        current = [approval for approval in found if now < approval.expires]
+        live = [approval for approval in current if not of_closed_task(runtime, approval)]
+        # They come newest first and all live equally long: behind the first that has expired there are only such.
+        if len(live) >= limit or len(found) < look or len(current) < len(found):
+            return live[:limit]
+        look *= 4
+
+
 def resolve(
     runtime: Runtime, approval: ApprovalId, operator: Operator, grant: bool, why: str = "", flows: bool = False
 ) -> Driven[Approval]:
     """Approve or deny an access request; with `flows`, grant the data flows that it offers for the rest of its task, too.
 
-    Raises `RemitError`: not-found, conflict (already answered, expired), refused (this person may not answer it, nothing to grant).
+    Raises `RemitError`: not-found, conflict (already answered, expired), refused (this person may not answer it, its task is
+    closed, nothing to grant).
     """
     return Driven(lambda: _resolve(runtime, approval, operator, grant, why, flows))
 
@@ -189,10 +217,19 @@ def _resolve(runtime: Runtime, wanted: ApprovalId, operator: Operator, grant: bo
 
     def prepare() -> Change:
         records, writes = _granting(runtime, answered, operator, key, granted) if granted else ([], [])
-        return [record, *records], [PutApproval(answered), *writes]
+        held = _held_open(runtime, approval) if grant else []
+        return [record, *records], [PutApproval(answered), *held, *writes]
 
     yield from administer(runtime, prepare)
     return answered
+
+
+def _held_open(runtime: Runtime, approval: Approval) -> list[Write]:
+    """What keeps an answer from being committed once its task is closed."""
+    chain, _ = runtime.view.chain(approval.task)
+    if _is_closed(runtime, chain):
+        raise refused(f"access request `{approval.id}` cannot be approved, its task is closed: nothing can use this")
+    return [HoldTask(state.task.id) for state in chain]
 
 
 def _offered(approval: Approval, key: SealKey) -> tuple[str, ...]:

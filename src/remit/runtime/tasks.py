@@ -9,7 +9,7 @@ from remit.decision_log.sealing import SealKey
 from remit.decision_log.store import Record
 from remit.inventory.agents import checked_name
 from remit.model.clock import SECOND
-from remit.model.errors import malformed, not_found, refused
+from remit.model.errors import conflict, malformed, not_found, refused
 from remit.model.flow import MAX_FLOWS, flow_grant
 from remit.model.identity import Agent, AgentId, AgentStatus, EntityRef, Operator, SessionId, TaskId, new_id
 from remit.model.labels import PUBLIC_TRUSTED, Confidentiality, Label
@@ -234,6 +234,8 @@ def _close(runtime: Runtime, task: TaskId, operator: str) -> Steps[None]:
         chain, _ = runtime.view.chain(task)
         if not chain:
             raise not_found(f"there is no task `{task}` in this store")
+        if chain[0].task.status is not TaskStatus.OPEN:
+            raise conflict(f"task `{task}` is closed already")
         record = Record(encode_body(TaskClosed(task, operator)), "task.closed", None, task)
         return [record], [CloseTask(task)]
 

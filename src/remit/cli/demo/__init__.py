@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.panel import Panel
 
-from remit.cli.approval import panel
+from remit.cli.card import panel
 from remit.cli.demo import narration
 from remit.cli.demo.story import FIRST, HELD, PURPOSE, play
 from remit.cli.demo.world import World

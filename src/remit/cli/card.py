@@ -1,0 +1,119 @@
+"""The card of an access request: everything its approver should see before answering."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from remit.cli.output import plain, when
+from remit.model.characters import hidden, named
+from remit.model.request import TOOL_CALL
+from remit.model.values import thaw
+from remit.pdp.offering import Offer
+from remit.pdp.provenance.folding import folded
+from remit.runtime.approvals import Shown
+from remit.runtime.store import Approval
+
+_MIXED = re.compile("[A-Za-z]")
+"""Letters of another script that look like these are marked in a word that has these; a text in that script is left alone."""
+
+
+def readable(shown: Shown) -> str:
+    """The arguments as they were passed."""
+    return msgspec.json.encode(thaw(bytes(shown.arguments)).values).decode()
+
+
+def panel(approval: Approval, shown: Shown | None, state: str) -> Panel:
+    """An access request as its approver should see it."""
+    if shown is None:
+        return Panel(plain("its task's data was erased"), title=approval.id)
+    values = [f"`{s.argument}` = `{s.value}` comes from {told(s.origin, s.source)}" for s in shown.steering]
+    untrusted = f"untrusted: {', '.join(shown.label.sources)}" if shown.label.sources else "nothing untrusted"
+    rows = [
+        ("agent", f"{shown.agent}, for {shown.on_behalf_of or '-'}"),
+        ("purpose", shown.purpose or "(no task)"),
+        ("wants", f"{shown.action} {shown.resource}"),
+        ("arguments", readable(shown)),
+        ("because", shown.why),
+        *[("", value) for value in values],
+        *[("look closely" if not n else "", mark) for n, mark in enumerate(_marks(shown))],
+        ("session", f"has touched {shown.label.confidentiality.value} data, {untrusted}"),
+        ("before", ", ".join(f"{name} ×{n}" for name, n in shown.before.items()) or "nothing"),
+        *[("may grant" if not n else "", _offer(offer)) for n, offer in enumerate(shown.offers)],
+        ("needs", f"{approval.rule.value} until {when(approval.expires)} UTC; covers this one call, once"),
+    ]
+    grid = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")  # what is approved is shown to its last character
+    for name, text in rows:
+        # On one line each: arguments must not be able to write lines of their own into what the approver reads.
+        grid.add_row(Text(name, "dim"), plain(text.replace("\n", "\\n")))
+    return Panel(grid, title=f"{approval.id} · {state}", title_align="left", border_style="yellow")
+
+
+def _marks(shown: Shown) -> Iterator[str]:
+    """What a reader may take for something else: letters beyond ASCII where the call goes, lookalikes among ASCII letters and hidden
+    characters anywhere in it."""
+    places = [(f"`{s.argument}`", s.value) for s in shown.steering]
+    places += [("what it wants", shown.resource)] if shown.action != TOOL_CALL else []
+    arguments = thaw(bytes(shown.arguments)).values
+    mixed = [word for text in _texts(arguments) for word in text.split() if _MIXED.search(word)]
+    places += [(f"`{word}`", "".join(filter(_is_lookalike, word))) for word in mixed]
+    said: set[str] = set()
+    for place, text in places:
+        found = sorted({_mark(char) for char in text if not char.isascii()} - said)
+        said.update(found)
+        if found:
+            yield f"{place} has {', '.join(found)}"
+    for text in hidden(arguments):
+        yield f"hidden in {text}"
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from value
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+
+
+def _is_lookalike(char: str) -> bool:
+    return not char.isascii() and not named(char).split()[1].startswith("LATIN") and _like(char) != ""
+
+
+def _like(char: str) -> str:
+    like = folded(char) if char.isprintable() else ""
+    return like if like.isascii() else ""
+
+
+def _mark(char: str) -> str:
+    return named(char) + (f", which looks like `{_like(char)}`" if _like(char) else "")
+
+
+def told(origin: str, source: str) -> str:
+    """Where a value came from, in words for who has to answer."""
+    words = {
+        "intent": "the task's own words",
+        "directory": "the directory of known principals",
+        "trusted": f"trusted output of {source}",
+        "granted": f"{source}, as a data-flow grant allows",
+        "named": f"a record of {source} that the task names",
+        "record": f"a record of {source} that the task does not name",
+        "linked": f"the only link in UNTRUSTED output of {source}",
+        "document": f"{source}, a document that the task names and anybody may have written",
+        "untrusted": f"UNTRUSTED output of {source or 'a tool'}",
+        "nowhere": "nowhere that was seen: the agent composed it",
+    }
+    return words[origin]
+
+
+def _offer(offer: Offer) -> str:
+    others = ", ".join(offer.others)
+    return f"with --flow, for the rest of the task: {offer.flow}" + (f" (also lets through {others})" if others else "")

@@ -1,0 +1,96 @@
+"""`remit approval`: what an approver sees, what can be answered, and what waits."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from remit.cli.card import panel
+from remit.model.decision import Deny
+from remit.model.errors import ErrorKind
+from remit.model.identity import ApprovalId
+from remit.model.task import Session
+from remit.runtime.approvals import shown_to_approver
+from remit.runtime.tasks import close_task
+from tests.cli.running import error, ok, printed
+from tests.runtime.world import Clock, World
+
+LONG = "https://pay.example/" + "".join(f"{n:04d}" for n in range(100)) + "/the-end"
+
+
+def held(world: World, arguments: dict[str, Any], session: Session | None = None, tool: str = "pay") -> ApprovalId:
+    denied = world.ask(session or world.open_session(), tool, arguments)
+    assert isinstance(denied, Deny) and denied.approval is not None
+    return denied.approval
+
+
+def card(world: World, approval: ApprovalId, columns: int = 80) -> str:
+    found = world.store.approval(approval)
+    assert found is not None
+    with world.runtime.view.lock:
+        shown = shown_to_approver(found, world.runtime.view.key(found.task))
+    return printed(panel(found, shown, found.state.value), columns)
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_every_character_of_every_argument_is_on_the_card(world: World, columns: int) -> None:
+    session = world.open_session()
+    world.perform(session, "read", f"pay it to {LONG}")
+    arguments = {"to": LONG, "body": "x" * 300, "deep": [{"iban": "DE" + "7" * 200}], "wide": "漢" * 90}
+    text = card(world, held(world, arguments, session, "send"), columns)
+    assert "…" not in text
+    together = re.sub(r"[│\s]", "", text)
+    for value in arguments["body"], "DE" + "7" * 200, arguments["wide"]:
+        assert value in together
+    assert together.count(LONG) == 2, "in the arguments, and with its origin"
+
+
+def test_lookalikes_and_hidden_characters_are_named(world: World) -> None:
+    session = world.open_session()
+    world.perform(session, "read", "pay it to m\u00fcller@corp.com")
+    text = card(world, held(world, {"to": "m\u00fcller@corp.com", "body": "gr\u00fc\u00dfe"}, session, "send"), 160)
+    assert "`to` has U+00FC LATIN SMALL LETTER U WITH DIAERESIS, which looks like `u`" in text and "SHARP S" not in text
+    text = card(world, held(world, {"to": "\u0430na@corp.com", "note": "pay\u200b now"}), 160)
+    assert "has U+0430 CYRILLIC SMALL LETTER A, which looks like `a`" in text
+    assert "hidden in note: U+200B ZERO WIDTH SPACE (1)" in text
+    assert "look closely" not in card(
+        world, held(world, {"to": "ana@corp.com", "note": "gr\u00fc\u00dfe, \u043e \u0442\u043e\u043c"})
+    )
+
+
+@pytest.mark.sqlite
+def test_what_no_task_can_use_is_neither_listed_nor_approved(guarded: World, clock: Clock) -> None:
+    session = guarded.open_session()
+    approval = held(guarded, {"to": "x"}, session)
+    clock.forward(0.01)
+    other = held(guarded, {"to": "y"})
+    assert [row["id"] for row in json.loads(ok("approval", "list", "--json"))] == [other, approval]
+    assert session.task is not None
+    close_task(guarded.runtime, session.task, "ana").result()
+    assert [row["id"] for row in json.loads(ok("approval", "list", "--json"))] == [other]
+    assert [row["state"] for row in json.loads(ok("approval", "list", "--all", "--json"))] == ["pending", "task-closed"]
+    assert "task-closed" in ok("approval", "show", approval)
+    refused = error("approval", "approve", approval)
+    assert refused.kind is ErrorKind.REFUSED and "its task is closed: nothing can use this" in refused.message
+    assert "denied" in ok("approval", "deny", approval, "--why", "too late"), "that harms nobody"
+
+
+@pytest.mark.sqlite
+def test_newer_requests_of_closed_tasks_hide_no_older_one(guarded: World, clock: Clock) -> None:
+    first = held(guarded, {"to": "x"})
+    for number in range(7):
+        clock.forward(0.01)
+        session = guarded.open_session()
+        held(guarded, {"to": str(number)}, session)
+        assert session.task is not None
+        close_task(guarded.runtime, session.task, "ana").result()
+    assert [row["id"] for row in json.loads(ok("approval", "list", "--limit", "1", "--json"))] == [first]
+
+
+@pytest.mark.sqlite
+def test_a_request_is_denied_and_that_is_the_end_of_it(guarded: World) -> None:
+    approval = held(guarded, {"to": "x"})
+    assert f"denied {approval}" in ok("approval", "deny", approval, "--why", "who is x?")
+    assert error("approval", "approve", approval).kind is ErrorKind.CONFLICT
+    assert "nothing waits" in ok("approval", "list")

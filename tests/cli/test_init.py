@@ -1,0 +1,48 @@
+"""`remit init`: alone, twice at once, and where something is in the way."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from remit.model.errors import ErrorKind
+from tests.cli.running import error, ok
+
+pytestmark = pytest.mark.sqlite
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("REMIT_HOME", str(tmp_path / ".remit"))
+    monkeypatch.delenv("REMIT_STORE", raising=False)
+    return tmp_path
+
+
+def test_several_at_once_make_one_store(here: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    command = [sys.executable, "-m", "remit.cli.main", "init", "--agent", "bot"]
+    running = [
+        subprocess.Popen(command, cwd=here, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for _ in range(4)
+    ]
+    said = [process.communicate(timeout=60)[0] for process in running]
+    assert [process.returncode for process in running] == [0] * 4, said
+    assert sum("published it as" in text for text in said) == sum("registered agent bot" in text for text in said) == 1
+    assert sum("wrote the baseline" in text for text in said) == 1
+    assert sorted(path.name for path in here.iterdir()) == [".remit", "policy"], "nothing is left behind"
+    assert "0 errors" in ok("policy", "check", "policy") and "verified" in ok("log", "verify")
+    assert "everything is there already" in ok("init")
+
+
+def test_what_is_in_the_way_is_said_before_a_store_is_made(here: Path) -> None:
+    (here / "policy").write_text("")
+    refused = error("init")
+    assert refused.kind is ErrorKind.MALFORMED and "`policy` is no folder" in refused.message
+    (here / "other").mkdir()
+    assert "bundle.yaml" in error("init", "--policy", "other").message
+    assert not (here / ".remit").exists()
+    assert "published" in ok("init", "--policy", "third")
