@@ -212,9 +212,10 @@ def commit(runtime: Runtime, loaded: Loaded, considered: Considered) -> Ticket[W
     if effects.session is not None and inputs.session is not None:
         writes.append(PutSession(effects.session, inputs.session.version))
     if isinstance(decision, Permit):
-        permit = _open_permit(runtime, loaded, considered)
-        writes.append(InsertPermit(permit))
-        runtime.view.permits[decision.id] = permit
+        if inputs.agent is not None:  # nobody reports what a person or a service did with a permit
+            permit = _open_permit(runtime, loaded, considered)
+            writes.append(InsertPermit(permit))
+            runtime.view.permits[decision.id] = permit
         if effects.memory is not None and inputs.memory is not None:
             writes.append(PutMemory(effects.memory, inputs.memory.version))
         elif inputs.memory is not None:
@@ -258,7 +259,7 @@ def _open_permit(runtime: Runtime, loaded: Loaded, considered: Considered) -> Op
 def _given(runtime: Runtime, loaded: Loaded, decision: Decision) -> Decision:
     if runtime.view.defining:
         definitions.durable(runtime.view, loaded.inputs.request)
-    if isinstance(decision, Permit):
+    if isinstance(decision, Permit) and loaded.inputs.agent is not None:
         request = loaded.inputs.request
         agent = AgentId(request.subject.id)
         tasks = tuple([state.task.id for state in loaded.inputs.chain])

@@ -1,0 +1,78 @@
+"""Which subjects, resources or actions a request would be permitted with: each is decided, and nothing is committed."""
+
+from collections.abc import Iterator
+from enum import StrEnum
+
+from msgspec.structs import replace
+
+from remit.model.decision import Permit
+from remit.model.errors import unavailable
+from remit.model.identity import AGENT, DecisionId, EntityRef, new_id
+from remit.model.request import TOOL_CALL, EvaluationRequest, readable
+from remit.pdp.compiled import CompiledBundle
+from remit.pdp.decide import decide_asking
+from remit.pdp.parties import askers
+from remit.runtime.authorize import load
+from remit.runtime.runtime import Runtime
+
+
+class SearchKind(StrEnum):
+    """What is searched for (AuthZEN 1.0)."""
+
+    SUBJECT = "subject"
+    RESOURCE = "resource"
+    ACTION = "action"
+
+
+def search(runtime: Runtime, kind: SearchKind, request: EvaluationRequest, after: str = "") -> Iterator[EntityRef | str]:
+    """What would be permitted, in the order of names, behind the name `after`: subjects or resources of the request's type, or actions.
+
+    Only what is known can be found: agents, tools, and the bundle's entities. Raises `RemitError` (unavailable) where the store or an
+    engine outside cannot be asked.
+    """
+    with runtime.view.lock:
+        runtime.view.refresh()
+        bundle = runtime.view.bundle
+    if bundle is None:
+        raise unavailable("no policy is published: run `remit policy publish`")
+    for name in _candidates(runtime, bundle, kind, request):
+        if name > after and _permitted(runtime, _with(kind, request, name)):
+            yield name if kind is SearchKind.ACTION else _of(kind, request, name)
+
+
+def _candidates(runtime: Runtime, bundle: CompiledBundle, kind: SearchKind, request: EvaluationRequest) -> list[str]:
+    if kind is SearchKind.ACTION:
+        return sorted(
+            action
+            for action, types in bundle.actions.items()
+            if request.resource.type in types and request.subject.type in askers(bundle, action)
+        )
+    wanted = request.subject.type if kind is SearchKind.SUBJECT else request.resource.type
+    names = {ref.id for ref in bundle.entities if ref.type == wanted}
+    if wanted == AGENT:
+        names |= {agent.id for agent in runtime.view.store.agents()}
+    if wanted == "Tool" and request.action == TOOL_CALL:
+        names |= set(bundle.tools)
+    return sorted(names)
+
+
+def _with(kind: SearchKind, request: EvaluationRequest, name: str) -> EvaluationRequest:
+    match kind:
+        case SearchKind.SUBJECT:
+            return replace(request, subject=EntityRef(request.subject.type, name))
+        case SearchKind.RESOURCE:
+            return replace(request, resource=EntityRef(request.resource.type, name))
+        case SearchKind.ACTION:
+            return replace(request, action=name)
+
+
+def _of(kind: SearchKind, request: EvaluationRequest, name: str) -> EntityRef:
+    return EntityRef(request.subject.type if kind is SearchKind.SUBJECT else request.resource.type, name)
+
+
+def _permitted(runtime: Runtime, request: EvaluationRequest) -> bool:
+    # INVARIANT (what search returns, evaluation permits): it is the same decision, of the same inputs.
+    now = runtime.clock()
+    with runtime.view.lock:
+        loaded = load(runtime, readable(request), DecisionId(new_id("dec", now)), now)
+    return isinstance(decide_asking(loaded.inputs, runtime.ask).decision, Permit)

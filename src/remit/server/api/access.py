@@ -1,0 +1,172 @@
+"""The decision API of AuthZEN 1.0: evaluation, evaluations, and search with paging."""
+
+import asyncio
+import base64
+import binascii
+import hashlib
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from remit.local.wiring import Embedded
+from remit.model.errors import RemitError, malformed
+from remit.model.identity import EntityRef
+from remit.runtime.searching import SearchKind, search
+from remit.server.api.messages import answer_of, failure, request_of
+from remit.server.reading import read_object
+
+MAX_EVALUATIONS = 1000
+MAX_PAGE = 1000
+"""So many results are returned at once; the rest by token."""
+_DEFAULTS = ("subject", "action", "resource", "context")
+_SEMANTICS = {"execute_all": None, "deny_on_first_deny": False, "permit_on_first_permit": True}
+"""Each with the decision that ends an evaluation of several."""
+_encode = msgspec.json.Encoder().encode
+_digested = msgspec.json.Encoder(order="deterministic").encode
+
+
+def answer(body: dict[str, Any]) -> Response:
+    """An answer in JSON, which nobody keeps."""
+    return Response(_encode(body), media_type="application/json", headers={"Cache-Control": "no-store"})
+
+
+async def evaluation(request: Request) -> Response:
+    """`POST /access/v1/evaluation`: one decision, on the disk before it is answered."""
+    message = await read_object(request)
+    return answer(await _decided(_embedded(request), message))
+
+
+async def evaluations(request: Request) -> Response:
+    """`POST /access/v1/evaluations`: several decisions, in the order asked for. Without any, it is one evaluation."""
+    message, embedded = await read_object(request), _embedded(request)
+    several = message.get("evaluations")
+    if several is None or several == []:
+        return answer(await _decided(embedded, message))
+    if not isinstance(several, list) or not all(isinstance(one, dict) for one in several):
+        raise malformed("`evaluations` must be a list of objects")
+    if len(several) > MAX_EVALUATIONS:
+        raise malformed(f"`evaluations` has {len(several)} objects, more than {MAX_EVALUATIONS}: send them in parts")
+    ends = _ending(message)
+    # A key of an object replaces the default whole; nothing is merged.
+    defaults = {key: message[key] for key in _DEFAULTS if key in message}
+    asked = [{**defaults, **one} for one in several]
+    if ends is None:
+        return answer({"evaluations": await asyncio.gather(*(_tried(embedded, one) for one in asked))})
+    return answer({"evaluations": await _until(embedded, asked, ends)})
+
+
+def _ending(message: dict[str, Any]) -> bool | None:
+    options = message.get("options")
+    if options is not None and not isinstance(options, dict):
+        raise malformed("`options` must be an object")
+    semantic = (options or {}).get("evaluations_semantic", "execute_all")
+    if not isinstance(semantic, str) or semantic not in _SEMANTICS:
+        raise malformed(f"`options.evaluations_semantic` must be one of {', '.join(f'`{one}`' for one in _SEMANTICS)}")
+    return _SEMANTICS[semantic]
+
+
+async def _until(embedded: Embedded, asked: Sequence[dict[str, Any]], ends: bool) -> list[dict[str, Any]]:
+    answers: list[dict[str, Any]] = []
+    for one in asked:
+        answers.append(await _tried(embedded, one))
+        if answers[-1]["decision"] is ends:
+            break
+    return answers
+
+
+async def _decided(embedded: Embedded, message: dict[str, Any]) -> dict[str, Any]:
+    return answer_of(await embedded.evaluate(request_of(message)))
+
+
+async def _tried(embedded: Embedded, message: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return await _decided(embedded, message)
+    except RemitError as error:
+        return failure(error.message)
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Where a search goes on: behind which name, and what was searched for, by digest."""
+
+    after: str
+    query: str
+
+
+_decode_page = msgspec.json.Decoder(Page).decode
+
+
+async def search_subject(request: Request) -> Response:
+    """`POST /access/v1/search/subject`: the subjects of a type that may."""
+    return await _search(request, SearchKind.SUBJECT)
+
+
+async def search_resource(request: Request) -> Response:
+    """`POST /access/v1/search/resource`: the resources of a type that the subject may."""
+    return await _search(request, SearchKind.RESOURCE)
+
+
+async def search_action(request: Request) -> Response:
+    """`POST /access/v1/search/action`: the actions that the subject may take on the resource."""
+    return await _search(request, SearchKind.ACTION)
+
+
+async def _search(request: Request, kind: SearchKind) -> Response:
+    message, embedded = await read_object(request), _embedded(request)
+    wanted = request_of(message, kind)
+    limit, token = _page(message)
+    query = hashlib.sha256(_digested((kind, _asked(message), limit))).hexdigest()
+    after = _resumed(token, query)
+    found = await asyncio.to_thread(lambda: list(islice(search(embedded.runtime, kind, wanted, after), limit + 1)))
+    shown = found[:limit]
+    more = len(found) > limit
+    last = shown[-1] if shown else ""
+    following = _token(Page(last.id if isinstance(last, EntityRef) else last, query)) if more and shown else ""
+    page = {"next_token": following, "count": len(shown)}
+    return answer({"page": page, "results": [_result(one) for one in shown]})
+
+
+def _asked(message: dict[str, Any]) -> dict[str, Any]:
+    return {key: message[key] for key in _DEFAULTS if key in message}
+
+
+def _page(message: dict[str, Any]) -> tuple[int, str]:
+    page = message.get("page")
+    if page is None:
+        return MAX_PAGE, ""
+    if not isinstance(page, dict):
+        raise malformed("`page` must be an object")
+    limit, token = page.get("limit", MAX_PAGE), page.get("token", "")
+    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 0:
+        raise malformed("`page.limit` must be a number that is not negative")
+    if not isinstance(token, str):
+        raise malformed("`page.token` must be the `next_token` of the page before")
+    return min(limit, MAX_PAGE), token
+
+
+def _token(page: Page) -> str:
+    return base64.urlsafe_b64encode(_encode(page)).decode()
+
+
+def _resumed(token: str, query: str) -> str:
+    if not token:
+        return ""
+    try:
+        page = _decode_page(base64.b64decode(token, altchars=b"-_", validate=True))
+    except (binascii.Error, msgspec.MsgspecError, ValueError):
+        raise malformed("`page.token` is no `next_token` of ours: begin without one") from None
+    if page.query != query:
+        raise malformed("`page.token` is of another search: all but the token must stay as it was")
+    return page.after
+
+
+def _result(found: EntityRef | str) -> dict[str, str]:
+    return {"type": found.type, "id": found.id} if isinstance(found, EntityRef) else {"name": found}
+
+
+def _embedded(request: Request) -> Embedded:
+    embedded: Embedded = request.app.state.embedded
+    return embedded

@@ -1,0 +1,110 @@
+"""The messages of the AuthZEN Authorization API 1.0, as our nouns."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from remit.model.decision import Decision, Obligation, Permit
+from remit.model.errors import malformed
+from remit.model.identity import EntityRef, SessionId, TaskId
+from remit.model.request import EvaluationRequest
+from remit.model.values import NO_ARGUMENTS, Arguments, freeze
+from remit.runtime.searching import SearchKind
+
+OURS = "remit"
+"""The member of a request's context that is for Remit alone."""
+_PARTS = frozenset({"task", "session", "upstream", "definition"})
+
+
+def request_of(message: Mapping[str, Any], searched: SearchKind | None = None) -> EvaluationRequest:
+    """The request of an evaluation; in a search, what is searched for has no name yet. Unknown members are ignored.
+
+    `action.properties` are its arguments. `subject.properties`, `resource.properties` and `context` are what the caller says; of the
+    context, `remit` names the task and session it is for, and what would execute it. Raises `RemitError` (malformed).
+    """
+    subject, said_subject = _entity(message, "subject", named=searched is not SearchKind.SUBJECT)
+    resource, said_resource = _entity(message, "resource", named=searched is not SearchKind.RESOURCE)
+    action, arguments = "", NO_ARGUMENTS
+    if searched is not SearchKind.ACTION:
+        action, arguments = _action(message)
+    context = _object(message, "context", "")
+    ours = _ours(context)
+    return EvaluationRequest(
+        subject,
+        action,
+        resource,
+        arguments,
+        TaskId(ours["task"]) if "task" in ours else None,
+        SessionId(ours["session"]) if "session" in ours else None,
+        ours.get("upstream", ""),
+        ours.get("definition", ""),
+        properties=_properties(said_subject, said_resource, context),
+    )
+
+
+def _entity(message: Mapping[str, Any], part: str, named: bool) -> tuple[EntityRef, dict[str, Any]]:
+    value = message.get(part)
+    if not isinstance(value, dict):
+        raise malformed(f"`{part}` must be an object with `type` and `id`")
+    kind, name = value.get("type"), value.get("id") if named else ""
+    if not isinstance(kind, str) or not kind:
+        raise malformed(f"`{part}.type` must be text that is not empty")
+    if not isinstance(name, str) or (named and not name):
+        raise malformed(f"`{part}.id` must be text that is not empty")
+    return EntityRef(kind, name), _object(value, "properties", f"{part}.")
+
+
+def _action(message: Mapping[str, Any]) -> tuple[str, Arguments]:
+    value = message.get("action")
+    if not isinstance(value, dict) or not isinstance(value.get("name"), str) or not value["name"]:
+        raise malformed("`action` must be an object with a `name` that is text and not empty")
+    given = _object(value, "properties", "action.")
+    return value["name"], freeze(given) if given else NO_ARGUMENTS
+
+
+def _object(value: Mapping[str, Any], name: str, where: str) -> dict[str, Any]:
+    found = value.get(name)
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise malformed(f"`{where}{name}` must be an object")
+    return found
+
+
+def _ours(context: dict[str, Any]) -> dict[str, str]:
+    ours = _object(context, OURS, "context.")
+    for name in _PARTS & ours.keys():
+        if not isinstance(ours[name], str) or not ours[name]:
+            raise malformed(f"`context.{OURS}.{name}` must be text that is not empty")
+    return ours
+
+
+def _properties(subject: dict[str, Any], resource: dict[str, Any], context: dict[str, Any]) -> Arguments:
+    said = {"subject": subject, "resource": resource, "context": {name: context[name] for name in context if name != OURS}}
+    told = {name: values for name, values in said.items() if values}
+    return freeze(told) if told else NO_ARGUMENTS
+
+
+def answer_of(decision: Decision) -> dict[str, Any]:
+    """A decision as its caller is told: its id, the reason, what to do, and what a permit asks of the enforcement point."""
+    context: dict[str, Any] = {"id": decision.id, "reason": decision.reason.value}
+    if decision.message:
+        context["message"] = decision.message
+    if decision.tier:
+        context["tier"] = decision.tier.value
+    permitted = isinstance(decision, Permit)
+    if permitted and decision.obligations:
+        context["obligations"] = [_obligation(number, one) for number, one in enumerate(decision.obligations, start=1)]
+    if not isinstance(decision, Permit) and decision.approval is not None and decision.requestable is not None:
+        context["approval"] = {"id": decision.approval, "rule": decision.requestable.value}
+    return {"decision": permitted, "context": context}
+
+
+def _obligation(number: int, obligation: Obligation) -> dict[str, Any]:
+    """By the Obligations profile (draft 1): ours are none of its registered types."""
+    properties = {"vendor": OURS, "obligation": obligation.type, "argument": obligation.argument, "policy": obligation.policy}
+    return {"id": f"obl-{number}", "type": "custom", "properties": properties}
+
+
+def failure(message: str, status: int = 400) -> dict[str, Any]:
+    """The answer to one of several evaluations that cannot be read: no decision was made, so it is none to act on."""
+    return {"decision": False, "context": {"error": {"status": status, "message": message}}}

@@ -1,0 +1,22 @@
+"""What this decision point can do and where (AuthZEN 1.0, section on metadata)."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from remit.server.api.access import answer
+
+
+async def metadata(request: Request) -> Response:
+    """`GET /.well-known/authzen-configuration`."""
+    base = str(request.base_url).rstrip("/")
+    return answer(
+        {
+            "policy_decision_point": base,
+            "access_evaluation_endpoint": f"{base}/access/v1/evaluation",
+            "access_evaluations_endpoint": f"{base}/access/v1/evaluations",
+            "search_subject_endpoint": f"{base}/access/v1/search/subject",
+            "search_resource_endpoint": f"{base}/access/v1/search/resource",
+            "search_action_endpoint": f"{base}/access/v1/search/action",
+            "supported_obligations": ["custom"],
+        }
+    )

@@ -1,0 +1,100 @@
+"""The control plane as one ASGI application: its routes, request ids, and errors."""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from http import HTTPStatus
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from remit.local.wiring import Embedded
+from remit.model.errors import RemitError
+from remit.server.api import access
+from remit.server.api.metadata import metadata
+from remit.server.problems import Problem, problem_of
+
+_Message = MutableMapping[str, Any]
+_App = Callable[[_Message, Callable[[], Awaitable[_Message]], Callable[[_Message], Awaitable[None]]], Awaitable[None]]
+REQUEST_ID = b"x-request-id"
+MAX_REQUEST_ID = 200
+
+
+def application(embedded: Embedded, hosts: frozenset[str]) -> _App:
+    """The application on a store. `hosts` are the names that it answers to: a page that a browser shows under another reaches nothing."""
+    routes = [
+        Route("/access/v1/evaluation", access.evaluation, methods=["POST"]),
+        Route("/access/v1/evaluations", access.evaluations, methods=["POST"]),
+        Route("/access/v1/search/subject", access.search_subject, methods=["POST"]),
+        Route("/access/v1/search/resource", access.search_resource, methods=["POST"]),
+        Route("/access/v1/search/action", access.search_action, methods=["POST"]),
+        Route("/.well-known/authzen-configuration", metadata, methods=["GET"]),
+        Route("/healthz", _healthy, methods=["GET"]),
+    ]
+    handlers: dict[Any, Any] = {Problem: _problem, RemitError: _error, HTTPException: _unknown, Exception: _fault}
+    app = Starlette(routes=routes, exception_handlers=handlers)
+    app.state.embedded = embedded
+    return _with_request_id(_for_hosts(app, hosts))
+
+
+async def _healthy(_request: Request) -> Response:
+    return Response("ok\n", media_type="text/plain")
+
+
+def _problem(_request: Request, problem: Problem) -> Response:
+    return problem.response()
+
+
+def _error(_request: Request, error: RemitError) -> Response:
+    return problem_of(error).response()
+
+
+def _unknown(_request: Request, error: HTTPException) -> Response:
+    return Problem(HTTPStatus(error.status_code), error.detail, error.headers).response()
+
+
+def _fault(_request: Request, error: Exception) -> Response:
+    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, f"a fault of ours ({type(error).__name__}): please report it").response()
+
+
+def _for_hosts(app: _App, hosts: frozenset[str]) -> _App:
+    """Only for requests that name this server: an address behind another name is somebody's trick on a browser."""
+
+    async def checked(scope: _Message, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+        named = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+        if len(named) == 1 and _without_port(named[0]) in hosts:
+            await app(scope, receive, send)
+        else:
+            await Problem(HTTPStatus.MISDIRECTED_REQUEST, "this server does not answer to that host").response()(
+                scope, receive, send
+            )
+
+    return checked
+
+
+def _without_port(host: str) -> str:
+    return host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0].lower()
+
+
+def _with_request_id(app: _App) -> _App:
+    """A request id comes back as it came."""
+
+    async def echoing(scope: _Message, receive: Any, send: Any) -> None:
+        given = next((value for name, value in scope.get("headers", ()) if name == REQUEST_ID), b"")
+        if not given or len(given) > MAX_REQUEST_ID:
+            await app(scope, receive, send)
+            return
+
+        async def answering(message: _Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], (REQUEST_ID, given)]}
+            await send(message)
+
+        await app(scope, receive, answering)
+
+    return echoing

@@ -1,0 +1,37 @@
+"""Errors that concern a whole request, as RFC 9457 problems."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+import msgspec
+from starlette.responses import Response
+
+from remit.model.errors import ErrorKind, RemitError
+
+STATUS: Mapping[ErrorKind, HTTPStatus] = {
+    ErrorKind.MALFORMED: HTTPStatus.BAD_REQUEST,
+    ErrorKind.REFUSED: HTTPStatus.FORBIDDEN,
+    ErrorKind.NOT_FOUND: HTTPStatus.NOT_FOUND,
+    ErrorKind.CONFLICT: HTTPStatus.CONFLICT,
+    ErrorKind.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+    ErrorKind.CORRUPT: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+_encode = msgspec.json.Encoder().encode
+
+
+class Problem(Exception):
+    """An answer that is an error: its status, and what to do about it in words."""
+
+    def __init__(self, status: HTTPStatus, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status, self.detail, self.headers = status, detail, dict(headers or {})
+
+    def response(self) -> Response:
+        """The response, of type `application/problem+json`."""
+        body = {"type": "about:blank", "title": self.status.phrase, "status": int(self.status), "detail": self.detail}
+        return Response(_encode(body), int(self.status), self.headers, "application/problem+json")
+
+
+def problem_of(error: RemitError) -> Problem:
+    """The problem that an error of ours is."""
+    return Problem(STATUS[error.kind], error.message)

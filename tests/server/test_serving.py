@@ -1,0 +1,96 @@
+"""The server: on this machine alone, on a store that stays, and with callers that misbehave."""
+
+import asyncio
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.requests import Request
+
+from remit.local.wiring import wall_clock
+from remit.model.request import TOOL_CALL
+from remit.server import reading
+from remit.server.problems import Problem
+from tests.cli.running import error
+from tests.conftest import OpenStore
+from tests.runtime.world import AGENT
+from tests.server.serving import CERTIFICATION, served
+
+
+def test_without_proof_of_who_calls_only_in_development() -> None:
+    assert "--dev" in error("serve", "--port", "0").message
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1"])
+def test_nobody_beyond_this_machine(host: str) -> None:
+    assert "this machine alone" in error("serve", "--dev", "--port", "0", "--host", host, "--bundle", str(CERTIFICATION)).message
+
+
+def test_a_port_that_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        said = error("serve", "--dev", "--port", str(taken.getsockname()[1]), "--bundle", str(CERTIFICATION))
+    assert "--port" in said.message
+
+
+@pytest.mark.sqlite
+def test_an_agent_in_its_task_is_decided_on_the_store(
+    open_store: OpenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = open_store("home", clock=wall_clock)
+    task = world.open_task()
+    session = world.open_session(task)
+    monkeypatch.setenv("REMIT_HOME", str(tmp_path / "home"))
+    message = {
+        "subject": {"type": "Agent", "id": AGENT},
+        "action": {"name": TOOL_CALL},
+        "resource": {"type": "Tool", "id": "look"},
+    }
+    with served(tmp_path) as client:
+        assert client.post("evaluation", message).body["context"]["reason"] == "task-required"
+        ours = {"context": {"remit": {"task": task.id, "session": session.id}}}
+        permitted = client.post("evaluation", {**message, **ours}).body
+        assert permitted["decision"] is True
+        found = client.post("search/resource", {**message, **ours, "resource": {"type": "Tool"}}).body
+        assert {"type": "Tool", "id": "look"} in found["results"] and {"type": "Tool", "id": "never"} not in found["results"]
+    assert permitted["context"]["id"] in {made.id for made in world.decisions()}
+
+
+def ask(receive: Any, **headers: str) -> Request:
+    pairs = [
+        (name.replace("_", "-").encode(), value.encode())
+        for name, value in {"content_type": "application/json", **headers}.items()
+    ]
+    return Request({"type": "http", "method": "POST", "path": "/", "headers": pairs}, receive)
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "SECONDS", 0.05)
+
+    async def never() -> dict[str, Any]:
+        await asyncio.sleep(60)
+        return {}
+
+    with pytest.raises(Problem) as caught:
+        asyncio.run(reading.read_object(ask(never)))
+    assert caught.value.status == 408
+
+
+def test_a_body_is_not_longer_than_it_may_be_whatever_its_length_is_said_to_be() -> None:
+    async def endless() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"x" * (1 << 20), "more_body": True}
+
+    for headers in ({}, {"content_length": "10"}, {"content_length": str(1 << 40)}, {"content_length": "-1"}):
+        with pytest.raises(Problem) as caught:
+            asyncio.run(reading.read_object(ask(endless, **headers)))
+        assert caught.value.status == 413
+
+
+def test_a_compressed_body_is_refused() -> None:
+    async def small() -> dict[str, Any]:
+        return {"type": "http.request", "body": json.dumps({}).encode(), "more_body": False}
+
+    with pytest.raises(Problem) as caught:
+        asyncio.run(reading.read_object(ask(small, content_encoding="gzip")))
+    assert caught.value.status == 415
