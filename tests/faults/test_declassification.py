@@ -12,12 +12,14 @@ from remit.cli import verbs
 from remit.cli.main import app
 from remit.local.config import this_operator
 from remit.local.wiring import wall_clock
+from remit.model.authorizer import OutcomeStatus
 from remit.model.decision import Deny, Reason
 from remit.model.errors import RemitError
-from remit.model.identity import EntityRef, Operator
+from remit.model.identity import AgentId, DecisionId, EntityRef, Operator, SessionId
 from remit.model.labels import Confidentiality, Label
 from remit.model.request import SESSION_DECLASSIFY
 from remit.model.task import Scope, Session
+from remit.pdp.effects import Closed, session_after_outcome
 from remit.runtime import approvals, sessions
 from tests.conftest import OpenStore
 from tests.faults.test_approvals import requested
@@ -133,6 +135,39 @@ def test_while_calls_are_under_way_nothing_is_lowered(lowering: World) -> None:
     permit(lowering.ask(session, "account"))
     denied = ask(lowering, session)
     assert reason(denied) is Reason.MALFORMED_REQUEST and "under way" in denied.message
+
+
+@pytest.mark.parametrize("tool", ["secret", "read"])
+def test_a_call_under_way_that_can_touch_no_more_than_was_touched_counts(lowering: World, tool: str) -> None:
+    session = touched(lowering)
+    flying = permit(lowering.ask(session, tool))
+    denied = ask(lowering, session)
+    assert reason(denied) is Reason.MALFORMED_REQUEST and "1 calls are under way" in denied.message
+    lowering.report(flying, session, OutcomeStatus.SUCCEEDED, None)
+    lowered(lowering, session)
+    assert label(lowering, session) == Label()
+
+
+def test_it_counts_after_a_restart_and_in_another_process(lowering: World, open_store: OpenStore) -> None:
+    session = touched(lowering)
+    flying = permit(lowering.ask(session, "secret"))
+    other = open_store(again=True)
+    assert reason(ask(other, session)) is Reason.MALFORMED_REQUEST
+    other.report(flying, session, OutcomeStatus.SUCCEEDED, "new figures")
+    lowered(lowering, session)
+
+
+def test_an_outcome_that_nobody_saw_counts_as_the_worst_of_its_permit() -> None:
+    """Whatever the label was when the permit was given, and whoever lowered it since."""
+    secret = Label(Confidentiality.RESTRICTED, ("page",))
+    before = Session(SessionId("ses_1"), None, AgentId("bot"))
+    assert session_after_outcome(before, Closed(DecisionId("dec_1"), secret), None, 5).reached == secret
+
+
+def test_what_touches_nothing_stands_in_nobodys_way(lowering: World) -> None:
+    session = touched(lowering)
+    permit(lowering.ask(session, "look"))
+    lowered(lowering, session)
 
 
 @pytest.mark.parametrize("arguments", [

@@ -22,7 +22,7 @@ from remit.pap.extend import extended
 from remit.pap.opening import BEGIN, begun, opened
 from remit.pdp.compiled import CompiledBundle, Mode
 from remit.pdp.decide import decide_asking
-from remit.pdp.effects import session_after_outcome
+from remit.pdp.effects import Closed, session_after_outcome
 from remit.pdp.flow import keeps_records
 from remit.pdp.inputs import Decided, Grant, Inputs
 from remit.pdp.memo import Memo
@@ -167,13 +167,13 @@ class _Run:
     def _act(self, step: Step, decided: Decided) -> list[Failure]:
         """What a permitted action gives back joins the session, as its outcome does at every door."""
         content = step.returns or step.fails
-        worst, memory = decided.effects.worst, self._memory(step)
-        if worst is not None and memory is not None:
-            worst = came_back(worst, memory)
+        own, memory = decided.effects.worst, self._memory(step)
+        worst = came_back(own, memory) if own is not None and memory is not None else own
         session = self._at.session
-        if isinstance(decided.decision, Permit) and session is not None and worst is not None:
+        if isinstance(decided.decision, Permit) and session is not None and own is not None and worst is not None:
             touched = worst if content else PUBLIC_TRUSTED
-            session = session_after_outcome(session, decided.decision.id, touched, self._now)
+            closed = Closed.of(decided.decision.id, own, memory is not None)
+            session = session_after_outcome(session, closed, touched, self._now)
             self._at = replace(self._at, session=session)
             query = decided.effects.query or Query()
             told = told_of(query.about, content or "", self._now, FAILED if step.fails else PERFORMED) if query.about else None

@@ -21,11 +21,10 @@ def check_declassification(inputs: Inputs) -> None:
         raise Refusal(
             Reason.MALFORMED_REQUEST, "a label is lowered of the session that asks for it: name that session as the resource"
         )
-    if session.pending:
+    under_way = max(session.unreported, len(session.pending))
+    if under_way:
         # What they touch is not known yet: it would join at its worst, or be taken for lowered.
-        raise Refusal(
-            Reason.MALFORMED_REQUEST, f"{len(session.pending)} calls are under way: wait until their outcomes are reported"
-        )
+        raise Refusal(Reason.MALFORMED_REQUEST, f"{under_way} calls are under way: wait until their outcomes are reported")
     if lowered(inputs) == session.label:
         raise Refusal(
             Reason.MALFORMED_ARGUMENTS, "there is nothing to lower: name a `confidentiality` below the session's, or `sources`"
