@@ -130,6 +130,39 @@ def test_an_approval_covers_what_its_approver_was_shown(lowering: World) -> None
     assert reason(ask(lowering, session, {"sources": ["read"], "why": "x"})) is Reason.APPROVAL_REQUIRED
 
 
+@pytest.mark.parametrize(("tool", "covered"), [("secret", False), ("read", False), ("look", True)])
+def test_an_approval_does_not_cover_what_is_read_after_it_was_asked_for(lowering: World, tool: str, covered: bool) -> None:
+    session = touched(lowering)
+    approval = requested(ask(lowering, session))
+    lowering.perform(session, tool, "before it was given")
+    approvals.resolve(lowering.runtime, approval, CARL, True).result()
+    denied = ask(lowering, session) if not covered else None
+    if denied is not None:
+        assert reason(denied) is Reason.APPROVAL_REQUIRED and denied.approval != approval
+        approvals.resolve(lowering.runtime, requested(denied), CARL, True).result()
+        lowering.perform(session, tool, "after it was given")
+        assert reason(ask(lowering, session)) is Reason.APPROVAL_REQUIRED
+        assert label(lowering, session).confidentiality is Confidentiality.RESTRICTED
+    else:
+        permit(ask(lowering, session))
+
+
+def test_nor_what_another_session_passed_on_since(lowering: World) -> None:
+    session, other = touched(lowering), lowering.open_session()
+    approvals.resolve(lowering.runtime, requested(ask(lowering, session)), CARL, True).result()
+    lowering.perform(other, "secret", "of another task")
+    sessions.inherit(lowering.runtime, session.id, other.id).result()
+    assert reason(ask(lowering, session)) is Reason.APPROVAL_REQUIRED
+
+
+def test_a_request_that_shows_less_than_was_read_is_opened_anew(lowering: World) -> None:
+    session = touched(lowering)
+    first = requested(ask(lowering, session))
+    assert requested(ask(lowering, session)) == first
+    lowering.perform(session, "secret", "more")
+    assert requested(ask(lowering, session)) != first
+
+
 def test_while_calls_are_under_way_nothing_is_lowered(lowering: World) -> None:
     session = touched(lowering)
     permit(lowering.ask(session, "account"))

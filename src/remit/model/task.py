@@ -115,7 +115,8 @@ class Session(msgspec.Struct, frozen=True, gc=False):
     `version` is compared and set at each commit; `seen` is the latest time this session acted at (µs), so that a clock that went
     backwards shows; `calls` counts permits per resource, `denials` all denials. `unreported` counts the permits that can touch
     something and whose outcome is not known yet, `tainting` those of them that can bring back what is untrusted: also where the label
-    covers that already.
+    covers that already. `touches` counts what can ever have touched something: permits, and what other sessions passed on. `forgiven` are
+    the untrusted sources that somebody took out of the label.
     """
 
     id: SessionId
@@ -129,6 +130,8 @@ class Session(msgspec.Struct, frozen=True, gc=False):
     version: int = 0
     unreported: int = 0
     tainting: int = 0
+    touches: int = 0
+    forgiven: tuple[str, ...] = ()
 
     @property
     def reached(self) -> Label:

@@ -10,10 +10,10 @@ from remit.model.decision import Decision, Deny, Permit, Query
 from remit.model.definition import KnownDefinition
 from remit.model.errors import RemitError
 from remit.model.identity import ApprovalId, DecisionId
-from remit.model.labels import PUBLIC_TRUSTED, Label
+from remit.model.labels import PUBLIC_TRUSTED
 from remit.model.memory import Memory
 from remit.model.request import EvaluationRequest
-from remit.model.task import NOTHING_SPENT
+from remit.model.task import NOTHING_SPENT, Session
 from remit.model.values import NO_ARGUMENTS, freeze
 from remit.pap.bundle import compile_bundle
 from remit.pap.cases import Case, Failure, Fixture, Step, compared, explained
@@ -107,8 +107,7 @@ class _Run:
         why = barred(step.approver, decided.decision.requestable, self._agent.id, self._agent, self._at.chain)
         if why:
             return [Failure(step.line, explained(step, f"`{step.approver}` may not approve it: {why}", decided.decision))]
-        label = before.reached if before else PUBLIC_TRUSTED
-        decided = self._ask(step, _grant(decided.decision, step.approver, label))
+        decided = self._ask(step, _grant(decided.decision, step.approver, before))
         return compared(step, step.then, decided.decision) or self._act(step, decided)
 
     def _request(self, step: Step) -> EvaluationRequest:
@@ -186,7 +185,8 @@ class _Run:
         return []
 
 
-def _grant(deny: Deny, approver: str, label: Label) -> Grant:
+def _grant(deny: Deny, approver: str, session: Session | None) -> Grant:
     """An approval by somebody who was shown exactly this."""
     assert deny.requestable is not None
-    return Grant(ApprovalId("apr_case"), approver, deny.requestable, label, deny.basis.steering, deny.obligations)
+    label, touches = (session.reached, session.touches) if session else (PUBLIC_TRUSTED, 0)
+    return Grant(ApprovalId("apr_case"), approver, deny.requestable, label, deny.basis.steering, deny.obligations, touches)

@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 from msgspec.structs import replace
 
 from remit.model.identity import DecisionId
-from remit.model.labels import PUBLIC_TRUSTED, Label
+from remit.model.labels import PUBLIC_TRUSTED, Confidentiality, Label
 from remit.model.request import TOOL_CALL, EvaluationRequest
 from remit.model.task import Amount, Session, Spent, TaskState, next_version
 
 MAX_PENDING = 128
 """A session tells so many calls under way apart; beyond that it keeps the worst of them all for good, as of one that never ends."""
 UNTOLD = DecisionId("(untold)")
+_PUBLIC = Confidentiality.PUBLIC
 
 
 class NotAnAmount(Exception):
@@ -85,6 +86,7 @@ def session_after_permit(session: Session, decision: DecisionId, request: Evalua
     calls = {**session.calls, name: session.calls.get(name, 0) + 1}
     pending = session.pending if worst.within(session.label) else with_pending(session.pending, decision, worst)
     seen, version = max(now, session.seen), next_version(session.version, decision)
+    touching = 1 if worst.sources or worst.confidentiality is not _PUBLIC else 0
     return Session(
         session.id,
         session.task,
@@ -95,8 +97,10 @@ def session_after_permit(session: Session, decision: DecisionId, request: Evalua
         session.denials,
         seen,
         version,
-        session.unreported + (worst != PUBLIC_TRUSTED),
-        session.tainting + worst.untrusted,
+        session.unreported + touching,
+        session.tainting + 1 if worst.sources else session.tainting,
+        session.touches + touching,
+        session.forgiven,
     )
 
 

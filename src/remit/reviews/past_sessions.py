@@ -47,6 +47,7 @@ class _Run:
         "tainting",
         "task",
         "told",
+        "touches",
         "waiting",
     )
 
@@ -57,7 +58,7 @@ class _Run:
         self.denials = 0
         self.pending: dict[DecisionId, Label] = {}
         self.open: dict[str, bool] = {}
-        self.tainting = 0
+        self.tainting = self.touches = 0
         self.seen = seen
         self.told = told
         self.kept: set[str] = set()
@@ -85,7 +86,7 @@ class PastSessions:
         run = self._runs.get(session or "")
         if run is None:
             return None
-        under_way = len(run.open), run.tainting
+        under_way = len(run.open), run.tainting, run.touches
         return Session(run.id, run.task, run.agent, run.reached, run.pending, run.calls, run.denials, 0, 0, *under_way)
 
     def observed(self, session: str | None) -> Observed:
@@ -137,6 +138,7 @@ class PastSessions:
             return
         run.reached = self.label(body.label, body.sources)
         run.label = run.label.join(run.reached) if not run.pending else run.label
+        run.touches += 1
         if child := self._runs.get(body.child):
             run.seen |= child.seen
             run.told.join(child.told)
@@ -160,6 +162,7 @@ class PastSessions:
             if worst != PUBLIC_TRUSTED:
                 run.open[body.id] = worst.untrusted
                 run.tainting += worst.untrusted
+                run.touches += 1
         else:
             run.denials += 1
         run.reached = self.label(body.label, body.sources)
