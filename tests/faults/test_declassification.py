@@ -12,12 +12,14 @@ from remit.cli import verbs
 from remit.cli.main import app
 from remit.local.config import this_operator
 from remit.local.wiring import wall_clock
+from remit.model.authorizer import OutcomeStatus
 from remit.model.decision import Deny, Reason
 from remit.model.errors import RemitError
-from remit.model.identity import EntityRef, Operator
+from remit.model.identity import AgentId, DecisionId, EntityRef, Operator, SessionId
 from remit.model.labels import Confidentiality, Label
 from remit.model.request import SESSION_DECLASSIFY
 from remit.model.task import Scope, Session
+from remit.pdp.effects import Closed, session_after_outcome
 from remit.runtime import approvals, sessions
 from tests.conftest import OpenStore
 from tests.faults.test_approvals import requested
@@ -128,11 +130,77 @@ def test_an_approval_covers_what_its_approver_was_shown(lowering: World) -> None
     assert reason(ask(lowering, session, {"sources": ["read"], "why": "x"})) is Reason.APPROVAL_REQUIRED
 
 
+@pytest.mark.parametrize(("tool", "covered"), [("secret", False), ("read", False), ("look", True)])
+def test_an_approval_does_not_cover_what_is_read_after_it_was_asked_for(lowering: World, tool: str, covered: bool) -> None:
+    session = touched(lowering)
+    approval = requested(ask(lowering, session))
+    lowering.perform(session, tool, "before it was given")
+    approvals.resolve(lowering.runtime, approval, CARL, True).result()
+    denied = ask(lowering, session) if not covered else None
+    if denied is not None:
+        assert reason(denied) is Reason.APPROVAL_REQUIRED and denied.approval != approval
+        approvals.resolve(lowering.runtime, requested(denied), CARL, True).result()
+        lowering.perform(session, tool, "after it was given")
+        assert reason(ask(lowering, session)) is Reason.APPROVAL_REQUIRED
+        assert label(lowering, session).confidentiality is Confidentiality.RESTRICTED
+    else:
+        permit(ask(lowering, session))
+
+
+def test_nor_what_another_session_passed_on_since(lowering: World) -> None:
+    session, other = touched(lowering), lowering.open_session()
+    approvals.resolve(lowering.runtime, requested(ask(lowering, session)), CARL, True).result()
+    lowering.perform(other, "secret", "of another task")
+    sessions.inherit(lowering.runtime, session.id, other.id).result()
+    assert reason(ask(lowering, session)) is Reason.APPROVAL_REQUIRED
+
+
+def test_a_request_that_shows_less_than_was_read_is_opened_anew(lowering: World) -> None:
+    session = touched(lowering)
+    first = requested(ask(lowering, session))
+    assert requested(ask(lowering, session)) == first
+    lowering.perform(session, "secret", "more")
+    assert requested(ask(lowering, session)) != first
+
+
 def test_while_calls_are_under_way_nothing_is_lowered(lowering: World) -> None:
     session = touched(lowering)
     permit(lowering.ask(session, "account"))
     denied = ask(lowering, session)
     assert reason(denied) is Reason.MALFORMED_REQUEST and "under way" in denied.message
+
+
+@pytest.mark.parametrize("tool", ["secret", "read"])
+def test_a_call_under_way_that_can_touch_no_more_than_was_touched_counts(lowering: World, tool: str) -> None:
+    session = touched(lowering)
+    flying = permit(lowering.ask(session, tool))
+    denied = ask(lowering, session)
+    assert reason(denied) is Reason.MALFORMED_REQUEST and "1 calls are under way" in denied.message
+    lowering.report(flying, session, OutcomeStatus.SUCCEEDED, None)
+    lowered(lowering, session)
+    assert label(lowering, session) == Label()
+
+
+def test_it_counts_after_a_restart_and_in_another_process(lowering: World, open_store: OpenStore) -> None:
+    session = touched(lowering)
+    flying = permit(lowering.ask(session, "secret"))
+    other = open_store(again=True)
+    assert reason(ask(other, session)) is Reason.MALFORMED_REQUEST
+    other.report(flying, session, OutcomeStatus.SUCCEEDED, "new figures")
+    lowered(lowering, session)
+
+
+def test_an_outcome_that_nobody_saw_counts_as_the_worst_of_its_permit() -> None:
+    """Whatever the label was when the permit was given, and whoever lowered it since."""
+    secret = Label(Confidentiality.RESTRICTED, ("page",))
+    before = Session(SessionId("ses_1"), None, AgentId("bot"))
+    assert session_after_outcome(before, Closed(DecisionId("dec_1"), secret), None, 5).reached == secret
+
+
+def test_what_touches_nothing_stands_in_nobodys_way(lowering: World) -> None:
+    session = touched(lowering)
+    permit(lowering.ask(session, "look"))
+    lowered(lowering, session)
 
 
 @pytest.mark.parametrize("arguments", [

@@ -331,6 +331,18 @@ class TestSteering:
         assert label(strict, session) == Label(Confidentiality.RESTRICTED, ("read",))
         assert reason(strict.ask(session, "send", {"to": EVIL})) is Reason.FORBIDDEN
 
+    def test_an_untrusted_call_under_way_may_hold_any_value_also_behind_another(
+        self, strict: World, open_store: OpenStore
+    ) -> None:
+        session = strict.open_session()
+        strict.perform(session, "read", "hello")
+        permit(strict.ask(session, "send", {"to": EVIL}))
+        flying = permit(strict.ask(session, "read", {"page": 2}))
+        for world in (strict, open_store(again=True)):
+            assert reason(world.ask(session, "send", {"to": EVIL})) is Reason.FORBIDDEN
+        strict.report(flying, session, OutcomeStatus.SUCCEEDED, "good day")
+        permit(strict.ask(session, "send", {"to": EVIL}))
+
     def test_what_could_not_be_kept_stays_so_after_a_restart(self, open_store: OpenStore) -> None:
         world = open_store(bundle=small_bundle(policies=PERMIT_ALL + STEERED))
         session = world.open_session()

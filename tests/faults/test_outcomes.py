@@ -15,7 +15,7 @@ from remit.model.errors import ErrorKind, RemitError
 from remit.model.identity import AgentId, DecisionId, SessionId
 from remit.model.labels import PUBLIC_TRUSTED, Confidentiality, Label
 from remit.model.task import Session
-from remit.pdp.effects import session_after_outcome
+from remit.pdp.effects import Closed, session_after_outcome
 from remit.pep.obligations import ObligationFailed
 from tests.conftest import OpenStore
 from tests.faults.disk import DISK_FULL, FSYNC_FAILED, FaultyConnection, failing_at
@@ -38,7 +38,8 @@ def test_a_version_names_one_state_whatever_is_reported() -> None:
         SessionId("ses_1"), None, AgentId("bot"), pending={given: Label(Confidentiality.RESTRICTED)}, version=1 << 32
     )
     told = [PUBLIC_TRUSTED, Label(Confidentiality.INTERNAL), Label(sources=("web",)), None]
-    after = [session_after_outcome(before, given, touched, now) for touched in told for now in (5, 6)]
+    closed = Closed(given, Label(Confidentiality.RESTRICTED))
+    after = [session_after_outcome(before, closed, touched, now) for touched in told for now in (5, 6)]
     assert len({state.version for state in after}) == len(after) and all(state.version >> 32 == 2 for state in after)
 
 

@@ -132,7 +132,8 @@ def listed(value: str, names: tuple[str, ...]) -> bool:
 def flows(case: Case) -> list[tuple[str, str]]:
     """Each argument that chooses something, with the origin of its worst part."""
     intent = [plain(state.task.purpose) for state in case.chain if state.task.purpose_trusted]
-    unknown = "untrusted" if case.session and any(label.untrusted for label in case.session.pending.values()) else "nowhere"
+    waiting = case.session and (case.session.tainting or any(label.untrusted for label in case.session.pending.values()))
+    unknown = "untrusted" if waiting else "nowhere"
 
     def origin(part: str, role: Role) -> str:
         number = re.fullmatch(r"[-+]?\d+([.,]\d+)?", part.strip())

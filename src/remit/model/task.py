@@ -113,7 +113,10 @@ class Session(msgspec.Struct, frozen=True, gc=False):
     """One run of an agent within a task: its label, the worst case of calls still under way, and counters.
 
     `version` is compared and set at each commit; `seen` is the latest time this session acted at (µs), so that a clock that went
-    backwards shows; `calls` counts permits per resource, `denials` all denials.
+    backwards shows; `calls` counts permits per resource, `denials` all denials. `unreported` counts the permits that can touch
+    something and whose outcome is not known yet, `tainting` those of them that can bring back what is untrusted: also where the label
+    covers that already. `touches` counts what can ever have touched something: permits, and what other sessions passed on. `forgiven` are
+    the untrusted sources that somebody took out of the label.
     """
 
     id: SessionId
@@ -125,6 +128,10 @@ class Session(msgspec.Struct, frozen=True, gc=False):
     denials: int = 0
     seen: int = 0
     version: int = 0
+    unreported: int = 0
+    tainting: int = 0
+    touches: int = 0
+    forgiven: tuple[str, ...] = ()
 
     @property
     def reached(self) -> Label:

@@ -10,10 +10,10 @@ from remit.model.decision import Decision, Deny, Permit, Query
 from remit.model.definition import KnownDefinition
 from remit.model.errors import RemitError
 from remit.model.identity import ApprovalId, DecisionId
-from remit.model.labels import PUBLIC_TRUSTED, Label
+from remit.model.labels import PUBLIC_TRUSTED
 from remit.model.memory import Memory
 from remit.model.request import EvaluationRequest
-from remit.model.task import NOTHING_SPENT
+from remit.model.task import NOTHING_SPENT, Session
 from remit.model.values import NO_ARGUMENTS, freeze
 from remit.pap.bundle import compile_bundle
 from remit.pap.cases import Case, Failure, Fixture, Step, compared, explained
@@ -22,7 +22,7 @@ from remit.pap.extend import extended
 from remit.pap.opening import BEGIN, begun, opened
 from remit.pdp.compiled import CompiledBundle, Mode
 from remit.pdp.decide import decide_asking
-from remit.pdp.effects import session_after_outcome
+from remit.pdp.effects import Closed, session_after_outcome
 from remit.pdp.flow import keeps_records, written_before
 from remit.pdp.hints import heard
 from remit.pdp.inputs import Decided, Grant, Inputs
@@ -108,8 +108,7 @@ class _Run:
         why = barred(step.approver, decided.decision.requestable, self._agent.id, self._agent, self._at.chain)
         if why:
             return [Failure(step.line, explained(step, f"`{step.approver}` may not approve it: {why}", decided.decision))]
-        label = before.reached if before else PUBLIC_TRUSTED
-        decided = self._ask(step, _grant(decided.decision, step.approver, label))
+        decided = self._ask(step, _grant(decided.decision, step.approver, before))
         return compared(step, step.then, decided.decision) or self._act(step, decided)
 
     def _request(self, step: Step) -> EvaluationRequest:
@@ -174,13 +173,13 @@ class _Run:
     def _act(self, step: Step, decided: Decided) -> list[Failure]:
         """What a permitted action gives back joins the session, as its outcome does at every door."""
         content = step.returns or step.fails
-        worst, memory = decided.effects.worst, self._memory(step)
-        if worst is not None and memory is not None:
-            worst = came_back(worst, memory)
+        own, memory = decided.effects.worst, self._memory(step)
+        worst = came_back(own, memory) if own is not None and memory is not None else own
         session = self._at.session
-        if isinstance(decided.decision, Permit) and session is not None and worst is not None:
+        if isinstance(decided.decision, Permit) and session is not None and own is not None and worst is not None:
             touched = worst if content else PUBLIC_TRUSTED
-            session = session_after_outcome(session, decided.decision.id, touched, self._now)
+            closed = Closed.of(decided.decision.id, own, memory is not None)
+            session = session_after_outcome(session, closed, touched, self._now)
             self._at = replace(self._at, session=session)
             query = decided.effects.query or Query()
             hints = heard(self._bundle, step.action, step.resource, self._upstream(step), step.hints)
@@ -198,7 +197,8 @@ class _Run:
         return []
 
 
-def _grant(deny: Deny, approver: str, label: Label) -> Grant:
+def _grant(deny: Deny, approver: str, session: Session | None) -> Grant:
     """An approval by somebody who was shown exactly this."""
     assert deny.requestable is not None
-    return Grant(ApprovalId("apr_case"), approver, deny.requestable, label, deny.basis.steering, deny.obligations)
+    label, touches = (session.reached, session.touches) if session else (PUBLIC_TRUSTED, 0)
+    return Grant(ApprovalId("apr_case"), approver, deny.requestable, label, deny.basis.steering, deny.obligations, touches)

@@ -22,7 +22,7 @@ from remit.pdp import checks
 from remit.pdp.answer import EngineAnswer
 from remit.pdp.compiled import CompiledBundle, FirstUse, Mode
 from remit.pdp.context import Situation
-from remit.pdp.declassification import check_declassification, declassified
+from remit.pdp.declassification import check_declassification, declassified, touches_of
 from remit.pdp.definitions import Redefined, check_definition, first_used
 from remit.pdp.effects import flows_used, session_after_deny, session_after_permit
 from remit.pdp.entities import check_resource
@@ -268,6 +268,7 @@ def _covered(grant: Grant, situation: Situation, lift: _Lift, by_approver: bool)
         and situation.steering == grant.steering
         and (lift.obligations == grant.obligations or (by_approver and set(grant.obligations) <= set(lift.obligations)))
         and (grant.rule is ApproverRule.FOUR_EYES or lift.rule is ApproverRule.ONE)
+        and (situation.request.action != SESSION_DECLASSIFY or grant.touches == touches_of(situation.session))
     )
 
 

@@ -21,11 +21,10 @@ def check_declassification(inputs: Inputs) -> None:
         raise Refusal(
             Reason.MALFORMED_REQUEST, "a label is lowered of the session that asks for it: name that session as the resource"
         )
-    if session.pending:
+    under_way = max(session.unreported, len(session.pending))
+    if under_way:
         # What they touch is not known yet: it would join at its worst, or be taken for lowered.
-        raise Refusal(
-            Reason.MALFORMED_REQUEST, f"{len(session.pending)} calls are under way: wait until their outcomes are reported"
-        )
+        raise Refusal(Reason.MALFORMED_REQUEST, f"{under_way} calls are under way: wait until their outcomes are reported")
     if lowered(inputs) == session.label:
         raise Refusal(
             Reason.MALFORMED_ARGUMENTS, "there is nothing to lower: name a `confidentiality` below the session's, or `sources`"
@@ -76,4 +75,18 @@ def _malformed(message: str) -> Refusal:
 def declassified(inputs: Inputs, session: Session) -> Session:
     """The session with its label lowered, if that is what was asked for. What values came from stays as it was."""
     # INVARIANT (labels come from what was touched): only this lowers one, in the commit of a permit that two people stand behind.
-    return replace(session, label=lowered(inputs)) if inputs.request.action == SESSION_DECLASSIFY else session
+    if inputs.request.action != SESSION_DECLASSIFY:
+        return session
+    label = lowered(inputs)
+    forgiven = sorted({*session.forgiven, *session.label.sources} - set(label.sources))
+    return replace(session, label=label, forgiven=tuple(forgiven))
+
+
+def touches_of(session: Session | None) -> int:
+    """How often the session has touched something: whoever approves that its label goes down was shown it as it was then."""
+    return session.touches if session is not None else 0
+
+
+def provenance_of(session: Session) -> Label:
+    """What a session has touched, with the sources that were taken out of its label: whose words may be in what it writes."""
+    return session.reached.join(Label(sources=session.forgiven)) if session.forgiven else session.reached

@@ -2,18 +2,19 @@
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
 from remit.model.identity import DecisionId
-from remit.model.labels import Label
+from remit.model.labels import PUBLIC_TRUSTED, Confidentiality, Label
 from remit.model.request import TOOL_CALL, EvaluationRequest
 from remit.model.task import Amount, Session, Spent, TaskState, next_version
 
 MAX_PENDING = 128
 """A session tells so many calls under way apart; beyond that it keeps the worst of them all for good, as of one that never ends."""
 UNTOLD = DecisionId("(untold)")
+_PUBLIC = Confidentiality.PUBLIC
 
 
 class NotAnAmount(Exception):
@@ -85,7 +86,22 @@ def session_after_permit(session: Session, decision: DecisionId, request: Evalua
     calls = {**session.calls, name: session.calls.get(name, 0) + 1}
     pending = session.pending if worst.within(session.label) else with_pending(session.pending, decision, worst)
     seen, version = max(now, session.seen), next_version(session.version, decision)
-    return Session(session.id, session.task, session.agent, session.label, pending, calls, session.denials, seen, version)
+    touching = 1 if worst.sources or worst.confidentiality is not _PUBLIC else 0
+    return Session(
+        session.id,
+        session.task,
+        session.agent,
+        session.label,
+        pending,
+        calls,
+        session.denials,
+        seen,
+        version,
+        session.unreported + touching,
+        session.tainting + 1 if worst.sources else session.tainting,
+        session.touches + touching,
+        session.forgiven,
+    )
 
 
 def with_pending(pending: Mapping[DecisionId, Label], decision: DecisionId, worst: Label) -> dict[DecisionId, Label]:
@@ -104,18 +120,44 @@ def session_after_deny(session: Session, decision: DecisionId, now: int) -> Sess
     return replace(session, denials=session.denials + 1, seen=max(now, session.seen), version=version)
 
 
-def session_after_outcome(session: Session, decision: DecisionId, touched: Label | None, now: int) -> Session:
+class Closed(NamedTuple):
+    """A permit whose outcome is known: what its call can have touched at worst, whether its session counts it among those that it waits
+    for (older stores did not count), and whether among those that can bring back what is untrusted."""
+
+    decision: DecisionId
+    worst: Label
+    counted: bool = True
+    tainting: bool = False
+
+    @classmethod
+    def of(cls, decision: DecisionId, own: Label, on_memory: bool, counted: bool = True) -> "Closed":
+        """The permit of a call of which this is known at its permit; in a memory, others may have written what it reads."""
+        tainting = own.untrusted or on_memory
+        return cls(decision, own, counted and (tainting or own != PUBLIC_TRUSTED), tainting)
+
+
+def session_after_outcome(session: Session, permit: Closed, touched: Label | None, now: int) -> Session:
     """The session once the outcome is known: what the call really touched joins, its worst case goes.
 
     `touched` is None where the door could not see the result: then the worst case stands.
     """
-    worst = session.pending.get(decision)
-    label = session.label
-    if touched is not None:
-        label = label.join(touched)
-    elif worst is not None:
-        label = label.join(worst)
-    pending = {key: value for key, value in session.pending.items() if key != decision}
+    # INVARIANT (labels come from what was touched): the worst is the permit's, whether or not the label covered it when it was given.
+    label = session.label.join(permit.worst if touched is None else touched)
+    pending = session.pending
+    if permit.decision in pending:
+        pending = {key: value for key, value in pending.items() if key != permit.decision}
     seen = max(now, session.seen)
-    version = next_version(session.version, f"outcome of {decision}: {label} {seen}")
-    return replace(session, label=label, pending=pending, seen=seen, version=version)
+    return replace(
+        session,
+        label=label,
+        pending=pending,
+        seen=seen,
+        version=next_version(session.version, f"outcome of {permit.decision}: {label} {seen}"),
+        unreported=max(0, session.unreported - permit.counted),
+        tainting=max(0, session.tainting - (permit.counted and permit.tainting)),
+    )
+
+
+def waits_for_untrusted(session: Session) -> bool:
+    """Whether a call is under way that can bring back what is untrusted."""
+    return session.tainting > 0 or any(label.untrusted for label in session.pending.values())

@@ -14,7 +14,7 @@ from remit.model.tool import Reach, ToolEffect
 from remit.pdp.arguments import ANY, ArgumentType
 from remit.pdp.compiled import CompiledBundle, CompiledTool
 from remit.pdp.destinations import destinations, reach
-from remit.pdp.effects import counted_as
+from remit.pdp.effects import counted_as, waits_for_untrusted
 from remit.pdp.hints import hints_for, tool_of
 from remit.pdp.inputs import Inputs
 from remit.pdp.provenance.asking import act_of, asks_for
@@ -87,7 +87,7 @@ def traced(bundle: CompiledBundle, inputs: Inputs, tool: CompiledTool | None) ->
     if not found:
         return Traced()
     observed = inputs.observed
-    if inputs.session is not None and any(label.untrusted for label in inputs.session.pending.values()):
+    if inputs.session is not None and waits_for_untrusted(inputs.session):
         # What an untrusted call under way has returned so far is not yet known: any value may be from there.
         observed = replace(observed, overflow=True)
     nouns = frozenset(word for word in words_of(inputs.request.resource.id) if len(word) > 3) if tool else frozenset()

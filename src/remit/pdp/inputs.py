@@ -21,7 +21,8 @@ PERMIT_MICROSECONDS = 10_000_000
 class Grant(msgspec.Struct, frozen=True, gc=False):
     """An approval that was given for exactly this action and is still unused, with what its approver was shown.
 
-    It covers the action under those obligations, from those origins, in a session that has touched no more than `label`.
+    It covers the action under those obligations, from those origins, in a session that has touched no more than `label`. `touches` is
+    what the session counted then: a label is lowered of what was touched before the approval was asked for, not of what came after.
     """
 
     id: ApprovalId
@@ -30,6 +31,7 @@ class Grant(msgspec.Struct, frozen=True, gc=False):
     label: Label
     steering: tuple[Steering, ...]
     obligations: tuple[Obligation, ...]
+    touches: int = 0
 
 
 class Inputs(msgspec.Struct, frozen=True, gc=False):

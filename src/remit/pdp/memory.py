@@ -6,6 +6,7 @@ from remit.model.memory import Memory
 from remit.model.request import TOOL_CALL
 from remit.model.tool import ToolEffect
 from remit.pdp.compiled import CompiledBundle
+from remit.pdp.declassification import provenance_of
 from remit.pdp.hints import hints_for
 from remit.pdp.inputs import Inputs
 from remit.pdp.tier import described
@@ -47,5 +48,6 @@ def after_writing(inputs: Inputs) -> Memory | None:
     ):
         return None
     unknown = Label(Confidentiality.RESTRICTED, (f"agent:{request.subject.id}",))  # without a session it may have read anything
-    raised = memory.raised(inputs.session.reached if inputs.session is not None else unknown, inputs.decision)
+    # INVARIANT (labels come from what was touched): who lowers the label of a session vouches for it, not for what others read of it.
+    raised = memory.raised(provenance_of(inputs.session) if inputs.session is not None else unknown, inputs.decision)
     return None if raised is memory else raised

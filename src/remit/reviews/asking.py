@@ -12,7 +12,7 @@ from remit.decision_log.sealing import SealKey
 from remit.model.decision import Decision, Permit, Reason
 from remit.model.errors import corrupt
 from remit.model.identity import AGENT, ApprovalId, DecisionId, EntityRef, SessionId, TaskId
-from remit.model.request import EvaluationRequest
+from remit.model.request import SESSION_DECLASSIFY, EvaluationRequest
 from remit.model.values import NO_ARGUMENTS, thaw
 from remit.pdp.cedar.reads import Node
 from remit.pdp.compiled import CompiledBundle, Mode
@@ -219,6 +219,7 @@ class Asker:
             or self._bundle.first_uses
             or bool(self._bundle.agent_rates)
             or (self._bundle.rego and self._bundle.rego.opa) is not None
+            or inputs.request.action == SESSION_DECLASSIFY  # hangs on what is under way
         )
         plain = not moving and not session.whole and not any(name in session.children for name in _MOVING)
         return _Place(number, plain, tree.children.get("task", _NOTHING))

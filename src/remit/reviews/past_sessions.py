@@ -8,7 +8,7 @@ from remit.decision_log.entry import DecisionMade, OutcomeSeen, SessionJoined, S
 from remit.decision_log.sealed import report_of
 from remit.decision_log.sealing import SealKey
 from remit.model.identity import AgentId, DecisionId, EntityRef, SessionId, TaskId
-from remit.model.labels import Confidentiality, Label
+from remit.model.labels import PUBLIC_TRUSTED, Confidentiality, Label
 from remit.model.memory import MEMORY, Memory
 from remit.model.request import SESSION_DECLASSIFY
 from remit.model.task import Session
@@ -29,7 +29,8 @@ Keys = Callable[[str | None], SealKey | None]
 
 
 class _Run:
-    """A session as it was: its label without and with the calls under way, its counters, and what of its observations it had by then."""
+    """A session as it was: its label without and with the calls under way, its counters (`open`: which calls are under way, and whether
+    each can bring back what is untrusted), and what of its observations it had by then."""
 
     __slots__ = (
         "agent",
@@ -39,11 +40,14 @@ class _Run:
         "kept",
         "label",
         "observed",
+        "open",
         "pending",
         "reached",
         "seen",
+        "tainting",
         "task",
         "told",
+        "touches",
         "waiting",
     )
 
@@ -53,6 +57,8 @@ class _Run:
         self.calls: dict[str, int] = {}
         self.denials = 0
         self.pending: dict[DecisionId, Label] = {}
+        self.open: dict[str, bool] = {}
+        self.tainting = self.touches = 0
         self.seen = seen
         self.told = told
         self.kept: set[str] = set()
@@ -80,7 +86,8 @@ class PastSessions:
         run = self._runs.get(session or "")
         if run is None:
             return None
-        return Session(run.id, run.task, run.agent, run.reached, run.pending, run.calls, run.denials)
+        under_way = len(run.open), run.tainting, run.touches
+        return Session(run.id, run.task, run.agent, run.reached, run.pending, run.calls, run.denials, 0, 0, *under_way)
 
     def observed(self, session: str | None) -> Observed:
         """What a session has seen by now."""
@@ -131,6 +138,7 @@ class PastSessions:
             return
         run.reached = self.label(body.label, body.sources)
         run.label = run.label.join(run.reached) if not run.pending else run.label
+        run.touches += 1
         if child := self._runs.get(body.child):
             run.seen |= child.seen
             run.told.join(child.told)
@@ -151,6 +159,10 @@ class PastSessions:
                 worst = under_way(worst, memory)
             if not worst.within(run.label):
                 run.pending = with_pending(run.pending, DecisionId(body.id), worst)
+            if worst != PUBLIC_TRUSTED:
+                run.open[body.id] = worst.untrusted
+                run.tainting += worst.untrusted
+                run.touches += 1
         else:
             run.denials += 1
         run.reached = self.label(body.label, body.sources)
@@ -163,6 +175,7 @@ class PastSessions:
         if run is None:
             return
         run.reached = self.label(body.label, body.sources)
+        run.tainting -= run.open.pop(body.decision, False)
         worst = run.pending.pop(DecisionId(body.decision), None)
         if not run.pending:
             run.label = run.reached

@@ -20,6 +20,7 @@ from remit.model.labels import PUBLIC_TRUSTED, Label
 from remit.model.request import SESSION_DECLASSIFY
 from remit.model.task import TaskState, TaskStatus
 from remit.model.values import NO_ARGUMENTS
+from remit.pdp.declassification import touches_of
 from remit.pdp.inputs import Grant, Inputs
 from remit.pdp.obligations import barred
 from remit.pdp.offering import Offer, offers
@@ -34,7 +35,8 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Shown(msgspec.Struct, frozen=True):
-    """What the approver is shown, and so what an approval covers. `offers` are the data flows that may be granted with it."""
+    """What the approver is shown, and so what an approval covers. `offers` are the data flows that may be granted with it, `touches` is how
+    often the session had touched something by then."""
 
     agent: str
     purpose: str
@@ -49,6 +51,7 @@ class Shown(msgspec.Struct, frozen=True):
     obligations: tuple[Obligation, ...]
     before: dict[str, int]
     offers: tuple[Offer, ...] = ()
+    touches: int = 0
 
 
 _decode_shown = msgspec.json.Decoder(Shown).decode
@@ -118,6 +121,7 @@ def _shown(inputs: Inputs, deny: Deny) -> Shown:
         obligations=deny.obligations,
         before=inputs.session.calls if inputs.session else {},
         offers=offers(inputs, deny.basis.steering),
+        touches=touches_of(inputs.session),
     )
 
 
@@ -135,7 +139,8 @@ def still_asks(approval: Approval, deny: Deny, key: SealKey, inputs: Inputs) -> 
         return False
     shown = _decode_shown(key.open(approval.shown, approval.id))
     now = _shown(inputs, deny)
-    return approval.rule == deny.requestable and now.label.within(shown.label) and now.steering == shown.steering
+    same = shown.action != SESSION_DECLASSIFY or now.touches == shown.touches
+    return approval.rule == deny.requestable and now.label.within(shown.label) and now.steering == shown.steering and same
 
 
 def shown_to_approver(approval: Approval, key: SealKey | None) -> Shown | None:
@@ -148,7 +153,7 @@ def grant_of(approval: Approval, key: SealKey, now: int) -> Grant | None:
     if approval.state is not ApprovalState.APPROVED or now >= approval.expires:
         return None
     shown = _decode_shown(key.open(approval.shown, approval.id))
-    return Grant(approval.id, approval.resolver, approval.rule, shown.label, shown.steering, shown.obligations)
+    return Grant(approval.id, approval.resolver, approval.rule, shown.label, shown.steering, shown.obligations, shown.touches)
 
 
 def used(approval: Approval) -> Approval:

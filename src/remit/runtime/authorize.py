@@ -253,6 +253,7 @@ def _open_permit(runtime: Runtime, loaded: Loaded, considered: Considered) -> Op
         loaded.key.seal(_encode(effects.query), decision.id) if effects.query is not None else b"",
         keeps_records(bundle, request.action, request.resource.id, hints_for(bundle, request)),
         loaded.inputs.memory.name if loaded.inputs.memory is not None else "",
+        effects.session is not None,
     )
 
 

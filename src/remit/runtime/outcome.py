@@ -14,7 +14,7 @@ from remit.model.errors import ErrorKind, RemitError, conflict, unavailable
 from remit.model.identity import DecisionId
 from remit.model.labels import PUBLIC_TRUSTED, Label
 from remit.model.task import Session
-from remit.pdp.effects import session_after_outcome
+from remit.pdp.effects import Closed, session_after_outcome
 from remit.pdp.flow import has_grants, written_before
 from remit.pdp.memory import came_back, lost, under_way
 from remit.pdp.provenance.seen import MAX_OUTPUT
@@ -89,14 +89,14 @@ def _submit(runtime: Runtime, outcome: Outcome, permit: OpenPermit) -> Ticket[Wr
     before = view.session(permit.session)
     writes: list[Write] = [DeletePermit(permit.decision)]
     after: Session | None = None
+    closed = Closed.of(permit.decision, permit.worst, bool(permit.memory), permit.counted)
     if before is not None:
         acted = permit.decision in view.acted
         unseen = _touched(outcome, permit, acted) is None
         if permit.memory:
             permit, held = _as_read(view, permit, unseen)
             writes.extend(held)
-        touched = permit.worst if unseen and permit.memory else _touched(outcome, permit, acted)
-        after = session_after_outcome(before, permit.decision, touched, now)
+        after = session_after_outcome(before, closed._replace(worst=permit.worst), _touched(outcome, permit, acted), now)
         writes.append(PutSession(after, before.version))
         if view.key(permit.task) is not None:  # of a task that was erased, nothing is kept that comes late
             writes.extend(_observe(view, before, outcome, permit, _Heard(key, now, unseen, acted)))

@@ -33,8 +33,8 @@ def _open(runtime: Runtime, task_id: TaskId) -> Steps[Session]:
     def prepare() -> Change:
         chain = _standing(runtime, task_id, now)
         task = chain[0].task
-        label, seen = _so_far(runtime, task)
-        session = Session(SessionId(new_id("ses", now)), task.id, task.agent, label, seen=now, version=1 << 32)
+        label, forgiven, seen = _so_far(runtime, task)
+        session = Session(SessionId(new_id("ses", now)), task.id, task.agent, label, seen=now, version=1 << 32, forgiven=forgiven)
         opened[:] = [session]
         body = SessionOpened(session.id, task.id, task.agent, label.confidentiality.value, label.sources)
         record = Record(encode_body(body), "session.opened", None, task.id)
@@ -56,21 +56,26 @@ def _standing(runtime: Runtime, task: TaskId, now: int) -> tuple[TaskState, ...]
     return chain
 
 
-def _so_far(runtime: Runtime, task: Task) -> tuple[Label, list[InsertObservation]]:
-    """What the sessions of a task have touched and seen up to now.
+def _so_far(runtime: Runtime, task: Task) -> tuple[Label, tuple[str, ...], list[InsertObservation]]:
+    """What the sessions of a task have touched, which sources were forgiven in it, and what they have seen up to now.
 
     A run that begins anew, in another process or beside the first, goes on with the same agent's knowledge: what one session read may
     be what the next one was told.
     """
     # INVARIANT (labels come from what was touched): a new session is no way to shed them.
     label = PUBLIC_TRUSTED if task.purpose_trusted else task.purpose_label
+    forgiven: tuple[str, ...] = ()
     seen: dict[tuple[str, str], InsertObservation] = {}
     for earlier in runtime.view.store.sessions_of(task.id):
-        label = label.join(earlier.reached)
+        label, forgiven = label.join(earlier.reached), _merged(forgiven, earlier.forgiven)
         for known in runtime.view.store.observations(earlier.id):
             observation = InsertObservation(earlier.id, known.decision, known.source, known.untrusted, known.sealed)
             seen.setdefault((known.decision, known.source), observation)
-    return label, list(seen.values())
+    return label, forgiven, list(seen.values())
+
+
+def _merged(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted({*one, *other})) if other else one
 
 
 def inherit(runtime: Runtime, session: SessionId, child: SessionId) -> Driven[None]:
@@ -90,9 +95,15 @@ def _inherit(runtime: Runtime, session: SessionId, child: SessionId) -> Steps[No
             inner = resume(runtime, child)
             seen = list(_passed_on(runtime, before, inner))
             label = before.label.join(inner.reached)
-            if label == before.label and not seen:
+            if label == before.label and not seen and set(inner.forgiven) <= set(before.forgiven):
                 return
-            after = replace(before, label=label, version=next_version(before.version, f"return of {child}: {label}"))
+            after = replace(
+                before,
+                label=label,
+                version=next_version(before.version, f"return of {child}: {label}"),
+                touches=before.touches + 1,
+                forgiven=_merged(before.forgiven, inner.forgiven),
+            )
             runtime.view.forget(session, ())
             runtime.view.move(after, ())
             reached = after.reached

@@ -40,7 +40,8 @@ class Approval(msgspec.Struct, frozen=True):
 
 class OpenPermit(msgspec.Struct, frozen=True, gc=False):
     """A permit whose outcome has not been reported; `worst` is the label its call can have added, `query` what it was asked with, sealed
-    under the task's key, `records` whether the fields of what comes back are the platform's, `memory` what it writes or reads."""
+    under the task's key, `records` whether the fields of what comes back are the platform's, `memory` what it writes or reads, `counted`
+    whether its session counts it (permits of older stores are not)."""
 
     decision: DecisionId
     writer: str
@@ -52,6 +53,7 @@ class OpenPermit(msgspec.Struct, frozen=True, gc=False):
     query: bytes = b""
     records: bool = False
     memory: str = ""
+    counted: bool = False
 
 
 class InsertTask(msgspec.Struct, frozen=True):
