@@ -13,8 +13,9 @@ from remit.pap.contents import Bundle, SourceFile
 from remit.pap.reading.folder import bundle_of
 from remit.pdp.told import MAX_CALL, MAX_TEXT
 from remit.runtime import sessions
+from remit.runtime.tasks import AgentOpener, Opening, open_task
 from tests.conftest import OpenStore
-from tests.runtime.world import World, permit, reason
+from tests.runtime.world import AGENT, World, permit, reason
 
 TOOLS = """
 - {name: get_order, annotations: {effect: read, reach: internal, output_trusted: true}}
@@ -230,8 +231,10 @@ def test_another_process_and_another_session_of_the_task_have_them(shopping: Wor
 
 
 def test_a_delegated_session_passes_them_on(shopping: World) -> None:
-    task = shopping.open_task()
-    inner, outer = shopping.open_session(task), shopping.open_session(task)
+    outer = shopping.open_session(task := shopping.open_task())
+    opener = AgentOpener(outer.agent, outer.id)
+    below = open_task(shopping.runtime, Opening(agent=AGENT, purpose="look it up", parent=task.id), opener).result()
+    inner = shopping.open_session(below)
     read(shopping, inner)
     assert not refunds(shopping, outer)
     sessions.inherit(shopping.runtime, outer.id, inner.id).result()

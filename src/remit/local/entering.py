@@ -108,6 +108,8 @@ class task:
         embedded = outer.authorizer if outer is not None and isinstance(outer.authorizer, Embedded) else open_default()
         runtime = embedded.runtime
         if self._session is not None:
+            # INVARIANT (labels come from what was touched): what other sessions of the task have read since may be known in this one.
+            sessions.take_over(runtime, self._session).result()
             self.session = sessions.resume(runtime, self._session)
         else:
             self.session = sessions.open_session(runtime, self._resume or self._open(embedded, outer)).result()

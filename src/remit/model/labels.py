@@ -42,7 +42,7 @@ class Label(msgspec.Struct, frozen=True, gc=False):
         mine, theirs = self.confidentiality, other.confidentiality
         level = mine if mine is theirs or _RANK[mine] >= _RANK[theirs] else theirs
         sources = self.sources
-        if not set(other.sources) <= set(sources):
+        if other.sources and other.sources != sources and not set(other.sources) <= set(sources):
             sources = tuple(sorted({*sources, *other.sources}))
             if len(sources) > MAX_SOURCES:
                 sources = (*[s for s in sources if s != MORE][: MAX_SOURCES - 1], MORE)
@@ -52,9 +52,11 @@ class Label(msgspec.Struct, frozen=True, gc=False):
 
     def within(self, other: "Label") -> bool:
         """Whether this label is no higher than `other` in either dimension; never, once it has sources that it cannot name."""
-        if _RANK[self.confidentiality] > _RANK[other.confidentiality]:
+        mine, theirs = self.confidentiality, other.confidentiality
+        if mine is not theirs and _RANK[mine] > _RANK[theirs]:
             return False
-        return not self.sources or (MORE not in self.sources and set(self.sources) <= set(other.sources))
+        sources = self.sources
+        return not sources or (MORE not in sources and (sources == other.sources or set(sources) <= set(other.sources)))
 
 
 PUBLIC_TRUSTED = Label()

@@ -87,7 +87,8 @@ class Spent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """What a task has used of its budgets; `version` is compared and set at each commit.
 
     `flows` counts the uses of each data-flow grant by its number (those of the scope, then those of approvers). `history` is kept by the
-    first task of a chain, for all that was delegated from it; `rates` are windows by the key of their rate.
+    first task of a chain, for all that was delegated from it, and so is `raised`, which counts how often one of their sessions came to
+    touch more; `rates` are windows by the key of their rate.
     """
 
     calls: int = 0
@@ -97,6 +98,7 @@ class Spent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     flows: dict[int, int] = {}
     history: History = NO_HISTORY
     rates: dict[str, Window] = {}
+    raised: int = 0
 
 
 NOTHING_SPENT = Spent()
@@ -116,7 +118,7 @@ class Session(msgspec.Struct, frozen=True, gc=False):
     backwards shows; `calls` counts permits per resource, `denials` all denials. `unreported` counts the permits that can touch
     something and whose outcome is not known yet, `tainting` those of them that can bring back what is untrusted: also where the label
     covers that already. `touches` counts what can ever have touched something: permits, and what other sessions passed on. `forgiven` are
-    the untrusted sources that somebody took out of the label.
+    the untrusted sources that somebody took out of the label; `settled` is how much the other sessions of the task had touched then.
     """
 
     id: SessionId
@@ -132,6 +134,7 @@ class Session(msgspec.Struct, frozen=True, gc=False):
     tainting: int = 0
     touches: int = 0
     forgiven: tuple[str, ...] = ()
+    settled: dict[SessionId, int] = {}
 
     @property
     def reached(self) -> Label:

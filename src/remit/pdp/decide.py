@@ -26,10 +26,11 @@ from remit.pdp.declassification import check_declassification, declassified, tou
 from remit.pdp.definitions import Redefined, check_definition, first_used
 from remit.pdp.effects import flows_used, session_after_deny, session_after_permit
 from remit.pdp.entities import check_resource
-from remit.pdp.first_use import is_first_use, raised
+from remit.pdp.first_use import is_first_use
+from remit.pdp.first_use import raised as one_deeper
 from remit.pdp.flow import Traced, asked, links_of, query_of, traced
 from remit.pdp.hints import hints_for
-from remit.pdp.history import added_by, adding, remembered, with_history
+from remit.pdp.history import added_by, adding, raised, remembered, with_history
 from remit.pdp.inputs import PERMIT_MICROSECONDS, Decided, Grant, Inputs
 from remit.pdp.locus import Locus, known_locus, locus_of
 from remit.pdp.locus import obligations as asked_by
@@ -133,7 +134,7 @@ def _by_policy(inputs: Inputs, bundle: CompiledBundle, locus: Locus, spent: tupl
     reached = inputs.session.reached if inputs.session else PUBLIC_TRUSTED
     tier, first = locus.tier(reached), bundle.first_uses and is_first_use(inputs, locus, reached)
     if first and bundle.first_use is FirstUse.RAISE:
-        tier = raised(tier)
+        tier = one_deeper(tier)
     steering, flows = traced(bundle, inputs, locus.tool) if locus.steered else Traced()
     moment = inputs.outside.moment if inputs.outside is not None else inputs.now
     situation = Situation(
@@ -184,7 +185,11 @@ def _permit_effects(inputs: Inputs, tasks: tuple[TaskState, ...], own: Label, pe
     if inputs.session is None:
         return Effects(approval_used=permit.approval, worst=own, memory=memory)
     assert inputs.bundle is not None
-    session = session_after_permit(inputs.session, permit.id, inputs.request, worst, inputs.now)
+    before = inputs.session
+    session = session_after_permit(before, permit.id, inputs.request, worst, inputs.now)
+    if session.pending is not before.pending:
+        # INVARIANT (labels come from what was touched): the other sessions of the task learn of it before they decide again.
+        tasks = raised(inputs.chain, tasks, permit.id)
     if inputs.request.action == SESSION_DECLASSIFY and permit.enforced:
         session = declassified(inputs, session)
     query = query_of(inputs.bundle, inputs, trusted=not worst.untrusted)

@@ -79,7 +79,7 @@ def declassified(inputs: Inputs, session: Session) -> Session:
         return session
     label = lowered(inputs)
     forgiven = sorted({*session.forgiven, *session.label.sources} - set(label.sources))
-    return replace(session, label=label, forgiven=tuple(forgiven))
+    return replace(session, label=label, forgiven=tuple(forgiven), settled=inputs.beside or {})
 
 
 def touches_of(session: Session | None) -> int:

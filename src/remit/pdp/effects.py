@@ -51,7 +51,16 @@ def spend(spent: Spent, request: EvaluationRequest, watched: Mapping[str, Amount
         if tool == name and request.arguments.values.get(argument) is not None:
             sum_ = amounts.get(key, 0) + amount_of(request.arguments.values[argument])
             amounts = {**amounts, key: Amount(sum_)}
-    return Spent(spent.calls + 1, tools, amounts, next_version(spent.version, decision), spent.flows, spent.history, spent.rates)
+    return Spent(
+        spent.calls + 1,
+        tools,
+        amounts,
+        next_version(spent.version, decision),
+        spent.flows,
+        spent.history,
+        spent.rates,
+        spent.raised,
+    )
 
 
 def flows_used(state: TaskState, used: Iterable[str]) -> TaskState:
@@ -85,7 +94,7 @@ def session_after_permit(session: Session, decision: DecisionId, request: Evalua
     name = counted_as(request.action, request.resource.id)
     calls = {**session.calls, name: session.calls.get(name, 0) + 1}
     pending = session.pending if worst.within(session.label) else with_pending(session.pending, decision, worst)
-    seen, version = max(now, session.seen), next_version(session.version, decision)
+    seen, version = now if now > session.seen else session.seen, next_version(session.version, decision)
     touching = 1 if worst.sources or worst.confidentiality is not _PUBLIC else 0
     return Session(
         session.id,
@@ -101,6 +110,7 @@ def session_after_permit(session: Session, decision: DecisionId, request: Evalua
         session.tainting + 1 if worst.sources else session.tainting,
         session.touches + touching,
         session.forgiven,
+        session.settled,
     )
 
 

@@ -56,6 +56,17 @@ def with_history(chain: tuple[TaskState, ...], added: History) -> tuple[TaskStat
     return (*chain[:-1], TaskState(root.task, replace(root.spent, history=joined)))
 
 
+def raised(chain: tuple[TaskState, ...], after: tuple[TaskState, ...], decision: DecisionId) -> tuple[TaskState, ...]:
+    """The chain, as it is `after` a call (empty where that changed nothing), once a session of it can have touched more than before."""
+    if not chain:
+        return after
+    root = (after or chain)[-1]
+    spent = replace(root.spent, raised=root.spent.raised + 1)
+    if not after:
+        spent = replace(spent, version=next_version(spent.version, f"raised by {decision}"))
+    return (*(after or chain)[:-1], TaskState(root.task, spent))
+
+
 def remembered(chain: tuple[TaskState, ...], added: History, decision: DecisionId) -> tuple[TaskState, ...]:
     """The chain after a call that happens although it spends nothing, as shadow mode lets it; empty where nothing changes."""
     after = with_history(chain, added)

@@ -4,7 +4,7 @@ import msgspec
 
 from remit.model.decision import ApproverRule, Decision, Effects, Obligation, Steering
 from remit.model.definition import KnownDefinition
-from remit.model.identity import Agent, ApprovalId, DecisionId
+from remit.model.identity import Agent, ApprovalId, DecisionId, SessionId
 from remit.model.kill import Kill
 from remit.model.labels import Label
 from remit.model.memory import Memory
@@ -42,7 +42,8 @@ class Inputs(msgspec.Struct, frozen=True, gc=False):
     is known of. `delegators` are the agents of the tasks above the first, None for one that is not registered;
     `target` is the registered agent that the action is on, if it is on one. `outside` is what engines outside of this process said.
     `memory` is the memory that the action writes or reads, if it does; `account` what the agent has spent over all its tasks.
-    `known` is the definition of the tool that counts, if one was seen before.
+    `known` is the definition of the tool that counts, if one was seen before. `beside` is how much the other sessions of the task and of
+    those above it have touched, where a label is to be lowered.
     """
 
     bundle: CompiledBundle | None
@@ -63,6 +64,7 @@ class Inputs(msgspec.Struct, frozen=True, gc=False):
     memory: Memory | None = None
     account: Spent = NOTHING_SPENT
     known: KnownDefinition | None = None
+    beside: dict[SessionId, int] | None = None
 
 
 class Decided(msgspec.Struct, frozen=True, gc=False):

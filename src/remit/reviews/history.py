@@ -107,7 +107,7 @@ class History:
             case MemoryRaised():
                 self._memories[body.memory] = self.sessions.label(body.label, body.sources)
             case SessionOpened():
-                self.sessions.open(body)
+                self.sessions.open(body, [state.task.id for state in (self.tasks.chain(body.task) or ())[:0:-1]])
             case SessionJoined():
                 self.sessions.join(body)
             case TaskOpened():

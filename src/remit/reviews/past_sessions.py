@@ -121,25 +121,29 @@ class PastSessions:
                 run.kept.clear()
         self._held = but.observed.held
 
-    def open(self, body: SessionOpened) -> None:
-        """A session began, and goes on from what others of its task had seen."""
-        earlier = self._of_task.setdefault(body.task, [])
+    def open(self, body: SessionOpened, above: Sequence[str]) -> None:
+        """A session began, and goes on from what others of its task had seen, and of those `above` it, the first task first."""
+        own = self._of_task.setdefault(body.task, [])
+        earlier = [one for task in above for one in self._of_task.get(task, ())] + own
         told = Calls(self._facts)
         for one in earlier:
             told.join(one.told)
         run = _Run(body, self.label(body.label, body.sources), set[str]().union(*(one.seen for one in earlier)), told)
         self._runs[body.session] = run
-        earlier.append(run)
+        own.append(run)
 
     def join(self, body: SessionJoined) -> None:
-        """A session took over what one of a sub-task had seen."""
+        """A session took over what one of a sub-task, or another of its own task or one above, had seen."""
         run = self._runs.get(body.session)
         if run is None:
             return
         run.reached = self.label(body.label, body.sources)
-        run.label = run.label.join(run.reached) if not run.pending else run.label
+        child = self._runs.get(body.child)
+        passed_on = run.reached if not run.pending or child is None else child.reached
+        if not run.pending or (child is not None and passed_on.within(run.reached)):
+            run.label = run.label.join(passed_on)
         run.touches += 1
-        if child := self._runs.get(body.child):
+        if child is not None:
             run.seen |= child.seen
             run.told.join(child.told)
 

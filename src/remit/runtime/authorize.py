@@ -10,7 +10,7 @@ from remit.model.errors import ErrorKind, RemitError
 from remit.model.identity import AGENT, Agent, AgentId, AgentStatus, DecisionId, SessionId, new_id
 from remit.model.labels import PUBLIC_TRUSTED
 from remit.model.memory import Memory
-from remit.model.request import EvaluationRequest, readable
+from remit.model.request import SESSION_DECLASSIFY, EvaluationRequest, readable
 from remit.model.task import NOTHING_SPENT, TaskStatus
 from remit.pdp.checks import CLOCK_TOLERANCE
 from remit.pdp.decide import decide
@@ -21,7 +21,8 @@ from remit.pdp.inputs import PERMIT_MICROSECONDS, Decided, Inputs
 from remit.pdp.memory import memory_of
 from remit.pdp.outside import MAX_QUESTIONS, NotAsked, Outside
 from remit.pdp.provenance.seen import NOTHING_OBSERVED
-from remit.runtime import approvals, definitions, outcome
+from remit.runtime import approvals, definitions, outcome, sessions
+from remit.runtime.beside import Behind, caught_up_with, check_caught_up, keep_up
 from remit.runtime.line import Line
 from remit.runtime.pending import Asking, Driven, Steps
 from remit.runtime.records import decision_record, memory_record
@@ -89,6 +90,10 @@ def _decided(runtime: Runtime, request: EvaluationRequest, line: Line) -> Steps[
                     considered = consider(runtime, loaded)
                     ticket = commit(runtime, loaded, considered)
                 yield ticket
+        except Behind:
+            attempt += 1
+            if fault := (yield from _caught_up(runtime, request, decision_id)):
+                return fault
         except NotAsked as question:
             questions += 1
             outside = yield from _asked(runtime, question, outside, line, again=questions > 1)
@@ -110,6 +115,15 @@ def _decided(runtime: Runtime, request: EvaluationRequest, line: Line) -> Steps[
     return Deny(decision_id, Reason.CONFLICT, f"{moved} ({max(attempt, questions)} times): try again")
 
 
+def _caught_up(runtime: Runtime, request: EvaluationRequest, decision: DecisionId) -> Steps[Deny | None]:
+    """Take over what other sessions have touched meanwhile."""
+    try:
+        yield from sessions.taking_over(runtime, request.session or SessionId(""))
+    except RemitError as error:
+        return _fault(decision, error)
+    return None
+
+
 def _asked(runtime: Runtime, question: NotAsked, before: Outside | None, line: Line, again: bool) -> Steps[Outside]:
     """Ask an engine outside, while nobody waits for this process's state; in line, where others of this session make it ask again."""
     if (again or line.taken) and not line.first:
@@ -120,11 +134,13 @@ def _asked(runtime: Runtime, question: NotAsked, before: Outside | None, line: L
 
 
 def load(runtime: Runtime, request: EvaluationRequest, decision: DecisionId, now: int, outside: Outside | None = None) -> Loaded:
-    """Everything this request can touch: bundle, agent, task chain, session, and what it saw."""
+    """Everything this request can touch: bundle, agent, task chain, session, and what it saw. Raises `Behind`."""
     view = runtime.view
     revision = view.refresh()
     chain, complete = view.chain(request.task)
     session = view.session(request.session)
+    if session is not None and chain and view.caught_up.get(session.id) != chain[-1].spent.raised:
+        check_caught_up(view, chain, session)
     observed = NOTHING_OBSERVED if session is None else view.observed(session.id, session.task)
     agent = view.agent(AgentId(request.subject.id)) if request.subject.type == AGENT else None
     target = view.agent(AgentId(request.resource.id)) if request.resource.type == AGENT else None
@@ -148,6 +164,8 @@ def load(runtime: Runtime, request: EvaluationRequest, decision: DecisionId, now
         view.account(agent.id) if agent is not None and view.bundle is not None and view.bundle.agent_rates else NOTHING_SPENT,
         view.definition(request.upstream, request.resource.id) if asks_for_known(view.bundle, request) else None,
     )
+    if request.action == SESSION_DECLASSIFY and session is not None and session.task == request.task:
+        inputs = replace(inputs, beside=caught_up_with(view, chain, session))
     if now > view.latest:
         view.latest = now
     return Loaded(inputs, revision, view.sealing_key(request.task if chain else None))
@@ -233,6 +251,10 @@ def commit(runtime: Runtime, loaded: Loaded, considered: Considered) -> Ticket[W
         records.extend(seen[0])
         writes.extend(seen[1])
     runtime.view.move(effects.session, effects.tasks, effects.memory)
+    if effects.tasks and inputs.session is not None:
+        before, after = inputs.chain[-1].spent.raised, effects.tasks[-1].spent.raised
+        if before != after:
+            keep_up(runtime.view, inputs.session, before, after)
     if effects.account is not None and inputs.agent is not None:
         runtime.view.move_account(inputs.agent.id, effects.account)
     return runtime.appender.submit(Ticket(records, writes, loaded.revision, inputs.now))

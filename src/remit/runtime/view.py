@@ -61,6 +61,8 @@ class View:
         """The permits of this process whose outcome is not reported."""
         self.underway: dict[ApprovalId, Approval] = {}
         """The access requests that decisions on their way to the disk open or use."""
+        self.caught_up: dict[SessionId, int] = {}
+        """How often sessions of its tasks had touched more when a session last took over what they know."""
         self.compile = compile_bundle
         self._bundle: CompiledBundle | None = None
         self._bundle_read = False
@@ -192,6 +194,11 @@ class View:
             self._sessions[session] = known
         return known
 
+    def newest(self, stored: Session) -> Session:
+        """A session as another process may have left it, or as this one has moved it since."""
+        known = self._sessions.get(stored.id)
+        return known if known is not None and known.version >> 32 >= stored.version >> 32 else stored
+
     def memory(self, name: str) -> Memory:
         """A memory with every decision of this process in its label. Raises `RemitError` (corrupt) for one whose label is lost."""
         # INVARIANT (fail closed): each memory is stored from the moment a bundle names it; one that is not there is not a clean one.
@@ -267,6 +274,7 @@ class View:
         if session is not None:
             self._sessions.pop(session, None)
             self._observed.pop(session, None)
+            self.caught_up.pop(session, None)
         for task in tasks:
             self._spent.pop(task, None)
             self._tasks.pop(task, None)
@@ -285,6 +293,7 @@ class View:
         self._keys.clear()
         self._sessions.clear()
         self._observed.clear()
+        self.caught_up.clear()
         self._held = 0
         self._spent.clear()
         self._memories.clear()
