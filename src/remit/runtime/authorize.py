@@ -1,64 +1,28 @@
 """May this action happen now? Load what the request needs, decide, and commit decision and effects as one."""
 
-import msgspec
 from msgspec.structs import replace
 
-from remit.decision_log.append import Conflict, Ticket
-from remit.decision_log.sealing import SealKey
+from remit.decision_log.append import Conflict
 from remit.model.decision import NO_EFFECTS, Decision, Deny, Permit, Reason
 from remit.model.errors import ErrorKind, RemitError
 from remit.model.identity import AGENT, Agent, AgentId, AgentStatus, DecisionId, SessionId, new_id
-from remit.model.labels import PUBLIC_TRUSTED
 from remit.model.memory import Memory
 from remit.model.request import SESSION_DECLASSIFY, EvaluationRequest, readable
-from remit.model.task import NOTHING_SPENT, TaskStatus
+from remit.model.task import NOTHING_SPENT
 from remit.pdp.checks import CLOCK_TOLERANCE
 from remit.pdp.decide import decide
 from remit.pdp.definitions import asks_for_known
-from remit.pdp.flow import keeps_records
-from remit.pdp.hints import hints_for
 from remit.pdp.inputs import PERMIT_MICROSECONDS, Decided, Inputs
 from remit.pdp.memory import memory_of
 from remit.pdp.outside import MAX_QUESTIONS, NotAsked, Outside
 from remit.pdp.provenance.seen import NOTHING_OBSERVED
 from remit.runtime import approvals, definitions, outcome, sessions
-from remit.runtime.beside import Behind, caught_up_with, check_caught_up, keep_up
+from remit.runtime.beside import Behind, caught_up_with, check_caught_up
+from remit.runtime.committing import Considered, Loaded, commit
 from remit.runtime.line import Line
 from remit.runtime.pending import Asking, Driven, Steps
-from remit.runtime.records import decision_record, memory_record
 from remit.runtime.runtime import ATTEMPTS, Runtime, turn
-from remit.runtime.store import (
-    Approval,
-    HoldMemory,
-    HoldTask,
-    InsertPermit,
-    OpenPermit,
-    PutAccount,
-    PutApproval,
-    PutMemory,
-    PutSession,
-    PutSpent,
-    Write,
-)
 from remit.runtime.view import Live, View
-
-_encode = msgspec.json.Encoder().encode
-
-
-class Loaded(msgspec.Struct, frozen=True, gc=False):
-    """The inputs of one decision, the revision they were read at, and the task's data key."""
-
-    inputs: Inputs
-    revision: int
-    key: SealKey
-
-
-class Considered(msgspec.Struct, frozen=True, gc=False):
-    """A decision, with the approval it uses or (`opened`) the access request it opens, as that will be."""
-
-    decided: Decided
-    approval: Approval | None = None
-    opened: bool = False
 
 
 def evaluate(runtime: Runtime, request: EvaluationRequest) -> Driven[Decision]:
@@ -205,78 +169,6 @@ def _decide(inputs: Inputs) -> Decided:
     except Exception as error:  # INVARIANT (fail closed): a fault of our own must deny, and say that it is one
         message = f"deciding failed ({type(error).__name__}: {error}): please report this as a defect"
         return Decided(Deny(inputs.decision, Reason.INTERNAL_ERROR, message), NO_EFFECTS)
-
-
-def commit(runtime: Runtime, loaded: Loaded, considered: Considered) -> Ticket[Write]:
-    """Submit the entry with every effect of the decision, and move the view on to what they lead to."""
-    # INVARIANT (one commit): entry, session, budgets, approval and permit stand or fall together.
-    inputs, effects, decision = loaded.inputs, considered.decided.effects, considered.decided.decision
-    writes: list[Write] = [
-        PutSpent(after.task.id, after.spent, before.spent.version)
-        for before, after in zip(inputs.chain, effects.tasks, strict=False)
-    ]
-    still = [state for state in inputs.chain[len(writes) :] if state.task.status is TaskStatus.OPEN]
-    if decision.reason is Reason.BUDGET_EXHAUSTED or (inputs.bundle is not None and inputs.bundle.reads_history):
-        # what it was decided on may be on its way, and not arrive
-        writes += [PutSpent(state.task.id, state.spent, state.spent.version) for state in still]
-    else:
-        writes += [HoldTask(state.task.id) for state in still]
-    if inputs.agent is not None and (
-        effects.account is not None
-        or (decision.reason is Reason.BUDGET_EXHAUSTED and inputs.bundle is not None and inputs.bundle.agent_rates)
-    ):
-        # INVARIANT (budgets): what an agent has spent over all its tasks is spent in the commit of the permit, or nothing is.
-        writes.append(PutAccount(inputs.agent.id, effects.account or inputs.account, inputs.account.version))
-    if effects.session is not None and inputs.session is not None:
-        writes.append(PutSession(effects.session, inputs.session.version))
-    if isinstance(decision, Permit):
-        if inputs.agent is not None:  # nobody reports what a person or a service did with a permit
-            permit = _open_permit(runtime, loaded, considered)
-            writes.append(InsertPermit(permit))
-            runtime.view.permits[decision.id] = permit
-        if effects.memory is not None and inputs.memory is not None:
-            writes.append(PutMemory(effects.memory, inputs.memory.version))
-        elif inputs.memory is not None:
-            writes.append(HoldMemory(inputs.memory.name, inputs.memory.version))
-    records = [decision_record(inputs, decision, effects.session or inputs.session, loaded.key)]
-    if effects.memory is not None:
-        records.append(memory_record(effects.memory, decision.id, inputs.request.task))
-    if considered.approval is not None:
-        writes.append(PutApproval(considered.approval))
-        runtime.view.underway[considered.approval.id] = considered.approval
-        if considered.opened:
-            records.append(approvals.requested_record(considered.approval))
-    if inputs.request.definition:
-        seen = definitions.seen(runtime.view, inputs, effects.definition)
-        records.extend(seen[0])
-        writes.extend(seen[1])
-    runtime.view.move(effects.session, effects.tasks, effects.memory)
-    if effects.tasks and inputs.session is not None:
-        before, after = inputs.chain[-1].spent.raised, effects.tasks[-1].spent.raised
-        if before != after:
-            keep_up(runtime.view, inputs.session, before, after)
-    if effects.account is not None and inputs.agent is not None:
-        runtime.view.move_account(inputs.agent.id, effects.account)
-    return runtime.appender.submit(Ticket(records, writes, loaded.revision, inputs.now))
-
-
-def _open_permit(runtime: Runtime, loaded: Loaded, considered: Considered) -> OpenPermit:
-    request, decision, effects = loaded.inputs.request, considered.decided.decision, considered.decided.effects
-    bundle = loaded.inputs.bundle
-    assert isinstance(decision, Permit) and bundle is not None
-    return OpenPermit(
-        decision.id,
-        runtime.appender.writer,
-        request.session,
-        request.task,
-        request.resource.id,
-        decision.until,
-        effects.worst or PUBLIC_TRUSTED,
-        loaded.key.seal(_encode(effects.query), decision.id) if effects.query is not None else b"",
-        keeps_records(bundle, request.action, request.resource.id, hints_for(bundle, request)),
-        loaded.inputs.memory.name if loaded.inputs.memory is not None else "",
-        effects.session is not None,
-    )
 
 
 def _given(runtime: Runtime, loaded: Loaded, decision: Decision) -> Decision:

@@ -7,12 +7,15 @@ from msgspec.structs import replace
 
 from remit.model.decision import Permit
 from remit.model.errors import unavailable
-from remit.model.identity import AGENT, DecisionId, EntityRef, new_id
+from remit.model.identity import AGENT, DecisionId, EntityRef, SessionId, new_id
 from remit.model.request import TOOL_CALL, EvaluationRequest, readable
 from remit.pdp.compiled import CompiledBundle
 from remit.pdp.decide import decide_asking
 from remit.pdp.parties import askers
+from remit.runtime import sessions
 from remit.runtime.authorize import load
+from remit.runtime.beside import Behind
+from remit.runtime.committing import Loaded
 from remit.runtime.runtime import Runtime
 
 
@@ -72,7 +75,16 @@ def _of(kind: SearchKind, request: EvaluationRequest, name: str) -> EntityRef:
 
 def _permitted(runtime: Runtime, request: EvaluationRequest) -> bool:
     # INVARIANT (what search returns, evaluation permits): it is the same decision, of the same inputs.
+    request = readable(request)
+    try:
+        loaded = _loaded(runtime, request)
+    except Behind:  # other sessions of the task have touched more: as before any decision, that is taken over first
+        sessions.take_over(runtime, request.session or SessionId("")).result()
+        loaded = _loaded(runtime, request)
+    return isinstance(decide_asking(loaded.inputs, runtime.ask).decision, Permit)
+
+
+def _loaded(runtime: Runtime, request: EvaluationRequest) -> Loaded:
     now = runtime.clock()
     with runtime.view.lock:
-        loaded = load(runtime, readable(request), DecisionId(new_id("dec", now)), now)
-    return isinstance(decide_asking(loaded.inputs, runtime.ask).decision, Permit)
+        return load(runtime, request, DecisionId(new_id("dec", now)), now)
