@@ -1,15 +1,17 @@
 """No session is a way to shed what another of its task, or of a task above it, has touched."""
 
+import msgspec
 import pytest
 
 import remit
 from remit.model.authorizer import OutcomeStatus
 from remit.model.decision import Reason
 from remit.model.errors import ErrorKind, RemitError
-from remit.model.identity import AgentId
+from remit.model.identity import AgentId, DecisionId, SessionId
 from remit.model.labels import Confidentiality, Label
-from remit.model.task import Session, Task
+from remit.model.task import Session, Spent, Task
 from remit.runtime import sessions
+from remit.runtime.store import OpenPermit
 from remit.runtime.tasks import AgentOpener, Opening, close_task, open_task
 from tests.conftest import OpenStore
 from tests.faults.test_declassification import DOWN, OPEN, ask, label, lowered
@@ -176,3 +178,35 @@ class TestLowered:
         beside.perform(session, "read", "hello")
         assert reason(ask(beside, session, DOWN)) is Reason.APPROVAL_REQUIRED
         assert label(beside, session) == Label(Confidentiality.RESTRICTED, ("read",))
+
+
+class TestOpenedByTheAgent:
+    TYPES = "- {name: free, agent_may_open: true}\n"
+
+    @pytest.mark.parametrize(("named", "expected"), [
+        ("its own", Label(Confidentiality.RESTRICTED, ("agent:bot",))), ("a clean one", Label(sources=("agent:bot",))),
+        ("none", Label(sources=("agent:bot",))), ("another's", Label(Confidentiality.RESTRICTED, ("agent:bot",))),
+        ("no session", Label(Confidentiality.RESTRICTED, ("agent:bot",))),
+    ])  # fmt: skip
+    def test_a_task_of_its_own_begins_with_what_it_knows(self, world: World, named: str, expected: Label) -> None:
+        world.publish(small_bundle(task_types=self.TYPES))
+        world.register("other")
+        read = world.open_session()
+        world.perform(read, "secret", "restricted data")
+        session = {
+            "its own": read.id, "a clean one": world.open_session().id, "none": None,
+            "another's": world.open_session(agent="other").id, "no session": SessionId("ses_gone"),
+        }[named]  # fmt: skip
+        opening = Opening(agent=AGENT, purpose="write it down", type="free")
+        task = open_task(world.runtime, opening, AgentOpener(AgentId(AGENT), session)).result()
+        assert world.open_session(task).label == expected
+
+
+def test_states_of_before_these_were_counted_can_still_be_read() -> None:
+    new = ("unreported", "tainting", "touches", "forgiven", "settled", "raised", "counted")
+    for noun in (
+        Session(SessionId("ses_1"), None, AgentId(AGENT)), Spent(1, version=5),
+        OpenPermit(DecisionId("dec_1"), "wri_1", None, None, "look", 0, Label()),
+    ):  # fmt: skip
+        old = {name: value for name, value in msgspec.structs.asdict(noun).items() if name not in new}
+        assert msgspec.msgpack.decode(msgspec.msgpack.encode(old), type=type(noun)) == noun

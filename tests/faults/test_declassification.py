@@ -256,6 +256,15 @@ class TestFromPython:
             remit.declassify("published", sources=["read"])
             assert not label(lowering, entered.session).untrusted
 
+    def test_the_person_whose_process_asks_is_not_the_second(self, lowering: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("REMIT_HOME", str(lowering.home))
+        lowering.enter_default()
+        session = touched(lowering)
+        with remit.task(session=session.id), pytest.raises(remit.Denied) as caught:
+            remit.declassify("because", sources=["read"])
+        with pytest.raises(RemitError, match="asked for this"):
+            approvals.resolve(lowering.runtime, requested(caught.value.decision), this_operator(), True).result()
+
     def test_outside_of_a_task_there_is_nothing_to_lower(self, lowering: World, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("REMIT_HOME", str(lowering.home))
         lowering.enter_default()

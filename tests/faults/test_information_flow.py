@@ -53,6 +53,13 @@ class TestWhatWasTouched:
         world.report(permit(world.ask(session, "secret")), session, status, content)
         assert label(world, session) == Label(Confidentiality.RESTRICTED)
 
+    def test_that_nothing_was_done_is_believed_of_nobody_else(self, world: World, open_store: OpenStore) -> None:
+        session = world.open_session()
+        given = permit(world.ask(session, "secret"))
+        assert world.embedded.may_act(given.id)
+        open_store(again=True).report(given, session, OutcomeStatus.NOT_PERFORMED)
+        assert label(world, session) == Label(Confidentiality.RESTRICTED)
+
     def test_what_was_not_performed_touched_nothing(self, world: World) -> None:
         session = world.open_session()
         world.report(permit(world.ask(session, "secret")), session, OutcomeStatus.NOT_PERFORMED)

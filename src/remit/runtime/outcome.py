@@ -91,7 +91,9 @@ def _submit(runtime: Runtime, outcome: Outcome, permit: OpenPermit) -> Ticket[Wr
     after: Session | None = None
     closed = Closed.of(permit.decision, permit.worst, bool(permit.memory), permit.counted)
     if before is not None:
-        acted = permit.decision in view.acted
+        # INVARIANT (labels come from what was touched): that nothing was done is believed of whoever was given the permit, and did not use
+        # it; of anybody else it is not known.
+        acted = permit.decision in view.acted or permit.writer != runtime.appender.writer
         unseen = _touched(outcome, permit, acted) is None
         if permit.memory:
             permit, held = _as_read(view, permit, unseen)
@@ -121,7 +123,8 @@ def _as_read(view: View, permit: OpenPermit, unseen: bool) -> tuple[OpenPermit, 
 
 
 class _Heard(NamedTuple):
-    """How an outcome came: the key of its task, the time (µs), whether what came back stays unknown, whether the permit was used."""
+    """How an outcome came: the key of its task, the time (µs), whether what came back stays unknown, whether the permit was used, or may
+    have been by another process."""
 
     key: SealKey
     now: int

@@ -182,9 +182,13 @@ def _label_of(runtime: Runtime, opener: Opener, parent: TaskId | None) -> Label:
     session = runtime.view.session(opener.session)
     if session is not None and session.agent == opener.agent and session.task == parent:
         return session.reached
+    own = Label(sources=(f"agent:{opener.agent}",))
+    if parent is None and opener.session is None:
+        return own
+    if parent is None and session is not None and session.agent == opener.agent:
+        return session.reached.join(own)
     # An agent that does not say truly where it writes from may have read anything.
-    level = Confidentiality.RESTRICTED if parent is not None else Confidentiality.PUBLIC
-    return Label(level, (f"agent:{opener.agent}",))
+    return own.join(Label(Confidentiality.RESTRICTED))
 
 
 def _expiry(now: int, opening: Opening, kind: TaskType | None, parents: tuple[TaskState, ...]) -> int:

@@ -13,10 +13,10 @@ from remit.pep.sdk.context import Working
 
 
 class Declassify:
-    """Asks for the session that the code is working in."""
+    """Asks for the session that the code is working in; `operator` is the person whose process it is."""
 
-    def __init__(self, working: Callable[[], Working]) -> None:
-        self._working = working
+    def __init__(self, working: Callable[[], Working], operator: Callable[[], str]) -> None:
+        self._working, self._operator = working, operator
 
     def __call__(
         self, why: str, *, confidentiality: str | None = None, sources: Sequence[str] | None = None, wait: float = 0.0
@@ -33,7 +33,9 @@ class Declassify:
         working = self._working()
         if working.session is None:
             raise refused("only a session has a label to lower: enter a task first")
-        return enforce(working.authorizer, declassification(working, why, confidentiality, sources), Options(wait))
+        # INVARIANT (the guard is guarded): whose process asks has asked, and does not approve it.
+        request = declassification(working, why, confidentiality, sources, self._operator())
+        return enforce(working.authorizer, request, Options(wait))
 
 
 def declassification(
