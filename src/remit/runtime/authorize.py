@@ -203,18 +203,24 @@ def _fault(decision: DecisionId, error: RemitError) -> Deny:
 def may_act(runtime: Runtime, decision: DecisionId) -> bool:
     """Whether a permit still stands, asked just before the act; true at most once for each permit."""
     # INVARIANT (what was decided is what runs): a permit is used once, within seconds, and not after it was taken back.
-    live = runtime.view.live.pop(decision, None)
-    now = runtime.clock()
-    if live is None or not live.until - PERMIT_MICROSECONDS - CLOCK_TOLERANCE <= now < live.until:
+    acted, live = runtime.view.acted, runtime.view.live.pop(decision, None)
+    if live is None:
+        return False
+    acted.add(decision)  # before it is asked: no report meanwhile may say that nothing was done
+    if not _stands(runtime, live):
+        acted.discard(decision)
+        return False
+    return True
+
+
+def _stands(runtime: Runtime, live: Live) -> bool:
+    if not live.until - PERMIT_MICROSECONDS - CLOCK_TOLERANCE <= runtime.clock() < live.until:
         return False
     try:
         revision, open_still = runtime.view.store.standing(live.tasks)
-        if not open_still or (revision != live.revision and not _still_stands(runtime, live)):
-            return False
+        return open_still and (revision == live.revision or _still_stands(runtime, live))
     except RemitError:
         return False
-    runtime.view.acted.add(decision)
-    return True
 
 
 def _still_stands(runtime: Runtime, live: Live) -> bool:

@@ -14,6 +14,7 @@ from remit.model.errors import ErrorKind, RemitError, conflict, unavailable
 from remit.model.identity import DecisionId
 from remit.model.labels import PUBLIC_TRUSTED, Label
 from remit.model.task import Session
+from remit.pdp.declassification import provenance_of
 from remit.pdp.effects import Closed, session_after_outcome
 from remit.pdp.flow import has_grants, written_before
 from remit.pdp.memory import came_back, lost, under_way
@@ -181,7 +182,7 @@ def _written_before(view: View, session: Session) -> int | None:
 def _matters(view: View, session: Session, permit: OpenPermit) -> bool:
     """Whether a call is remembered although nothing came back: what it was asked with may have been written somewhere."""
     # INVARIANT (labels come from what was touched): under a grant, a call that nobody remembers may have written what is granted.
-    return bool(permit.query and session.reached.untrusted) or has_grants(view.chain(session.task)[0])
+    return bool(permit.query and provenance_of(session).untrusted) or has_grants(view.chain(session.task)[0])
 
 
 def _told(outcome: Outcome, query: Query, heard: _Heard) -> SealedTold | None:
