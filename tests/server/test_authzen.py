@@ -95,7 +95,8 @@ class TestEvaluation:
         problem(client.post("evaluation", {**READ, "context": {"x": "y" * MAX_BODY}}), 413)
 
     def test_not_under_another_name(self, client: Client) -> None:
-        problem(client.post("evaluation", READ, Host="evil.example"), 421)
+        for host in ("evil.example", f"localhost:{client.port}@evil.example", "[::1]evil.example", "", "localhost.evil.example"):
+            problem(client.post("evaluation", READ, Host=host), 421)
         assert client.post("evaluation", READ, Host=f"localhost:{client.port}").status == 200
 
 

@@ -1,5 +1,6 @@
 """The control plane as one ASGI application: its routes, request ids, and errors."""
 
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from http import HTTPStatus
 from typing import Any
@@ -20,6 +21,7 @@ _Message = MutableMapping[str, Any]
 _App = Callable[[_Message, Callable[[], Awaitable[_Message]], Callable[[_Message], Awaitable[None]]], Awaitable[None]]
 REQUEST_ID = b"x-request-id"
 MAX_REQUEST_ID = 200
+_HOST = re.compile(r"([\w.-]+|\[[0-9A-Fa-f:]+\])(?::\d{1,5})?", re.ASCII)
 
 
 def application(embedded: Embedded, hosts: frozenset[str]) -> _App:
@@ -67,7 +69,7 @@ def _for_hosts(app: _App, hosts: frozenset[str]) -> _App:
             await app(scope, receive, send)
             return
         named = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
-        if len(named) == 1 and _without_port(named[0]) in hosts:
+        if len(named) == 1 and (found := _HOST.fullmatch(named[0])) is not None and found[1].lower() in hosts:
             await app(scope, receive, send)
         else:
             await Problem(HTTPStatus.MISDIRECTED_REQUEST, "this server does not answer to that host").response()(
@@ -75,10 +77,6 @@ def _for_hosts(app: _App, hosts: frozenset[str]) -> _App:
             )
 
     return checked
-
-
-def _without_port(host: str) -> str:
-    return host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0].lower()
 
 
 def _with_request_id(app: _App) -> _App:

@@ -18,6 +18,9 @@ MAX_DEPTH = 128
 
 async def read_object(request: Request) -> dict[str, Any]:
     """The JSON object that a request carries. Raises `Problem`, or `RemitError` (malformed) for what is no JSON."""
+    for name in ("content-type", "content-encoding", "content-length"):
+        if len(request.headers.getlist(name)) > 1:
+            raise Problem(HTTPStatus.BAD_REQUEST, f"the header `{name}` stands there more than once: send it once")
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the body must be JSON: send `Content-Type: application/json`")

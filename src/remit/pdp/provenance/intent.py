@@ -5,9 +5,9 @@ from functools import cached_property, lru_cache
 
 from remit.pdp.provenance.asking import stems_of
 from remit.pdp.provenance.folding import exact
-from remit.pdp.provenance.naming import is_name, is_receiver
+from remit.pdp.provenance.naming import is_name, is_receiver, is_wanted
 from remit.pdp.provenance.roles import ADDRESS, DATE, NUMBER, Role
-from remit.pdp.provenance.searching import Place, holds, is_called, segment, whole
+from remit.pdp.provenance.searching import Place, holds, is_introduced, segment, whole
 from remit.pdp.provenance.sums import sums_in
 from remit.pdp.provenance.words import singular
 
@@ -43,9 +43,9 @@ class Intent:
     def _addresses(self) -> frozenset[str]:
         return frozenset(url_key(url) for url in URLS.findall(self.text))
 
-    def has(self, value: str, role: Role, part: bool = False) -> bool:
-        """Whether the value stands there: a short name must be called one, a number may be written otherwise. A `part` of a path may
-        be part of one there, too."""
+    def has(self, value: str, role: Role, part: bool = False, nouns: frozenset[str] = frozenset()) -> bool:
+        """Whether the value stands there: a short name must be called one or stand behind one of the `nouns`, a number may be written
+        otherwise. A `part` of a path may be part of one there, too."""
         wanted = exact(value)
         if not wanted:
             return True
@@ -53,17 +53,17 @@ class Intent:
         if NUMBER.fullmatch(wanted) and role not in (Role.OBJECT, Role.RECEIVER):
             return float(wanted.replace(",", ".")) in self.sums
         if short or (role is Role.OBJECT and (NUMBER.fullmatch(wanted) or len(wanted) < 4)):
-            return holds(self.text, wanted, exhausted=False, counts=is_called)
+            return holds(self.text, wanted, exhausted=False, counts=is_introduced(nouns))
         if holds(self.text, wanted, exhausted=False, counts=self._place(role, part)):
             return True
         if _ACCOUNT.fullmatch(wanted):  # written in groups
-            return re.search(r"(?<![a-z0-9])" + "[ -]?".join(wanted) + r"(?![a-z0-9])", self.text) is not None
+            return re.search(r"(?<![a-z0-9])" + "[ .-]?".join(wanted) + r"(?![a-z0-9])", self.text) is not None
         return URL.fullmatch(wanted) is not None and url_key(wanted) in self._addresses
 
     def _place(self, role: Role, part: bool) -> Place:
         if part:
             return segment
-        return is_receiver(self.written) if role is Role.RECEIVER else whole
+        return is_receiver(self.written) if role is Role.RECEIVER else is_wanted
 
     def leads_to(self, path: str) -> bool:
         """Whether a path is above one that stands there."""

@@ -17,10 +17,23 @@ _LAST = re.compile(r"(\w+)\W*\Z")
 _NEXT = re.compile(r"\W*(\w+)")
 _DOES = re.compile(
     r"(?:'s|’s)?\s+(?:just\s+|has\s+|have\s+|had\s+|is\s+|was\s+)?(?:sent|called|said|asked|asks|says|wants?|wanted|needs?|wrote|told|tells|emailed|"
-    r"messaged|texted|informed|reminded|invited|raised|increased|charged|owes?)\b"
+    r"messaged|texted|informed|reminded|invited|raised|increased|charged|owes?|should|will|must|can|could|may)\b"
 )
 """What somebody does: a sentence that begins so begins with a name."""
 _DOCUMENT = re.compile(r"\W{1,3}(?:file|document|doc|spreadsheet|presentation|sheet|folder|event|email)s?\b")
+_DAY = re.compile(
+    "(?:mon|tues|wednes|thurs|fri|satur|sun)day|january|february|march|april|may|june|july|august|september|october|november"
+    "|december",
+    re.IGNORECASE,
+)
+_GIVES = frozenset("send give show reply remind let forward thank answer inform tell".split())  # noqa: SIM905
+_GIVEN = frozenset("the a an my our your this that his her their some these those about know what when if".split())  # noqa: SIM905
+"""Between one of the first and one of the second stands who receives it: `send kim the notes`."""
+_LISTED = re.compile(r"([\w.@+-]*\w)\s*(?:,\s*(?:and\s+)?|\s(?:and|or)\s+)\Z")
+_NEGATED = re.compile(
+    r"(?:\b(?:not|never|except|excluding|avoid|nobody but)|n't)\b(?!\s+(?:forget|hesitate|only|later|just))[^.;,!?\n]{0,60}\Z"
+)
+MAX_LIST = 8
 _SENTENCE = re.compile(r"(?:\A|[.!?:\n]\s*)\Z")
 _NUMBERED = re.compile(r"\d")
 
@@ -31,25 +44,39 @@ def is_receiver(written: str) -> Place:
     or the word before or after it (`to general`, `the general channel`). `written` is the text before its case was folded."""
 
     def counts(text: str, start: int, stop: int) -> bool:
-        if not whole(text, start, stop):
+        if not is_wanted(text, start, stop):
             return False
         return _WORD.fullmatch(text[start:stop]) is None or len(written) != len(text) or _is_one(written, start, stop)
 
     return counts
 
 
-def _is_one(written: str, start: int, stop: int) -> bool:
-    before, after = written[:start], written[stop:]
+def is_wanted(text: str, start: int, stop: int) -> bool:
+    """It counts as a name of its own, and not where the sentence says not to (`do not delete payroll`)."""
+    return whole(text, start, stop) and _NEGATED.search(text[max(0, start - 80) : start]) is None
+
+
+def _is_one(written: str, start: int, stop: int, listed: int = 0) -> bool:
+    before, after = written[max(0, start - 200) : start], written[stop:]
     if _stands_out(written, start, stop) or (before[-1:] and before[-1] in "@#"):
         return True
     last, following = _LAST.search(before[-40:]), _NEXT.match(after[:40])
-    return (last is not None and last[1].lower() in _BEFORE) or (following is not None and following[1].lower() in _AFTER)
+    first, then = last[1].lower() if last else "", following[1].lower() if following else ""
+    if first in _BEFORE or then in _AFTER or (first in _GIVES and then in _GIVEN):
+        return True
+    row = _LISTED.search(before) if listed < MAX_LIST else None  # one of several is as good as the one before
+    if row is None:
+        return False
+    at = start - len(before) + row.start(1)
+    return _WORD.fullmatch(row[1]) is None or _is_one(written, at, at + len(row[1]), listed + 1)
 
 
 def _stands_out(written: str, start: int, stop: int) -> bool:
     """In quotes, or with a capital that no sentence begins with but one that says what somebody did."""
     if written[start - 1 : start] in tuple(_OPENING) and _CLOSED.match(written, stop):
         return True
+    if _DAY.fullmatch(written[start:stop]):
+        return False
     return written[start].isupper() and (_SENTENCE.search(written[:start]) is None or _DOES.match(written, stop) is not None)
 
 

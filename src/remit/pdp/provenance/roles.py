@@ -43,7 +43,7 @@ _MOMENTS = frozenset(
 _QUANTITIES = frozenset(
     """amount quantity count price total sum size limit max min maximum minimum top page offset duration hour minute day night week
     month year priority rating score rank level percent percentage rate budget width height length weight age guest adult child
-    people person room seat""".split()  # noqa: SIM905 - words, to be read
+    people person room seat latitude longitude lat lng lon ratio factor threshold temperature""".split()  # noqa: SIM905 - words, to be read
 )
 _WHO = frozenset(
     """to with recipient receiver payee beneficiary creditor account iban user username owner member person people contact customer client
@@ -51,6 +51,10 @@ _WHO = frozenset(
 )
 """Words for who or what something goes to: beside one of them, no other word makes an argument less."""
 _SMALL = re.compile(r"\d{1,2}")
+_EPOCH = re.compile(r"1\d{9}(?:\d{3})?(?:\.\d{1,6})?")
+"""Seconds or milliseconds since 1970."""
+LONGEST = 9
+"""A quantity has no more digits; an account or a telephone may."""
 _TIMES = re.compile(
     r"(?:(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:day)?|jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?"
     r"|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?|today|tomorrow|yesterday|now|next|last|this|in|at|on|the|of|and"
@@ -80,7 +84,8 @@ def role_of(name: str, value: Any, expected: ArgumentType) -> Role:
         return Role.OBJECT
     if _counts(words, value) or _dates(words, value):
         return Role.PARAMETER
-    if _PROOF.search(" ".join(words_of(name))) or (_PROOF.search(expected.about) and _CODE.fullmatch(text_of(value))):
+    code = _PROOF.search(" ".join(words_of(name))) or _PROOF.search(expected.about)
+    if code and not words & _WHO and _CODE.fullmatch(text_of(value)):
         return Role.PROOF
     if words & _CREDENTIALS:
         return Role.CREDENTIAL
@@ -112,15 +117,21 @@ def is_number(value: Any) -> bool:
 def _counts(words: set[str], value: Any) -> bool:
     if not is_number(value):
         return False
+    text = text_of(value).strip()
     if words & _WHO:
-        return bool(words & _QUANTITIES) and _SMALL.fullmatch(text_of(value).strip()) is not None
-    return bool(words & (_QUANTITIES | _MOMENTS)) or (isinstance(value, float) and not value.is_integer())
+        return bool(words & _QUANTITIES) and _SMALL.fullmatch(text) is not None
+    digits = len(text.lstrip("+-").replace(",", ".").partition(".")[0])
+    if words & _QUANTITIES:
+        return digits <= LONGEST
+    return bool(words & _MOMENTS) and (digits <= 4 or _EPOCH.fullmatch(text) is not None)
 
 
 def _dates(words: set[str], value: Any) -> bool:
     if not isinstance(value, str) or len(value) > 40:
         return False
-    return DATE.fullmatch(value.strip()) is not None or (bool(words & _MOMENTS) and _TIMES.fullmatch(value) is not None)
+    if DATE.fullmatch(value.strip()) is not None:
+        return True
+    return bool(words & _MOMENTS) and sum(map(str.isdigit, value)) <= 8 and _TIMES.fullmatch(value) is not None
 
 
 def parts_of(name: str, value: Any) -> Iterable[tuple[str, Any]]:

@@ -7,6 +7,7 @@ from itertools import islice
 from remit.pdp.provenance.searching import EDGE
 
 _GROUPED = re.compile(r"\d{1,3}(?:[ ,.'’\u00a0\u202f]\d{3})+(?:[.,]\d{1,2})?(?!\d)|\d+(?:[.,]\d+)?")
+_POWERS = re.compile(r"(?<![\w.])(?:0x([0-9a-f]{1,12})|\d{1,12}(?:\.\d{1,12})?e\d{1,2})(?!\w)")
 _SCALE = re.compile(r"\s?(k|thousand|million|mio|m|bn|billion|hundred)\b")
 _SCALES = {"k": 1e3, "thousand": 1e3, "million": 1e6, "mio": 1e6, "m": 1e6, "bn": 1e9, "billion": 1e9, "hundred": 1e2}
 _LETTERS, _TRAILING = re.compile(r"[^\W\d_]+\Z"), re.compile(r"[^\W\d_]+")
@@ -48,6 +49,9 @@ def found_in(text: str) -> Iterator[Sum]:
         scale = _SCALE.match(text, stop)
         times = _SCALES[scale[1]] if scale else 1.0
         yield Sum(start, stop, tuple({times * value for value in _values(found[0])} | set(_values(found[0]))))
+    for found in _POWERS.finditer(text):
+        head, mark, tail = found[0].partition("e") if found[1] is None else ("", "x", found[1])
+        yield Sum(*found.span(), (float(int(tail, 16)) if mark == "x" else float(f"{head}e{tail}"),))
     for found in _WORDS.finditer(text):
         value = _spoken(found[0])
         if value:
@@ -111,16 +115,16 @@ def number_of(text: str) -> float | None:
         return None
 
 
-MAX_GIVEN = 48
+MAX_GIVEN, MAX_COUNT = 48, 100
 
 
 def is_worked_out(number: float, given: Iterable[float]) -> bool:
-    """Whether a sum follows from given numbers as people reckon: some of two, a multiple, a share, or a share and something more."""
+    """Whether a sum follows from given numbers as people reckon: some of two, so many times, a share, or a share and more."""
     known = sorted(set(islice((abs(one) for one in given if one), MAX_GIVEN)))
-    shares = {one * part for one in known for part in (*range(2, 21), *(1 / parts for parts in range(2, 11)))}
-    shares |= {one * percent / 100 for one in known for percent in known if percent <= 100}
-    shares |= {one * other for one in known for other in known}
-    plain = {*known, *shares}
+    shares = {one * part for one in known for part in (2, 1 / 2, 1 / 3, 1 / 4)}
+    shares |= {one * percent / 100 for one in known for percent in known if percent <= 100 and percent != one}
+    counts = [one for one in known if one <= MAX_COUNT and one.is_integer()]
+    plain = {*known, *shares, *(one * count for one in known for count in counts if count != one)}
     reached = {round(value, 2) for value in plain}
     if round(number, 2) in reached:
         return True

@@ -127,12 +127,13 @@ class Tracer:
         self._work.spend(
             DEAR + 8 * len(text) if len(text) >= _SHORT else 16 * DEAR
         )  # a short number is looked for by the name, too
-        if self._intent.has(text, role, part):
+        nouns = self._nouns | {word for word in words_of(name) if len(word) > 3}
+        if self._intent.has(text, role, part, nouns):
             return Origin(INTENDED)
         if role is not Role.OBJECT and known(text, self._directory):
             return Origin(KNOWN)
         value = folded(text)
-        wanted = _wanted(value, self._nouns | {word for word in words_of(name) if len(word) > 3})
+        wanted = _wanted(value, nouns)
         for position, output in enumerate(self._observed.outputs):  # the first that held it counts: a later one may only echo it
             if not output.untrusted:
                 self._work.spend(len(text) + len(output.prose))
