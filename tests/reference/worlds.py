@@ -22,7 +22,7 @@ from remit.pap.contents import Bundle, SourceFile
 from remit.pap.reading.folder import bundle_of
 from remit.pdp.compiled import CompiledBundle
 from remit.pdp.inputs import Grant, Inputs
-from remit.pdp.provenance.seen import Observed, Report, seen
+from remit.pdp.provenance.seen import NOTHING_OBSERVED, Report, observe
 from tests.reference.case import Case, Catalogue, Rule
 
 NOON = 1_800_000_000_000_000
@@ -365,7 +365,7 @@ def inputs(case: Case) -> Inputs:
         complete=case.complete,
         session=case.session,
         grant=case.grant,
-        observed=Observed(tuple(seen(Report(*output)) for output in case.seen)),
+        observed=observe(NOTHING_OBSERVED, [Report(*output) for output in case.seen]),
         latest=case.latest,
         delegators=tuple(_delegator(state, case.delegator) for state in case.chain[1:]),
     )

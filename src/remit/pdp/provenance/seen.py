@@ -104,17 +104,18 @@ class Seen(msgspec.Struct, frozen=True, gc=False):
 
 class Observed(msgspec.Struct, frozen=True, gc=False):
     """What a session has seen, oldest first. `overflow`: more was seen than could be kept, so any value may be from there. `held` is
-    how many characters there are in all, `told` what facts may be taken from."""
+    how many characters there are in all, `told` what facts may be taken from, `tainted` says that one of the outputs is untrusted."""
 
     outputs: tuple[Seen, ...] = ()
     overflow: bool = False
     held: int = 0
     told: tuple[Told, ...] = ()
+    tainted: bool = False
 
     @property
     def untrusted(self) -> bool:
         """Whether anything in it could steer."""
-        return self.overflow or any(output.untrusted for output in self.outputs)
+        return self.overflow or self.tainted
 
 
 NOTHING_OBSERVED = Observed()
@@ -211,7 +212,7 @@ def _parties(fields: tuple[Field, ...]) -> frozenset[str]:
 def observe(observed: Observed, more: Iterable[Report]) -> Observed:
     """What was seen, and more of it."""
     kept, overflow, held = list(observed.outputs), observed.overflow, observed.held
-    told: list[Told] = []
+    told, tainted = list[Told](), observed.tainted
     for report in more:
         if report.told is not None:
             told.append(report.told)
@@ -232,4 +233,5 @@ def observe(observed: Observed, more: Iterable[Report]) -> Observed:
             ready = seen(report._replace(text="", untrusted=False))
         if ready is not None:
             kept.append(ready)
-    return Observed(tuple(kept), overflow, held, remember(observed.told, told) if told else observed.told)
+            tainted = tainted or ready.untrusted
+    return Observed(tuple(kept), overflow, held, remember(observed.told, told) if told else observed.told, tainted)

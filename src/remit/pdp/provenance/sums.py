@@ -1,8 +1,10 @@
 """Sums in texts, in whatever notation: with a currency, grouped, with a decimal comma, in words."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from itertools import islice
+from typing import NamedTuple
 
 from remit.pdp.provenance.searching import EDGE
 
@@ -27,6 +29,8 @@ _TENS = {
 }
 _SPOKEN = "|".join(sorted((*_ONES, *_TENS, "hundred", "thousand", "million", "and"), key=len, reverse=True))
 _WORDS = re.compile(rf"\b(?:{_SPOKEN})\b(?:[ -]+(?:{_SPOKEN})\b)*")
+MAX_SUMS, MAX_PLACES, REMEMBERED = 2000, 20, 1 << 16
+"""So many numbers of a text are looked at, so many places of one; results for texts up to the third (characters) are remembered."""
 LONGEST = 7
 """So many digits without any mark are an account or an identifier rather than a sum."""
 
@@ -56,6 +60,29 @@ def found_in(text: str) -> Iterator[Sum]:
         value = _spoken(found[0])
         if value:
             yield Sum(*found.span(), (value,))
+
+
+class Sums(NamedTuple):
+    """The numbers of one text by value, where each stands; `more` says that there are more than are looked at."""
+
+    by_value: Mapping[float, tuple[Sum, ...]]
+    more: bool
+
+
+def sums_of(text: str) -> Sums:
+    """The numbers of a text that may be sums. Of texts that are not long it is remembered."""
+    return _sums_of(text) if len(text) <= REMEMBERED else _sums_of.__wrapped__(text)
+
+
+@lru_cache(512)
+def _sums_of(text: str) -> Sums:
+    by_value: dict[float, tuple[Sum, ...]] = {}
+    for count, found in enumerate(found_in(text)):
+        if count >= MAX_SUMS:
+            return Sums(by_value, True)
+        for value in found.values:
+            by_value[value] = (*by_value.get(value, ())[:MAX_PLACES], found)
+    return Sums(by_value, False)
 
 
 def sums_in(text: str) -> Iterator[float]:

@@ -28,7 +28,7 @@ from remit.pdp.provenance.searching import (
     within,
 )
 from remit.pdp.provenance.seen import Observed, Seen
-from remit.pdp.provenance.sums import Sum, found_in, is_worked_out, number_of, shares_in
+from remit.pdp.provenance.sums import Sum, is_worked_out, number_of, shares_in, sums_of
 from remit.pdp.provenance.words import singular, words_of
 
 INTENDED, KNOWN, TRUSTED, GRANTED, NAMED, RECORD = "intent", "directory", "trusted", "granted", "named", "record"
@@ -44,7 +44,6 @@ _ID = ["id"]
 _TEXTS = frozenset({"body", "text", "content", "description", "message", "snippet", "note", "comment", "summary", "preview"})
 """Names of fields that hold what somebody wrote, rather than what something is called."""
 _FILES = frozenset({"file", "filename", "path", "dir", "directory", "folder", "attachment", "document", "doc"})
-MAX_AMOUNTS = 2000
 MAX_PARTS = 1000
 """So many parts of one argument, or of one path, are traced."""
 MAX_WORK = 128 << 20
@@ -248,17 +247,14 @@ class Tracer:
         if number in (None, 0.0) or self._intent.has(text, Role.AMOUNT):
             return Origin(INTENDED)
         for output in self._observed.outputs:
-            counted = 0
-            for counted, found in enumerate(found_in(output.prose)):
-                if counted >= MAX_AMOUNTS:
-                    # INVARIANT (fail closed): of a text built to exhaust the search, any sum may be from there.
-                    if output.untrusted:
-                        return Origin(STEERED, output.source)
-                    break
-                origin = _sum_of(output, found, name) if number in found.values else ""
-                if origin:
+            self._work.spend(len(output.prose))
+            sums = sums_of(output.prose)
+            for found in sums.by_value.get(number or 0.0, ()):
+                if origin := _sum_of(output, found, name):
                     return Origin(origin, output.source)
-            self._work.spend(len(output.prose) + DEAR * counted)
+            if sums.more and output.untrusted:
+                # INVARIANT (fail closed): of a text built to exhaust the search, any sum may be from there.
+                return Origin(STEERED, output.source)
         if self._observed.overflow:
             return Origin(STEERED)
         return Origin(INTENDED if not self._observed.untrusted or is_worked_out(number, self._given()) else UNKNOWN)
@@ -269,8 +265,7 @@ class Tracer:
         for output in self._observed.outputs:
             self._work.spend(len(output.prose))
             if not output.untrusted:
-                for found in found_in(output.prose):
-                    yield from found.values
+                yield from sums_of(output.prose).by_value
                 continue
             for position, field in enumerate(output.fields):
                 if counts_something(field.name) and (number := number_of(output.value(position))) is not None:
