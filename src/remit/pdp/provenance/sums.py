@@ -29,7 +29,7 @@ _TENS = {
 }
 _SPOKEN = "|".join(sorted((*_ONES, *_TENS, "hundred", "thousand", "million", "and"), key=len, reverse=True))
 _WORDS = re.compile(rf"\b(?:{_SPOKEN})\b(?:[ -]+(?:{_SPOKEN})\b)*")
-MAX_SUMS, MAX_PLACES, REMEMBERED = 2000, 20, 1 << 16
+MAX_SUMS, MAX_PLACES, REMEMBERED = 2000, 20, 1 << 14
 """So many numbers of a text are looked at, so many places of one; results for texts up to the third (characters) are remembered."""
 LONGEST = 7
 """So many digits without any mark are an account or an identifier rather than a sum."""
@@ -74,7 +74,7 @@ def sums_of(text: str) -> Sums:
     return _sums_of(text) if len(text) <= REMEMBERED else _sums_of.__wrapped__(text)
 
 
-@lru_cache(512)
+@lru_cache(2048)
 def _sums_of(text: str) -> Sums:
     by_value: dict[float, tuple[Sum, ...]] = {}
     for count, found in enumerate(found_in(text)):
