@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
@@ -29,10 +30,14 @@ _TENS = {
 }
 _SPOKEN = "|".join(sorted((*_ONES, *_TENS, "hundred", "thousand", "million", "and"), key=len, reverse=True))
 _WORDS = re.compile(rf"\b(?:{_SPOKEN})\b(?:[ -]+(?:{_SPOKEN})\b)*")
-MAX_SUMS, MAX_PLACES, REMEMBERED = 2000, 20, 1 << 14
+MAX_LOOKED, MAX_PLACES, REMEMBERED = 20_000, 20, 1 << 14
 """So many numbers of a text are looked at, so many places of one; results for texts up to the third (characters) are remembered."""
 LONGEST = 7
 """So many digits without any mark are an account or an identifier rather than a sum."""
+
+
+class TooMany(Exception):
+    """There are more numbers in a text than are looked at."""
 
 
 class Sum:
@@ -45,8 +50,10 @@ class Sum:
 
 
 def found_in(text: str) -> Iterator[Sum]:
-    """The numbers of a text that may be sums; none that is part of a date, a time or a name."""
-    for found in _GROUPED.finditer(text):
+    """The numbers of a text that may be sums; none that is part of a date, a time or a name. Raises `TooMany`."""
+    for looked, found in enumerate(_GROUPED.finditer(text)):
+        if looked >= MAX_LOOKED:
+            raise TooMany
         start, stop = found.span()
         if _is_part(text, start, stop):
             continue
@@ -77,19 +84,21 @@ def sums_of(text: str) -> Sums:
 @lru_cache(2048)
 def _sums_of(text: str) -> Sums:
     by_value: dict[float, tuple[Sum, ...]] = {}
-    for count, found in enumerate(found_in(text)):
-        if count >= MAX_SUMS:
-            return Sums(by_value, True)
-        for value in found.values:
-            by_value[value] = (*by_value.get(value, ())[:MAX_PLACES], found)
+    try:
+        for found in found_in(text):
+            for value in found.values:
+                by_value[value] = (*by_value.get(value, ())[:MAX_PLACES], found)
+    except TooMany:
+        return Sums(by_value, True)
     return Sums(by_value, False)
 
 
 def sums_in(text: str) -> Iterator[float]:
     """All values of the numbers of a text that may be sums, but for long ones without a mark."""
-    for one in found_in(text):
-        if one.stop - one.start <= LONGEST or not text[one.start : one.stop].isdigit():
-            yield from one.values
+    with suppress(TooMany):
+        for one in found_in(text):
+            if one.stop - one.start <= LONGEST or not text[one.start : one.stop].isdigit():
+                yield from one.values
 
 
 def shares_in(text: str) -> Iterator[float]:
