@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from remit.pdp.arguments import ANY, ArgumentType
@@ -92,6 +93,7 @@ def role_of(name: str, value: Any, expected: ArgumentType) -> Role:
     return Role.OBJECT if words & _FILES or isinstance(value, int | float) else Role.RECEIVER
 
 
+@lru_cache(4096)
 def counts_something(name: str) -> bool:
     """Whether a name is one for a quantity or a sum."""
     return bool(_QUANTITIES & set(words_of(name)))
