@@ -18,7 +18,7 @@ from remit.model.errors import ErrorKind, RemitError
 from remit.model.identity import Agent, AgentStatus
 from remit.model.labels import Label
 from remit.model.task import Session, Spent
-from remit.pdp.provenance.tracing import ORIGINS
+from remit.pdp.provenance.origins import ORIGINS
 from tests.runtime.world import World
 
 pytestmark = pytest.mark.sqlite

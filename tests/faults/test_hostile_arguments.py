@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from remit.pdp.provenance.intent import Intent
+from remit.pdp.provenance.origins import STEERED, UNKNOWN
 from remit.pdp.provenance.roles import Role
 from remit.pdp.provenance.seen import MAX_OUTPUT, NOTHING_OBSERVED, Observed, Report, observe
-from remit.pdp.provenance.tracing import STEERED, UNKNOWN, Tracer
+from remit.pdp.provenance.tracing import Tracer
 from tests.conftest import OpenStore
 from tests.runtime.world import POLICIES, TOOLS, permit, reason, small_bundle
 

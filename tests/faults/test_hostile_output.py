@@ -15,9 +15,10 @@ from remit.pdp.provenance import seen as making_ready
 from remit.pdp.provenance.folding import folded
 from remit.pdp.provenance.forms import alone, behind, strict
 from remit.pdp.provenance.intent import Intent
+from remit.pdp.provenance.origins import ORIGINS
 from remit.pdp.provenance.roles import Role
 from remit.pdp.provenance.seen import NOTHING_OBSERVED, Report, observe
-from remit.pdp.provenance.tracing import ORIGINS, Tracer
+from remit.pdp.provenance.tracing import Tracer
 from tests.conftest import OpenStore
 from tests.runtime.world import TOOLS, World, reason, small_bundle
 

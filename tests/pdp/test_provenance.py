@@ -15,10 +15,11 @@ from remit.pdp.arguments import ANY, ArgumentType, argument_types
 from remit.pdp.provenance.asking import act_of, asks_for
 from remit.pdp.provenance.folding import decodings, exact, folded, squashed
 from remit.pdp.provenance.intent import Intent
+from remit.pdp.provenance.origins import INTENDED, KNOWN, STEERED, TRUSTED, UNKNOWN
 from remit.pdp.provenance.records import fields_of
 from remit.pdp.provenance.roles import Role, parts_of, role_of, text_of
 from remit.pdp.provenance.seen import NOTHING_OBSERVED, Observed, Report, observe, seen
-from remit.pdp.provenance.tracing import INTENDED, KNOWN, MORE, STEERED, TRUSTED, UNKNOWN, Tracer
+from remit.pdp.provenance.tracing import MORE, Tracer
 
 EVIL = "eve@evil.net"
 

@@ -21,9 +21,7 @@ from remit.pdp.provenance.asking import act_of, asks_for
 from remit.pdp.provenance.echoes import written_of
 from remit.pdp.provenance.granting import WRITE_NOTHING, Granting, Surroundings
 from remit.pdp.provenance.intent import Intent, intent_of
-from remit.pdp.provenance.roles import Role, is_number, names_somebody, offers, parts_of, role_of, text_of, typed_parts
-from remit.pdp.provenance.seen import Observed
-from remit.pdp.provenance.tracing import (
+from remit.pdp.provenance.origins import (
     DOCUMENT,
     GRANTED,
     INTENDED,
@@ -34,8 +32,10 @@ from remit.pdp.provenance.tracing import (
     STEERED,
     TRUSTED,
     UNKNOWN,
-    Tracer,
 )
+from remit.pdp.provenance.roles import Role, is_number, names_somebody, offers, parts_of, role_of, text_of, typed_parts
+from remit.pdp.provenance.seen import Observed
+from remit.pdp.provenance.tracing import Tracer
 from remit.pdp.provenance.words import words_of
 
 ORIGINS = {

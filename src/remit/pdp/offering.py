@@ -13,9 +13,9 @@ from remit.pdp.inputs import Inputs
 from remit.pdp.provenance.folding import exact, folded
 from remit.pdp.provenance.forms import alone, stands, strict
 from remit.pdp.provenance.granting import MAX_SOURCE
+from remit.pdp.provenance.origins import DOCUMENT, LINKED, NAMED, RECORD, STEERED
 from remit.pdp.provenance.searching import EDGE, holds
 from remit.pdp.provenance.seen import Seen
-from remit.pdp.provenance.tracing import DOCUMENT, LINKED, NAMED, RECORD, STEERED
 
 MAX_SHOWN, MAX_VALUE = 10, 200
 """So many values are listed, each of so many characters; where there are more, or longer ones, only the one at hand is offered."""

@@ -1,18 +1,33 @@
 """The origin of a value: the first place, from the user's words to untrusted prose, that could have given it."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from remit.model.decision import Steering
+from remit.pdp.provenance.amounts import amount
 from remit.pdp.provenance.echoes import Echoes
 from remit.pdp.provenance.folding import exact, folded, squashed
 from remit.pdp.provenance.granting import Granting
 from remit.pdp.provenance.intent import URL, URLS, Intent, url_key
+from remit.pdp.provenance.origins import (
+    BADNESS,
+    DOCUMENT,
+    GRANTED,
+    INTENDED,
+    KNOWN,
+    LINKED,
+    NAMED,
+    RECORD,
+    STEERED,
+    TRUSTED,
+    UNKNOWN,
+    Origin,
+)
 from remit.pdp.provenance.principals import known
 from remit.pdp.provenance.records import Field
-from remit.pdp.provenance.roles import ADDRESS, DATE, NUMBER, Role, counts_nothing, counts_something, text_of
+from remit.pdp.provenance.roles import ADDRESS, DATE, NUMBER, Role, text_of
 from remit.pdp.provenance.searching import (
     CHEAP,
     DEAR,
@@ -28,14 +43,8 @@ from remit.pdp.provenance.searching import (
     within,
 )
 from remit.pdp.provenance.seen import Observed, Seen
-from remit.pdp.provenance.sums import Sum, is_worked_out, number_of, shares_in, sums_of
 from remit.pdp.provenance.words import singular, words_of
 
-INTENDED, KNOWN, TRUSTED, GRANTED, NAMED, RECORD = "intent", "directory", "trusted", "granted", "named", "record"
-LINKED, DOCUMENT, UNKNOWN, STEERED = "linked", "document", "nowhere", "untrusted"
-ORIGINS = (INTENDED, KNOWN, TRUSTED, GRANTED, NAMED, RECORD, LINKED, DOCUMENT, UNKNOWN, STEERED)
-"""From the best to the worst."""
-_BADNESS = {origin: rank for rank, origin in enumerate(ORIGINS)}
 _PAGES = frozenset({"visit", "brows", "read", "website", "webpag", "page", "site", "link", "url", "articl", "blog", "web"})
 _SHORT = 4
 _SQUASHED = 6
@@ -49,13 +58,6 @@ MAX_PARTS = 1000
 MAX_WORK = 128 << 20
 """So many characters are gone through for one call, and what costs as much; where that is not enough, the stricter answer counts."""
 MORE = "(more values than are looked at)"
-
-
-class Origin(NamedTuple):
-    """Where a value came from, and the tool output it was found in, if any."""
-
-    name: str
-    source: str = ""
 
 
 class Tracer:
@@ -83,13 +85,13 @@ class Tracer:
         for part, role, value in roles:
             text = text_of(value)
             found = self._granted(name, text, self.origin(part, text, role))
-            if _BADNESS[found.name] > _BADNESS[worst.origin] or not worst.value:
+            if BADNESS[found.name] > BADNESS[worst.origin] or not worst.value:
                 worst = Steering(name, text, found.name, found.source, role.value)
         return worst
 
     def _granted(self, argument: str, text: str, found: Origin) -> Origin:
         """The origin, or that somebody granted what comes from there."""
-        if not self._granting or _BADNESS[found.name] < _BADNESS[GRANTED]:
+        if not self._granting or BADNESS[found.name] < BADNESS[GRANTED]:
             return found
         try:
             self._work.spend(DEAR + 4 * self._observed.held)
@@ -107,7 +109,7 @@ class Tracer:
         try:
             if role is Role.AMOUNT:
                 self._work.spend(DEAR)
-                return self._amount(name, text)
+                return amount(name, text, self._intent, self._observed, self._work)
             found = self._origin(name, text, role)
             if found.name == UNKNOWN and role is Role.OBJECT and "/" in text and not self._intent.leads_to(text):
                 return self._path(name, text, found)
@@ -120,7 +122,7 @@ class Tracer:
         if text.count("/") > MAX_PARTS:
             return self._unlooked_at()
         parts = [self._origin(name, part, Role.OBJECT, part=True) for part in text.split("/") if part]
-        return max(parts, key=lambda part: _BADNESS[part.name], default=found)
+        return max(parts, key=lambda part: BADNESS[part.name], default=found)
 
     def _origin(self, name: str, text: str, role: Role, part: bool = False) -> Origin:
         self._work.spend(
@@ -239,37 +241,6 @@ class Tracer:
             for position in other.filled(name)
             if other.fields[position].record >= 0
         )
-
-    def _amount(self, name: str, text: str) -> Origin:
-        """A sum that nobody but untrusted prose named. One that was worked out names nothing, one that fills a field for sums is a
-        record's."""
-        number = number_of(text)
-        if number in (None, 0.0) or self._intent.has(text, Role.AMOUNT):
-            return Origin(INTENDED)
-        for output in self._observed.outputs:
-            self._work.spend(len(output.prose))
-            sums = sums_of(output.prose)
-            for found in sums.by_value.get(number or 0.0, ()):
-                if origin := _sum_of(output, found, name):
-                    return Origin(origin, output.source)
-            if sums.more and output.untrusted:
-                # INVARIANT (fail closed): of a text built to exhaust the search, any sum may be from there.
-                return Origin(STEERED, output.source)
-        if self._observed.overflow:
-            return Origin(STEERED)
-        return Origin(INTENDED if not self._observed.untrusted or is_worked_out(number, self._given()) else UNKNOWN)
-
-    def _given(self) -> Iterator[float]:
-        """The numbers that a sum may be worked out from: those of the purpose, of trusted outputs, and of records' fields for sums."""
-        yield from (*shares_in(self._intent.text), *self._intent.sums)
-        for output in self._observed.outputs:
-            self._work.spend(len(output.prose))
-            if not output.untrusted:
-                yield from sums_of(output.prose).by_value
-                continue
-            for position, field in enumerate(output.fields):
-                if counts_something(field.name) and (number := number_of(output.value(position))) is not None:
-                    yield number
 
     def links(self, text: str) -> bool:
         """Whether a text links to where untrusted output said, and the user did not."""
@@ -397,15 +368,3 @@ def _fits(name: str, field: Field, text: str, role: Role, output: Seen) -> bool:
     if given in (wanted, _ID) or (_FILES & set(given) and _FILES & set(wanted)):
         return True
     return (wanted[-1:] == _ID and given[-1:] == _ID) or given[-1] in wanted or wanted[-1] in given
-
-
-def _sum_of(output: Seen, found: Sum, name: str) -> str:
-    """Where a sum is from that stands in an output: its prose, or a field that holds sums; empty where it is none there."""
-    if not output.untrusted:
-        return TRUSTED
-    if within(output.prose, found.start, found.stop):
-        return STEERED
-    fields = [output.fields[position].name for position in output.filled(output.prose[found.start : found.stop])]
-    if any(counts_something(field) or words_of(field) == words_of(name) for field in fields):
-        return RECORD
-    return "" if all(map(counts_nothing, fields)) else STEERED
