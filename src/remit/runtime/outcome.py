@@ -169,14 +169,15 @@ def _written_before(view: View, session: Session) -> int | None:
     chain, complete = view.chain(session.task)
     if not chain:
         return None
-    most = written_before(view.bundle, chain, session, view.observed(session.id, session.task))
+    observed = view.observed(session.id, session.task)
+    most = written_before(view.bundle, chain, session, observed)
     if most is None:
         return None
     stored = view.store.task(chain[-1].task.id)
     # INVARIANT (fail closed): other processes spend too, and what this one has spent may be on its way to the disk.
     if not complete or stored is None:
         return MANY
-    return max(most, written_before(view.bundle, (stored,), session, view.observed(session.id, session.task)) or 0)
+    return max(most, written_before(view.bundle, (stored,), session, observed) or 0)
 
 
 def _matters(view: View, session: Session, permit: OpenPermit) -> bool:

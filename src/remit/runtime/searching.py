@@ -16,7 +16,7 @@ from remit.runtime import sessions
 from remit.runtime.authorize import load
 from remit.runtime.beside import Behind
 from remit.runtime.committing import Loaded
-from remit.runtime.runtime import Runtime
+from remit.runtime.runtime import ATTEMPTS, Runtime
 
 
 class SearchKind(StrEnum):
@@ -75,16 +75,16 @@ def _of(kind: SearchKind, request: EvaluationRequest, name: str) -> EntityRef:
 
 def _permitted(runtime: Runtime, request: EvaluationRequest) -> bool:
     # INVARIANT (what search returns, evaluation permits): it is the same decision, of the same inputs.
-    request = readable(request)
-    try:
-        loaded = _loaded(runtime, request)
-    except Behind:  # other sessions of the task have touched more: as before any decision, that is taken over first
-        sessions.take_over(runtime, request.session or SessionId("")).result()
-        loaded = _loaded(runtime, request)
+    loaded = _loaded(runtime, readable(request))
     return isinstance(decide_asking(loaded.inputs, runtime.ask).decision, Permit)
 
 
 def _loaded(runtime: Runtime, request: EvaluationRequest) -> Loaded:
-    now = runtime.clock()
-    with runtime.view.lock:
-        return load(runtime, request, DecisionId(new_id("dec", now)), now)
+    for _ in range(ATTEMPTS):
+        now = runtime.clock()
+        try:
+            with runtime.view.lock:
+                return load(runtime, request, DecisionId(new_id("dec", now)), now)
+        except Behind:  # other sessions of the task have touched more: as before any decision, that is taken over first
+            sessions.take_over(runtime, request.session or SessionId("")).result()
+    raise unavailable("other sessions of the task kept touching more: search again")

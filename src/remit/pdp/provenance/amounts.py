@@ -1,6 +1,6 @@
 """Where a sum comes from that is to be spent."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from remit.pdp.provenance.intent import Intent
 from remit.pdp.provenance.origins import INTENDED, RECORD, STEERED, TRUSTED, UNKNOWN, Origin
@@ -10,16 +10,21 @@ from remit.pdp.provenance.seen import Observed, Seen
 from remit.pdp.provenance.sums import Sum, is_worked_out, number_of, shares_in, sums_of
 from remit.pdp.provenance.words import words_of
 
+MaySay = Callable[[int, str], bool]
+"""Whether an output, by its position, may say a value only because the agent was told it and wrote it."""
 
-def amount(name: str, text: str, intent: Intent, observed: Observed, work: Work) -> Origin:
+
+def amount(name: str, text: str, intent: Intent, observed: Observed, work: Work, may_say: MaySay) -> Origin:
     """The origin of a sum, used as the argument `name`. One that people reckon from what was said is theirs, one that fills a field for
     sums is a record's. Raises `Exhausted`."""
     number = number_of(text)
     if number in (None, 0.0) or intent.has(text, Role.AMOUNT):
         return Origin(INTENDED)
-    for output in observed.outputs:
+    for position, output in enumerate(observed.outputs):
         work.spend(len(output.prose))
         sums = sums_of(output.prose)
+        if number in sums.by_value and not output.untrusted and may_say(position, text):
+            continue
         for found in sums.by_value.get(number or 0.0, ()):
             if origin := _sum_of(output, found, name):
                 return Origin(origin, output.source)
@@ -38,6 +43,10 @@ def _given(intent: Intent, observed: Observed, work: Work) -> Iterator[float]:
     for output in observed.outputs:
         work.spend(len(output.prose))
         if not output.untrusted:
+            if (
+                output.before
+            ):  # what was written before it came, by an agent that had been told something, may be all that it says
+                continue
             yield from sums_of(output.prose).by_value
             continue
         for position, field in enumerate(output.fields):

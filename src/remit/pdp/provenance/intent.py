@@ -43,6 +43,10 @@ class Intent:
     def _addresses(self) -> frozenset[str]:
         return frozenset(url_key(url) for url in URLS.findall(self.text))
 
+    @cached_property
+    def _spoken(self) -> str:
+        return " " + " ".join(re.findall(r"\w+", self.text)) + " "
+
     def has(self, value: str, role: Role, part: bool = False, nouns: frozenset[str] = frozenset()) -> bool:
         """Whether the value stands there: a short name must be called one or stand behind one of the `nouns`, a number may be written
         otherwise. A `part` of a path may be part of one there, too."""
@@ -77,7 +81,7 @@ class Intent:
             return False
         words = re.findall(r"\w+", re.sub(r"\.\w{2,5}\Z", "", exact(text)))
         long = bool(words) and (sum(map(len, words)) >= 6 if len(words) > 1 else len(words[0]) >= 6)
-        return long and is_name(self.written, words)
+        return long and f" {' '.join(words)} " in self._spoken and is_name(self.written, words)
 
     def names(self, text: str) -> bool:
         """Whether somebody wrote just this as a name: an address, a document, or something in quotes."""

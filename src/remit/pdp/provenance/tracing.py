@@ -109,7 +109,7 @@ class Tracer:
         try:
             if role is Role.AMOUNT:
                 self._work.spend(DEAR)
-                return amount(name, text, self._intent, self._observed, self._work)
+                return amount(name, text, self._intent, self._observed, self._work, self._echoes.may_say)
             found = self._origin(name, text, role)
             if found.name == UNKNOWN and role is Role.OBJECT and "/" in text and not self._intent.leads_to(text):
                 return self._path(name, text, found)
