@@ -1,10 +1,12 @@
 """Tasks as a developer and an operator open them: what is said of what they name, and what bounds them."""
 
+import json
 from typing import Any
 
 import pytest
 
 import remit
+from remit.local import unknown
 from remit.local.config import Settings
 from remit.model.errors import ErrorKind, RemitError
 from tests.cli.running import error, ok, run
@@ -46,3 +48,38 @@ def test_a_closed_task_is_closed_already(guarded: World) -> None:
 @pytest.mark.parametrize("limit", ["0", "-5"])
 def test_a_list_of_fewer_than_one_is_refused(guarded: World, verb: str, limit: str) -> None:
     assert run(verb, "list", "--limit", limit).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--tool", "sned", "there is no tool `sned`: did you mean `send`?"),
+        ("--tool", "effect:raed", "there is no effect `raed`: did you mean `read`?"),
+        ("--tool", "group:none", "there is no tool group `none`"),
+        ("--flow", "closed.nope := email in read", "tool `closed` has no argument `nope`: known are `n`, `price`"),
+        ("--flow", "send.to := email in raed", "there is no tool `raed`: did you mean `read`?"),
+        ("--budget", "pya=3", "there is no tool `pya`: did you mean `pay`?"),
+        ("--budget", "closed.prize=3", "tool `closed` has no argument `prize`: did you mean `price`?"),
+        ("--rate", "closed.prize=3/60", "tool `closed` has no argument `prize`: did you mean `price`?"),
+    ],
+)
+def test_a_task_opens_with_a_warning_of_what_there_is_not(guarded: World, option: str, value: str, said: str) -> None:
+    opened = run("task", "open", "look around", "--agent", "bot", option, value, "--json")
+    assert opened.exit_code == 0 and f"warning: in the published bundle {said}" in opened.stderr
+    assert json.loads(opened.stdout)["agent"] == "bot", "what a program reads is as it was"
+
+
+def test_what_there_is_opens_without_a_word(guarded: World) -> None:
+    known = ["--tool", "send", "--tool", "effect:read", "--flow", "send.to := email in read", "--budget", "pay=3"]
+    opened = run("task", "open", "look around", "--agent", "bot", *known, "--rate", "*=3/60", "--rate", "pay.amount=3/60")
+    assert opened.exit_code == 0 and not opened.stderr
+
+
+def test_a_task_of_a_program_is_warned_of_once(guarded: World, caplog: pytest.LogCaptureFixture) -> None:
+    unknown._warn.cache_clear()
+    for _ in range(2):
+        with remit.task("look around", agent="bot", scope=remit.Scope(tools=("sned",))):
+            pass
+    assert [r.getMessage() for r in caplog.records if "sned" in r.getMessage()] == [
+        "remit.task: in the published bundle there is no tool `sned`: did you mean `send`?"
+    ]

@@ -78,6 +78,11 @@ def say(text: str, style: str = "") -> None:
     out.print(plain(text), style=style, soft_wrap=True)
 
 
+def warn(text: str) -> None:
+    """A warning for people, beside what a program reads."""
+    err.print(plain(f"warning: {text}"), style="yellow", soft_wrap=True)
+
+
 @contextmanager
 def progress(doing: str) -> Iterator[Callable[[int, int], None]]:
     """A bar for people while something takes long; it is told how much is done and how much there is."""

@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
-from remit.cli.output import JsonFlag, say, show_json, show_table, store, when
+from remit.cli.output import JsonFlag, say, show_json, show_table, store, warn, when
 from remit.local.config import this_operator
+from remit.local.unknown import unknown_names
 from remit.model.errors import malformed, not_found
 from remit.model.identity import TaskId
 from remit.model.labels import Confidentiality
@@ -55,6 +56,9 @@ def open_(
     )
     with store() as embedded:
         task = open_task(embedded.runtime, opening, this_operator()).result()
+        unknown = unknown_names(embedded, opening.scope, opening.budgets)
+    for text in unknown:
+        warn(text)
     if json:
         show_json(task)
     else:

@@ -9,6 +9,7 @@ from types import TracebackType
 from msgspec.structs import replace
 
 from remit.local.config import home_folder, read_settings, this_operator
+from remit.local.unknown import warn_of_unknown_names
 from remit.local.wiring import Embedded, has_store
 from remit.model.errors import ErrorKind, RemitError, malformed, unavailable
 from remit.model.identity import AgentId, SessionId, TaskId
@@ -133,6 +134,7 @@ class task:
         if not opening.agent:
             raise malformed("say which agent: `agent=`, or the setting `agent`")
         self.task = tasks.open_task(embedded.runtime, opening, opener).result()
+        warn_of_unknown_names(embedded, opening.scope, opening.budgets)
         return self.task.id
 
     def __exit__(

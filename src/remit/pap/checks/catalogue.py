@@ -1,15 +1,10 @@
 """Checks of what a bundle says beside its policies: the manifest, tools, task types, resources, entities."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from remit.model.definition import is_digest
-from remit.model.errors import RemitError
-from remit.model.flow import flow_grant
 from remit.model.obligations import KNOWN_OBLIGATIONS
-from remit.model.rate import Rate
-from remit.model.request import ACTIONS
-from remit.model.task import Budgets, Scope
 from remit.model.tool import Tool
 from remit.pap.annotating import as_line, proposed
 from remit.pap.checks.context import Checking
@@ -22,8 +17,9 @@ from remit.pap.reading.files import (
     TOOLS_FILE,
 )
 from remit.pap.schema import SCHEMA_FILE, entity_problem
+from remit.pap.scopes import rate_faults, scope_faults
 from remit.pdp.cedar.scopes import ACTION
-from remit.pdp.compiled import CompiledTool, EntityDocument, Mode
+from remit.pdp.compiled import EntityDocument, Mode
 from remit.pdp.destinations import may_choose, undeclared
 from remit.pdp.entities import ancestors
 from remit.pdp.hints import counted
@@ -74,7 +70,7 @@ def _manifest(checking: Checking) -> Iterator[Problem]:
             yield error(place, "directory", f"`{known}` names no destination", "write a value, or `@domain`")
     tools = checking.compiled.tools
     groups = {group for known in tools.values() for group in known.tool.groups}
-    for message, hint, path in _rate_faults(tools, groups, checking.compiled.agent_rates):
+    for message, hint, path in rate_faults(tools, groups, checking.compiled.agent_rates):
         yield error(checking.place(MANIFEST_FILE, "agent_rates", path[-1]), "task-type", message, hint)
     if manifest.mode is Mode.SHADOW:
         message = "the bundle is in shadow mode: its denials are logged and not enforced"
@@ -167,67 +163,6 @@ def _task_types(checking: Checking) -> Iterator[Problem]:
         for message, hint, path in scope_faults(checking.compiled.tools, kind.scope, kind.budgets):
             place = checking.place(TASK_TYPES_FILE, position, *path)
             yield error(place, "task-type", f"task type `{kind.name}`: {message}", hint)
-
-
-def scope_faults(
-    tools: Mapping[str, CompiledTool], scope: Scope, budgets: Budgets
-) -> Iterator[tuple[str, str, tuple[str | int, ...]]]:
-    """What a scope and budgets name that does not exist: message, hint, and the path to it."""
-    groups = {group for known in tools.values() for group in known.tool.groups}
-    for position, name in enumerate(scope.tools or ()):
-        group = name.removeprefix("group:")
-        known: Collection[str] = tools if group == name else groups
-        if group not in known:
-            what = "tool" if group == name else "tool group"
-            yield f"there is no {what} `{group}`", did_you_mean(group, known), ("scope", "tools", position)
-    for position, text in enumerate(scope.flows or ()):
-        yield from ((message, hint, ("scope", "flows", position)) for message, hint in _flow_faults(tools, text))
-    for name in budgets.tools:
-        if name not in tools and "." not in name:
-            yield f"there is no tool `{name}`", did_you_mean(name, tools), ("budgets", "tools", name)
-    yield from _rate_faults(tools, groups, budgets.rates)
-    for key in budgets.amounts:
-        name, _, argument = key.rpartition(".")
-        path = ("budgets", "amounts", key)
-        if name not in tools:
-            yield f"there is no tool `{name}`", did_you_mean(name, tools), path
-        elif tools[name].types.closed and argument not in tools[name].types.root.fields:
-            hint = did_you_mean(argument, tools[name].types.root.fields)
-            yield f"tool `{name}` has no argument `{argument}`", hint, path
-
-
-def _flow_faults(tools: Mapping[str, CompiledTool], text: str) -> Iterator[tuple[str, str]]:
-    try:
-        grant = flow_grant(text)
-    except RemitError as problem:
-        said, _, hint = problem.message.rpartition(": ")
-        yield said, hint
-        return
-    into = next((name for name in (*tools, *ACTIONS) if grant.target.startswith(f"{name}.")), None)
-    if into is None:
-        name = grant.target.rpartition(".")[0]
-        yield f"there is no tool `{name}`", did_you_mean(name, tools)
-    elif into in tools and tools[into].types.closed:
-        argument, fields = grant.target.removeprefix(f"{into}.").partition(".")[0], tools[into].types.root.fields
-        if argument not in fields:
-            yield f"tool `{into}` has no argument `{argument}`", did_you_mean(argument, fields)
-    if grant.source not in tools and grant.source not in ACTIONS:
-        yield f"there is no tool `{grant.source}`", did_you_mean(grant.source, tools)
-
-
-def _rate_faults(
-    tools: Mapping[str, CompiledTool], groups: Collection[str], rates: Sequence[Rate]
-) -> Iterator[tuple[str, str, tuple[str | int, ...]]]:
-    for position, rate in enumerate(rates):
-        path = ("budgets", "rates", position)
-        if rate.tool and rate.tool not in tools and "." not in rate.tool:
-            yield f"there is no tool `{rate.tool}`", did_you_mean(rate.tool, tools), path
-        if rate.group and rate.group not in groups:
-            yield f"there is no tool group `{rate.group}`", did_you_mean(rate.group, groups), path
-        known = tools.get(rate.tool)
-        if rate.argument and known is not None and known.types.closed and rate.argument not in known.types.root.fields:
-            hint = did_you_mean(rate.argument, known.types.root.fields)
-            yield f"tool `{rate.tool}` has no argument `{rate.argument}`", hint, path
 
 
 def _classes(checking: Checking) -> Iterator[Problem]:

@@ -1,0 +1,33 @@
+"""What a task that is opened names and the published bundle does not have: a mistyped name permits nothing, or bounds nothing."""
+
+import logging
+from functools import lru_cache
+
+from remit.local.wiring import Embedded
+from remit.model.task import Budgets, Scope
+from remit.pap.scopes import scope_faults
+
+_log = logging.getLogger(__name__)
+
+
+def unknown_names(embedded: Embedded, scope: Scope, budgets: Budgets) -> list[str]:
+    """A warning for each, with the name that may have been meant; no errors, for a tool need not be in the catalogue."""
+    view = embedded.runtime.view
+    with view.lock:
+        view.refresh()
+        bundle = view.bundle
+    if bundle is None:
+        return []
+    found = scope_faults(bundle.tools, scope, budgets)
+    return [f"in the published bundle {message}" + (f": {hint}" if hint else "") for message, hint, _ in found]
+
+
+def warn_of_unknown_names(embedded: Embedded, scope: Scope, budgets: Budgets) -> None:
+    """Log each of these warnings, once in a process."""
+    for text in unknown_names(embedded, scope, budgets):
+        _warn(text)
+
+
+@lru_cache(1024)
+def _warn(text: str) -> None:
+    _log.warning("remit.task: %s", text)
