@@ -6,12 +6,13 @@ import msgspec
 import typer
 
 from remit.cli.card import panel, readable
-from remit.cli.output import JsonFlag, out, say, show_json, show_table, store, when
+from remit.cli.output import JsonFlag, asked, out, say, show_json, show_list, store, when
 from remit.local.config import this_operator
 from remit.local.wiring import Embedded
 from remit.model.authorizer import ApprovalState
 from remit.model.errors import not_found
 from remit.model.identity import ApprovalId
+from remit.model.request import SESSION_DECLASSIFY
 from remit.runtime.approvals import Shown, of_closed_task, resolve, shown_to_approver, waiting
 from remit.runtime.store import Approval
 
@@ -38,11 +39,13 @@ def list_(
         show_json([_as_json(*row) for row in rows])
         return
     table = [
-        (a.id, state, a.agent, a.tool, _arguments(s), a.rule.value, when(a.expires), s.why if s else "(erased)")
+        (a.id, state, a.agent, _what(a, s), _arguments(s), a.rule.value, when(a.expires), s.why if s else "(erased)")
         for a, s, state in rows
     ]
-    columns = ("request", "state", "agent", "tool", "arguments", "needs", "expires (UTC)", "why")
-    show_table(columns, table, "nothing waits for an approval")
+    columns = ("request", "state", "agent", "tool or action", "arguments", "needs", "expires (UTC)", "why")
+    short = [(a.id, a.agent, _what(a, s), a.rule.value if state == ApprovalState.PENDING else state) for a, s, state in rows]
+    narrow = ("request", "agent", "tool or action", "needs")
+    show_list((columns, table), (narrow, short), "nothing waits for an approval")
     if out.is_terminal and any(state == ApprovalState.PENDING for _, _, state in rows):
         say("look at one with `remit approval show ID`; answer it with `remit approval approve ID` or `remit approval deny ID`")
 
@@ -89,7 +92,7 @@ def _answer(approval: str, grant: bool, why: str, json: bool, flow: bool = False
     if json:
         show_json(_as_json(answered, shown, answered.state.value))
     else:
-        say(f"{answered.state.value} {answered.id}: {answered.tool} for agent {answered.agent}")
+        say(f"{answered.state.value} {answered.id}: {_what(answered, shown)} for agent {answered.agent}")
         for offer in shown.offers if flow and shown else ():
             say(f"granted for the rest of the task: {offer.flow}")
 
@@ -106,6 +109,13 @@ def _state(embedded: Embedded, approval: Approval) -> str:
     if embedded.runtime.clock() >= approval.expires:
         return ApprovalState.EXPIRED.value
     return TASK_CLOSED if of_closed_task(embedded.runtime, approval) else approval.state.value
+
+
+def _what(approval: Approval, shown: Shown | None) -> str:
+    """The tool, or the action and what it is for; never a session's id, which says nothing to a person."""
+    if shown is not None:
+        return asked(shown.action, approval.tool)
+    return SESSION_DECLASSIFY if approval.tool.startswith("ses_") else approval.tool
 
 
 def _arguments(shown: Shown | None) -> str:

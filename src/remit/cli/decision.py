@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from remit.cli.output import JsonFlag, say, show_json, show_table, store, when
+from remit.cli.output import JsonFlag, asked, say, show_json, show_list, show_table, store, when
 from remit.decision_log.entry import ApprovalResolved, DecisionMade, Entry, OutcomeSeen
 from remit.decision_log.sealed import SealedDecision, open_sealed
 from remit.local.wiring import Embedded
@@ -27,6 +27,8 @@ def list_(
     with store() as embedded:
         log = embedded.store.log
         entries = log.by_task(task)[::-1] if task else log.by_kind("decision", limit * (20 if denied else 1))
+        if task and not entries and embedded.store.task(TaskId(task)) is None:
+            raise not_found(f"there is no task `{task}`: see `remit task list`")
         made = [entry for entry in entries if isinstance(entry.body, DecisionMade)]
         made = [entry for entry in made if not denied or entry.body.effect == "deny"][:limit]  # type: ignore[union-attr]
         rows = [_joined(embedded, entry) for entry in made]
@@ -47,7 +49,11 @@ def list_(
         for r in rows
     ]
     columns = ("decision", "time (UTC)", "effect", "reason", "tier", "subject", "resource", "outcome")
-    show_table(columns, table, "no decisions yet")
+    short = [
+        (r["id"], r["subject"], asked(r["action"], r["resource"]), "permit" if r["effect"] == "permit" else _denied(r))
+        for r in rows
+    ]
+    show_list((columns, table), (("decision", "agent", "tool or action", "decision"), short), "no decisions yet")
 
 
 @app.command("show")
@@ -58,7 +64,8 @@ def show(decision: Id, json: JsonFlag = False) -> None:
     if json:
         show_json(row)
         return
-    show_table(("", ""), [(key, _text(value)) for key, value in row.items()], "")
+    told = row | {"at": f"{when(row['at'])} UTC"}
+    show_table(("", ""), [(key, _text(value)) for key, value in told.items()], "")
 
 
 @app.command("explain")
@@ -149,6 +156,11 @@ def _opened(embedded: Embedded, body: DecisionMade) -> SealedDecision | None:
         embedded.runtime.view.refresh()
         # Only a task that exists has a key; what named an unknown one is sealed under the store's.
         return open_sealed(body, embedded.runtime.view.key(TaskId(body.chain[0]) if body.chain else None))
+
+
+def _denied(row: dict[str, Any]) -> str:
+    """Why it was denied, in a list that has no room for more."""
+    return str(row["reason"]) + ("" if row["enforced"] else " (shadow)")
 
 
 def _text(value: Any) -> str:

@@ -16,6 +16,7 @@ from rich.table import Table
 from remit.local.config import home_folder, read_settings
 from remit.local.wiring import Embedded, has_store
 from remit.model.errors import ErrorKind, RemitError, unavailable
+from remit.model.request import SESSION_DECLASSIFY, TOOL_CALL
 
 OK = 0
 NOT_SO = 1
@@ -47,6 +48,13 @@ _PIPED = 160
 def _columns() -> int | None:
     return None if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal() else _PIPED
 
+
+MAX_ROW = 300
+"""Characters of a line in a piped list."""
+MAX_CELL = 60
+"""Characters of a cell of a list on a terminal."""
+Listing = tuple[Sequence[str], Sequence[Sequence[str]]]
+"""Columns, and rows of as many cells."""
 
 out = Console(highlight=False, width=_columns())
 err = Console(stderr=True, highlight=False)
@@ -114,6 +122,40 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], empty: str
     for row in rows:
         table.add_row(*[plain(cell) for cell in row])
     out.print(table)
+
+
+def show_list(wide: Listing, narrow: Listing, empty: str) -> None:
+    """A list that is longer in a pipe than on a terminal: `narrow` for people, every column of `wide` for programs and `grep`."""
+    columns, rows = narrow if out.is_terminal else wide
+    if not rows or not out.is_terminal:
+        show_table(columns, _cut(columns, rows), empty)
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for number, column in enumerate(columns):  # the first is there to be copied, the last to be read: what is between gives way
+        table.add_column(column, overflow="ellipsis", no_wrap=number in (0, len(columns) - 1))
+    for row in rows:
+        table.add_row(*[plain(cut(cell, MAX_CELL)) for cell in row])
+    out.print(table)
+
+
+def _cut(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """The rows, none longer than `MAX_ROW`: the longest cells are cut, and say so."""
+    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+    room = MAX_ROW - 2 * (len(columns) - 1)
+    most = next(most for most in range(room, 0, -1) if sum(min(width, most) for width in widths) <= room)
+    return [[cut(cell, most) for cell in row] for row in rows]
+
+
+def cut(text: str, most: int) -> str:
+    """The text, or its beginning and `…` where it has more than so many characters."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def asked(action: str, resource: str) -> str:
+    """What was asked for, in a list: a tool by its name, else the action and its resource."""
+    if action == TOOL_CALL:
+        return resource
+    return action if action == SESSION_DECLASSIFY else f"{action} {resource}"
 
 
 def counted(number: int, what: str) -> str:

@@ -23,6 +23,8 @@ Id = Annotated[str, typer.Argument(help="The session's id (`ses_…`).")]
 def list_(task: Annotated[str, typer.Argument(help="The task's id (`tsk_…`).")], json: JsonFlag = False) -> None:
     """List the sessions of a task, oldest first."""
     with store() as embedded:
+        if embedded.store.task(TaskId(task)) is None:
+            raise not_found(f"there is no task `{task}`: see `remit task list`")
         found = embedded.store.sessions_of(TaskId(task))
     if json:
         show_json(found)
