@@ -38,6 +38,10 @@ BROKEN = [
         '{"kind": "benign", "suite": "s", "user_prompt": "p", "steps": [{"tool": "t", "args": [1]}]}',
         r"runs.jsonl:1: .*\$\.steps\[0\]\.args",
     ),
+    (
+        '{"kind": "atack", "suite": "s", "user_prompt": "p", "steps": []}',
+        "runs.jsonl:1: there is no kind of run `atack`: did you mean `attack`?",
+    ),
     ("[" * 100_000, "runs.jsonl:1: this is no JSON"),
     ("", "there is no run"),
 ]

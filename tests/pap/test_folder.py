@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from remit.model.errors import ErrorKind
+from remit.model.errors import ErrorKind, RemitError
 from remit.pap.bundle import compile_bundle, from_document, to_document
 from remit.pap.contents import SourceFile, digest_of
 from remit.pap.problems import BundleError
@@ -44,7 +44,9 @@ def test_a_folder_is_read(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_no_bundle(tmp_path: Path) -> None:
-    assert refused(tmp_path / "missing") == [("missing", 1, "folder")]
+    with pytest.raises(RemitError, match="there is no folder `.*missing`") as missing:
+        read_bundle(tmp_path / "missing")
+    assert missing.value.kind is ErrorKind.NOT_FOUND
     assert refused(tmp_path) == [("bundle.yaml", 1, "no-manifest"), ("bundle.yaml", 1, "no-policy")]
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from remit.pap.problems import Problem, Severity, errors
+from remit.model.errors import RemitError
+from remit.pap.problems import Problem, Severity
 from remit.pap.reading.folder import read_bundle
 from remit.pap.validate import check, check_folder
 from tests.pap.bundles import BASELINE, ROOT, SCENARIOS, small
@@ -28,7 +29,8 @@ def test_bundles_that_are_right_have_no_problem() -> None:
     assert check(small()) == ()
     assert check_folder(BASELINE) == ()
     assert [problem.code for problem in check(read_bundle(SCENARIOS))] == ["unannotated"]
-    assert errors(check_folder(ROOT / "tests/pap/missing"))
+    with pytest.raises(RemitError, match="there is no folder"):
+        check_folder(ROOT / "tests/pap/missing")
 
 
 POLICY_PROBLEMS = [

@@ -72,6 +72,8 @@ def _bundle(embedded: Embedded, name: str) -> Bundle:
     document = embedded.store.document(known[0]) if len(known) == 1 else None
     if name == "active" and not digests:
         raise not_found("no bundle is published: run `remit policy publish FOLDER`")
+    if document is None and Path(name).exists():
+        return read_bundle(name)  # refuses it, and says which folder is meant
     if document is None:
         raise not_found(f"there is no folder `{name}`, and no bundle was published under it: see `remit policy show --history`")
     return from_document(document)

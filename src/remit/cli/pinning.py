@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from remit.cli.output import NOT_SO, JsonFlag, counted, say, show_json
-from remit.model.definition import Change
-from remit.model.errors import malformed, not_found, refused, unavailable
+from remit.model.definition import Change, Definition
+from remit.model.errors import ErrorKind, RemitError, malformed, not_found, refused, unavailable
 from remit.pap.pinning import Pin, Standing, compared, listed, to_write, with_pins
 from remit.pap.reading.files import TOOLS_FILE
 from remit.pap.reading.folder import read_bundle
@@ -35,9 +35,7 @@ def pin(
 
     Ends with 1 while a tool is new, changed, gone or not pinned.
     """
-    if not folder.exists():
-        raise not_found(f"there is no folder `{folder}`: `remit init` makes a bundle to begin with")
-    pins = compared(read_bundle(folder).contents.tools, listed(_read(definitions)))
+    pins = compared(read_bundle(folder).contents.tools, _listed(definitions))
     digests = to_write(pins)
     if json:
         show_json(pins)
@@ -57,13 +55,22 @@ def pin(
         raise typer.Exit(NOT_SO)
 
 
+def _listed(path: Path) -> tuple[Definition, ...]:
+    try:
+        return listed(_read(path))
+    except RemitError as error:
+        if error.kind is not ErrorKind.MALFORMED:
+            raise
+        raise malformed(f"`{path}`: {error.message}") from None
+
+
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
         raise not_found(f"there is no file `{path}`: save the result of the server's `tools/list` to it") from None
     except OSError as error:
-        raise malformed(f"`{path}` cannot be read ({error.strerror})") from None
+        raise malformed(f"it cannot be read ({error.strerror})") from None
 
 
 def _show(one: Pin) -> None:

@@ -7,14 +7,14 @@ import msgspec
 import typer
 
 from remit.cli.comparing import diff
-from remit.cli.output import NOT_SO, JsonFlag, counted, out, say, show_json, show_table, store, when
+from remit.cli.output import NOT_SO, JsonFlag, counted, cut, out, say, show_json, show_table, store, when
 from remit.cli.pinning import pin
 from remit.cli.proposing import propose
 from remit.local.config import this_operator
 from remit.local.policy import publish_folder, roll_back
 from remit.local.wiring import ask_outside
 from remit.model.decision import Permit
-from remit.model.errors import malformed, not_found
+from remit.model.errors import RemitError, malformed, not_found
 from remit.model.identity import AgentId, DecisionId, EntityRef, SessionId, TaskId
 from remit.model.request import TOOL_CALL, EvaluationRequest
 from remit.model.task import Session, Task, TaskState
@@ -39,16 +39,10 @@ Folder = Annotated[Path, typer.Argument(help="The bundle's folder.")]
 Shadow = Annotated[bool, typer.Option("--shadow", help="Yes, a bundle in shadow mode, which enforces nothing.")]
 
 
-def _there(folder: Path) -> Path:
-    if not folder.exists():
-        raise not_found(f"there is no folder `{folder}`: `remit init` makes a bundle to begin with")
-    return folder
-
-
 @app.command("check")
 def check(folder: Folder, json: JsonFlag = False) -> None:
     """Check a bundle: everything that can be known to go wrong, by file and line, and what to do."""
-    problems = check_folder(_there(folder))
+    problems = check_folder(folder)
     wrong = errors(problems)
     if json:
         show_json(problems)
@@ -63,7 +57,7 @@ def check(folder: Folder, json: JsonFlag = False) -> None:
 @app.command("test")
 def test(folder: Folder, json: JsonFlag = False) -> None:
     """Run the bundle's cases; a failure says what decided."""
-    bundle = read_bundle(_there(folder))
+    bundle = read_bundle(folder)
     if wrong := errors(checked(bundle)):
         raise BundleError(wrong)  # what such a bundle decides is nothing that could be published
     results = list(run_cases(bundle, read_cases(bundle), ask_outside))
@@ -97,7 +91,7 @@ def opa(
     from remit.decision_log.export import new_export
     from remit.pap.rego.served import opa_bundle
 
-    bundle = read_bundle(_there(folder))
+    bundle = read_bundle(folder)
     packed = opa_bundle(bundle)
     with new_export(output, overwrite) as file:
         file.write(packed)
@@ -201,7 +195,10 @@ def explain(
     json: JsonFlag = False,
 ) -> None:
     """Explain what would be decided for a call, without deciding it: nothing is logged or changed."""
-    values = read_json(arguments)
+    try:
+        values = read_json(arguments)
+    except RemitError as error:
+        raise malformed(f"`--arguments {cut(arguments, 60)}`: {error.message}") from None
     if not isinstance(values, dict):
         raise malformed('`--arguments` is no JSON object: write it as {"name": value}')
     decided, bundle = _supposed(agent, tool, values, task, purpose)

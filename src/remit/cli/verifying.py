@@ -20,7 +20,7 @@ from remit.decision_log.verify import (
 from remit.local.config import read_settings
 from remit.local.head import Head
 from remit.local.wiring import open_store
-from remit.model.errors import malformed
+from remit.model.errors import malformed, not_found
 from remit.runtime.audit import Difference, differences
 
 
@@ -40,20 +40,28 @@ def known_head(path: Path | None) -> str | None:
     try:
         text = path.read_text("utf-8")
         return str(json_of(text)["note"]) if text.lstrip().startswith("{") else text
-    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
-        raise malformed(f"head `{path}` cannot be read ({error}): keep what `remit log head` prints") from None
+    except FileNotFoundError:
+        raise not_found(f"there is no file `{path}` with a head: keep in it what `remit log head` prints") from None
+    except OSError as error:
+        raise malformed(f"head `{path}` cannot be read ({error.strerror}): keep what `remit log head` prints") from None
+    except (ValueError, KeyError, TypeError):
+        raise malformed(f"`{path}` is no head of a log: keep what `remit log head` prints") from None
 
 
 def known_policy(path: Path | None) -> bytes | None:
-    """The content of a policy file. Raises `RemitError` (malformed)."""
+    """The content of a policy file. Raises `RemitError` (malformed, not-found)."""
     try:
         return path.read_bytes() if path is not None else None
+    except FileNotFoundError:
+        raise not_found(f"there is no file `{path}` with a policy: give the path of a C2SP tlog-policy") from None
     except OSError as error:
         raise malformed(f"policy `{path}` cannot be read ({error.strerror}): give the path of a C2SP tlog-policy") from None
 
 
 def verify_file(path: Path, trusted: Trusted) -> Report | ProofReport:
-    """What a file or an archive shows, whichever it is. Raises `RemitError` (malformed)."""
+    """What a file or an archive shows, whichever it is. Raises `RemitError` (malformed, not-found)."""
+    if not path.exists():
+        raise not_found(f"there is no file or folder `{path}`: give an export, an archive or a proof")
     try:
         if not is_archive(path) and is_proof(path):
             return verify_proof(path, trusted.key, witnesses=trusted.witnesses, policy=trusted.policy, head=trusted.head)

@@ -163,7 +163,8 @@ def _sink(url: str, origin: str, ca: Path | None, token: str) -> Sink:
     known = ("http", "https", "syslog+tcp", "syslog+tls")
     if parts.scheme not in known or not host or (parts.scheme.startswith("syslog") and port is None):
         forms = ", ".join(f"`{name}://host:port`" for name in known)
-        raise malformed(f"`{_without_secrets(parts)}` is no address to stream to: use {forms}")
+        shown = "…" if set("@?") & set(url) else url  # what is no address has no parts to tell a secret from
+        raise malformed(f"`{shown}` is no address to stream to: use {forms}")
     context = _tls(ca) if parts.scheme in ("https", "syslog+tls") else None
     if parts.scheme.startswith("http"):
         return _Http(parts, origin, context, token)

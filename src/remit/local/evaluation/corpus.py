@@ -8,8 +8,11 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from remit.model.errors import malformed, not_found
+from remit.pap.problems import did_you_mean
 
 T = TypeVar("T")
+KINDS = ("attack", "benign", "benign_under_attack", "failed")
+"""What a run can be: the agent did what injected text said; nobody attacked; it was attacked and did not follow; it failed unattacked."""
 
 
 class RecordedStep(msgspec.Struct, frozen=True):
@@ -130,6 +133,8 @@ def read_runs(file: Path) -> Iterator[tuple[Recorded | None, Truth]]:
     """
     for line in read_lines(file):
         truth = _as(Truth, line)
+        if truth.kind and truth.kind not in KINDS:
+            raise malformed(f"{line.place}: there is no kind of run `{truth.kind:.60}`: {did_you_mean(truth.kind, KINDS)}")
         yield (_as(Recorded, line) if truth.scored else None), truth
 
 

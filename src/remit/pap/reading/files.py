@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
+from remit.model.errors import malformed, not_found
 from remit.pap.contents import SourceFile
 from remit.pap.problems import BundleError, Problem, did_you_mean, error, in_order
 from remit.pap.rego.reading import DATA_FILE, TESTS
@@ -43,11 +44,10 @@ def read_files(folder: Path) -> tuple[SourceFile, ...]:
     """The files of a bundle, in the order of their paths.
 
     Hidden files and those of other kinds (a README) do not belong to it. Raises `BundleError` for a file that
-    looks as if it belonged and does not, cannot be read, is no UTF-8, leads elsewhere by a link, is too large.
+    looks as if it belonged and does not, cannot be read, is no UTF-8, leads elsewhere by a link, is too large; `RemitError` (not-found,
+    malformed) if there is no such folder.
     """
-    if not folder.is_dir():
-        hint = "`remit init` makes one"
-        raise BundleError([error((folder.name, 1), "folder", f"there is no folder `{folder}`", hint)])
+    _check_folder(folder)
     files: list[SourceFile] = []
     problems: list[Problem] = []
     size = 0
@@ -64,6 +64,15 @@ def read_files(folder: Path) -> tuple[SourceFile, ...]:
     if problems:
         raise BundleError(in_order(problems))
     return tuple(sorted(files, key=lambda file: file.path))
+
+
+def _check_folder(folder: Path) -> None:
+    if not folder.exists():
+        raise not_found(f"there is no folder `{folder}`: `remit init` makes a bundle to begin with")
+    if not folder.is_dir():
+        whole = next((above for above in folder.parents if (above / MANIFEST_FILE).is_file()), None)
+        meant = f": `{whole}`" if whole is not None else ""
+        raise malformed(f"`{folder}` is a file: name the folder of the bundle{meant}")
 
 
 def _walk(folder: Path, root: Path, problems: list[Problem], depth: int = 0) -> Iterable[Path]:
