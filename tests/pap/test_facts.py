@@ -97,7 +97,7 @@ def test_facts_are_checked(before: str, after: str, code: str, said: str) -> Non
 
 def test_twice_and_unused() -> None:
     assert "duplicate" in dict(problems(ORDER + ORDER))
-    assert dict(problems(ORDER, "")).keys() == {"fact-unused"}
+    assert dict(problems(ORDER, "")).keys() == {"fact-unused", "empty"}
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,11 @@
 import pytest
 
 from remit.model.errors import RemitError
+from remit.pap.contents import SourceFile
 from remit.pap.problems import Problem, Severity
-from remit.pap.reading.folder import read_bundle
+from remit.pap.reading.folder import bundle_of, read_bundle
 from remit.pap.validate import check, check_folder
-from tests.pap.bundles import BASELINE, ROOT, SCENARIOS, small
+from tests.pap.bundles import BASELINE, ROOT, SCENARIOS, files, small
 
 
 def policy(body: str, head: str = '@id("p")') -> str:
@@ -288,3 +289,20 @@ def test_a_case_that_calls_a_mistyped_tool_is_warned_of() -> None:
     assert "did you mean `send`" in problem.hint
     described = "tools: [{name: snd, annotations: {effect: read, reach: internal}}]\ncases:\n  " + case
     assert found(cases=described) == []
+
+
+def test_files_that_say_nothing_are_warned_of() -> None:
+    empty = {"policies/later.cedar": "// to be written\n", "cases/later.yaml": "cases: []\n", "cases/none.yaml": "[]"}
+    problems = check(bundle_of([*files(), *(SourceFile(path, text) for path, text in empty.items())]))
+    said = [(p.file, p.severity, p.code, p.message) for p in problems]
+    assert said == [
+        ("cases/later.yaml", Severity.WARNING, "empty", "the file has no case"),
+        ("cases/none.yaml", Severity.WARNING, "empty", "the file has no case"),
+        ("policies/later.cedar", Severity.WARNING, "empty", "the file has no policy"),
+    ]
+
+
+def test_a_domain_with_a_wildcard_is_warned_of() -> None:
+    [problem] = check(small(manifest="name: x\ndirectory:\n- '@corp.example'\n- '@*.example'"))
+    assert (problem.file, problem.line, problem.severity, problem.code) == ("bundle.yaml", 4, Severity.WARNING, "directory")
+    assert "`@*.example` never matches anything" in problem.message

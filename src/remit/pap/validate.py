@@ -14,6 +14,7 @@ from remit.pap.checks.types import type_problems
 from remit.pap.contents import Bundle
 from remit.pap.problems import BundleError, Problem, did_you_mean, error, in_order, warning
 from remit.pap.reading.cases import read_cases
+from remit.pap.reading.files import CASES, POLICIES
 from remit.pap.reading.folder import read_bundle
 
 TYPE_CODES = ("undeclared-argument", "untyped-argument", "unguarded")
@@ -32,6 +33,7 @@ def check(bundle: Bundle) -> tuple[Problem, ...]:
     ]
     try:
         cases = read_cases(bundle)
+        problems.extend(_empty(checking, cases))
         problems.extend((*_task_types(checking, cases), *_fixtures(checking, cases), *_called_tools(checking, cases)))
     except BundleError as fault:
         problems.extend(fault.problems)
@@ -44,6 +46,19 @@ def _said_once(problems: list[Problem]) -> Iterator[Problem]:
     for problem in problems:
         if problem.code not in ARGUMENT_CODES or (problem.file, problem.line) not in wrong:
             yield problem
+
+
+def _empty(checking: Checking, cases: Iterable[Case]) -> Iterator[Problem]:
+    """Files that say nothing where somebody expects that they do."""
+    used = {policy.source for policy in checking.contents.policies} | {case.file for case in cases}
+    for file in checking.bundle.files:
+        if (
+            file.path.startswith((f"{POLICIES}/", f"{CASES}/"))
+            and file.path.endswith((".cedar", ".yaml"))
+            and file.path not in used
+        ):
+            what = "policy" if file.path.endswith(".cedar") else "case"
+            yield warning((file.path, 1), "empty", f"the file has no {what}", "write one, or remove the file")
 
 
 def _task_types(checking: Checking, cases: Iterable[Case]) -> Iterator[Problem]:

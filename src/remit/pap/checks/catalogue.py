@@ -68,6 +68,10 @@ def _manifest(checking: Checking) -> Iterator[Problem]:
         if len(known.strip()) < 2:
             place = checking.place(MANIFEST_FILE, "directory", position)
             yield error(place, "directory", f"`{known}` names no destination", "write a value, or `@domain`")
+        elif known.startswith("@") and "*" in known:
+            place = checking.place(MANIFEST_FILE, "directory", position)
+            message = f"`{known}` never matches anything: a domain is taken as it is written, and nothing below it"
+            yield warning(place, "directory", message, "write each domain out, as in `@mail.example`")
     tools = checking.compiled.tools
     groups = {group for known in tools.values() for group in known.tool.groups}
     for message, hint, path in rate_faults(tools, groups, checking.compiled.agent_rates):
