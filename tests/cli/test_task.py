@@ -8,9 +8,12 @@ import pytest
 import remit
 from remit.local import unknown
 from remit.local.config import Settings
+from remit.model.decision import Reason
 from remit.model.errors import ErrorKind, RemitError
+from remit.model.identity import TaskId
+from remit.model.task import Session
 from tests.cli.running import error, ok, run
-from tests.runtime.world import World
+from tests.runtime.world import Clock, World, permit, reason
 
 pytestmark = pytest.mark.sqlite
 
@@ -83,3 +86,62 @@ def test_a_task_of_a_program_is_warned_of_once(guarded: World, caplog: pytest.Lo
     assert [r.getMessage() for r in caplog.records if "sned" in r.getMessage()] == [
         "remit.task: in the published bundle there is no tool `sned`: did you mean `send`?"
     ]
+
+
+def entered(world: World, *options: str) -> Session:
+    """A session of a task that was opened on the command line."""
+    opened = json.loads(ok("task", "open", "look around", "--agent", "bot", *options, "--json"))
+    state = world.store.task(TaskId(opened["id"]))
+    assert state is not None
+    return world.open_session(state.task)
+
+
+def test_a_task_is_flat_wherever_it_is_printed(guarded: World) -> None:
+    opened = json.loads(ok("task", "open", "look around", "--agent", "bot", "--budget", "look.n=3", "--rate", "*=3/60", "--json"))
+    [listed] = json.loads(ok("task", "list", "--json"))
+    assert listed == {**opened, "spent": listed["spent"]} == json.loads(ok("task", "show", opened["id"], "--json"))
+    session = guarded.open_session(guarded.store.task(opened["id"]).task)  # type: ignore[union-attr]
+    permit(guarded.ask(session, "look", {"n": 1}))
+    [listed] = json.loads(ok("task", "list", "--json"))
+    assert listed["id"] == opened["id"] and listed["spent"]["calls"] == 1
+
+
+def test_a_rate_holds_for_its_time(guarded: World, clock: Clock) -> None:
+    session = entered(guarded, "--rate", "look=2/60")
+    for _ in range(2):
+        permit(guarded.ask(session, "look"))
+    assert reason(guarded.ask(session, "look")) is Reason.BUDGET_EXHAUSTED
+    permit(guarded.ask(session, "read"))
+    clock.forward(61)
+    permit(guarded.ask(session, "look"))
+    assert "at most" in ok("task", "show", str(session.task))
+
+
+def test_a_rate_of_a_sum_holds(guarded: World) -> None:
+    session = entered(guarded, "--rate", "look.n=10/60")
+    permit(guarded.ask(session, "look", {"n": 10}))
+    assert reason(guarded.ask(session, "look", {"n": 1})) is Reason.BUDGET_EXHAUSTED
+
+
+def test_budgets_hold(guarded: World) -> None:
+    session = entered(guarded, "--budget", "look=1", "--budget", "read.n=10.5")
+    permit(guarded.ask(session, "look"))
+    assert reason(guarded.ask(session, "look")) is Reason.BUDGET_EXHAUSTED
+    permit(guarded.ask(session, "read", {"n": 10}))
+    assert reason(guarded.ask(session, "read", {"n": 1})) is Reason.BUDGET_EXHAUSTED
+    assert "10 of 10.5" in ok("task", "show", str(session.task))
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--budget", "look"), ("--budget", "look=many"), ("--rate", "look=3"), ("--rate", "=3/60")]
+)
+def test_what_is_no_bound_is_refused(guarded: World, option: str, value: str) -> None:
+    refused = error("task", "open", "look around", "--agent", "bot", option, value)
+    assert refused.kind is ErrorKind.MALFORMED and f"`{value}` is not TOOL=CALLS" in refused.message
+
+
+def test_a_task_touches_no_higher_class_than_it_was_given(guarded: World) -> None:
+    session = entered(guarded, "--confidentiality", "internal")
+    permit(guarded.ask(session, "look"))
+    assert reason(guarded.ask(session, "secret")) is Reason.OUTSIDE_SCOPE
+    permit(guarded.ask(entered(guarded, "--confidentiality", "restricted"), "secret"))

@@ -1,7 +1,8 @@
 """`remit task`: open, list, show and close tasks."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
+import msgspec
 import typer
 
 from remit.cli.output import JsonFlag, say, show_json, show_table, store, warn, when
@@ -108,7 +109,7 @@ def list_(limit: Annotated[int, typer.Option(min=1, help="How many, newest first
     with store() as embedded:
         tasks = embedded.store.tasks(limit)
     if json:
-        show_json(tasks)
+        show_json([_as_json(state) for state in tasks])
         return
     rows = [
         (s.task.id, _status(s), s.task.agent, s.task.on_behalf_of, str(s.spent.calls), when(s.task.opened), s.task.purpose)
@@ -128,7 +129,12 @@ def show(task: Id, json: JsonFlag = False) -> None:
         state = embedded.store.task(TaskId(task))
     if state is None:
         raise not_found(f"there is no task `{task}`: see `remit task list`")
-    show_json(state) if json else _describe(state)
+    show_json(_as_json(state)) if json else _describe(state)
+
+
+def _as_json(state: TaskState) -> dict[str, Any]:
+    """A task as `open` prints it, and what it has spent."""
+    return {**msgspec.to_builtins(state.task), "spent": msgspec.to_builtins(state.spent)}
 
 
 def _describe(state: TaskState) -> None:
