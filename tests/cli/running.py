@@ -9,6 +9,13 @@ from remit.cli import verbs
 from remit.cli.main import app
 from remit.model.errors import RemitError
 
+LOWERING = """
+@id("lowering") permit (principal, action == Action::"session.declassify", resource);
+@id("lowering-asks") @requestable("four-eyes")
+forbid (principal, action == Action::"session.declassify", resource) unless { context.approval.granted };
+"""
+"""Policies under which somebody else must agree before a session's label is lowered."""
+
 if not app.registered_commands:
     verbs.register(app)
 

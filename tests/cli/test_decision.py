@@ -12,16 +12,11 @@ from remit.model.decision import Deny
 from remit.model.errors import ErrorKind
 from remit.model.identity import EntityRef
 from remit.model.values import freeze
-from tests.cli.running import error, ok, run
+from tests.cli.running import LOWERING, error, ok, run
 from tests.runtime.world import POLICIES, World, small_bundle
 
 pytestmark = pytest.mark.sqlite
 LONG = "x" * 400
-LOWERING = """
-@id("lowering") permit (principal, action == Action::"session.declassify", resource);
-@id("lowering-asks") @requestable("four-eyes")
-forbid (principal, action == Action::"session.declassify", resource) unless { context.approval.granted };
-"""
 
 
 @pytest.fixture
