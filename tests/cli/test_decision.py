@@ -52,7 +52,7 @@ def test_on_a_terminal_lists_have_four_columns(guarded: World, terminal: io.Stri
     terminal.seek(0), terminal.truncate()
     ok("decision", "list")
     shown = terminal.getvalue()
-    assert "approval-required" in shown and max(map(len, shown.splitlines())) <= 80
+    assert "approval-required" in shown and "  bot  " in shown and max(map(len, shown.splitlines())) <= 80
     assert len(shown.splitlines()) <= 5, "a long name is cut, not folded"
 
 

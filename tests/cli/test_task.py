@@ -58,7 +58,7 @@ def test_a_list_of_fewer_than_one_is_refused(guarded: World, verb: str, limit: s
     [
         ("--tool", "sned", "there is no tool `sned`: did you mean `send`?"),
         ("--tool", "effect:raed", "there is no effect `raed`: did you mean `read`?"),
-        ("--tool", "group:none", "there is no tool group `none`"),
+        ("--tool", "group:none", "there is no tool group `none`: correct it, or add it to the bundle"),
         ("--flow", "closed.nope := email in read", "tool `closed` has no argument `nope`: known are `n`, `price`"),
         ("--flow", "send.to := email in raed", "there is no tool `raed`: did you mean `read`?"),
         ("--budget", "pya=3", "there is no tool `pya`: did you mean `pay`?"),

@@ -50,7 +50,12 @@ def list_(
     ]
     columns = ("decision", "time (UTC)", "effect", "reason", "tier", "subject", "resource", "outcome")
     short = [
-        (r["id"], r["subject"], asked(r["action"], r["resource"]), "permit" if r["effect"] == "permit" else _denied(r))
+        (
+            r["id"],
+            r["subject"].removeprefix("Agent::"),
+            asked(r["action"], r["resource"]),
+            "permit" if r["effect"] == "permit" else _denied(r),
+        )
         for r in rows
     ]
     show_list((columns, table), (("decision", "agent", "tool or action", "decision"), short), "no decisions yet")

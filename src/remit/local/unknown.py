@@ -19,7 +19,7 @@ def unknown_names(embedded: Embedded, scope: Scope, budgets: Budgets) -> list[st
     if bundle is None:
         return []
     found = scope_faults(bundle.tools, scope, budgets)
-    return [f"in the published bundle {message}" + (f": {hint}" if hint else "") for message, hint, _ in found]
+    return [f"in the published bundle {message}: {hint or 'correct it, or add it to the bundle'}" for message, hint, _ in found]
 
 
 def warn_of_unknown_names(embedded: Embedded, scope: Scope, budgets: Budgets) -> None:
