@@ -59,6 +59,7 @@ def test_a_file_in_the_place_of_a_folder_says_which_is_meant(verb: str, file: st
         ("log verify nosuch", NOT_FOUND, "no file or folder `nosuch`: give an export, an archive or a proof"),
         ("log verify --head nosuch", NOT_FOUND, "there is no file `nosuch` with a head"),
         ("log verify --head runs.jsonl", MALFORMED, "`runs.jsonl` is no head of a log"),
+        ("log verify --head policy/bundle.yaml", MALFORMED, "`policy/bundle.yaml` is no head of a log"),
         ("log verify --policy nosuch", NOT_FOUND, "there is no file `nosuch` with a policy"),
         ("log prove --since nosuch", NOT_FOUND, "there is no file `nosuch` with a head"),
         ("log stream --to foo", MALFORMED, "`foo` is no address to stream to: use `http://host:port`"),

@@ -39,7 +39,10 @@ def known_head(path: Path | None) -> str | None:
         return None
     try:
         text = path.read_text("utf-8")
-        return str(json_of(text)["note"]) if text.lstrip().startswith("{") else text
+        note = str(json_of(text)["note"]) if text.lstrip().startswith("{") else text
+        if "\n\n" not in note:
+            raise ValueError  # no signatures follow
+        return note
     except FileNotFoundError:
         raise not_found(f"there is no file `{path}` with a head: keep in it what `remit log head` prints") from None
     except OSError as error:
