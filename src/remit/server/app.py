@@ -15,6 +15,7 @@ from remit.local.wiring import Embedded
 from remit.model.errors import RemitError
 from remit.server.api import access
 from remit.server.api.metadata import metadata
+from remit.server.callers import Believed, Callers
 from remit.server.problems import Problem, problem_of
 
 _Message = MutableMapping[str, Any]
@@ -24,7 +25,7 @@ MAX_REQUEST_ID = 200
 _HOST = re.compile(r"([\w.-]+|\[[0-9A-Fa-f:]+\])(?::\d{1,5})?", re.ASCII)
 
 
-def application(embedded: Embedded, hosts: frozenset[str]) -> _App:
+def application(embedded: Embedded, hosts: frozenset[str], callers: Callers | None = None) -> _App:
     """The application on a store. `hosts` are the names that it answers to: a page that a browser shows under another reaches nothing."""
     routes = [
         Route("/access/v1/evaluation", access.evaluation, methods=["POST"]),
@@ -38,6 +39,7 @@ def application(embedded: Embedded, hosts: frozenset[str]) -> _App:
     handlers: dict[Any, Any] = {Problem: _problem, RemitError: _error, HTTPException: _unknown, Exception: _fault}
     app = Starlette(routes=routes, exception_handlers=handlers)
     app.state.embedded = embedded
+    app.state.callers = callers or Believed()
     return _with_request_id(_for_hosts(app, hosts))
 
 

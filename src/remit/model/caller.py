@@ -1,0 +1,72 @@
+"""Who calls over a network: what was verified of them, and what they are to this deployment."""
+
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from remit.model.identity import AgentId, Operator
+
+
+class Proof(StrEnum):
+    """How a caller showed that a token is theirs."""
+
+    BEARER = "bearer"
+    """Not at all: whoever has the token can use it."""
+    DPOP = "dpop"
+    """By a signature over this very request (RFC 9449)."""
+    MTLS = "mtls"
+    """By the client certificate of this very connection (RFC 8705)."""
+    NONE = "none"
+    """Nobody was asked: a server for development."""
+
+
+KEY_BOUND = frozenset({Proof.DPOP, Proof.MTLS})
+"""Proofs that a thief of the token does not have."""
+
+
+class VerifiedToken(msgspec.Struct, frozen=True):
+    """What a token says, once its signature, issuer, audience, times and proof of possession hold. Only `authentication` makes one.
+
+    `issued` and `expires` are µs since the epoch; `key` is the thumbprint of the key that it is bound to (RFC 7638, or RFC 8705's
+    `x5t#S256`), empty for a bearer token; `claims` is the whole claims set.
+    """
+
+    issuer: str
+    subject: str
+    audience: str
+    issued: int
+    expires: int
+    proof: Proof
+    id: str = ""
+    key: str = ""
+    claims: dict[str, Any] = {}
+
+
+class Role(StrEnum):
+    """What a caller is to this deployment; what each may do is policy."""
+
+    ADMINISTRATOR = "administrator"
+    APPROVER = "approver"
+    REVIEWER = "reviewer"
+    AUDITOR = "auditor"
+    AGENT = "agent"
+    ENFORCEMENT_POINT = "enforcement-point"
+    """A door that asks about others: a gateway, a proxy."""
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Somebody who calls, as far as it was proven. `agent` is who they are if they are an agent; `verified_by` is the issuer that says
+    so."""
+
+    name: str
+    roles: frozenset[Role]
+    verified_by: str
+    proof: Proof
+    agent: AgentId | None = None
+    key: str = ""
+
+    @property
+    def operator(self) -> Operator:
+        """The caller as somebody outside of the agent."""
+        return Operator(self.name, self.verified_by)
