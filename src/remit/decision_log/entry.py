@@ -109,7 +109,7 @@ class DecisionMade(Body, frozen=True, gc=False, tag="decision"):
     `arguments` is an HMAC-SHA256 of the canonical arguments under the task's key. `label` and `sources` are the session's after the
     decision. `engine` is the engine outside of the process that was asked, with its version and the revision of its policies. `flows` are
     the data-flow grants that it rests on, as `task#number`; a permit uses each once. `hints` are what the tool's server said of it, by
-    MCP's names.
+    MCP's names. `caller` is who asked over a network, by issuer and name, and `proof` how the subject's authority came with it.
     """
 
     id: str
@@ -142,6 +142,8 @@ class DecisionMade(Body, frozen=True, gc=False, tag="decision"):
     engine: str = ""
     flows: tuple[str, ...] = ()
     hints: Hints = NO_HINTS
+    caller: str = ""
+    proof: str = ""
 
 
 class OutcomeSeen(Body, frozen=True, gc=False, tag="outcome"):

@@ -17,6 +17,8 @@ class Proof(StrEnum):
     """By a signature over this very request (RFC 9449)."""
     MTLS = "mtls"
     """By the client certificate of this very connection (RFC 8705)."""
+    VOUCHED = "vouched"
+    """An enforcement point, which proved who it is, says whom it asks for."""
     NONE = "none"
     """Nobody was asked: a server for development."""
 

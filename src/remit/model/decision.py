@@ -30,6 +30,7 @@ class Reason(StrEnum):
     SUBJECT_UNKNOWN = "subject-unknown"
     AGENT_UNKNOWN = "agent-unknown"
     AGENT_INACTIVE = "agent-inactive"
+    PROOF_REQUIRED = "proof-required"
     TASK_REQUIRED = "task-required"
     TASK_UNKNOWN = "task-unknown"
     TASK_CLOSED = "task-closed"

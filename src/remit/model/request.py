@@ -5,6 +5,7 @@ from enum import StrEnum
 import msgspec
 from msgspec.structs import replace
 
+from remit.model.caller import Proof
 from remit.model.hints import NO_HINTS, Hints, well_formed
 from remit.model.identity import EntityRef, SessionId, TaskId
 from remit.model.values import NO_ARGUMENTS, Arguments
@@ -64,7 +65,8 @@ class EvaluationRequest(msgspec.Struct, frozen=True, gc=False):
     `malformed` says what was wrong with arguments that could not be read: such a request carries none and is denied, so that the
     attempt is on record. `hints` are what the tool's server says of it: they can only make it count as worse. `properties` are what the
     caller says of the subject, the resource and the circumstances, under `subject`, `resource` and `context`: they count only as far as
-    the bundle says.
+    the bundle says. `caller` is who asked over a network, by issuer and name, and `proof` how the subject's authority came with it; both
+    are empty for a caller in this process.
     """
 
     subject: EntityRef
@@ -79,6 +81,8 @@ class EvaluationRequest(msgspec.Struct, frozen=True, gc=False):
     hints: Hints = NO_HINTS
     defined: bytes = b""
     properties: Arguments = NO_ARGUMENTS
+    caller: str = ""
+    proof: Proof | None = None
 
 
 def readable(request: EvaluationRequest) -> EvaluationRequest:
@@ -112,6 +116,8 @@ def readable(request: EvaluationRequest) -> EvaluationRequest:
         _shown(request.malformed)
         or f"a name in the request is no valid Unicode, or they are longer than {MAX_NAME} characters in all",
         request.hints,
+        caller=request.caller,
+        proof=request.proof,
     )
 
 

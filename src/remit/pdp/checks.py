@@ -1,9 +1,10 @@
 """What must hold before any policy is asked: identity, task, clock, scope and budgets. Each check is one rule."""
 
+from remit.model.caller import Proof
 from remit.model.decision import Reason
 from remit.model.identity import AGENT, AgentStatus
 from remit.model.labels import Confidentiality
-from remit.model.request import AGENT_DELEGATE, NET_REQUEST, SESSION_DECLASSIFY, TOOL_CALL
+from remit.model.request import AGENT_DELEGATE, NET_REQUEST, SESSION_DECLASSIFY, TOOL_CALL, Tier
 from remit.model.task import Scope, Spent, TaskState, TaskStatus
 from remit.model.tool import UNANNOTATED, Reach, ToolEffect
 from remit.pdp.compiled import CompiledBundle, CompiledTool
@@ -37,6 +38,13 @@ def check_subject(inputs: Inputs, bundle: CompiledBundle) -> None:
         raise Refusal(Reason.AGENT_UNKNOWN, f"agent `{name}` is not registered: run `remit agent register {name} --owner …`")
     if inputs.agent.status is not AgentStatus.ACTIVE:
         raise Refusal(Reason.AGENT_INACTIVE, f"agent `{name}` is {inputs.agent.status.value}: its owner can resume it")
+
+
+def check_proof(inputs: Inputs, tier: Tier) -> None:
+    """What came with a mere bearer token, which a thief would have as well, reaches the low tier only."""
+    if inputs.request.proof is Proof.BEARER and tier is not Tier.LOW:
+        message = f"a bearer token reaches the low tier only, and this is {tier.value}: use one bound to a key, and prove it (DPoP, mTLS)"
+        raise Refusal(Reason.PROOF_REQUIRED, message)
 
 
 def check_kills(inputs: Inputs) -> None:

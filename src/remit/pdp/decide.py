@@ -135,6 +135,8 @@ def _by_policy(inputs: Inputs, bundle: CompiledBundle, locus: Locus, spent: tupl
     tier, first = locus.tier(reached), bundle.first_uses and is_first_use(inputs, locus, reached)
     if first and bundle.first_use is FirstUse.RAISE:
         tier = one_deeper(tier)
+    if inputs.request.proof is not None:
+        checks.check_proof(inputs, tier)
     steering, flows = traced(bundle, inputs, locus.tool) if locus.steered else Traced()
     moment = inputs.outside.moment if inputs.outside is not None else inputs.now
     situation = Situation(

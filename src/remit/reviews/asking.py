@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from remit.decision_log.entry import DecisionMade
 from remit.decision_log.sealed import SealedOutside
 from remit.decision_log.sealing import SealKey
+from remit.model.caller import Proof
 from remit.model.decision import Decision, Permit, Reason
 from remit.model.errors import corrupt
 from remit.model.identity import AGENT, ApprovalId, DecisionId, EntityRef, SessionId, TaskId
@@ -151,6 +152,8 @@ class Asker:
             body.definition,
             (sealed.message or "its arguments could not be read") if unread else "",
             body.hints,
+            caller=body.caller,
+            proof=Proof(body.proof) if body.proof else None,
             properties=thaw(_canonical(sealed.properties)) if sealed.properties is not None else NO_ARGUMENTS,
         )
 
@@ -237,7 +240,7 @@ class Asker:
         if shape is None:
             shape = self._shape(bounds, place)
         known = history.definition(body.upstream, body.resource) if body.definition or body.upstream else None
-        return place.number, shape, body.definition, known.digest if known else "", label, bytes(sealed.arguments)
+        return place.number, shape, body.definition, known.digest if known else "", label, body.proof, bytes(sealed.arguments)
 
     def _shape(self, bounds: Bounds, place: _Place) -> int:
         """A number for all tasks that policies and checks cannot tell apart here."""

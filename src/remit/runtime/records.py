@@ -66,6 +66,8 @@ def decision_record(inputs: Inputs, decision: Decision, session: Session | None,
         engine=inputs.outside.engine if inputs.outside is not None else "",
         flows=basis.flows,
         hints=request.hints,
+        caller=request.caller,
+        proof=request.proof or "",
     )
     return Record(encode_body(body), "decision", decision.id, request.task)
 
