@@ -11,7 +11,7 @@ from remit.model.decision import Deny
 from remit.model.errors import ErrorKind
 from remit.model.identity import ApprovalId
 from remit.model.task import Session
-from remit.runtime.approvals import shown_to_approver
+from remit.runtime import inbox
 from remit.runtime.tasks import close_task
 from tests.cli.running import error, ok, printed
 from tests.runtime.world import Clock, World
@@ -28,9 +28,7 @@ def held(world: World, arguments: dict[str, Any], session: Session | None = None
 def card(world: World, approval: ApprovalId, columns: int = 80) -> str:
     found = world.store.approval(approval)
     assert found is not None
-    with world.runtime.view.lock:
-        shown = shown_to_approver(found, world.runtime.view.key(found.task))
-    return printed(panel(found, shown, found.state.value), columns)
+    return printed(panel(inbox.card(world.runtime, found)), columns)
 
 
 @pytest.mark.parametrize("columns", [40, 80])

@@ -6,7 +6,7 @@ from remit.model.caller import Proof
 from remit.model.decision import Permit, Reason
 from remit.model.request import Tier
 from tests.conftest import OpenStore
-from tests.runtime.world import World, permit, reason, small_bundle
+from tests.runtime.world import permit, reason, small_bundle
 
 TIERS = small_bundle(
     policies='@id("all") permit (principal, action, resource);\n',
@@ -40,5 +40,3 @@ def test_a_label_that_rose_takes_the_bearer_out_of_the_low_tier(open_store: Open
     permit(world.ask(session, "read_public", proof=Proof.BEARER))
     assert reason(world.ask(session, "read_inside", proof=Proof.BEARER)) is Reason.PROOF_REQUIRED
     permit(world.ask(session, "read_inside", proof=Proof.DPOP))
-
-

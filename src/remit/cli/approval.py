@@ -1,25 +1,22 @@
 """`remit approval`: what waits for a person, and the answers."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
-import msgspec
 import typer
 
 from remit.cli.card import panel, readable
 from remit.cli.output import JsonFlag, asked, out, say, show_json, show_list, store, when
 from remit.local.config import this_operator
-from remit.local.wiring import Embedded
 from remit.model.authorizer import ApprovalState
 from remit.model.errors import not_found
 from remit.model.identity import ApprovalId
 from remit.model.request import SESSION_DECLASSIFY
-from remit.runtime.approvals import Shown, of_closed_task, resolve, shown_to_approver, waiting
+from remit.runtime.approvals import Shown, resolve
+from remit.runtime.inbox import as_plain, card, cards
 from remit.runtime.store import Approval
 
 app = typer.Typer(no_args_is_help=True)
 Id = Annotated[str, typer.Argument(help="The access request's id (`apr_…`).")]
-TASK_CLOSED = "task-closed"
-"""The state of a request or an approval that nothing can use any more."""
 Why = Annotated[str, typer.Option(help="Why, for the record.")]
 
 
@@ -33,11 +30,11 @@ def list_(
 ) -> None:
     """List what waits for an answer."""
     with store() as embedded:
-        found = embedded.store.approvals(None, limit) if all_ else waiting(embedded.runtime, limit)
-        rows = [(approval, _shown(embedded, approval), _state(embedded, approval)) for approval in found]
+        found = cards(embedded.runtime, limit, all_)
     if json:
-        show_json([_as_json(*row) for row in rows])
+        show_json([as_plain(one) for one in found])
         return
+    rows = [(one.approval, one.shown, one.state) for one in found]
     table = [
         (a.id, state, a.agent, _what(a, s), _arguments(s), a.rule.value, when(a.expires), s.why if s else "(erased)")
         for a, s, state in rows
@@ -57,12 +54,12 @@ def show(approval: Id, json: JsonFlag = False) -> None:
         found = embedded.store.approval(ApprovalId(approval))
         if found is None:
             raise not_found(f"there is no access request `{approval}`: see `remit approval list`")
-        shown, state = _shown(embedded, found), _state(embedded, found)
+        seen = card(embedded.runtime, found)
     if json:
-        show_json(_as_json(found, shown, state))
+        show_json(as_plain(seen))
         return
-    out.print(panel(found, shown, state))
-    if state == ApprovalState.PENDING:
+    out.print(panel(seen))
+    if seen.waits:
         say(f"answer it with `remit approval approve {found.id}` or `remit approval deny {found.id}`")
 
 
@@ -88,27 +85,14 @@ def deny(approval: Id, why: Why = "", json: JsonFlag = False) -> None:
 def _answer(approval: str, grant: bool, why: str, json: bool, flow: bool = False) -> None:
     with store() as embedded:
         answered = resolve(embedded.runtime, ApprovalId(approval), this_operator(), grant, why, flow).result()
-        shown = _shown(embedded, answered)
+        seen = card(embedded.runtime, answered)
+    shown = seen.shown
     if json:
-        show_json(_as_json(answered, shown, answered.state.value))
+        show_json(as_plain(seen))
     else:
         say(f"{answered.state.value} {answered.id}: {_what(answered, shown)} for agent {answered.agent}")
         for offer in shown.offers if flow and shown else ():
             say(f"granted for the rest of the task: {offer.flow}")
-
-
-def _shown(embedded: Embedded, approval: Approval) -> Shown | None:
-    with embedded.runtime.view.lock:
-        embedded.runtime.view.refresh()
-        return shown_to_approver(approval, embedded.runtime.view.key(approval.task))
-
-
-def _state(embedded: Embedded, approval: Approval) -> str:
-    if approval.state not in (ApprovalState.PENDING, ApprovalState.APPROVED):
-        return approval.state.value
-    if embedded.runtime.clock() >= approval.expires:
-        return ApprovalState.EXPIRED.value
-    return TASK_CLOSED if of_closed_task(embedded.runtime, approval) else approval.state.value
 
 
 def _what(approval: Approval, shown: Shown | None) -> str:
@@ -120,18 +104,3 @@ def _what(approval: Approval, shown: Shown | None) -> str:
 
 def _arguments(shown: Shown | None) -> str:
     return readable(shown) if shown else "(erased)"
-
-
-def _as_json(approval: Approval, shown: Shown | None, state: str) -> dict[str, Any]:
-    return {
-        "id": approval.id,
-        "state": state,
-        "decision": approval.decision,
-        "task": approval.task,
-        "agent": approval.agent,
-        "rule": approval.rule,
-        "opened": approval.opened,
-        "expires": approval.expires,
-        "resolver": approval.resolver,
-        "shown": msgspec.to_builtins(shown, builtin_types=(msgspec.Raw,)) if shown else None,
-    }

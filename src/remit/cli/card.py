@@ -16,7 +16,7 @@ from remit.model.values import thaw
 from remit.pdp.offering import Offer
 from remit.pdp.provenance.folding import folded
 from remit.runtime.approvals import Shown
-from remit.runtime.store import Approval
+from remit.runtime.inbox import Card
 
 _MIXED = re.compile("[A-Za-z]")
 """Letters of another script that look like these are marked in a word that has these; a text in that script is left alone."""
@@ -27,8 +27,9 @@ def readable(shown: Shown) -> str:
     return msgspec.json.encode(thaw(bytes(shown.arguments)).values).decode()
 
 
-def panel(approval: Approval, shown: Shown | None, state: str) -> Panel:
+def panel(seen: Card) -> Panel:
     """An access request as its approver should see it."""
+    approval, shown, said = seen.approval, seen.shown, seen.said
     if shown is None:
         return Panel(plain("its task's data was erased"), title=approval.id)
     values = [f"`{s.argument}` = `{s.value}` comes from {told(s.origin, s.source)}" for s in shown.steering]
@@ -43,6 +44,7 @@ def panel(approval: Approval, shown: Shown | None, state: str) -> Panel:
         *[("look closely" if not n else "", mark) for n, mark in enumerate(_marks(shown))],
         ("session", f"has touched {shown.label.confidentiality.value} data, {untrusted}"),
         ("before", ", ".join(f"{name} ×{n}" for name, n in shown.before.items()) or "nothing"),
+        *([(f"{said.requester} says", f"{said.words} (nobody checked this)")] if said and said.words not in ("", "{}") else []),
         *[("may grant" if not n else "", _offer(offer)) for n, offer in enumerate(shown.offers)],
         ("needs", f"{approval.rule.value} until {when(approval.expires)} UTC; covers this one call, once"),
     ]
@@ -52,7 +54,7 @@ def panel(approval: Approval, shown: Shown | None, state: str) -> Panel:
     for name, text in rows:
         # On one line each: arguments must not be able to write lines of their own into what the approver reads.
         grid.add_row(Text(name, "dim"), plain(text.replace("\n", "\\n")))
-    return Panel(grid, title=f"{approval.id} · {state}", title_align="left", border_style="yellow")
+    return Panel(grid, title=f"{approval.id} · {seen.state}", title_align="left", border_style="yellow")
 
 
 def _marks(shown: Shown) -> Iterator[str]:

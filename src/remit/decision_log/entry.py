@@ -181,6 +181,18 @@ class ApprovalRequested(Body, frozen=True, gc=False, tag="approval.requested"):
     expires: int
 
 
+class ApprovalSubmitted(Body, frozen=True, gc=False, tag="approval.submitted"):
+    """Somebody submitted an access request; `sealed` holds what they said, under the task's key, and `expires` is what it then is."""
+
+    id: str
+    decision: str
+    task: str | None
+    requester: str
+    verified_by: str
+    expires: int
+    sealed: bytes
+
+
 class ApprovalResolved(Body, frozen=True, gc=False, tag="approval"):
     """A human (or the clock) answered an access request. `why` is sealed under the task's key."""
 
@@ -253,6 +265,7 @@ EntryBody: TypeAlias = (
     | OutcomeSeen
     | MemoryRaised
     | ApprovalRequested
+    | ApprovalSubmitted
     | ApprovalResolved
     | KeyDestroyed
     | KillSet

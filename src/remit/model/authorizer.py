@@ -55,6 +55,8 @@ class ApprovalState(StrEnum):
     DENIED = "denied"
     EXPIRED = "expired"
     USED = "used"
+    CANCELLED = "cancelled"
+    """Taken back by whoever asked, before anybody answered."""
 
 
 class Authorizer(Protocol):

@@ -8,7 +8,7 @@ import msgspec
 from remit.model.decision import Reason
 from remit.model.identity import AGENT, EntityRef
 from remit.model.request import EvaluationRequest
-from remit.model.values import NO_ARGUMENTS
+from remit.model.values import NO_ARGUMENTS, Arguments
 from remit.pdp.arguments import ANY, Unrepresentable, to_cedar
 from remit.pdp.compiled import CompiledBundle, EntityDocument
 from remit.pdp.refusal import Refusal
@@ -78,5 +78,10 @@ def told_apart(bundle: CompiledBundle, request: EvaluationRequest) -> bytes:
 
 def circumstances(request: EvaluationRequest) -> Mapping[str, Any]:
     """What the caller says beside subject, action and resource."""
-    given = request.properties.values.get(CONTEXT) if request.properties is not NO_ARGUMENTS else None
+    return circumstances_in(request.properties) if request.properties is not NO_ARGUMENTS else {}
+
+
+def circumstances_in(properties: Arguments) -> Mapping[str, Any]:
+    """The same, of properties as they came."""
+    given = properties.values.get(CONTEXT)
     return given if isinstance(given, dict) else {}

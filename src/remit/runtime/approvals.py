@@ -19,17 +19,21 @@ from remit.model.identity import AgentId, ApprovalId, Operator, new_id
 from remit.model.labels import PUBLIC_TRUSTED, Label
 from remit.model.request import SESSION_DECLASSIFY
 from remit.model.task import TaskState, TaskStatus
-from remit.model.values import NO_ARGUMENTS
+from remit.model.values import NO_ARGUMENTS, Arguments, freeze
 from remit.pdp.declassification import touches_of
 from remit.pdp.inputs import Grant, Inputs
 from remit.pdp.obligations import barred
 from remit.pdp.offering import Offer, offers
+from remit.pdp.parties import CONTEXT, circumstances_in
 from remit.runtime.pending import Driven, Steps
 from remit.runtime.runtime import Change, Runtime, administer
 from remit.runtime.store import Approval, HoldTask, PutApproval, PutTask, Write
 
 REQUEST_LIFE = 30 * MINUTE
 """An access request that nobody answered for so long has expired; an approval must be used within the same time."""
+
+VOLATILE = frozenset({"time", "timestamp", "now", "nonce", "request_id"})
+"""Circumstances that an approval does not bind: policies may read them, and do so each time anew."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -79,9 +83,21 @@ def action_digest(key: SealKey, inputs: Inputs) -> str:
         request.upstream,
         request.hints,
         msgspec.Raw(request.arguments.canonical),
-        *([msgspec.Raw(request.properties.canonical)] if request.properties is not NO_ARGUMENTS else []),
+        *_lasting(request.properties),
     )
     return key.digest(_encode(bound))
+
+
+def _lasting(properties: Arguments) -> list[msgspec.Raw]:
+    """What came with a request, without what is another the next time that the same is asked; nothing where nothing is left."""
+    if properties is NO_ARGUMENTS:
+        return []
+    given = circumstances_in(properties)
+    if not VOLATILE.isdisjoint(given):
+        lasting = {name: value for name, value in given.items() if name not in VOLATILE}
+        parts = {**properties.values, CONTEXT: lasting}
+        properties = freeze({name: values for name, values in parts.items() if values})
+    return [msgspec.Raw(properties.canonical)] if properties.values else []
 
 
 def open_request(inputs: Inputs, deny: Deny, key: SealKey, digest: str) -> Approval:

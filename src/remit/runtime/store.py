@@ -19,7 +19,7 @@ class Approval(msgspec.Struct, frozen=True):
     """An access request for one exact action, and what became of it.
 
     `digest` binds everything that would run (invariant 3); `shown` is sealed: what the approver saw, labels and flows included.
-    `resolver` answered it; `version` is compared and set.
+    `resolver` answered it; `version` is compared and set. `submitted` is what was said for it, sealed, once somebody submitted it.
     """
 
     id: ApprovalId
@@ -36,6 +36,7 @@ class Approval(msgspec.Struct, frozen=True):
     state: ApprovalState = ApprovalState.PENDING
     resolver: str = ""
     version: int = 1
+    submitted: bytes = b""
 
 
 class OpenPermit(msgspec.Struct, frozen=True, gc=False):

@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from remit.local.wiring import Embedded
 from remit.model.errors import RemitError
-from remit.server.api import access
+from remit.server.api import access, approvals, requestable, requests
 from remit.server.api.metadata import metadata
 from remit.server.callers import Believed, Callers
 from remit.server.problems import Problem, problem_of
@@ -33,6 +33,12 @@ def application(embedded: Embedded, hosts: frozenset[str], callers: Callers | No
         Route("/access/v1/search/subject", access.search_subject, methods=["POST"]),
         Route("/access/v1/search/resource", access.search_resource, methods=["POST"]),
         Route("/access/v1/search/action", access.search_action, methods=["POST"]),
+        Route(requestable.REQUESTS, requests.submission, methods=["POST"]),
+        Route(f"{requestable.REQUESTS}/{{id}}", requests.status, methods=["GET"]),
+        Route(f"{requestable.REQUESTS}/{{id}}/cancel", requests.cancellation, methods=["POST"]),
+        Route("/v1/approvals", approvals.listed, methods=["GET"]),
+        Route("/v1/approvals/{id}", approvals.shown, methods=["GET"]),
+        Route("/v1/approvals/{id}/answer", approvals.answered, methods=["POST"]),
         Route("/.well-known/authzen-configuration", metadata, methods=["GET"]),
         Route("/healthz", _healthy, methods=["GET"]),
     ]

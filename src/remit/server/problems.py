@@ -20,15 +20,17 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Problem(Exception):
-    """An answer that is an error: its status, and what to do about it in words."""
+    """An answer that is an error: its status, what to do about it in words, and its type, where a standard has one."""
 
-    def __init__(self, status: HTTPStatus, detail: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, status: HTTPStatus, detail: str, headers: Mapping[str, str] | None = None, type: str = "about:blank"
+    ) -> None:
         super().__init__(detail)
-        self.status, self.detail, self.headers = status, detail, dict(headers or {})
+        self.status, self.detail, self.headers, self.type = status, detail, dict(headers or {}), type
 
     def response(self) -> Response:
         """The response, of type `application/problem+json`."""
-        body = {"type": "about:blank", "title": self.status.phrase, "status": int(self.status), "detail": self.detail}
+        body = {"type": self.type, "title": self.status.phrase, "status": int(self.status), "detail": self.detail}
         return Response(_encode(body), int(self.status), self.headers, "application/problem+json")
 
 

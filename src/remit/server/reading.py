@@ -33,6 +33,13 @@ async def read_object(request: Request) -> dict[str, Any]:
     return value
 
 
+async def read_optional(request: Request) -> dict[str, Any]:
+    """The same, where a request need not carry anything."""
+    if request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers:
+        return {}
+    return await read_object(request)
+
+
 async def _body(request: Request) -> bytes:
     length = request.headers.get("content-length", "0")
     if not length.isdecimal() or int(length) > MAX_BODY:

@@ -26,7 +26,8 @@ from remit.local.wiring import Embedded, create_store
 from remit.model.errors import refused
 from remit.model.identity import AgentId, ApprovalId
 from remit.runtime.administration import change_agent
-from remit.runtime.approvals import resolve, shown_to_approver
+from remit.runtime.approvals import resolve
+from remit.runtime.inbox import card
 
 AGENT = AgentId("payables-bot")
 DEMO_BUNDLE = "accounts-payable"
@@ -118,9 +119,7 @@ def _held(world: World, embedded: Embedded, yes: bool) -> None:
 def _what(embedded: Embedded, asked: ApprovalId) -> Panel:
     approval = embedded.store.approval(asked)
     assert approval is not None
-    with embedded.runtime.view.lock:
-        shown = shown_to_approver(approval, embedded.runtime.view.key(approval.task))
-    return panel(approval, shown, approval.state.value)
+    return panel(card(embedded.runtime, approval))
 
 
 def _prove(embedded: Embedded, folder: Path) -> None:

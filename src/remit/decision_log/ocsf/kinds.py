@@ -6,6 +6,7 @@ from remit.decision_log.entry import (
     AgentChanged,
     ApprovalRequested,
     ApprovalResolved,
+    ApprovalSubmitted,
     BundlePublished,
     DecisionMade,
     EntryBody,
@@ -43,6 +44,9 @@ def event_of(body: EntryBody, decision: DecisionMade | None) -> Event:
         case ApprovalRequested():
             entity = _entity("Access Request", body.id)
             return _managed(ocsf.CREATE, entity, ("id",), None, correlation=body.decision)
+        case ApprovalSubmitted():
+            entity, by = _entity("Access Request", body.id), {"requester": body.requester}
+            return _managed(ocsf.UPDATE, entity, ("id",), by, correlation=body.decision)
         case ApprovalResolved():
             entity, status = _entity("Access Request", body.id), Caption(ocsf.OTHER, body.state)
             by = {"operator": body.operator}

@@ -21,6 +21,7 @@ KNOWN_KINDS = frozenset(
         "outcome",
         "memory.raised",
         "approval.requested",
+        "approval.submitted",
         "approval",
         "key.destroyed",
         "kill.set",

@@ -33,6 +33,8 @@ class Joins:
         elif kind == "approval.requested":
             self._step(line, "decision", entry.get("decision"), DENIED, DENIED)
             self._step(line, "approval", entry.get("id"), None, PENDING)
+        elif kind == "approval.submitted":
+            self._step(line, "approval", entry.get("id"), PENDING, PENDING)
         elif kind == "approval":
             answer = APPROVED if entry.get("state") == "approved" else REFUSED
             self._step(line, "approval", entry.get("id"), PENDING, answer)

@@ -17,6 +17,7 @@ from remit.model.errors import RemitError, malformed
 from remit.model.identity import EntityRef
 from remit.runtime.searching import SearchKind, search
 from remit.server.api.messages import answer_of, failure, request_of
+from remit.server.api.requestable import added, presented
 from remit.server.reading import read_object
 
 MAX_EVALUATIONS = 1000
@@ -37,15 +38,15 @@ def answer(body: dict[str, Any]) -> Response:
 async def evaluation(request: Request) -> Response:
     """`POST /access/v1/evaluation`: one decision, on the disk before it is answered."""
     message = await read_object(request)
-    return answer(await _decided(_embedded(request), message))
+    return answer(await _decided(request, message))
 
 
 async def evaluations(request: Request) -> Response:
     """`POST /access/v1/evaluations`: several decisions, in the order asked for. Without any, it is one evaluation."""
-    message, embedded = await read_object(request), _embedded(request)
+    message = await read_object(request)
     several = message.get("evaluations")
     if several is None or several == []:
-        return answer(await _decided(embedded, message))
+        return answer(await _decided(request, message))
     if not isinstance(several, list) or not all(isinstance(one, dict) for one in several):
         raise malformed("`evaluations` must be a list of objects")
     if len(several) > MAX_EVALUATIONS:
@@ -55,8 +56,8 @@ async def evaluations(request: Request) -> Response:
     defaults = {key: message[key] for key in _DEFAULTS if key in message}
     asked = [{**defaults, **one} for one in several]
     if ends is None:
-        return answer({"evaluations": await asyncio.gather(*(_tried(embedded, one) for one in asked))})
-    return answer({"evaluations": await _until(embedded, asked, ends)})
+        return answer({"evaluations": await asyncio.gather(*(_tried(request, one) for one in asked))})
+    return answer({"evaluations": await _until(request, asked, ends)})
 
 
 def _ending(message: dict[str, Any]) -> bool | None:
@@ -69,22 +70,28 @@ def _ending(message: dict[str, Any]) -> bool | None:
     return _SEMANTICS[semantic]
 
 
-async def _until(embedded: Embedded, asked: Sequence[dict[str, Any]], ends: bool) -> list[dict[str, Any]]:
+async def _until(request: Request, asked: Sequence[dict[str, Any]], ends: bool) -> list[dict[str, Any]]:
     answers: list[dict[str, Any]] = []
     for one in asked:
-        answers.append(await _tried(embedded, one))
+        answers.append(await _tried(request, one))
         if answers[-1]["decision"] is ends:
             break
     return answers
 
 
-async def _decided(embedded: Embedded, message: dict[str, Any]) -> dict[str, Any]:
-    return answer_of(await embedded.evaluate(request_of(message)))
+async def _decided(request: Request, message: dict[str, Any]) -> dict[str, Any]:
+    embedded = _embedded(request)
+    decision = await embedded.evaluate(request_of(message))
+    told = answer_of(decision)
+    if decision.approval is not None or presented(message) is not None:
+        base = str(request.base_url).rstrip("/")
+        told["context"] |= await asyncio.to_thread(added, embedded, base, message, decision)
+    return told
 
 
-async def _tried(embedded: Embedded, message: dict[str, Any]) -> dict[str, Any]:
+async def _tried(request: Request, message: dict[str, Any]) -> dict[str, Any]:
     try:
-        return await _decided(embedded, message)
+        return await _decided(request, message)
     except RemitError as error:
         return failure(error.message)
 

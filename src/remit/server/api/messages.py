@@ -12,6 +12,8 @@ from remit.runtime.searching import SearchKind
 
 OURS = "remit"
 """The member of a request's context that is for Remit alone."""
+MACHINERY = frozenset({OURS, "approval"})
+"""Members of a request's context that are no circumstances: they say which session it is of, and which approval it may rest on."""
 _PARTS = frozenset({"task", "session", "upstream", "definition"})
 
 
@@ -79,7 +81,11 @@ def _ours(context: dict[str, Any]) -> dict[str, str]:
 
 
 def _properties(subject: dict[str, Any], resource: dict[str, Any], context: dict[str, Any]) -> Arguments:
-    said = {"subject": subject, "resource": resource, "context": {name: context[name] for name in context if name != OURS}}
+    said = {
+        "subject": subject,
+        "resource": resource,
+        "context": {name: context[name] for name in context if name not in MACHINERY},
+    }
     told = {name: values for name, values in said.items() if values}
     return freeze(told) if told else NO_ARGUMENTS
 

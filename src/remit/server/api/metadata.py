@@ -4,6 +4,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from remit.server.api.access import answer
+from remit.server.api.requestable import CAPABILITY, REQUESTS
 
 
 async def metadata(request: Request) -> Response:
@@ -17,6 +18,8 @@ async def metadata(request: Request) -> Response:
             "search_subject_endpoint": f"{base}/access/v1/search/subject",
             "search_resource_endpoint": f"{base}/access/v1/search/resource",
             "search_action_endpoint": f"{base}/access/v1/search/action",
+            "access_request_endpoint": f"{base}{REQUESTS}",
             "supported_obligations": ["custom"],
+            "capabilities": [CAPABILITY],
         }
     )

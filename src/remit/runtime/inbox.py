@@ -1,0 +1,71 @@
+"""Access requests as people see them: what was asked for, what was shown and said of it, and where it stands."""
+
+from typing import Any
+
+import msgspec
+
+from remit.model.authorizer import ApprovalState
+from remit.runtime.approvals import Shown, of_closed_task, shown_to_approver, waiting
+from remit.runtime.requesting import Submission, submission_of
+from remit.runtime.runtime import Runtime
+from remit.runtime.store import Approval
+
+TASK_CLOSED = "task-closed"
+"""The state of a request or an approval that nothing can use any more."""
+
+
+class Card(msgspec.Struct, frozen=True):
+    """One access request. `shown` and `said` are None once its task's data was erased, and `said` where nobody submitted it."""
+
+    approval: Approval
+    shown: Shown | None
+    said: Submission | None
+    state: str
+
+    @property
+    def waits(self) -> bool:
+        """Whether an answer is of use."""
+        return self.state == ApprovalState.PENDING
+
+
+def card(runtime: Runtime, approval: Approval) -> Card:
+    """The card of an access request. Reads the store: not on an event loop."""
+    with runtime.view.lock:
+        runtime.view.refresh()
+        key = runtime.view.key(approval.task)
+        shown, said = shown_to_approver(approval, key), submission_of(approval, key)
+    return Card(approval, shown, said, _state(runtime, approval))
+
+
+def cards(runtime: Runtime, limit: int, everything: bool = False) -> list[Card]:
+    """The newest that an answer is of use for; with `everything` also those that were answered, have expired, or are of closed tasks."""
+    found = runtime.view.store.approvals(None, limit) if everything else waiting(runtime, limit)
+    return [card(runtime, approval) for approval in found]
+
+
+def as_plain(seen: Card) -> dict[str, Any]:
+    """The card in plain values, for a program. Times are µs since the epoch."""
+    approval, said = seen.approval, seen.said
+    return {
+        "id": approval.id,
+        "state": seen.state,
+        "decision": approval.decision,
+        "task": approval.task,
+        "agent": approval.agent,
+        "rule": approval.rule,
+        "opened": approval.opened,
+        "expires": approval.expires,
+        "resolver": approval.resolver,
+        "shown": msgspec.to_builtins(seen.shown, builtin_types=(msgspec.Raw,)) if seen.shown else None,
+        "submitted": {"by": said.requester, "verified_by": said.verified_by, "says": msgspec.Raw(said.words.encode())}
+        if said
+        else None,
+    }
+
+
+def _state(runtime: Runtime, approval: Approval) -> str:
+    if approval.state not in (ApprovalState.PENDING, ApprovalState.APPROVED):
+        return approval.state.value
+    if runtime.clock() >= approval.expires:
+        return ApprovalState.EXPIRED.value
+    return TASK_CLOSED if of_closed_task(runtime, approval) else approval.state.value

@@ -1,0 +1,82 @@
+"""The approver's inbox over HTTP: what waits, what exactly it is, and answers that count once."""
+
+import threading
+from typing import Any
+
+import pytest
+
+from remit.model.errors import RemitError
+from tests.server.serving import Answer
+from tests.server.test_access_requests import Served, served_agent
+
+__all__ = ["served_agent"]
+pytestmark = pytest.mark.sqlite
+JSON = {"Content-Type": "application/json"}
+
+
+def answered(served: Served, name: str, body: bytes) -> Answer:
+    return served.client.send("POST", f"/v1/approvals/{name}/answer", body, JSON)
+
+
+def test_what_waits_is_shown_and_answered_once(served_agent: Served) -> None:
+    name = served_agent.denied()["approval"]["id"]
+    [waits] = served_agent.get("/v1/approvals").body["approvals"]
+    assert (waits["id"], waits["state"], waits["shown"]["arguments"]) == (name, "pending", {"sum": 10, "to": "boss@corp.com"})
+    assert served_agent.get(f"/v1/approvals/{name}").body == waits
+    given = answered(served_agent, name, b'{"approve": true, "why": "rent"}')
+    assert (given.status, given.body["state"], given.body["resolver"]) == (200, "approved", "development")
+    again = answered(served_agent, name, b'{"approve": false}')
+    assert (again.status, again.headers["content-type"]) == (409, "application/problem+json")
+    assert served_agent.get("/v1/approvals").body == {"approvals": []}
+    assert [one["state"] for one in served_agent.get("/v1/approvals?all=true").body["approvals"]] == ["approved"]
+    assert served_agent.client.post("evaluation", served_agent.asked).body["decision"] is True
+    assert served_agent.client.post("evaluation", served_agent.asked).body["decision"] is False
+
+
+def test_what_was_said_for_it_is_shown_as_said(served_agent: Served) -> None:
+    told = served_agent.denied()
+    name = served_agent.submit(told, requested_access={"role": "payer"}).body["task"]["id"]
+    shown = served_agent.get(f"/v1/approvals/{name}").body
+    assert shown["submitted"] == {"by": "development", "verified_by": "nobody", "says": {"requested_access": {"role": "payer"}}}
+
+
+@pytest.mark.parametrize(
+    "body", [b"{}", b'{"approve": "yes"}', b'{"approve": true, "approve": false}', b'{"approve": true, "by": "me"}', b"[]"]
+)
+def test_an_answer_that_is_none_answers_nothing(served_agent: Served, body: bytes) -> None:
+    name = served_agent.denied()["approval"]["id"]
+    assert answered(served_agent, name, body).status == 400
+    assert served_agent.get(f"/v1/approvals/{name}").body["state"] == "pending"
+
+
+def test_two_answers_at_once_are_one(served_agent: Served) -> None:
+    name = served_agent.denied()["approval"]["id"]
+    found: list[int] = []
+    told: list[Any] = []
+
+    def by_http() -> None:
+        found.append(answered(served_agent, name, b'{"approve": true}').status)
+
+    def by_hand() -> None:
+        try:
+            served_agent.answer(name, False)
+        except RemitError as error:
+            told.append(error)
+
+    workers = [threading.Thread(target=work) for work in (*[by_http] * 4, by_hand)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(20)
+    assert found.count(200) + (not told) == 1 and found.count(200) + found.count(409) == 4
+    served_agent.world.verified()
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=501", "limit=x", "all=yes", "limit=99999999999999999999"])
+def test_what_cannot_be_listed_is_said(served_agent: Served, query: str) -> None:
+    assert served_agent.get(f"/v1/approvals?{query}").status == 400
+
+
+def test_what_is_not_there(served_agent: Served) -> None:
+    assert served_agent.get("/v1/approvals/apr_0").status == 404
+    assert answered(served_agent, "apr_0", b'{"approve": true}').status == 404
