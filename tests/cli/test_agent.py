@@ -23,3 +23,33 @@ def test_a_retired_agent_is_retired_for_good(guarded: World) -> None:
     assert reason(guarded.ask(session, "look")) is Reason.AGENT_INACTIVE
     assert "retired" in error("agent", "resume", "bot").message
     assert "retired" in ok("agent", "list"), "its history stays"
+
+
+def test_an_identity_is_one_agents(guarded: World) -> None:
+    name = "https://idp.example#client-7"
+    assert f"known as {name}" in ok("agent", "bind", "bot", name)
+    assert "already" in error("agent", "bind", "bot", name).message
+    ok("agent", "register", "other", "--owner", "ben", "--purpose", "helps")
+    assert "agent `bot`'s" in error("agent", "bind", "other", name).message
+    assert name in ok("agent", "show", "bot")
+    ok("agent", "unbind", "bot", name)
+    assert "no identity" in error("agent", "unbind", "bot", name).message
+    ok("agent", "bind", "other", name)
+    guarded.verified()
+
+
+@pytest.mark.parametrize(
+    "identity",
+    [
+        "client-7",
+        "https://idp.example",
+        "https://idp.example#",
+        "#x",
+        "spiffe://corp",
+        "spiffe://corp/a//b",
+        "https://ü#x",
+        "a" * 600,
+    ],
+)
+def test_what_is_no_identity_is_refused(guarded: World, identity: str) -> None:
+    assert error("agent", "bind", "bot", identity).message

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from remit.cli.output import JsonFlag, say, show_json, show_table, store
-from remit.inventory.agents import registered, with_status
+from remit.inventory.agents import registered, with_identity, with_status, without_identity
 from remit.local.config import this_operator
 from remit.model.errors import not_found
 from remit.model.identity import Agent, AgentId, AgentStatus
@@ -50,7 +50,32 @@ def show(name: Name, json: JsonFlag = False) -> None:
         agent = embedded.store.agent(AgentId(name))
     if agent is None:
         raise not_found(f"agent `{name}` is not registered: see `remit agent list`")
-    _show(agent, json, f"{agent.id}: {agent.status.value}, owned by {agent.owner}; {agent.purpose}")
+    known = f"; known as {', '.join(agent.identities)}" if agent.identities else ""
+    _show(agent, json, f"{agent.id}: {agent.status.value}, owned by {agent.owner}; {agent.purpose}{known}")
+
+
+@app.command("bind")
+def bind(
+    name: Name,
+    identity: Annotated[str, typer.Argument(help="`ISSUER#SUBJECT` as its tokens have them, or a SPIFFE ID.")],
+    json: JsonFlag = False,
+) -> None:
+    """Let tokens of this identity speak for the agent."""
+    with store() as embedded:
+        bound = change_agent(embedded.runtime, name, lambda known: with_identity(known, name, identity), this_operator()).result()
+    _show(bound, json, f"agent {bound.id} is known as {', '.join(bound.identities)}")
+
+
+@app.command("unbind")
+def unbind(
+    name: Name, identity: Annotated[str, typer.Argument(help="As `remit agent show` has it.")], json: JsonFlag = False
+) -> None:
+    """Take an identity from an agent: its tokens are nobody's from now on."""
+    with store() as embedded:
+        left = change_agent(
+            embedded.runtime, name, lambda known: without_identity(known, name, identity), this_operator()
+        ).result()
+    _show(left, json, f"agent {left.id} is known as {', '.join(left.identities) or 'nobody'} over a network")
 
 
 @app.command("suspend")

@@ -43,6 +43,7 @@ class AgentChanged(Body, frozen=True, gc=False, tag="agent.changed"):
     groups: tuple[str, ...]
     status: str
     operator: str
+    identities: tuple[str, ...] = ()
 
 
 class TaskOpened(Body, frozen=True, gc=False, tag="task.opened"):

@@ -72,7 +72,8 @@ class AgentStatus(StrEnum):
 class Agent(msgspec.Struct, frozen=True):
     """A non-human identity that acts: it has an owner, a purpose and a status.
 
-    `version` grows by one with each change; `groups` are `Group` ids that policies can name.
+    `version` grows by one with each change; `groups` are `Group` ids that policies can name. `identities` are what proves over a network
+    that it is this agent: `ISSUER#SUBJECT` of tokens, or a SPIFFE ID.
     """
 
     id: AgentId
@@ -81,6 +82,7 @@ class Agent(msgspec.Struct, frozen=True):
     groups: tuple[str, ...] = ()
     status: AgentStatus = AgentStatus.ACTIVE
     version: int = 1
+    identities: tuple[str, ...] = ()
 
     @property
     def ref(self) -> EntityRef:

@@ -122,7 +122,9 @@ class History:
     def _administered(self, body: EntryBody, time: int) -> None:
         match body:
             case AgentChanged():
-                agent = Agent(AgentId(body.agent), body.owner, body.purpose, body.groups, AgentStatus(body.status), body.version)
+                status = AgentStatus(body.status)
+                about = body.owner, body.purpose, body.groups, status, body.version, body.identities
+                agent = Agent(AgentId(body.agent), *about)
                 self._agents[body.agent, body.version] = self._latest[body.agent] = agent
             case ToolSeen():
                 known = KnownDefinition(body.upstream, body.tool, body.digest, b"", time, body.decision)

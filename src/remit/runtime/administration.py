@@ -5,6 +5,7 @@ from collections.abc import Callable
 from remit.decision_log.encoding import encode_body
 from remit.decision_log.entry import AgentChanged, BundlePublished, KeyDestroyed
 from remit.decision_log.store import Record
+from remit.inventory.agents import check_alone
 from remit.model.errors import not_found, refused
 from remit.model.identity import Agent, AgentId, Operator, TaskId
 from remit.model.task import TaskStatus
@@ -23,8 +24,10 @@ def _change_agent(runtime: Runtime, agent: AgentId, change: Callable[[Agent | No
 
     def prepare() -> Change:
         after = change(runtime.view.store.agent(agent))
+        check_alone(after, runtime.view.store.agents())
         changed[:] = [after]
-        body = AgentChanged(after.id, after.version, after.owner, after.purpose, after.groups, after.status.value, operator.id)
+        about = after.owner, after.purpose, after.groups, after.status.value
+        body = AgentChanged(after.id, after.version, *about, operator.id, after.identities)
         return [Record(encode_body(body), "agent.changed")], [PutAgent(after)]
 
     yield from administer(runtime, prepare)
