@@ -6,7 +6,7 @@ from starlette.requests import Request
 
 from remit.model.caller import Caller, Proof, Role
 
-DEVELOPMENT = Caller("development", frozenset(Role), "nobody", Proof.NONE)
+DEVELOPMENT = Caller("development", frozenset(Role) - {Role.AGENT}, "nobody", Proof.NONE)
 """Whoever reaches a server for development."""
 
 
