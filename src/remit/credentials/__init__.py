@@ -1,0 +1,1 @@
+"""Leases in, short-lived credentials out; sole holder of secrets."""

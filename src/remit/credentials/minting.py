@@ -1,0 +1,142 @@
+"""Remit's own issuer: tokens for agents and operators who have no other, and task tokens that carry a task across doors."""
+
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from joserfc import jws
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey, OKPKey, RSAKey
+
+from remit.credentials import key_files
+from remit.model.caller import Role
+from remit.model.clock import SECOND, Clock
+from remit.model.errors import malformed, refused
+from remit.model.identity import AgentId, SessionId, TaskId, random_bytes
+
+ACCESS_TYPE = "at+jwt"
+TASK_TYPE = "remit-task+jwt"
+AGENT_PREFIX, OPERATOR_PREFIX = "agent:", "operator:"
+LONGEST_SECONDS = 86_400
+"""No token is made that lasts longer: so long a retired key has to be kept."""
+FOLDER = "issuer"
+"""Where the keys are, below REMIT_HOME."""
+_PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """What a token is for: its `typ` and the claims beside the common ones."""
+
+    type: str
+    claims: dict[str, Any]
+
+
+class TokenIssuer:
+    """Mints tokens as `name`, a URL, with the keys in a folder; safe to share between threads.
+
+    Raises `RemitError` for a key file that is open to others, or holds no key.
+    """
+
+    def __init__(self, name: str, folder: Path, clock: Clock) -> None:
+        self.name, self._folder, self._clock = name, folder, clock
+        self._lock = threading.Lock()
+        self._key = key_files.load_or_make(folder)
+
+    def agent_token(self, agent: AgentId, audience: str, seconds: int, key: dict[str, Any] | None = None) -> str:
+        """A token that says who an agent is; bound to the public `key` (JWK) where one is given (RFC 9449). Raises `RemitError`."""
+        return self._minted(Kind(ACCESS_TYPE, {"sub": AGENT_PREFIX + _name(agent), **_bound(key)}), audience, seconds)
+
+    def operator_token(
+        self, name: str, roles: Iterable[Role], audience: str, seconds: int, key: dict[str, Any] | None = None
+    ) -> str:
+        """A token that says who somebody outside of the agents is, and which roles they have. Raises `RemitError`."""
+        claims = {"sub": OPERATOR_PREFIX + _name(name), "roles": sorted(roles), **_bound(key)}
+        return self._minted(Kind(ACCESS_TYPE, claims), audience, seconds)
+
+    def task_token(
+        self,
+        task: TaskId,
+        agent: AgentId,
+        audience: str,
+        expires: int,
+        *,
+        seconds: int = 900,
+        session: SessionId | None = None,
+        thumbprint: str = "",
+    ) -> str:
+        """A token that stands for a task, for its agent: at most as long as the task, which ends at `expires` (µs).
+
+        `thumbprint` is that of the key it is bound to: `VerifiedToken.key` of the agent that asks for it. Raises `RemitError`, refused
+        for a task that has ended.
+        """
+        claims: dict[str, Any] = {"sub": AGENT_PREFIX + _name(agent), "task": task}
+        if session is not None:
+            claims["session"] = session
+        if thumbprint:
+            claims["cnf"] = {"jkt": thumbprint}
+        return self._minted(Kind(TASK_TYPE, claims), audience, seconds, expires)
+
+    def key_set(self) -> bytes:
+        """The public keys as they are on disk now (RFC 7517): the one that signs, and those whose tokens can still be valid."""
+        now = self._clock()
+        keys = {key.jwk["kid"]: key.jwk for key in key_files.retired(self._folder) if key.until > now}
+        for signing in (self._signing(), key_files.load(self._folder)):
+            keys[signing.id] = signing.public()
+        return msgspec.json.encode({"keys": list(keys.values())})
+
+    def rotate(self) -> str:
+        """Sign with a new key from now on, and tell its id. Tokens of the old one stand until they expire; its private half is gone."""
+        with self._lock:
+            now = self._clock()
+            for key in key_files.retired(self._folder):
+                if key.until <= now:
+                    key_files.forget(self._folder, key.jwk["kid"])
+            self._key = key_files.rotate(self._folder, now + LONGEST_SECONDS * SECOND)
+            return self._key.id
+
+    def reload(self) -> None:
+        """Sign with the key that is on disk: another process may have replaced it."""
+        with self._lock:
+            self._key = key_files.load(self._folder)
+
+    def _signing(self) -> key_files.SigningKey:
+        with self._lock:
+            return self._key
+
+    def _minted(self, kind: Kind, audience: str, seconds: int, no_later: int | None = None) -> str:
+        if not 0 < seconds <= LONGEST_SECONDS:
+            raise malformed(f"a token lasts between 1 and {LONGEST_SECONDS} s, not {seconds}")
+        if not audience:
+            raise malformed("a token must be for somebody: name its audience")
+        now = self._clock() // SECOND
+        expires = now + seconds
+        if no_later is not None:
+            # INVARIANT (delegation only narrows): a task token ends with its task, or before.
+            expires = min(expires, no_later // SECOND)
+            if expires <= now:
+                raise refused("the task has ended: open another")
+        claims = {"iss": self.name, "aud": audience, "iat": now, "exp": expires, "jti": random_bytes(16).hex(), **kind.claims}
+        key = self._signing()
+        header = {"alg": key_files.ALGORITHM, "typ": kind.type, "kid": key.id}
+        return jws.serialize_compact(header, msgspec.json.encode(claims), key.key, algorithms=[key_files.ALGORITHM])
+
+
+def _name(text: str) -> str:
+    if not text or not text.isprintable() or len(text) > 256:
+        raise malformed(f"`{text[:100]}` cannot stand in a token: use printable text of at most 256 characters")
+    return text
+
+
+def _bound(key: dict[str, Any] | None) -> dict[str, Any]:
+    """The claim that binds a token to a public key, by its thumbprint (RFC 7638)."""
+    if key is None:
+        return {}
+    if not _PRIVATE.isdisjoint(key):
+        raise refused("the key shows its private half: keep that, and give the public one")
+    kinds: dict[str, Any] = {"EC": ECKey, "OKP": OKPKey, "RSA": RSAKey}
+    try:
+        return {"cnf": {"jkt": kinds[str(key.get("kty"))].import_key(key).thumbprint()}}
+    except (JoseError, KeyError, ValueError, TypeError):
+        raise malformed("the key is no public key in JSON (RFC 7517): give one of type EC, OKP or RSA") from None
