@@ -52,9 +52,9 @@ class Client:
 
 
 @contextmanager
-def served(folder: Path, *arguments: str) -> Iterator[Client]:
-    """A server of `remit serve --dev` on a free port; stopped by a signal, and must end well."""
-    command = [sys.executable, "-P", "-m", "remit.cli.main", "serve", "--dev", "--port", "0", *arguments]
+def served(folder: Path, *arguments: str, dev: bool = True) -> Iterator[Client]:
+    """A server of `remit serve` (for development, unless said otherwise) on a free port; stopped by a signal, and must end well."""
+    command = [sys.executable, "-P", "-m", "remit.cli.main", "serve", *["--dev"][:dev], "--port", "0", *arguments]
     server = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None and server.stderr is not None
@@ -66,4 +66,4 @@ def served(folder: Path, *arguments: str) -> Iterator[Client]:
         server.terminate()
         said, errors = server.communicate(timeout=20)
     assert server.returncode == 0 and "stopped" in said, errors
-    assert "DEVELOPMENT MODE" in errors
+    assert ("DEVELOPMENT MODE" in errors) is dev

@@ -19,8 +19,28 @@ from tests.runtime.world import AGENT
 from tests.server.serving import CERTIFICATION, served
 
 
-def test_without_proof_of_who_calls_only_in_development() -> None:
-    assert "--dev" in error("serve", "--port", "0").message
+def test_a_bundle_of_the_moment_only_in_development() -> None:
+    assert "--dev" in error("serve", "--port", "0", "--bundle", str(CERTIFICATION)).message
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--host", "0.0.0.0"], "--tls-cert"),
+        (["--host", "0.0.0.0", "--behind-proxy"], "`url`"),
+        (["--tls-cert", "c.pem"], "--tls-key"),
+        (["--client-ca", "c.pem"], "--tls-cert"),
+        (["--tls-cert", "c.pem", "--tls-key", "k.pem"], "certificates"),
+        (["--tls-cert", "c.pem", "--tls-key", "k.pem", "--behind-proxy"], "--behind-proxy"),
+    ],
+)
+def test_tokens_do_not_cross_a_network_in_the_open(
+    open_store: OpenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], word: str
+) -> None:
+    open_store("home", clock=wall_clock)
+    monkeypatch.setenv("REMIT_HOME", str(tmp_path / "home"))
+    assert word in error("serve", "--port", "0", *arguments).message
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1"])

@@ -1,10 +1,12 @@
 """`remit agent`: register, list, show, suspend, resume and retire agents."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from remit.cli.output import JsonFlag, say, show_json, show_table, store
+from remit.cli.tokens import DEFAULT_SECONDS, Key, Seconds, Url, bound_to, issuing, show_token
 from remit.inventory.agents import registered, with_identity, with_status, without_identity
 from remit.local.config import this_operator
 from remit.model.errors import not_found
@@ -76,6 +78,31 @@ def unbind(
             embedded.runtime, name, lambda known: without_identity(known, name, identity), this_operator()
         ).result()
     _show(left, json, f"agent {left.id} is known as {', '.join(left.identities) or 'nobody'} over a network")
+
+
+@app.command("key")
+def key(file: Annotated[Path, typer.Argument(help="Where to write it; it must not exist.")], json: JsonFlag = False) -> None:
+    """Make the key that an agent proves its tokens with (DPoP). It stays with the agent."""
+    from remit.credentials.holder_keys import make_key
+
+    thumbprint = make_key(file)
+    show_json({"file": str(file), "thumbprint": thumbprint}) if json else say(f"made the key {thumbprint} in {file}")
+
+
+@app.command("token")
+def token(
+    name: Name,
+    seconds: Seconds = DEFAULT_SECONDS,
+    key: Key = None,
+    url: Url = "",
+    json: JsonFlag = False,
+) -> None:
+    """Make a token that says who an agent is, for one that has no other issuer."""
+    from remit.local.issuing import agent_token
+
+    with issuing(url) as (embedded, own):
+        made = agent_token(embedded, own, AgentId(name), seconds, bound_to(key), this_operator())
+    show_token(made, json, key is None)
 
 
 @app.command("suspend")

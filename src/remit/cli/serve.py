@@ -26,17 +26,31 @@ def serve(
     dev: Annotated[
         bool, typer.Option("--dev", help="For development: nobody has to prove who they are, and only this machine is served.")
     ] = False,
+    tls_cert: Annotated[Path | None, typer.Option(help="The server's certificate chain (PEM).")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="The key of that certificate (PEM).")] = None,
+    client_ca: Annotated[
+        Path | None, typer.Option(help="Take client certificates of these authorities (PEM), to which tokens may be bound.")
+    ] = None,
+    behind_proxy: Annotated[bool, typer.Option("--behind-proxy", help="A server in front of this one does TLS.")] = False,
 ) -> None:
-    """Answer the AuthZEN Authorization API 1.0: evaluation, evaluations, search, metadata. Only `--dev` yet."""
-    if not dev:
-        raise malformed("callers cannot prove who they are yet: `--dev` serves this machine alone, without asking")
+    """Answer the AuthZEN Authorization API 1.0 and Remit's own API to callers who prove who they are."""
+    if bundle is not None and not dev:
+        raise malformed("`--bundle` decides by a store that ends with the server, which nobody has a token for: add `--dev`")
+    if (tls_cert is None) != (tls_key is None) or (client_ca is not None and tls_cert is None):
+        raise malformed(
+            "a certificate and its key belong together: give `--tls-cert` and `--tls-key`, and `--client-ca` only with them"
+        )
     try:
+        from remit.server.running import Place
         from remit.server.running import serve as run
+        from remit.server.tls import Tls
     except ImportError as error:
         raise unavailable(f"serving needs more than is installed ({error.name}): install `remit[server]`") from None
-    err.print("[bold red]DEVELOPMENT MODE[/]: whoever reaches this port is believed, whoever they say they are.")
+    if dev:
+        err.print("[bold red]DEVELOPMENT MODE[/]: whoever reaches this port is believed, whoever they say they are.")
+    tls = Tls(tls_cert, tls_key, client_ca) if tls_cert is not None and tls_key is not None else None
     with store() if bundle is None else _passing(bundle) as embedded:
-        run(embedded, host, port, lambda address: say(f"listening on {address}"))
+        run(embedded, Place(host, port, dev, tls, behind_proxy), lambda address: say(f"listening on {address}"))
     say("stopped")
 
 

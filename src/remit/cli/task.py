@@ -6,6 +6,7 @@ import msgspec
 import typer
 
 from remit.cli.output import JsonFlag, say, show_json, show_table, store, warn, when
+from remit.cli.tokens import Key, Seconds, Url, bound_to, issuing, show_token
 from remit.local.config import this_operator
 from remit.local.unknown import unknown_names
 from remit.model.errors import malformed, not_found
@@ -171,3 +172,21 @@ def close(task: Id, json: JsonFlag = False) -> None:
     with store() as embedded:
         close_task(embedded.runtime, TaskId(task), this_operator().id).result()
     show_json({"task": task, "status": "closed"}) if json else say(f"closed {task}")
+
+
+@app.command("token")
+def token(
+    task: Id,
+    seconds: Seconds = 900,
+    key: Key = None,
+    url: Url = "",
+    json: JsonFlag = False,
+) -> None:
+    """Make a token that stands for an open task, for its agent: it ends with the task."""
+    from remit.credentials.holder_keys import thumbprint_of
+    from remit.local.issuing import task_token
+
+    with issuing(url) as (embedded, own):
+        bound = thumbprint_of(bound_to(key))
+        made = task_token(embedded, own, TaskId(task), seconds, this_operator(), thumbprint=bound).result()
+    show_token(made, json, key is None)

@@ -206,6 +206,21 @@ class ApprovalResolved(Body, frozen=True, gc=False, tag="approval"):
     sealed: bytes
 
 
+class TokenIssued(Body, frozen=True, gc=False, tag="token.issued"):
+    """Remit's own issuer made a token: for an agent or an operator with these roles, or for a task; `key` is the thumbprint of the key that
+    it is bound to, empty for a bearer token, and `expires` when it ends (µs). The token itself is nowhere."""
+
+    id: str
+    subject: str
+    roles: tuple[str, ...]
+    task: str | None
+    audience: str
+    expires: int
+    key: str
+    operator: str
+    verified_by: str
+
+
 class KeyDestroyed(Body, frozen=True, gc=False, tag="key.destroyed"):
     """The key of a task was destroyed: its sealed fields can never be read again, and replay has a stated gap."""
 
@@ -268,6 +283,7 @@ EntryBody: TypeAlias = (
     | ApprovalRequested
     | ApprovalSubmitted
     | ApprovalResolved
+    | TokenIssued
     | KeyDestroyed
     | KillSet
     | KillReleased

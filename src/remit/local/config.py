@@ -3,6 +3,7 @@
 import getpass
 import os
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -11,7 +12,11 @@ from remit.model.identity import Operator
 
 HOME_VARIABLE = "REMIT_HOME"
 DEFAULT_HOME = ".remit"
+DEFAULT_URL = "http://127.0.0.1:8181"
+"""Where a server is that nobody said anything of."""
 FILE = "config.toml"
+ISSUERS = "issuers"
+"""The one setting that no variable overrides."""
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -20,6 +25,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `store`: where the store is, `postgresql://user@host/database`; empty for the embedded one. `lock_seconds`: how long to wait for
     another process's commit. `agent`: the agent of code that has entered no task, and of tasks that name none. `origin`: the log's name
     in its checkpoints. `witnesses`: a file in REMIT_HOME that says who cosigns them (C2SP tlog-policy); empty for nobody.
+    `url`: where callers reach this server, which tokens for it name. `issuers`: whose tokens it takes (`remit.local.trust`).
+    `administration`: a file in REMIT_HOME with policies of administration; empty for those that come with Remit.
     """
 
     store: str = ""
@@ -27,6 +34,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     agent: str = ""
     origin: str = "remit.local/log"
     witnesses: str = ""
+    url: str = ""
+    issuers: tuple[dict[str, Any], ...] = ()
+    administration: str = ""
 
 
 def home_folder() -> Path:
@@ -47,7 +57,7 @@ def read_settings(home: Path) -> Settings:
             raise malformed(f"`{file}` is no TOML ({error}): mend it, or remove it for the defaults") from None
     for field in Settings.__struct_fields__:
         value = os.environ.get(f"REMIT_{field.upper()}")
-        if value is not None:
+        if value is not None and field != ISSUERS:
             values[field] = value
     try:
         return msgspec.convert(values, Settings, strict=False)

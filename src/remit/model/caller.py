@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from remit.model.identity import AgentId, Operator
+from remit.model.identity import AgentId, Operator, TaskId
 
 
 class Proof(StrEnum):
@@ -59,7 +59,7 @@ class Role(StrEnum):
 
 class Caller(msgspec.Struct, frozen=True):
     """Somebody who calls, as far as it was proven. `agent` is who they are if they are an agent; `verified_by` is the issuer that says
-    so."""
+    so. `task` is the one task that their token is for; None for one that is for no task."""
 
     name: str
     roles: frozenset[Role]
@@ -67,6 +67,12 @@ class Caller(msgspec.Struct, frozen=True):
     proof: Proof
     agent: AgentId | None = None
     key: str = ""
+    task: TaskId | None = None
+
+    @property
+    def id(self) -> str:
+        """The caller as the log names it: by issuer and name."""
+        return f"{self.verified_by}#{self.name}"
 
     @property
     def operator(self) -> Operator:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from remit.decision_log.encoding import encode_body
-from remit.decision_log.entry import AgentChanged, BundlePublished, KeyDestroyed
+from remit.decision_log.entry import AgentChanged, BundlePublished, KeyDestroyed, TokenIssued
 from remit.decision_log.store import Record
 from remit.inventory.agents import check_alone
 from remit.model.errors import not_found, refused
@@ -48,6 +48,18 @@ def _activate(runtime: Runtime, published: BundlePublished, document: bytes) -> 
         return [Record(encode_body(published), "bundle.published")], [write]
 
     yield from administer(runtime, prepare)
+
+
+def hand_out(runtime: Runtime, issued: TokenIssued, token: str) -> Driven[str]:
+    """The token, once it is on record that it was made. Raises `RemitError`."""
+    return Driven(lambda: _hand_out(runtime, issued, token))
+
+
+def _hand_out(runtime: Runtime, issued: TokenIssued, token: str) -> Steps[str]:
+    # INVARIANT (the agent never holds the secret): what is made is on record before anybody has it.
+    task = TaskId(issued.task) if issued.task is not None else None
+    yield from administer(runtime, lambda: ([Record(encode_body(issued), "token.issued", None, task)], []))
+    return token
 
 
 def erase(runtime: Runtime, task: TaskId, operator: Operator) -> Driven[None]:

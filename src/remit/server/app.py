@@ -15,7 +15,7 @@ from remit.local.wiring import Embedded
 from remit.model.errors import RemitError
 from remit.server.api import access, approvals, requestable, requests
 from remit.server.api.metadata import metadata
-from remit.server.callers import Believed, Callers
+from remit.server.callers import Callers
 from remit.server.problems import Problem, problem_of
 
 _Message = MutableMapping[str, Any]
@@ -25,8 +25,9 @@ MAX_REQUEST_ID = 200
 _HOST = re.compile(r"([\w.-]+|\[[0-9A-Fa-f:]+\])(?::\d{1,5})?", re.ASCII)
 
 
-def application(embedded: Embedded, hosts: frozenset[str], callers: Callers | None = None) -> _App:
-    """The application on a store. `hosts` are the names that it answers to: a page that a browser shows under another reaches nothing."""
+def application(embedded: Embedded, hosts: frozenset[str], url: str, callers: Callers) -> _App:
+    """The application on a store. `hosts` are the names that it answers to: a page that a browser shows under another reaches nothing.
+    `url` is where callers reach it, and `callers` tells who they are."""
     routes = [
         Route("/access/v1/evaluation", access.evaluation, methods=["POST"]),
         Route("/access/v1/evaluations", access.evaluations, methods=["POST"]),
@@ -45,7 +46,7 @@ def application(embedded: Embedded, hosts: frozenset[str], callers: Callers | No
     handlers: dict[Any, Any] = {Problem: _problem, RemitError: _error, HTTPException: _unknown, Exception: _fault}
     app = Starlette(routes=routes, exception_handlers=handlers)
     app.state.embedded = embedded
-    app.state.callers = callers or Believed()
+    app.state.callers, app.state.url = callers, url
     return _with_request_id(_for_hosts(app, hosts))
 
 
@@ -62,7 +63,7 @@ def _error(_request: Request, error: RemitError) -> Response:
 
 
 def _unknown(_request: Request, error: HTTPException) -> Response:
-    return Problem(HTTPStatus(error.status_code), error.detail, error.headers).response()
+    return Problem(HTTPStatus(error.status_code), error.detail, (error.headers or {}).items()).response()
 
 
 def _fault(_request: Request, error: Exception) -> Response:

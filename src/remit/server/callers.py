@@ -1,13 +1,30 @@
-"""Who is calling, and whether they may: asked by every endpoint before it does anything."""
+"""Who is calling: asked by every endpoint before it does anything."""
 
-from typing import Protocol
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Protocol
 
 from starlette.requests import Request
 
-from remit.model.caller import Caller, Proof, Role
+from remit.authentication.possession.dpop import ALGORITHMS
+from remit.authentication.refusal import Code, NotVerified, challenges, invalid
+from remit.authentication.requests import Sent, authenticate
+from remit.authentication.verify import Shown
+from remit.authentication.waiting import awaited
+from remit.credentials.minting import AGENT_PREFIX, OPERATOR_PREFIX
+from remit.inventory.agents import checked_name
+from remit.local.trust import Issuer, Trust
+from remit.local.wiring import Embedded
+from remit.model.caller import Caller, Proof, Role, VerifiedToken
+from remit.model.errors import RemitError, refused
+from remit.model.identity import Agent, AgentId, TaskId
+from remit.server.problems import Problem
 
 DEVELOPMENT = Caller("development", frozenset(Role) - {Role.AGENT}, "nobody", Proof.NONE)
 """Whoever reaches a server for development."""
+CERTIFICATE = "remit.certificate"
+"""The client's certificate (DER) in a scope, where TLS has checked one."""
+_STATUS = {Code.INVALID_REQUEST: HTTPStatus.BAD_REQUEST, Code.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE}
 
 
 class Callers(Protocol):
@@ -15,6 +32,13 @@ class Callers(Protocol):
 
     async def identify(self, request: Request) -> Caller:
         """The caller of this request. Raises `Problem` (401) for one who does not prove who they are."""
+        ...
+
+    async def carried(self, text: str, key: str) -> VerifiedToken:
+        """The task token that came with a request, of a holder whose possession of this key was shown (empty for none).
+
+        Raises `Problem` (401).
+        """
         ...
 
 
@@ -25,8 +49,129 @@ class Believed:
         """The caller of any request."""
         return DEVELOPMENT
 
+    async def carried(self, _text: str, _key: str) -> VerifiedToken:
+        """Nobody gave one. Raises `Problem`."""
+        raise Problem(HTTPStatus.UNAUTHORIZED, "a server for development gives no task tokens: leave it out")
+
+
+class Proven:
+    """Callers with a token of an issuer that is trusted, and with proof that it is theirs where it is bound to a key."""
+
+    def __init__(self, trust: Trust, embedded: Embedded) -> None:
+        self._trust, self._embedded = trust, embedded
+        self._identities: tuple[int, Mapping[str, Agent]] = -1, {}
+
+    async def identify(self, request: Request) -> Caller:
+        """The caller. Raises `Problem`, or `RemitError` (refused) for one who is proven and nobody here."""
+        scope = request.scope
+        sent = Sent(tuple(scope["headers"]), scope["method"], self._trust.url + scope["path"], scope.get(CERTIFICATE))
+        try:
+            token = await authenticate(self._trust.verifier, sent)
+            return self._caller(token)
+        except NotVerified as refusal:
+            raise problem_of_refusal(refusal) from None
+
+    async def carried(self, text: str, key: str) -> VerifiedToken:
+        """The task token that came with a request, of a holder whose possession of this key was shown (empty for none).
+
+        Raises `Problem`.
+        """
+        try:
+            token = await awaited(lambda: self._trust.verifier.verify(text, Shown(key=key)))
+            if token.issuer != self._trust.own.name or not isinstance(token.claims.get("task"), str):
+                raise invalid("what came as a task token is none: send one that this server gave for a task")
+            self._check_open(TaskId(token.claims["task"]))
+            return token
+        except NotVerified as refusal:
+            raise problem_of_refusal(refusal) from None
+
+    def _caller(self, token: VerifiedToken) -> Caller:
+        if token.issuer == self._trust.own.name:
+            return self._ours(token)
+        name = token.subject if token.subject.startswith("spiffe://") else f"{token.issuer}#{token.subject}"
+        agent = self._agents().get(name)
+        if agent is not None:
+            return Caller(agent.id, frozenset({Role.AGENT}), token.issuer, token.proof, agent.id, token.key)
+        return self._person(token, self._trust.issuers[token.issuer], name)
+
+    def _ours(self, token: VerifiedToken) -> Caller:
+        if token.subject.startswith(AGENT_PREFIX):
+            agent = AgentId(token.subject.removeprefix(AGENT_PREFIX))
+            task = token.claims.get("task")
+            if isinstance(task, str):
+                self._check_open(TaskId(task))
+            named = TaskId(task) if isinstance(task, str) else None
+            return Caller(agent, frozenset({Role.AGENT}), token.issuer, token.proof, agent, token.key, named)
+        if token.subject.startswith(OPERATOR_PREFIX):
+            name = token.subject.removeprefix(OPERATOR_PREFIX)
+            return Caller(name, _roles(token.claims.get("roles"), _OWN_ROLES), token.issuer, token.proof, None, token.key)
+        raise invalid("the token is for nobody that there is: get a new one")
+
+    def _check_open(self, task: TaskId) -> None:
+        """Raises `NotVerified` once the task, or one that it was delegated from, has ended."""
+        # INVARIANT (authority enters from outside the agent): what stands for a task ends with it, whatever the token says.
+        view = self._embedded.runtime.view
+        with view.lock:
+            view.refresh()
+            chain, complete = view.chain(task)
+        now = self._embedded.runtime.clock()
+        _, still = self._embedded.store.standing([state.task.id for state in chain])
+        if not chain or not complete or not still or any(now >= state.task.expires for state in chain):
+            raise invalid("the task of this token has ended: its authority has, too")
+
+    def _person(self, token: VerifiedToken, issuer: Issuer, identity: str) -> Caller:
+        stated = token.subject if issuer.name_claim == "sub" else token.claims.get(issuer.name_claim)
+        try:
+            name = checked_name(stated if isinstance(stated, str) else "", "caller")
+        except RemitError:
+            raise refused(
+                f"`{identity}` is no agent here (`remit agent bind`), and its claim `{issuer.name_claim}` names nobody: set `name_claim`"
+            ) from None
+        groups = {group: role for role, listed in issuer.roles.items() for group in listed}
+        roles = _roles(token.claims.get(issuer.roles_claim), issuer.roles)
+        if not roles:
+            known = ", ".join(f"`{group}`" for group in groups) or "none"
+            raise refused(
+                f"`{identity}` is no agent here (`remit agent bind`), and has no role: those are given by `roles_claim`, for {known}"
+            )
+        return Caller(name, roles, token.issuer, token.proof, None, token.key)
+
+    def _agents(self) -> Mapping[str, Agent]:
+        """Agents by what proves that they are."""
+        # INVARIANT (fail closed): asked of the store each time, since no commit holds what a token is taken for.
+        revision, _ = self._embedded.store.standing(())
+        known = self._identities
+        if known[0] != revision:
+            agents = self._embedded.store.agents()
+            known = self._identities = revision, {name: agent for agent in agents for name in agent.identities}
+        return known[1]
+
+
+_OWN_ROLES: Mapping[Role, tuple[str, ...]] = {role: (role.value,) for role in Role if role is not Role.AGENT}
+
+
+def _roles(stated: Any, given_by: Mapping[Role, tuple[str, ...]]) -> frozenset[Role]:
+    """The roles that a claim gives: a text, or a list of them."""
+    groups = (
+        {stated}
+        if isinstance(stated, str)
+        else {one for one in stated if isinstance(one, str)}
+        if isinstance(stated, list)
+        else set()
+    )
+    return frozenset({role for role, listed in given_by.items() if not groups.isdisjoint(listed)})
+
+
+def problem_of_refusal(refusal: NotVerified) -> Problem:
+    """What a caller who is not believed is told (RFC 6750, RFC 9449)."""
+    told = [("WWW-Authenticate", challenge) for challenge in challenges(refusal, ALGORITHMS)]
+    status = _STATUS.get(refusal.code, HTTPStatus.UNAUTHORIZED)
+    if refusal.nonce:
+        told.append(("DPoP-Nonce", refusal.nonce))
+    return Problem(status, refusal.message, told if status is not HTTPStatus.SERVICE_UNAVAILABLE else [("Retry-After", "5")])
+
 
 async def caller_of(request: Request) -> Caller:
-    """Who calls. Raises `Problem` (401)."""
+    """Who calls. Raises `Problem` (401), `RemitError` (refused)."""
     callers: Callers = request.app.state.callers
     return await callers.identify(request)

@@ -1,6 +1,6 @@
 """Errors that concern a whole request, as RFC 9457 problems."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 
 import msgspec
@@ -23,15 +23,18 @@ class Problem(Exception):
     """An answer that is an error: its status, what to do about it in words, and its type, where a standard has one."""
 
     def __init__(
-        self, status: HTTPStatus, detail: str, headers: Mapping[str, str] | None = None, type: str = "about:blank"
+        self, status: HTTPStatus, detail: str, headers: Iterable[tuple[str, str]] = (), type: str = "about:blank"
     ) -> None:
         super().__init__(detail)
-        self.status, self.detail, self.headers, self.type = status, detail, dict(headers or {}), type
+        self.status, self.detail, self.headers, self.type = status, detail, tuple(headers), type
 
     def response(self) -> Response:
         """The response, of type `application/problem+json`."""
         body = {"type": self.type, "title": self.status.phrase, "status": int(self.status), "detail": self.detail}
-        return Response(_encode(body), int(self.status), self.headers, "application/problem+json")
+        response = Response(_encode(body), int(self.status), media_type="application/problem+json")
+        for name, value in self.headers:
+            response.headers.append(name, value)  # some stand there more than once
+        return response
 
 
 def problem_of(error: RemitError) -> Problem:

@@ -20,6 +20,7 @@ from remit.decision_log.entry import (
     SessionOpened,
     TaskClosed,
     TaskOpened,
+    TokenIssued,
     ToolApproved,
     ToolSeen,
     WriterOpened,
@@ -58,6 +59,8 @@ def event_of(body: EntryBody, decision: DecisionMade | None) -> Event:
         case ToolApproved():
             entity, by = _entity("Tool Definition", body.digest), {"operator": body.operator}
             return _managed(ocsf.ACTIVATE, entity, ("digest",), by)
+        case TokenIssued():
+            return _managed(ocsf.CREATE, _entity("Token", body.id), ("id",), {"operator": body.operator}, correlation=body.task)
         case WriterOpened():
             app = {"name": "Remit", "vendor_name": "Remit", "version": body.version}
             return Event(ocsf.LIFECYCLE, ocsf.START, {"app": app}, ("version",))

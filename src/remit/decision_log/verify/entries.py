@@ -23,6 +23,7 @@ KNOWN_KINDS = frozenset(
         "approval.requested",
         "approval.submitted",
         "approval",
+        "token.issued",
         "key.destroyed",
         "kill.set",
         "tool.seen",

@@ -18,6 +18,8 @@ from remit.model.identity import EntityRef
 from remit.runtime.searching import SearchKind, search
 from remit.server.api.messages import answer_of, failure, request_of
 from remit.server.api.requestable import added, presented
+from remit.server.asking import Asker, asking
+from remit.server.problems import STATUS
 from remit.server.reading import read_object
 
 MAX_EVALUATIONS = 1000
@@ -37,16 +39,16 @@ def answer(body: dict[str, Any]) -> Response:
 
 async def evaluation(request: Request) -> Response:
     """`POST /access/v1/evaluation`: one decision, on the disk before it is answered."""
-    message = await read_object(request)
-    return answer(await _decided(request, message))
+    asked, message = await asking(request), await read_object(request)
+    return answer(await _decided(request, asked, message))
 
 
 async def evaluations(request: Request) -> Response:
     """`POST /access/v1/evaluations`: several decisions, in the order asked for. Without any, it is one evaluation."""
-    message = await read_object(request)
+    asker, message = await asking(request), await read_object(request)
     several = message.get("evaluations")
     if several is None or several == []:
-        return answer(await _decided(request, message))
+        return answer(await _decided(request, asker, message))
     if not isinstance(several, list) or not all(isinstance(one, dict) for one in several):
         raise malformed("`evaluations` must be a list of objects")
     if len(several) > MAX_EVALUATIONS:
@@ -56,8 +58,8 @@ async def evaluations(request: Request) -> Response:
     defaults = {key: message[key] for key in _DEFAULTS if key in message}
     asked = [{**defaults, **one} for one in several]
     if ends is None:
-        return answer({"evaluations": await asyncio.gather(*(_tried(request, one) for one in asked))})
-    return answer({"evaluations": await _until(request, asked, ends)})
+        return answer({"evaluations": await asyncio.gather(*(_tried(request, asker, one) for one in asked))})
+    return answer({"evaluations": await _until(request, asker, asked, ends)})
 
 
 def _ending(message: dict[str, Any]) -> bool | None:
@@ -70,30 +72,30 @@ def _ending(message: dict[str, Any]) -> bool | None:
     return _SEMANTICS[semantic]
 
 
-async def _until(request: Request, asked: Sequence[dict[str, Any]], ends: bool) -> list[dict[str, Any]]:
+async def _until(request: Request, asker: Asker, asked: Sequence[dict[str, Any]], ends: bool) -> list[dict[str, Any]]:
     answers: list[dict[str, Any]] = []
     for one in asked:
-        answers.append(await _tried(request, one))
+        answers.append(await _tried(request, asker, one))
         if answers[-1]["decision"] is ends:
             break
     return answers
 
 
-async def _decided(request: Request, message: dict[str, Any]) -> dict[str, Any]:
+async def _decided(request: Request, asker: Asker, message: dict[str, Any]) -> dict[str, Any]:
     embedded = _embedded(request)
-    decision = await embedded.evaluate(request_of(message))
+    decision = await embedded.evaluate(asker.of(request_of(message)))
     told = answer_of(decision)
     if decision.approval is not None or presented(message) is not None:
-        base = str(request.base_url).rstrip("/")
+        base: str = request.app.state.url
         told["context"] |= await asyncio.to_thread(added, embedded, base, message, decision)
     return told
 
 
-async def _tried(request: Request, message: dict[str, Any]) -> dict[str, Any]:
+async def _tried(request: Request, asker: Asker, message: dict[str, Any]) -> dict[str, Any]:
     try:
-        return await _decided(request, message)
+        return await _decided(request, asker, message)
     except RemitError as error:
-        return failure(error.message)
+        return failure(error.message, STATUS[error.kind])
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -122,8 +124,8 @@ async def search_action(request: Request) -> Response:
 
 
 async def _search(request: Request, kind: SearchKind) -> Response:
-    message, embedded = await read_object(request), _embedded(request)
-    wanted = request_of(message, kind)
+    asker, message, embedded = await asking(request), await read_object(request), _embedded(request)
+    wanted = asker.of(request_of(message, kind))
     limit, token = _page(message)
     query = hashlib.sha256(_digested((kind, _asked(message), limit))).hexdigest()
     after = _resumed(token, query)

@@ -9,7 +9,7 @@ from remit.server.api.requestable import CAPABILITY, REQUESTS
 
 async def metadata(request: Request) -> Response:
     """`GET /.well-known/authzen-configuration`."""
-    base = str(request.base_url).rstrip("/")
+    base: str = request.app.state.url
     return answer(
         {
             "policy_decision_point": base,

@@ -145,7 +145,7 @@ def _patience(request: Request) -> float:
 
 
 def _answer(request: Request, embedded: Embedded, approval: Approval, status: HTTPStatus) -> Response:
-    state, place = _state(embedded, approval), f"{str(request.base_url).rstrip('/')}{REQUESTS}/{approval.id}"
+    state, place = _state(embedded, approval), f"{request.app.state.url}{REQUESTS}/{approval.id}"
     task: dict[str, Any] = {
         "id": approval.id,
         "status": "approved" if state is ApprovalState.USED else state.value,

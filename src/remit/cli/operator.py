@@ -1,0 +1,29 @@
+"""`remit operator`: people and services that call a server, where no other issuer vouches for them."""
+
+from typing import Annotated
+
+import typer
+
+from remit.cli.output import JsonFlag
+from remit.cli.tokens import DEFAULT_SECONDS, Key, Seconds, Url, bound_to, issuing, show_token
+from remit.local.config import this_operator
+from remit.model.caller import Role
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.command("token")
+def token(
+    name: Annotated[str, typer.Argument(help="Who: a person, or a service.")],
+    role: Annotated[list[Role], typer.Option(help="What they are here; may be repeated.")],
+    seconds: Seconds = DEFAULT_SECONDS,
+    key: Key = None,
+    url: Url = "",
+    json: JsonFlag = False,
+) -> None:
+    """Make a token for a person or a service with these roles. Whoever may use this store may make any."""
+    from remit.local.issuing import operator_token
+
+    with issuing(url) as (embedded, own):
+        made = operator_token(embedded, own, name, role, seconds, bound_to(key), this_operator())
+    show_token(made, json, key is None)

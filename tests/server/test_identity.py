@@ -1,0 +1,277 @@
+"""Callers who prove who they are: agents, people and doors, by tokens of several issuers, bound or not; asked of a real server."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from remit.decision_log.entry import TokenIssued
+from remit.inventory.agents import with_identity
+from remit.local.issuing import agent_token, operator_token, task_token
+from remit.local.trust import own_issuer
+from remit.local.wiring import wall_clock
+from remit.model.caller import Role
+from remit.model.identity import AgentId
+from remit.model.request import TOOL_CALL
+from remit.model.task import Session
+from remit.runtime import administration, tasks
+from tests.conftest import OpenStore
+from tests.runtime.world import AGENT, ANA, World
+from tests.server.idp import ISSUER, Holder, Idp
+from tests.server.serving import Answer, Client, served
+
+pytestmark = pytest.mark.sqlite
+CONFIG = f"""
+[[issuers]]
+issuer = "{ISSUER}"
+jwks_file = "idp.json"
+name_claim = "name"
+roles_claim = "groups"
+[issuers.roles]
+administrator = ["admins"]
+approver = ["approvers"]
+auditor = ["audit"]
+enforcement-point = ["doors"]
+"""
+AS_BOT = f"{ISSUER}#client-7"
+
+
+class Net(NamedTuple):
+    """A server that believes an issuer, on a store with an agent in its task."""
+
+    client: Client
+    world: World
+    idp: Idp
+    session: Session
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.client.port}"
+
+    def asks(self, tool: str = "look", **more: Any) -> dict[str, Any]:
+        return {
+            "subject": {"type": "Agent", "id": AGENT},
+            "action": {"name": TOOL_CALL},
+            "resource": {"type": "Tool", "id": tool},
+            "context": {"remit": {"task": self.session.task, "session": self.session.id}},
+            **more,
+        }
+
+    def post(self, path: str, body: object, token: str, holder: Holder | None = None, **headers: str) -> Answer:
+        """Ask with a token; a bound one is proven, again with the nonce if the server wants that."""
+        sent = json.dumps(body).encode()
+        for _ in range(2):
+            answer = self.client.send(
+                "POST", path, sent, {"Content-Type": "application/json", **self.shown("POST", path, token, holder), **headers}
+            )
+            if holder is None or "dpop-nonce" not in answer.headers:
+                break
+            holder.nonce = answer.headers["dpop-nonce"]
+        return answer
+
+    def shown(self, method: str, path: str, token: str, holder: Holder | None) -> Mapping[str, str]:
+        if holder is None:
+            return {"Authorization": f"Bearer {token}"}
+        return {"Authorization": f"DPoP {token}", "DPoP": holder.proof(method, self.url + path, token)}
+
+    def evaluate(self, token: str, holder: Holder | None = None, tool: str = "look", **headers: str) -> Answer:
+        return self.post("/access/v1/evaluation", self.asks(tool), token, holder, **headers)
+
+    def get(self, path: str, token: str) -> Answer:
+        return self.client.send("GET", path, None, self.shown("GET", path, token, None))
+
+    def token(self, subject: str, **claims: Any) -> str:
+        return self.idp.token(subject, self.url, **claims)
+
+
+@pytest.fixture
+def net(open_store: OpenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Net]:
+    home = tmp_path / "home"
+    world, idp = open_store("home", clock=wall_clock), Idp()
+    session = world.open_session(world.open_task())
+    (home / "config.toml").write_text(CONFIG)
+    idp.publish(home / "idp.json")
+    monkeypatch.setenv("REMIT_HOME", str(home))
+    administration.change_agent(world.runtime, AGENT, lambda known: with_identity(known, AGENT, AS_BOT), ANA).result()
+    with served(tmp_path, dev=False) as client:
+        yield Net(client, world, idp, session)
+
+
+def test_nobody_is_nobody(net: Net) -> None:
+    for path in ("/access/v1/evaluation", "/access/v1/evaluations", "/access/v1/search/resource", "/access/v1/requests"):
+        refused = net.client.send("POST", path, json.dumps(net.asks()).encode(), {"Content-Type": "application/json"})
+        assert refused.status == 401 and "token" in refused.body["detail"], path
+        assert "Bearer" in refused.headers["www-authenticate"] or "DPoP" in refused.headers["www-authenticate"]
+    assert net.client.send("GET", "/v1/approvals", None, {}).status == 401
+    assert net.client.send("GET", "/healthz", None, {}).status == 200
+    assert net.client.send("GET", "/.well-known/authzen-configuration", None, {}).body["policy_decision_point"] == net.url
+    assert not net.world.decisions()
+
+
+def test_an_agent_of_an_issuer_that_is_trusted(net: Net) -> None:
+    permitted = net.evaluate(net.token("client-7"))
+    assert (permitted.status, permitted.body["decision"]) == (200, True)
+    beyond = net.evaluate(net.token("client-7"), tool="read").body
+    assert (beyond["decision"], beyond["context"]["reason"]) == (False, "proof-required"), "a bearer reaches the low tier only"
+    holder = Holder()
+    bound = net.token("client-7", cnf={"jkt": holder.thumbprint})
+    assert net.evaluate(bound, holder, "read").body["decision"] is True
+    assert [(made.caller, made.proof) for made in net.world.decisions()] == [
+        (f"{ISSUER}#bot", "bearer"),
+        (f"{ISSUER}#bot", "bearer"),
+        (f"{ISSUER}#bot", "dpop"),
+    ]
+    net.world.verified()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"aud": "https://other.example"},
+        {"iss": "https://evil.example"},
+        {"exp": 1},
+        {"exp": 1e12},
+        {"nbf": 4_000_000_000},
+        {"iat": 4_000_000_000, "exp": 4_000_000_100},
+        {"cnf": {"jkt": "x"}},
+        {"cnf": {"jkt": "A" * 43}},
+        {"nonce": "for logging in"},
+    ],
+    ids=str,
+)
+def test_a_token_that_is_not_right_is_none(net: Net, change: dict[str, Any]) -> None:
+    refused = net.evaluate(net.token("client-7", **change))
+    assert refused.status == 401 and "invalid_token" in refused.headers["www-authenticate"]
+    assert refused.headers["content-type"] == "application/problem+json"
+
+
+def test_a_stranger_of_a_trusted_issuer_is_nobody_here(net: Net) -> None:
+    refused = net.evaluate(net.token("client-8", name="mallory", groups=["guests"]))
+    assert refused.status == 403 and "remit agent bind" in refused.body["detail"]
+    assert net.evaluate(net.token("client-8", groups=["admins"])).status == 403, "without a name nobody is an administrator"
+
+
+def test_an_agent_asks_for_itself_alone(net: Net) -> None:
+    net.world.register("other")
+    token = net.token("client-7")
+    for subject in ({"type": "Agent", "id": "other"}, {"type": "user", "id": AGENT}, {"type": "Agent", "id": "BOT"}):
+        assert net.post("/access/v1/evaluation", net.asks(subject=subject), token).status == 403
+        found = net.post("/access/v1/search/resource", net.asks(subject=subject, resource={"type": "Tool"}), token)
+        assert found.status == 403
+    several = net.post(
+        "/access/v1/evaluations", {"evaluations": [net.asks(subject={"type": "Agent", "id": "other"}), net.asks()]}, token
+    )
+    assert [one["decision"] for one in several.body["evaluations"]] == [False, True]
+    assert several.body["evaluations"][0]["context"]["error"]["status"] == 403
+
+
+def test_an_identity_that_was_taken_away_is_nobodys_from_the_next_request_on(net: Net) -> None:
+    from remit.inventory.agents import without_identity
+
+    token = net.token("client-7")
+    assert net.evaluate(token).status == 200
+    administration.change_agent(net.world.runtime, AGENT, lambda known: without_identity(known, AGENT, AS_BOT), ANA).result()
+    assert net.evaluate(token).status == 403
+
+
+def test_roles_are_what_the_issuer_says_and_no_more(net: Net) -> None:
+    net.evaluate(net.token("gateway", name="gateway", groups="doors"), tool="pay")
+    who = {name: net.token(name, name=name, groups=[name]) for name in ("admins", "approvers", "audit", "doors")}
+    seen = {name: net.get("/v1/approvals", token).status for name, token in who.items()}
+    assert seen == {"admins": 200, "approvers": 200, "audit": 200, "doors": 403}
+    assert net.get("/v1/approvals", net.token("client-7")).status == 403, "what waits is no agent's business"
+    [waits] = net.get("/v1/approvals", who["approvers"]).body["approvals"]
+    path = f"/v1/approvals/{waits['id']}"
+    for name in ("admins", "audit", "doors"):
+        assert net.post(f"{path}/answer", {"approve": True}, who[name]).status == 403, name
+    assert net.get(path, net.token("client-7")).status == 404
+    assert net.evaluate(who["admins"]).status == 403, "an administrator is no door"
+    answered = net.post(f"{path}/answer", {"approve": True}, who["approvers"])
+    assert (answered.status, answered.body["resolver"]) == (200, "approvers")
+    assert net.evaluate(who["doors"], tool="pay").body["decision"] is True
+    assert net.world.decisions()[-1].proof == "vouched"
+
+
+def test_an_agent_does_not_answer_for_itself_whatever_its_groups(net: Net) -> None:
+    asked = net.evaluate(net.token("gateway", name="gateway", groups="doors"), tool="pay").body["context"]["approval"]["id"]
+    token = net.token("client-7", name="bot", groups=["approvers", "admins"])
+    assert net.post(f"/v1/approvals/{asked}/answer", {"approve": True}, token).status == 403
+
+
+class TestOurOwn:
+    """Tokens of the server's own issuer."""
+
+    def test_an_agent_with_its_key(self, net: Net) -> None:
+        own, holder = own_issuer(net.world.home, net.url, wall_clock), Holder()
+        token = agent_token(net.world.embedded, own, AgentId(AGENT), 60, holder.public, ANA)
+        assert net.evaluate(token, holder, "read").body["decision"] is True
+        assert net.evaluate(token, None, "look").status == 401, "a bound token is no bearer"
+        thief = Holder()
+        assert net.evaluate(token, thief, "look").status == 401
+        [issued] = [entry.body for entry in net.world.entries() if isinstance(entry.body, TokenIssued)]
+        assert (issued.subject, issued.key, issued.operator) == ("agent:bot", holder.thumbprint, "ana")
+        net.world.verified()
+
+    def test_a_proof_counts_once(self, net: Net) -> None:
+        own, holder = own_issuer(net.world.home, net.url, wall_clock), Holder()
+        token = agent_token(net.world.embedded, own, AgentId(AGENT), 60, holder.public, ANA)
+        assert net.evaluate(token, holder).status == 200  # and now it has the nonce
+        path = "/access/v1/evaluation"
+        shown = {"Content-Type": "application/json", **net.shown("POST", path, token, holder)}
+        body = json.dumps(net.asks()).encode()
+        assert net.client.send("POST", path, body, shown).status == 200
+        again = net.client.send("POST", path, body, shown)
+        assert again.status == 401 and "invalid_dpop_proof" in again.headers["www-authenticate"]
+        elsewhere = {"Content-Type": "application/json", **net.shown("POST", "/access/v1/evaluations", token, holder)}
+        assert net.client.send("POST", path, body, elsewhere).status == 401
+
+    def test_a_person_with_a_role(self, net: Net) -> None:
+        own = own_issuer(net.world.home, net.url, wall_clock)
+        token = operator_token(net.world.embedded, own, "carl", [Role.AUDITOR], 60, None, ANA)
+        assert net.get("/v1/approvals", token).status == 200
+        assert net.post("/v1/approvals/apr_0/answer", {"approve": True}, token).status == 403
+
+    def test_a_key_that_others_made_signs_nothing_here(self, net: Net, tmp_path: Path) -> None:
+        forged = own_issuer(tmp_path / "elsewhere", net.url, wall_clock)
+        assert net.evaluate(forged.agent_token(AgentId(AGENT), net.url, 60)).status == 401
+
+    def test_a_task_token_carries_its_task_and_ends_with_it(self, net: Net) -> None:
+        own, holder = own_issuer(net.world.home, net.url, wall_clock), Holder()
+        assert net.session.task is not None
+        given = task_token(
+            net.world.embedded, own, net.session.task, 60, ANA, session=net.session.id, thumbprint=holder.thumbprint
+        ).result()
+        bare = net.asks("read", context={})
+        door = net.token("gateway", name="gateway", groups="doors")
+        relayed = net.post(
+            "/access/v1/evaluation", bare, door, None, **{"Remit-Task": given, "Remit-Task-Key": holder.thumbprint}
+        )
+        assert relayed.body["decision"] is True, "a door names no task, the token does"
+        assert net.post("/access/v1/evaluation", bare, door, None, **{"Remit-Task": given}).status == 401, (
+            "and proves whose it is"
+        )
+        loose = task_token(net.world.embedded, own, net.session.task, 60, ANA, session=net.session.id).result()
+        stolen = net.post("/access/v1/evaluation", bare, door, None, **{"Remit-Task": loose}).body
+        assert stolen["context"]["reason"] == "proof-required"
+        low = net.asks("look", context={})
+        assert net.post("/access/v1/evaluation", low, door, None, **{"Remit-Task": loose}).body["decision"] is True
+        assert net.evaluate(loose).body["decision"] is True, "it says who its agent is, too"
+        other = net.world.open_session(net.world.open_task())
+        elsewhere = net.asks("look", context={"remit": {"task": other.task, "session": other.id}})
+        assert net.post("/access/v1/evaluation", elsewhere, loose).status == 403
+        tasks.close_task(net.world.runtime, net.session.task, "ana").result()
+        for ask in (net.evaluate(loose), net.post("/access/v1/evaluation", low, door, None, **{"Remit-Task": loose})):
+            assert ask.status == 401 and "ended" in ask.body["detail"]
+
+    def test_a_task_token_is_no_agents_token_for_others(self, net: Net) -> None:
+        own = own_issuer(net.world.home, net.url, wall_clock)
+        assert net.session.task is not None
+        loose = task_token(net.world.embedded, own, net.session.task, 60, ANA).result()
+        door = net.token("gateway", name="gateway", groups="doors")
+        net.world.register("other")
+        asked = net.asks(subject={"type": "Agent", "id": "other"}, context={})
+        assert net.post("/access/v1/evaluation", asked, door, None, **{"Remit-Task": loose}).status == 403
+        agent = agent_token(net.world.embedded, own, AgentId("other"), 60, None, ANA)
+        assert net.post("/access/v1/evaluation", net.asks(context={}), door, None, **{"Remit-Task": agent}).status == 401
