@@ -15,15 +15,14 @@ from remit.authentication.jose.compact import MAX_BYTES, Compact, Malformed, enc
 from remit.authentication.jose.key_set import KeySet
 from remit.authentication.keys.holding import KeySource
 from remit.authentication.possession.dpop import Proofs
+from remit.authentication.possession.replays import BACKWARDS
 from remit.authentication.refusal import bad_proof, invalid, shown, unavailable
 from remit.model.caller import Proof, VerifiedToken
-from remit.model.clock import SECOND, Clock
+from remit.model.clock import Clock
 from remit.model.errors import malformed
 
 REMEMBERED = 10_000
 """So many verified tokens are remembered."""
-BACKWARDS = 60 * SECOND
-"""A clock that goes back further makes expired tokens good again: nothing is verified then."""
 
 
 class Scheme(StrEnum):

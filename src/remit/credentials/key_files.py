@@ -103,9 +103,12 @@ def retired(folder: Path) -> list[Retired]:
     found = []
     for path in sorted((folder / RETIRED).glob("*.json")):
         try:
-            found.append(msgspec.json.decode(path.read_bytes(), type=Retired))
+            key = msgspec.json.decode(path.read_bytes(), type=Retired)
         except (msgspec.MsgspecError, OSError) as error:
             raise corrupt(f"`{path}` is no retired key ({error}): restore it, or remove it to refuse its tokens") from None
+        if key.jwk.get("kid") != path.stem or "d" in key.jwk:
+            raise corrupt(f"`{path}` is not the public half of the key it is named after: remove it to refuse its tokens")
+        found.append(key)
     return found
 
 

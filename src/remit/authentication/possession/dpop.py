@@ -9,7 +9,7 @@ import msgspec
 from remit.authentication.jose.compact import Compact, Malformed, encode, read_compact
 from remit.authentication.jose.key import Unusable, material_of, read_key, thumbprint_of
 from remit.authentication.possession.addresses import normal
-from remit.authentication.possession.replays import Nonces, SeenProofs
+from remit.authentication.possession.replays import BACKWARDS, Nonces, SeenProofs
 from remit.authentication.refusal import Code, NotVerified, bad_proof
 from remit.model.clock import SECOND
 
@@ -48,7 +48,7 @@ class Proofs:
         if not isinstance(proof_id, str) or not 0 < len(proof_id) <= MAX_ID:
             raise bad_proof("the proof has no id (`jti`): give each its own")
         digest = hashlib.sha256(f"{key} {proof_id}".encode()).digest()[:16]
-        if not self._seen.first(digest, issued + self._terms.old_seconds * SECOND, now):
+        if not self._seen.first(digest, issued + self._terms.old_seconds * SECOND + BACKWARDS, now):
             raise bad_proof("the proof was used before: make one for each request")
 
     def _check_time(self, claims: dict[str, Any], issued: int, now: int) -> None:

@@ -12,6 +12,9 @@ from remit.model.identity import random_bytes
 
 MAX_PROOFS = 500_000
 NONCE_LIFETIME = 5 * MINUTE
+BACKWARDS = 10 * SECOND
+"""A clock that goes back further makes what has expired good again: nothing is verified then. So much longer is remembered what was
+seen."""
 
 
 class SeenProofs(Protocol):
