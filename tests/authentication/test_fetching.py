@@ -12,8 +12,12 @@ import pytest
 
 from remit.authentication.issuers import Discovery, TrustedIssuer, fetchable
 from remit.authentication.keys.fetching import MAX_BYTES, Unfetched, fetch
+from remit.authentication.keys.holding import keys_of
 from remit.authentication.keys.places import key_document, metadata_url
+from remit.authentication.verify import Verifier
+from remit.authentication.waiting import blocking
 from tests.authentication.minting import AUDIENCE, Issuer
+from tests.runtime.world import Clock
 
 DOCUMENT = Issuer().key_set()
 
@@ -201,3 +205,20 @@ def test_keys_are_where_the_metadata_says() -> None:
 def test_metadata_that_is_not_this_issuers_leads_nowhere(metadata: Any) -> None:
     with pytest.raises(Unfetched):
         discovered(metadata)
+
+
+@pytest.mark.parametrize("discovery", Discovery)
+def test_an_issuer_is_found_by_its_name_alone_over_a_real_connection(clock: Clock, discovery: Discovery) -> None:
+    issuer = Issuer("")
+
+    def answer(connection: socket.socket, question: bytes) -> None:
+        metadata = json.dumps({"issuer": issuer.name, "jwks_uri": f"{issuer.name}/keys"}).encode()
+        well_known = question.split(b" ")[1].startswith(b"/.well-known/o")
+        whole(metadata if well_known else issuer.key_set())(connection, question)
+
+    with answering(answer) as (url, questions):
+        issuer.name = url
+        trusted = TrustedIssuer(url, (AUDIENCE,), discovery=discovery)
+        verifier = Verifier([(trusted, keys_of(trusted, clock))], clock)
+        assert blocking(lambda: verifier.verify(issuer.token())).issuer == url
+    assert len(questions) == 2

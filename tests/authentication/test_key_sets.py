@@ -4,6 +4,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from remit.authentication.jose.compact import read_compact
 from remit.authentication.jose.key_set import MAX_KEYS, Unreadable, read_key_set
@@ -65,6 +67,25 @@ def test_keys_that_are_passed_over_keep_no_other_from_being_used(jwk: dict[str, 
     good = Issuer(kid="good")
     found = read_key_set(document(jwk, good.jwk()))
     assert set(found.keys) == {"good"} and found.unnamed == () and len(found.unusable) == 1
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=50),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    jwk=st.sampled_from([ES.jwk(), RS.jwk(), Issuer(alg="EdDSA").jwk()]),
+    name=st.sampled_from(["kty", "crv", "x", "y", "n", "e", "kid", "use", "alg", "key_ops", "d"]),
+    value=JSON,
+)
+def test_whatever_a_member_of_a_key_is_the_other_keys_are_known(jwk: dict[str, Any], name: str, value: Any) -> None:
+    good = Issuer(kid="good")
+    found = read_key_set(document({**jwk, name: value}, good.jwk()))
+    assert found.keys["good"].signed(read_compact(good.token()))
 
 
 def test_what_is_said_of_a_key_that_cannot_be_used_reaches_the_caller(clock: Clock) -> None:

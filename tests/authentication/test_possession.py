@@ -142,6 +142,35 @@ def test_proofs_that_are_refused(clock: Clock, made: str) -> None:
     assert verify(TOKEN, shown(proof())).proof is Proof.DPOP  # and cost the good one nothing
 
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(name=st.sampled_from(["typ", "alg", "jwk", "kid", "crit", "jti", "htm", "htu", "iat", "ath", "nonce"]), value=JSON)
+def test_whatever_a_member_of_a_proof_is_the_answer_is_a_refusal_or_sound(name: str, value: Any) -> None:
+    made = proof({name: value}) if name in ("typ", "alg", "jwk", "kid", "crit") else proof(**{name: value})
+    try:
+        verifier(Clock(), ISSUER).verify(TOKEN, shown(made))
+    except NotVerified as refusal:
+        assert refusal.code in (Code.INVALID_PROOF, Code.USE_NONCE)
+    else:
+        assert name in ("kid", "jti") or (name == "nonce" and value is None) or (name == "iat" and NOW - 60 <= value <= NOW + 30)
+
+
+MADE = proof()
+
+
+@settings(max_examples=200, deadline=None)
+@given(place=st.integers(0, len(MADE) - 1), byte=st.integers(1, 127))
+def test_any_change_of_any_byte_of_a_proof_is_refused(place: int, byte: int) -> None:
+    changed = MADE[:place] + chr(ord(MADE[place]) ^ byte) + MADE[place + 1 :]
+    assert code(verifier(Clock(), ISSUER).verify, TOKEN, shown(changed)) in (Code.INVALID_PROOF, Code.USE_NONCE)
+
+
 def test_a_weak_key_proves_nothing(clock: Clock) -> None:
     token = ISSUER.token(cnf={"jkt": thumbprint(WEAK_RSA_KEY)})
     presented = shown(proof(key=WEAK_RSA_KEY, alg="RS256", ath=ath(token)))

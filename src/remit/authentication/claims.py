@@ -7,7 +7,7 @@ import msgspec
 
 from remit.authentication.issuers import SPIFFE, TrustedIssuer
 from remit.authentication.jose.compact import Compact
-from remit.authentication.refusal import invalid, shown
+from remit.authentication.refusal import invalid, quoted
 from remit.model.caller import Proof, VerifiedToken
 from remit.model.clock import SECOND
 
@@ -43,13 +43,13 @@ def check_header(message: Compact, issuer: TrustedIssuer) -> None:
     """Whether this kind of token is taken from the issuer. Raises `NotVerified`."""
     barred = issuer.trust_domain and message.algorithm in _NOT_FOR_SVIDS
     if message.algorithm not in issuer.algorithms or barred:
-        raise invalid(f"the token is signed with {shown(message.algorithm)}, which is not taken from this issuer")
+        raise invalid(f"the token is signed with {quoted(message.algorithm)}, which is not taken from this issuer")
     key_id = message.header.get("kid", "-")
     if not isinstance(key_id, str) or not 0 < len(key_id) <= MAX_TEXT:
         raise invalid("the token names its key by what is no id (`kid`)")
     types = _SVID_TYPES if issuer.trust_domain else issuer.types
     if message.type not in types:
-        raise invalid(f"the token is of type {shown(message.type)}, which is not taken from this issuer: send an access token")
+        raise invalid(f"the token is of type {quoted(message.type)}, which is not taken from this issuer: send an access token")
 
 
 def check_claims(message: Compact, issuer: TrustedIssuer) -> Checked:
@@ -92,7 +92,7 @@ def check_spiffe_id(text: str, trust_domain: str) -> None:
     """Whether it is the id of a workload in the trust domain (SPIFFE-ID, section 2). Raises `NotVerified`."""
     prefix = SPIFFE + trust_domain
     if len(text) > MAX_SPIFFE_ID or not text.startswith(prefix) or not _SVID_PATH.fullmatch(text[len(prefix) :]):
-        raise invalid(f"the token's subject {shown(text)} is no SPIFFE ID of a workload in `{trust_domain}`")
+        raise invalid(f"the token's subject {quoted(text)} is no SPIFFE ID of a workload in `{trust_domain}`")
 
 
 def _check_purpose(claims: dict[str, Any], issuer: TrustedIssuer) -> None:

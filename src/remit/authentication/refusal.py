@@ -43,7 +43,7 @@ def unavailable(message: str) -> NotVerified:
     return NotVerified(Code.UNAVAILABLE, message)
 
 
-def shown(text: str, limit: int = 100) -> str:
+def quoted(text: str, limit: int = 100) -> str:
     """A caller's text as a message may show it: one line, bounded, in backticks."""
     cut = text[:limit] + ("…" if len(text) > limit else "")
     return "`" + "".join(char if char.isprintable() and char != "`" else "?" for char in cut) + "`"

@@ -1,7 +1,7 @@
 """Who sends a request: its one token and the one proof beside it, taken from the headers (RFC 6750, RFC 9449, section 7)."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import msgspec
 
@@ -17,7 +17,7 @@ class Sent(msgspec.Struct, frozen=True):
     """A request as it came. `url` is its address as callers know it: from the configuration, never from what the request says of its
     host. `certificate` is the client's of this connection (DER), once TLS has checked it."""
 
-    headers: tuple[tuple[bytes, bytes], ...]
+    headers: Sequence[tuple[bytes, bytes]]
     method: str
     url: str
     certificate: bytes | None = None
@@ -56,5 +56,5 @@ def presented(request: Sent) -> tuple[str, Shown]:
     return matched[2], Shown(scheme, proofs[0] if proofs else "", request.method, request.url, request.certificate)
 
 
-def _values(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> list[str]:
+def _values(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> list[str]:
     return [value.decode("latin-1") for key, value in headers if key.lower() == name]

@@ -16,7 +16,7 @@ from remit.authentication.jose.key_set import KeySet
 from remit.authentication.keys.holding import KeySource
 from remit.authentication.possession.dpop import Proofs
 from remit.authentication.possession.replays import BACKWARDS
-from remit.authentication.refusal import bad_proof, invalid, shown, unavailable
+from remit.authentication.refusal import bad_proof, invalid, quoted, unavailable
 from remit.model.caller import Proof, VerifiedToken
 from remit.model.clock import Clock
 from remit.model.errors import malformed
@@ -132,7 +132,7 @@ class Verifier:
         if known is None and isinstance(subject, str) and subject.startswith(SPIFFE):
             known = self._issuers.get(SPIFFE + subject[len(SPIFFE) :].partition("/")[0])
         if known is None:
-            raise invalid(f"the token's issuer {shown(str(stated))} is not trusted here: get one from an issuer that is")
+            raise invalid(f"the token's issuer {quoted(str(stated))} is not trusted here: get one from an issuer that is")
         return known
 
     def _check_possession(self, token: str, verified: VerifiedToken, shown: Shown, now: int) -> None:
