@@ -127,6 +127,7 @@ class Verifier:
         return _Known(checked, source, _signed(message, source))
 
     def _issuer_of(self, message: Compact) -> tuple[TrustedIssuer, KeySource]:
+        # INVARIANT (fail closed): the keys that count are those of the one issuer that is named letter by letter.
         stated, subject = message.claims.get("iss"), message.claims.get("sub")
         known = self._issuers.get(stated) if isinstance(stated, str) else None
         if known is None and isinstance(subject, str) and subject.startswith(SPIFFE):
