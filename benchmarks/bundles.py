@@ -26,6 +26,24 @@ when { context.args.amount <= 1000 && context.args.domain == "example.com" };
 """
 """The rule that the rivals are compared on: three fields, two policies. Other tools of the bundle may have no `tainted`."""
 
+# Calculated with, as below: the memo must not know where a value falls.
+PEOPLE = """
+@id("staff-reads") permit (principal in group::"staff", action == Action::"read", resource is record)
+when { context.args has page && context.args.page + 1 <= 1000000 };
+"""
+STAFF = """- {type: group, id: staff}
+- {type: user, id: alice, parents: ['group::"staff"']}
+- {type: record, id: record-1}
+"""
+SCHEMA = """entity group;
+entity user in [group];
+entity record;
+action "read" appliesTo { principal: [user], resource: [record], context: { args: { page?: Long } } };
+"""
+ANYBODY = f"""
+@id("wide-in-task") permit (principal, action == Action::"tool.call", resource == Tool::"{WIDE}") when {{ context has task }};
+"""
+
 
 def wide_arguments(changing: int = 7) -> dict[str, Any]:
     """The arguments of a call, texts and numbers; `changing` is the value of one that policies read."""
@@ -35,18 +53,9 @@ def wide_arguments(changing: int = 7) -> dict[str, Any]:
 def write_many(folder: Path, policies: int) -> None:
     """A bundle of so many policies, of which ten match a call of `wide` or `narrow`, and at most 20 any other."""
     lines = [*_of_tool(WIDE, range(FIELDS)), *_of_tool(NARROW, range(3))]
-    others = policies - len(lines) - 2
-    tools = [_wide_tool(WIDE), _wide_tool(NARROW)]
-    for number in range(others):
-        tool = f"other{number // 18}"
-        condition = f'context.args.amount > {number} && context.args.kind == "k{number}"'
-        lines.append(
-            f'@id("o{number}") forbid (principal, action == Action::"tool.call", resource == Tool::"{tool}")\n'
-            f"when {{ {condition} }};"
-        )
-        if number % 18 == 0:
-            tools.append(_tool(tool, {"amount": "integer", "kind": "string"}))
-    _write(folder, f"many-{policies}", [GENERAL, *lines], tools)
+    more, others = _of_others(policies - len(lines) - 2)
+    tools = [_wide_tool(WIDE), _wide_tool(NARROW), *others]
+    _write(folder, f"many-{policies}", [GENERAL, *lines, *more], tools)
 
 
 def write_few(folder: Path) -> None:
@@ -58,6 +67,17 @@ def write_common_rule(folder: Path) -> None:
     """The rule of the rivals."""
     types = {"amount": "integer", "domain": "string", "tainted": "boolean"}
     _write(folder, "common-rule", [COMMON_RULE], [_tool("send_email", types, "write")])
+
+
+def write_served(folder: Path, policies: int = 100) -> None:
+    """So many policies: the rule of the rivals, calculated with; ten for `wide`; one for a person who reads records; more for others."""
+    rule = COMMON_RULE.replace("amount <= 1000 ", "amount + 1 <= 1000000 ")
+    lines = [rule, ANYBODY, PEOPLE, *_of_tool(WIDE, range(FIELDS))]
+    types = {"amount": "integer", "domain": "string", "tainted": "boolean"}
+    tools = [_tool("send_email", types, "write"), _wide_tool(WIDE)]
+    more, others = _of_others(policies - FOR_ONE_TOOL - 4)
+    _write(folder, "served", [*lines, *more], [*tools, *others], "task_free: [read]\n", STAFF)
+    (folder / "schema.cedarschema").write_text(SCHEMA)
 
 
 def write_mixed(folder: Path, more: str = "") -> None:
@@ -81,6 +101,22 @@ def _of_tool(tool: str, fields: range) -> Iterator[str]:
         )
 
 
+def _of_others(policies: int) -> tuple[list[str], list[dict[str, Any]]]:
+    """So many policies for other tools, 18 for each, and these tools."""
+    lines: list[str] = []
+    tools: list[dict[str, Any]] = []
+    for number in range(policies):
+        tool = f"other{number // 18}"
+        condition = f'context.args.amount > {number} && context.args.kind == "k{number}"'
+        lines.append(
+            f'@id("o{number}") forbid (principal, action == Action::"tool.call", resource == Tool::"{tool}")\n'
+            f"when {{ {condition} }};"
+        )
+        if number % 18 == 0:
+            tools.append(_tool(tool, {"amount": "integer", "kind": "string"}))
+    return lines, tools
+
+
 def _wide_tool(name: str) -> dict[str, Any]:
     return _tool(name, {f"f{n}": "integer" if n % 2 else "string" for n in range(FIELDS)})
 
@@ -97,9 +133,11 @@ def _tool(name: str, types: dict[str, str], effect: str = "read") -> dict[str, A
     }
 
 
-def _write(folder: Path, name: str, policies: list[str], tools: list[dict[str, Any]]) -> None:
+def _write(
+    folder: Path, name: str, policies: list[str], tools: list[dict[str, Any]], manifest: str = "", entities: str = ""
+) -> None:
     (folder / "policies").mkdir(parents=True)
-    (folder / "bundle.yaml").write_text(f"name: {name}\n")
-    (folder / "entities.yaml").write_text("- {type: Group, id: support}\n")
+    (folder / "bundle.yaml").write_text(f"name: {name}\n{manifest}")
+    (folder / "entities.yaml").write_text("- {type: Group, id: support}\n" + entities)
     (folder / "policies" / "all.cedar").write_text("\n".join(policies) + "\n")
     (folder / "tools.yaml").write_text("\n".join(f"- {json.dumps(tool)}" for tool in tools) + "\n")

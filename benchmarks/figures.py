@@ -40,6 +40,11 @@ REPLAY_DISTINCT = "replay of 1,000,000 decisions, all distinct"
 REPLAY_MEMORY = "peak memory of all processes of that replay, 50,000 distinct"
 REPLAY_DISTINCT_MEMORY = "peak memory of all processes of that replay, all distinct"
 REACH = "PostgreSQL: a kill reaches 4 busy processes, p99"
+SERVICE_NEW = "requests over HTTP, 32 connections, new values / bare endpoint calling cedarpy"
+SERVICE_SAME = "requests over HTTP, 32 connections, remembered / bare endpoint calling cedarpy"
+SERVICE_TAIL = "requests over HTTP, new values, half load, p99"
+SERVICE_ALONE = "requests over HTTP, new values, one connection, p50"
+SERVICE_BATCH = "evaluations in requests of 100 / one at a time on one connection"
 FLOW = "provenance of a decision, sessions of 200 steps, p50"
 FLOW_TAIL = "provenance of a decision, sessions of 200 steps, p99"
 FLOW_RECORDED = "provenance of a decision, recorded runs, p50"
@@ -69,6 +74,11 @@ BARS: Mapping[str, Bar] = {
     INTEGRATED: Bar("1/s", 20_000, at_least=True),
     PROOF: Bar("ms", 5.0),
     PROOF_SERVED: Bar("ms", 5.0),
+    SERVICE_NEW: Bar("ratio", 0.4, at_least=True),
+    SERVICE_SAME: Bar("ratio", 0.8, at_least=True),
+    SERVICE_TAIL: Bar("ms", 10.0),
+    SERVICE_ALONE: Bar("ms", 1.0),
+    SERVICE_BATCH: Bar("ratio", 3.0, at_least=True),
     FLOW: Bar("µs", 300),
     FLOW_TAIL: Bar("ms", 3.0),
     FLOW_RECORDED: Bar("µs", 300),

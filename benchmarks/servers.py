@@ -1,0 +1,101 @@
+"""Servers to measure, and what puts them under load: each a process of its own, the servers on one core and the load on another."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import msgspec
+import psutil
+
+from benchmarks.loading import Load, Reached
+from benchmarks.workplace import ROOT
+
+_CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+_SERVERS, _LOADS = (_CORES[-1:], _CORES[:1]) if len(_CORES) > 1 else ([], [])
+
+
+class Server:
+    """A server that listens."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", port: int) -> None:
+        self.port = port
+        self._process = psutil.Process(process.pid)
+
+    @property
+    def cpu(self) -> float:
+        """The µs of processor time it has taken so far."""
+        times = self._process.cpu_times()
+        return float(times.user + times.system) * 1e6
+
+
+@contextmanager
+def service(home: Path) -> Iterator[Server]:
+    """`remit serve --dev` on a store."""
+    with _listening(["-P", "-m", "remit.cli.main", "serve", "--dev", "--port", "0"], REMIT_HOME=str(home)) as server:
+        yield server
+
+
+@contextmanager
+def endpoint(home: Path, session: dict[str, str]) -> Iterator[Server]:
+    """The bare endpoint, with policies and entities from a store."""
+    with _listening(["-m", "benchmarks.endpoint", str(home), session["task"], session["session"]]) as server:
+        yield server
+
+
+class Loader:
+    """Puts servers under load, one after the other."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+        self._process = process
+
+    def reach(self, load: Load) -> Reached:
+        """What a load reaches."""
+        into, out = _pipe(self._process.stdin), _pipe(self._process.stdout)
+        into.write(msgspec.json.encode(load) + b"\n")
+        into.flush()
+        line = out.readline()
+        assert line, "the load has failed: see above"
+        return msgspec.json.decode(line, type=Reached)
+
+
+@contextmanager
+def loader() -> Iterator[Loader]:
+    """The program that makes load."""
+    with _started(["-m", "benchmarks.loading"], _LOADS, stdin=subprocess.PIPE) as process:
+        yield Loader(process)
+
+
+@contextmanager
+def _listening(arguments: Sequence[str], **environment: str) -> Iterator[Server]:
+    with _started(arguments, _SERVERS, stderr=subprocess.DEVNULL, **environment) as process:
+        line = _pipe(process.stdout).readline().decode()
+        found = re.search(r"listening on http://127\.0\.0\.1:(\d+)", line)
+        assert found is not None, f"the server has not started: {line}"
+        yield Server(process, int(found[1]))
+
+
+@contextmanager
+def _started(
+    arguments: Sequence[str], cores: Sequence[int], stdin: int | None = None, stderr: int | None = None, **environment: str
+) -> Iterator["subprocess.Popen[bytes]"]:
+    known = {name: value for name, value in os.environ.items() if not name.startswith("REMIT_")}
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "src")])
+    command, given = [sys.executable, *arguments], {**known, "PYTHONPATH": paths, **environment}
+    process = subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, env=given)
+    try:
+        if cores:
+            os.sched_setaffinity(process.pid, cores)
+        yield process
+    finally:
+        process.kill()  # an end by signal would first settle each permit that nobody reports
+        process.communicate()
+
+
+def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
+    assert stream is not None
+    return stream
