@@ -3,15 +3,21 @@
 import asyncio
 import json
 import socket
+from collections.abc import MutableMapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.requests import Request
 
-from remit.local.wiring import wall_clock
-from remit.model.request import TOOL_CALL
+from remit.local.config import Settings
+from remit.local.wiring import Embedded, wall_clock
+from remit.model.decision import Decision
+from remit.model.request import TOOL_CALL, EvaluationRequest
+from remit.runtime.pending import Driven
 from remit.server import reading
+from remit.server.app import application
 from remit.server.problems import Problem
 from tests.cli.running import error
 from tests.conftest import OpenStore
@@ -75,6 +81,31 @@ def test_an_agent_in_its_task_is_decided_on_the_store(
         found = client.post("search/resource", {**message, **ours, "resource": {"type": "Tool"}}).body
         assert {"type": "Tool", "id": "look"} in found["results"] and {"type": "Tool", "id": "never"} not in found["results"]
     assert permitted["context"]["id"] in {made.id for made in world.decisions()}
+
+
+class Faulty(Embedded):
+    """A store whose decisions fail in a way nobody thought of."""
+
+    def evaluate(self, request: EvaluationRequest) -> Driven[Decision]:
+        raise ZeroDivisionError(request.subject.id)
+
+
+def test_a_fault_of_ours_is_told_without_what_it_was_about(tmp_path: Path) -> None:
+    embedded, sent = Faulty(tmp_path / "home", Settings()), list[dict[str, Any]]()
+    body = {"subject": {"type": "user", "id": "secret"}, "action": {"name": "read"}, "resource": {"type": "record", "id": "x"}}
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": json.dumps(body).encode(), "more_body": False}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(dict(message))
+
+    headers = [(b"host", b"localhost"), (b"content-type", b"application/json"), (b"x-request-id", b"here")]
+    scope = {"type": "http", "method": "POST", "path": "/access/v1/evaluation", "headers": headers}
+    with closing(embedded), pytest.raises(ZeroDivisionError):  # the server says what it was
+        asyncio.run(application(embedded, frozenset({"localhost"}))(scope, receive, send))
+    assert sent[0]["status"] == 500 and (b"x-request-id", b"here") in sent[0]["headers"]
+    assert b"ZeroDivisionError" in sent[1]["body"] and b"secret" not in sent[1]["body"]
 
 
 def ask(receive: Any, **headers: str) -> Request:

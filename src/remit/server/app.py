@@ -1,7 +1,6 @@
 """The control plane as one ASGI application: its routes, request ids, and errors."""
 
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
 from http import HTTPStatus
 from typing import Any
 
@@ -16,21 +15,20 @@ from remit.model.errors import RemitError
 from remit.server.api import access, approvals, requestable, requests
 from remit.server.api.metadata import metadata
 from remit.server.callers import Callers
-from remit.server.problems import Problem, problem_of
+from remit.server.direct import App, Message, directly
+from remit.server.problems import Problem, fault, problem_of
 
-_Message = MutableMapping[str, Any]
-_App = Callable[[_Message, Callable[[], Awaitable[_Message]], Callable[[_Message], Awaitable[None]]], Awaitable[None]]
 REQUEST_ID = b"x-request-id"
 MAX_REQUEST_ID = 200
 _HOST = re.compile(r"([\w.-]+|\[[0-9A-Fa-f:]+\])(?::\d{1,5})?", re.ASCII)
 
 
-def application(embedded: Embedded, hosts: frozenset[str], url: str, callers: Callers) -> _App:
+def application(embedded: Embedded, hosts: frozenset[str], url: str, callers: Callers) -> App:
     """The application on a store. `hosts` are the names that it answers to: a page that a browser shows under another reaches nothing.
     `url` is where callers reach it, and `callers` tells who they are."""
+    deciding = {"/access/v1/evaluation": access.evaluation, "/access/v1/evaluations": access.evaluations}
     routes = [
-        Route("/access/v1/evaluation", access.evaluation, methods=["POST"]),
-        Route("/access/v1/evaluations", access.evaluations, methods=["POST"]),
+        *[Route(path, endpoint, methods=["POST"]) for path, endpoint in deciding.items()],
         Route("/access/v1/search/subject", access.search_subject, methods=["POST"]),
         Route("/access/v1/search/resource", access.search_resource, methods=["POST"]),
         Route("/access/v1/search/action", access.search_action, methods=["POST"]),
@@ -47,7 +45,7 @@ def application(embedded: Embedded, hosts: frozenset[str], url: str, callers: Ca
     app = Starlette(routes=routes, exception_handlers=handlers)
     app.state.embedded = embedded
     app.state.callers, app.state.url = callers, url
-    return _with_request_id(_for_hosts(app, hosts))
+    return _with_request_id(_for_hosts(directly(app, deciding), hosts))
 
 
 async def _healthy(_request: Request) -> Response:
@@ -67,13 +65,13 @@ def _unknown(_request: Request, error: HTTPException) -> Response:
 
 
 def _fault(_request: Request, error: Exception) -> Response:
-    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, f"a fault of ours ({type(error).__name__}): please report it").response()
+    return fault(error).response()
 
 
-def _for_hosts(app: _App, hosts: frozenset[str]) -> _App:
+def _for_hosts(app: App, hosts: frozenset[str]) -> App:
     """Only for requests that name this server: an address behind another name is somebody's trick on a browser."""
 
-    async def checked(scope: _Message, receive: Any, send: Any) -> None:
+    async def checked(scope: Message, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             await app(scope, receive, send)
             return
@@ -88,16 +86,16 @@ def _for_hosts(app: _App, hosts: frozenset[str]) -> _App:
     return checked
 
 
-def _with_request_id(app: _App) -> _App:
+def _with_request_id(app: App) -> App:
     """A request id comes back as it came."""
 
-    async def echoing(scope: _Message, receive: Any, send: Any) -> None:
+    async def echoing(scope: Message, receive: Any, send: Any) -> None:
         given = next((value for name, value in scope.get("headers", ()) if name == REQUEST_ID), b"")
         if not given or len(given) > MAX_REQUEST_ID:
             await app(scope, receive, send)
             return
 
-        async def answering(message: _Message) -> None:
+        async def answering(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message = {**message, "headers": [*message["headers"], (REQUEST_ID, given)]}
             await send(message)

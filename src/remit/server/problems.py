@@ -40,3 +40,8 @@ class Problem(Exception):
 def problem_of(error: RemitError) -> Problem:
     """The problem that an error of ours is."""
     return Problem(STATUS[error.kind], error.message)
+
+
+def fault(error: Exception) -> Problem:
+    """The problem that a fault of ours is: of the error only its kind is told."""
+    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, f"a fault of ours ({type(error).__name__}): please report it")

@@ -4,7 +4,8 @@ import asyncio
 from http import HTTPStatus
 from typing import Any
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
+from starlette.types import Receive
 
 from remit.model.values import MAX_BYTES, read_json
 from remit.server.problems import Problem
@@ -14,20 +15,18 @@ MAX_BODY = 4 * MAX_BYTES
 SECONDS = 10.0
 """So long a caller may take to send a body."""
 MAX_DEPTH = 128
+_OF_BODY = frozenset({b"content-type", b"content-encoding", b"content-length"})
 
 
 async def read_object(request: Request) -> dict[str, Any]:
     """The JSON object that a request carries. Raises `Problem`, or `RemitError` (malformed) for what is no JSON."""
-    for name in ("content-type", "content-encoding", "content-length"):
-        if len(request.headers.getlist(name)) > 1:
-            raise Problem(HTTPStatus.BAD_REQUEST, f"the header `{name}` stands there more than once: send it once")
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
+    headers = _headers(request)
+    kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    if kind != b"application/json":
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the body must be JSON: send `Content-Type: application/json`")
-    if request.headers.get("content-encoding", "identity") != "identity":
+    if headers.get(b"content-encoding", b"identity") != b"identity":
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the body must not be compressed: send it as it is")
-    body = await _body(request)
-    value = read_json(body)
+    value = read_json(await _body(request, headers.get(b"content-length", b"0")))
     if not isinstance(value, dict):
         raise Problem(HTTPStatus.BAD_REQUEST, "the body must be one JSON object")
     return value
@@ -40,20 +39,42 @@ async def read_optional(request: Request) -> dict[str, Any]:
     return await read_object(request)
 
 
-async def _body(request: Request) -> bytes:
-    length = request.headers.get("content-length", "0")
-    if not length.isdecimal() or int(length) > MAX_BODY:
-        raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body must have at most {MAX_BODY} bytes")
+def _headers(request: Request) -> dict[bytes, bytes]:
+    """The headers that say what the body is, in one pass over all."""
+    found: dict[bytes, bytes] = {}
+    for name, value in request.scope["headers"]:
+        if name not in _OF_BODY:
+            continue
+        if name in found:
+            raise Problem(HTTPStatus.BAD_REQUEST, f"the header `{name.decode()}` stands there more than once: send it once")
+        found[name] = value
+    return found
+
+
+async def _body(request: Request, length: bytes) -> bytes:
+    if not length.isdigit() or int(length) > MAX_BODY:
+        raise _too_long()
     try:
         async with asyncio.timeout(SECONDS):
-            parts, size = [], 0
-            async for part in request.stream():
-                size += len(part)
-                if size > MAX_BODY:
-                    raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body must have at most {MAX_BODY} bytes")
-                parts.append(part)
+            return await _received(request.receive)
     except TimeoutError:
         raise Problem(HTTPStatus.REQUEST_TIMEOUT, f"the body did not come within {SECONDS:g} s") from None
-    except ClientDisconnect:
-        raise Problem(HTTPStatus.BAD_REQUEST, "the caller went away") from None
+
+
+async def _received(receive: Receive) -> bytes:
+    parts: list[bytes] = []
+    size, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Problem(HTTPStatus.BAD_REQUEST, "the caller went away")
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > MAX_BODY:
+            raise _too_long()
+        more = message.get("more_body", False)
     return b"".join(parts)
+
+
+def _too_long() -> Problem:
+    return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body must have at most {MAX_BODY} bytes")

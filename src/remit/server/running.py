@@ -1,5 +1,6 @@
 """The control plane, served until a signal ends it."""
 
+import gc
 import ipaddress
 import signal
 import socket
@@ -60,6 +61,8 @@ def serve(embedded: Embedded, place: Place, listening: Callable[[str], None]) ->
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: None)  # the server hands the signal that ended it on: that is no fault
         listening(address)
+        gc.collect()
+        gc.freeze()  # bundle, modules and routes stay: looked through again with each full collection, they held up every caller
         uvicorn.Server(config).run(sockets=[listener])
 
 
