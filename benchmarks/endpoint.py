@@ -68,7 +68,9 @@ def main(home: Path, task: str, session: str) -> None:
     """Serve on a free port until killed."""
     with opened(home) as embedded:
         app = application(slices(embedded, {"task": task, "session": session}))
-    config = uvicorn.Config(app, lifespan="off", ws="none", log_config=None, access_log=False, server_header=False)
+    config = uvicorn.Config(
+        app, lifespan="off", ws="none", log_config=None, access_log=False, server_header=False, proxy_headers=False
+    )
     with socket.create_server(("127.0.0.1", 0), backlog=2048) as taken:
         print(f"listening on http://127.0.0.1:{taken.getsockname()[1]}", flush=True)
         uvicorn.Server(config).run(sockets=[taken])
