@@ -7,6 +7,7 @@ import asyncio
 import sys
 import time
 from collections import deque
+from functools import partial
 from typing import cast
 
 import msgspec
@@ -102,15 +103,15 @@ class Run:
         self._idle: deque[Connection] = deque()
         self._overdue: deque[float] = deque()
         self._busy = 0
+        self._all_asked = False
         self._over = asyncio.Event()
 
     async def reached(self) -> Reached:
         """Open the connections, ask until time is up, and wait for the last answers."""
         loop = asyncio.get_running_loop()
         for message in self.load.messages:
-            _, connection = await loop.create_connection(
-                lambda message=message: Connection(message, self), "127.0.0.1", self.load.port
-            )  # type: ignore[misc]
+            connection = Connection(message, self)
+            await loop.create_connection(partial(_itself, connection), "127.0.0.1", self.load.port)
             self._idle.append(connection)
         begun = time.perf_counter()
         self._until = begun + self.load.seconds
@@ -122,6 +123,7 @@ class Run:
             self._busy = len(connections)
             for connection in connections:
                 connection.ask(time.perf_counter())
+        self._all_asked = True
         if self._busy:
             await self._over.wait()
         spent = time.perf_counter() - begun
@@ -156,8 +158,12 @@ class Run:
         self._busy -= 1
         self._idle.append(connection)
         self._ask_overdue()
-        if not self._busy and now >= self._until:
+        if not self._busy and self._all_asked:
             self._over.set()
+
+
+def _itself(connection: Connection) -> Connection:
+    return connection
 
 
 def main() -> None:

@@ -4,9 +4,10 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO
 
 import msgspec
@@ -36,7 +37,7 @@ class Server:
 @contextmanager
 def service(home: Path) -> Iterator[Server]:
     """`remit serve --dev` on a store."""
-    with _listening(["-P", "-m", "remit.cli.main", "serve", "--dev", "--port", "0"], REMIT_HOME=str(home)) as server:
+    with _listening(["-P", "-m", "remit.cli.main", "serve", "--dev", "--port", "0"], {"REMIT_HOME": str(home)}) as server:
         yield server
 
 
@@ -66,13 +67,13 @@ class Loader:
 @contextmanager
 def loader() -> Iterator[Loader]:
     """The program that makes load."""
-    with _started(["-m", "benchmarks.loading"], _LOADS, stdin=subprocess.PIPE) as process:
+    with _started(["-m", "benchmarks.loading"], _LOADS, {}, stdin=subprocess.PIPE) as process:
         yield Loader(process)
 
 
 @contextmanager
-def _listening(arguments: Sequence[str], **environment: str) -> Iterator[Server]:
-    with _started(arguments, _SERVERS, stderr=subprocess.DEVNULL, **environment) as process:
+def _listening(arguments: Sequence[str], environment: Mapping[str, str] = MappingProxyType({})) -> Iterator[Server]:
+    with _started(arguments, _SERVERS, environment, stderr=subprocess.DEVNULL) as process:
         line = _pipe(process.stdout).readline().decode()
         found = re.search(r"listening on http://127\.0\.0\.1:(\d+)", line)
         assert found is not None, f"the server has not started: {line}"
@@ -81,7 +82,11 @@ def _listening(arguments: Sequence[str], **environment: str) -> Iterator[Server]
 
 @contextmanager
 def _started(
-    arguments: Sequence[str], cores: Sequence[int], stdin: int | None = None, stderr: int | None = None, **environment: str
+    arguments: Sequence[str],
+    cores: Sequence[int],
+    environment: Mapping[str, str],
+    stdin: int | None = None,
+    stderr: int | None = None,
 ) -> Iterator["subprocess.Popen[bytes]"]:
     known = {name: value for name, value in os.environ.items() if not name.startswith("REMIT_")}
     paths = os.pathsep.join([str(ROOT), str(ROOT / "src")])

@@ -14,7 +14,7 @@ from benchmarks import asking, bundles, figures, servers
 from benchmarks.asking import Message
 from benchmarks.figures import Report, progress
 from benchmarks.furnishing import AGENT, OPERATOR, call_once, furnish, opened
-from benchmarks.loading import Load
+from benchmarks.loading import Load, Reached
 from benchmarks.servers import Loader, Server
 from benchmarks.workplace import temporary_folder
 from remit.runtime import sessions, tasks
@@ -68,16 +68,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.add_argument("--quick", action="store_true", help="fewer rounds: under a minute")
     given = parser.parse_args(arguments)
-    report = Report()
-    with temporary_folder() as folder:
-        home = folder / "home"
-        opened_sessions = _furnished(home, folder / "bundle")
-        shutil.copytree(home, folder / "bare")
-        with servers.endpoint(folder / "bare", opened_sessions[0]) as bare, servers.loader() as loader:
-            measure(report, Place(home, opened_sessions, bare, loader, QUICK if given.quick else FULL))
+    report = measured(QUICK if given.quick else FULL)
     print(report.to_json() if given.json else report.to_text())
     progress(f"{sum(figure.holds is False for figure in report.figures)} bars do not hold")
     return 0
+
+
+def measured(pace: Pace) -> Report:
+    """Every figure of the service. Those of tokens will stand here too: a `Message` has room for their headers."""
+    report = Report()
+    with temporary_folder() as folder:
+        home = folder / "home"
+        known = _furnished(home, folder / "bundle")
+        shutil.copytree(home, folder / "bare")
+        with servers.endpoint(folder / "bare", known[0]) as bare, servers.loader() as loader:
+            place = Place(home, known, bare, loader, pace)
+            reached = _many(report, place, "3 arguments", asking.small, (figures.SERVICE_NEW, figures.SERVICE_SAME))
+            _many(report, place, "20 arguments", asking.wide)
+            _many(report, place, "a person, no task", asking.person)
+            _at_half_load(report, place, reached / 2)
+            _alone(report, place)
+            _together(report, place)
+    return report
 
 
 def _furnished(home: Path, bundle: Path) -> _Sessions:
@@ -94,16 +106,6 @@ def _furnished(home: Path, bundle: Path) -> _Sessions:
     return found
 
 
-def measure(report: Report, place: Place) -> None:
-    """Every figure of the service. Those of tokens will stand here too: a `Message` has room for their headers."""
-    reached = _many(report, place, "3 arguments", asking.small, (figures.SERVICE_NEW, figures.SERVICE_SAME))
-    _many(report, place, "20 arguments", asking.wide)
-    _many(report, place, "a person, no task", asking.person)
-    _at_half_load(report, place, reached / 2)
-    _alone(report, place)
-    _together(report, place)
-
-
 def _many(report: Report, place: Place, what: str, kind: _Kind, judged: tuple[str, str] | None = None) -> float:
     """Requests a second over all connections; returns those of new values."""
     progress(f"service: {CONNECTIONS} connections, {what}, beside the bare endpoint")
@@ -112,13 +114,14 @@ def _many(report: Report, place: Place, what: str, kind: _Kind, judged: tuple[st
         ports = {_BARE: place.bare, _NEW: server, _SAME: server}
         loads = {name: Load(one.port, messages, place.pace.seconds, fresh=name != _SAME) for name, one in ports.items()}
         found, spent = _rounds(place, loads, ports)
-    new, same = (median(a / b for a, b in zip(found[name], found[_BARE], strict=True)) for name in (_NEW, _SAME))
-    if judged is None:
-        report.tell(f"requests over HTTP, {what}, new values / bare endpoint", new, "ratio")
-        report.tell(f"requests over HTTP, {what}, remembered / bare endpoint", same, "ratio")
-    else:
-        report.judge(judged[0], new)
-        report.judge(judged[1], same)
+    for name, said, bar in zip((_NEW, _SAME), ("new values", "remembered"), judged or ("", ""), strict=True):
+        ratio = median(ours / bare for ours, bare in zip(found[name], found[_BARE], strict=True))
+        if bar:
+            report.judge(bar, ratio)
+        else:
+            report.tell(f"requests over HTTP, {what}, {said} / bare endpoint", ratio, "ratio")
+        cpu = median(bare / ours for ours, bare in zip(spent[name], spent[_BARE], strict=True))
+        report.tell(f"the same by processor time, {what}, {said}", cpu, "ratio")
     for name, said in ((_BARE, "bare endpoint"), (_NEW, "service, new values"), (_SAME, "service, remembered")):
         report.tell(f"{said}, {what}, {CONNECTIONS} connections", median(found[name]), "1/s")
         report.tell(f"{said}, {what}: processor time of a request", median(spent[name]), "µs")
@@ -146,10 +149,15 @@ def _at_half_load(report: Report, place: Place, rate: float) -> None:
     progress(f"service: {rate:.0f} requests a second, half of what it can")
     messages = tuple([asking.single(asking.small(session)) for session in place.sessions])
     with place.served() as server:
-        load = Load(server.port, messages, 2 * place.pace.seconds, fresh=True, rate=rate)
-        found = [place.loader.reach(load) for _ in range(place.pace.rounds + 1)][1:]
-    report.judge(figures.SERVICE_TAIL, median(one.p99 for one in found) / 1000)
-    report.tell("requests over HTTP, new values, half load, p50", median(one.p50 for one in found) / 1000, "ms")
+        ports = {_BARE: place.bare.port, _NEW: server.port}
+        loads = {name: Load(port, messages, place.pace.seconds, fresh=True, rate=rate) for name, port in ports.items()}
+        found: dict[str, list[Reached]] = {name: [] for name in loads}
+        for _ in range(place.pace.rounds + 1):
+            for name, load in loads.items():
+                found[name].append(place.loader.reach(load))
+    report.judge(figures.SERVICE_TAIL, median(one.p99 for one in found[_NEW][1:]) / 1000)
+    report.tell("requests over HTTP, new values, half load, p50", median(one.p50 for one in found[_NEW][1:]) / 1000, "ms")
+    report.tell("bare endpoint, as many requests a second, p99", median(one.p99 for one in found[_BARE][1:]) / 1000, "ms")
 
 
 def _alone(report: Report, place: Place) -> None:

@@ -4,7 +4,19 @@ import json
 import re
 from pathlib import Path
 
-from benchmarks.figures import ALONE, BARS, DECISIONS, GOVERN, Report
+from benchmarks import service
+from benchmarks.figures import (
+    ALONE,
+    BARS,
+    DECISIONS,
+    GOVERN,
+    SERVICE_ALONE,
+    SERVICE_BATCH,
+    SERVICE_NEW,
+    SERVICE_SAME,
+    SERVICE_TAIL,
+    Report,
+)
 
 DOCUMENT = (Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md").read_text("utf-8")
 
@@ -36,3 +48,10 @@ def test_figures_are_told_as_json() -> None:
         ("a rival: not available: no network", None, "", None, None),
         ("something", 12.3, "µs", None, None),
     ]
+
+
+def test_the_service_is_measured_beside_the_bare_endpoint() -> None:
+    report = service.measured(service.Pace(rounds=1, seconds=0.05))
+    judged = {figure.name: figure.value for figure in report.figures if figure.bar is not None}
+    assert judged.keys() == {SERVICE_NEW, SERVICE_SAME, SERVICE_TAIL, SERVICE_ALONE, SERVICE_BATCH}
+    assert all(judged.values())
