@@ -18,6 +18,7 @@ from remit.model.request import TOOL_CALL, EvaluationRequest
 from remit.runtime.pending import Driven
 from remit.server import reading
 from remit.server.app import application
+from remit.server.callers import Believed
 from remit.server.problems import Problem
 from tests.cli.running import error
 from tests.conftest import OpenStore
@@ -103,7 +104,7 @@ def test_a_fault_of_ours_is_told_without_what_it_was_about(tmp_path: Path) -> No
     headers = [(b"host", b"localhost"), (b"content-type", b"application/json"), (b"x-request-id", b"here")]
     scope = {"type": "http", "method": "POST", "path": "/access/v1/evaluation", "headers": headers}
     with closing(embedded), pytest.raises(ZeroDivisionError):  # the server says what it was
-        asyncio.run(application(embedded, frozenset({"localhost"}))(scope, receive, send))
+        asyncio.run(application(embedded, frozenset({"localhost"}), "http://localhost", Believed())(scope, receive, send))
     assert sent[0]["status"] == 500 and (b"x-request-id", b"here") in sent[0]["headers"]
     assert b"ZeroDivisionError" in sent[1]["body"] and b"secret" not in sent[1]["body"]
 
