@@ -13,10 +13,12 @@ from starlette.routing import Route
 
 from remit.local.wiring import Embedded
 from remit.model.errors import RemitError
-from remit.server.api import access
+from remit.server.api import access, enforcing, tasks
 from remit.server.api.metadata import metadata
 from remit.server.callers import Believed, Callers
 from remit.server.problems import Problem, problem_of
+from remit.server.repeating import Repeats
+from remit.server.unused import Unused
 
 _Message = MutableMapping[str, Any]
 _App = Callable[[_Message, Callable[[], Awaitable[_Message]], Callable[[_Message], Awaitable[None]]], Awaitable[None]]
@@ -33,6 +35,17 @@ def application(embedded: Embedded, hosts: frozenset[str], callers: Callers | No
         Route("/access/v1/search/subject", access.search_subject, methods=["POST"]),
         Route("/access/v1/search/resource", access.search_resource, methods=["POST"]),
         Route("/access/v1/search/action", access.search_action, methods=["POST"]),
+        Route("/v1/tasks", tasks.open_, methods=["POST"]),
+        Route("/v1/tasks/{id}", tasks.task, methods=["GET"]),
+        Route("/v1/tasks/{id}/close", tasks.close, methods=["POST"]),
+        Route("/v1/tasks/{id}/sessions", tasks.begin, methods=["POST"]),
+        Route("/v1/sessions/{id}", tasks.session, methods=["GET"]),
+        Route("/v1/sessions/{id}/resume", tasks.resume, methods=["POST"]),
+        Route("/v1/sessions/{id}/inherit", tasks.inherit, methods=["POST"]),
+        Route("/v1/decisions/{id}/act", enforcing.act, methods=["POST"]),
+        Route("/v1/decisions/{id}/outcome", enforcing.outcome, methods=["POST"]),
+        Route("/v1/approvals/{id}", enforcing.approval, methods=["GET"]),
+        Route("/v1/watch", enforcing.watch, methods=["GET"]),
         Route("/.well-known/authzen-configuration", metadata, methods=["GET"]),
         Route("/healthz", _healthy, methods=["GET"]),
     ]
@@ -40,6 +53,7 @@ def application(embedded: Embedded, hosts: frozenset[str], callers: Callers | No
     app = Starlette(routes=routes, exception_handlers=handlers)
     app.state.embedded = embedded
     app.state.callers = callers or Believed()
+    app.state.repeats, app.state.unused = Repeats(), Unused()
     return _with_request_id(_for_hosts(app, hosts))
 
 

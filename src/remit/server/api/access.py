@@ -12,12 +12,19 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from remit.local.wiring import Embedded
-from remit.model.errors import RemitError, malformed
+from remit.model.caller import Caller
+from remit.model.decision import Permit
+from remit.model.errors import RemitError, malformed, refused
 from remit.model.identity import EntityRef
 from remit.runtime.searching import SearchKind, search
-from remit.server.api.messages import answer_of, failure, request_of
+from remit.server.api.messages import answer_of, failure, is_door, request_of
+from remit.server.callers import caller_of
+from remit.server.permitting import may_ask, may_search
+from remit.server.problems import STATUS
 from remit.server.reading import read_object
+from remit.server.repeating import Repeats
+from remit.server.responding import answer, embedded_of
+from remit.server.unused import Unused
 
 MAX_EVALUATIONS = 1000
 MAX_PAGE = 1000
@@ -29,23 +36,20 @@ _encode = msgspec.json.Encoder().encode
 _digested = msgspec.json.Encoder(order="deterministic").encode
 
 
-def answer(body: dict[str, Any]) -> Response:
-    """An answer in JSON, which nobody keeps."""
-    return Response(_encode(body), media_type="application/json", headers={"Cache-Control": "no-store"})
-
-
 async def evaluation(request: Request) -> Response:
     """`POST /access/v1/evaluation`: one decision, on the disk before it is answered."""
-    message = await read_object(request)
-    return answer(await _decided(_embedded(request), message))
+    caller, message = await caller_of(request), await read_object(request)
+    repeats: Repeats = request.app.state.repeats
+    key = request.headers.get("idempotency-key", "")
+    return answer(await repeats.once((caller.name, key), message, lambda: _decided(request, caller, message)))
 
 
 async def evaluations(request: Request) -> Response:
     """`POST /access/v1/evaluations`: several decisions, in the order asked for. Without any, it is one evaluation."""
-    message, embedded = await read_object(request), _embedded(request)
+    caller, message = await caller_of(request), await read_object(request)
     several = message.get("evaluations")
     if several is None or several == []:
-        return answer(await _decided(embedded, message))
+        return answer(await _decided(request, caller, message))
     if not isinstance(several, list) or not all(isinstance(one, dict) for one in several):
         raise malformed("`evaluations` must be a list of objects")
     if len(several) > MAX_EVALUATIONS:
@@ -55,8 +59,8 @@ async def evaluations(request: Request) -> Response:
     defaults = {key: message[key] for key in _DEFAULTS if key in message}
     asked = [{**defaults, **one} for one in several]
     if ends is None:
-        return answer({"evaluations": await asyncio.gather(*(_tried(embedded, one) for one in asked))})
-    return answer({"evaluations": await _until(embedded, asked, ends)})
+        return answer({"evaluations": await asyncio.gather(*(_tried(request, caller, one) for one in asked))})
+    return answer({"evaluations": await _until(request, caller, asked, ends)})
 
 
 def _ending(message: dict[str, Any]) -> bool | None:
@@ -69,24 +73,33 @@ def _ending(message: dict[str, Any]) -> bool | None:
     return _SEMANTICS[semantic]
 
 
-async def _until(embedded: Embedded, asked: Sequence[dict[str, Any]], ends: bool) -> list[dict[str, Any]]:
+async def _until(request: Request, caller: Caller, asked: Sequence[dict[str, Any]], ends: bool) -> list[dict[str, Any]]:
     answers: list[dict[str, Any]] = []
     for one in asked:
-        answers.append(await _tried(embedded, one))
+        answers.append(await _tried(request, caller, one))
         if answers[-1]["decision"] is ends:
             break
     return answers
 
 
-async def _decided(embedded: Embedded, message: dict[str, Any]) -> dict[str, Any]:
-    return answer_of(await embedded.evaluate(request_of(message)))
+async def _decided(request: Request, caller: Caller, message: dict[str, Any]) -> dict[str, Any]:
+    wanted = request_of(message)
+    if not may_ask(caller, wanted.subject):
+        raise refused(f"`{caller.name}` asks only for itself, as the agent it is: a door asks for others")
+    door = is_door(message)
+    embedded = embedded_of(request)
+    decision = await embedded.evaluate(wanted)
+    if door and isinstance(decision, Permit):
+        unused: Unused = request.app.state.unused
+        unused.promised(embedded, decision)
+    return answer_of(decision, door)
 
 
-async def _tried(embedded: Embedded, message: dict[str, Any]) -> dict[str, Any]:
+async def _tried(request: Request, caller: Caller, message: dict[str, Any]) -> dict[str, Any]:
     try:
-        return await _decided(embedded, message)
+        return await _decided(request, caller, message)
     except RemitError as error:
-        return failure(error.message)
+        return failure(error.message, STATUS[error.kind])
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -115,8 +128,11 @@ async def search_action(request: Request) -> Response:
 
 
 async def _search(request: Request, kind: SearchKind) -> Response:
-    message, embedded = await read_object(request), _embedded(request)
+    caller, embedded = await caller_of(request), embedded_of(request)
+    message = await read_object(request)
     wanted = request_of(message, kind)
+    if not may_search(caller, wanted.subject):
+        raise refused(f"`{caller.name}` searches only for what it may itself, as the agent it is")
     limit, token = _page(message)
     query = hashlib.sha256(_digested((kind, _asked(message), limit))).hexdigest()
     after = _resumed(token, query)
@@ -165,8 +181,3 @@ def _resumed(token: str, query: str) -> str:
 
 def _result(found: EntityRef | str) -> dict[str, str]:
     return {"type": found.type, "id": found.id} if isinstance(found, EntityRef) else {"name": found}
-
-
-def _embedded(request: Request) -> Embedded:
-    embedded: Embedded = request.app.state.embedded
-    return embedded
