@@ -3,13 +3,21 @@
 import http.client
 import json
 import re
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import uvicorn
+
+from remit.local.wiring import Embedded
+from remit.server.app import application
+from remit.server.callers import Callers
+from remit.server.running import LOOPBACK
 from tests.pap.bundles import ROOT
 
 CERTIFICATION = ROOT / "examples/bundles/authzen-certification"
@@ -49,6 +57,23 @@ class Client:
         return self.send(
             "POST", f"/access/v1/{path}", json.dumps(message).encode(), {"Content-Type": "application/json", **headers}
         )
+
+
+@contextmanager
+def serving(embedded: Embedded, callers: Callers | None = None) -> Iterator[Client]:
+    """A store of this process, served over HTTP by a thread of it: its clock and all else stay in the test's hands."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(application(embedded, LOOPBACK, callers), log_config=None, lifespan="off", access_log=False)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="serving")
+    thread.start()
+    try:
+        yield Client(listener.getsockname()[1])
+    finally:
+        server.should_exit = True
+        thread.join(20)
+        listener.close()
+        assert not thread.is_alive()
 
 
 @contextmanager

@@ -6,29 +6,31 @@ import os
 import threading
 from collections.abc import Generator
 from types import TracebackType
-from typing import Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from msgspec.structs import replace
 
 from remit.local.config import Settings, home_folder, read_settings, this_operator
-from remit.local.entrances import Entrance, OnServer, OnStore, connect
+from remit.local.entrances import Entrance, OnStore
 from remit.local.wiring import Embedded, has_store
-from remit.model.authorizer import Pending
+from remit.model.authorizer import Authorizer, Pending
 from remit.model.errors import ErrorKind, RemitError, malformed, refused, unavailable
 from remit.model.identity import AgentId, SessionId, TaskId
 from remit.model.task import Budgets, Opening, Scope, Session, Task
-from remit.pep.remote.client import Remote
+from remit.pep.drive import run, run_async
 from remit.pep.sdk.context import Working, current
 from remit.pep.sdk.declassify import Declassify
 from remit.pep.sdk.guard import Guard
 
-TASK_VARIABLE = "REMIT_TASK"
-T = TypeVar("T")
-Steps: TypeAlias = Generator[Pending[Any], Any, T]
+if TYPE_CHECKING:
+    from remit.pep.remote.client import Remote
+
+TASK_VARIABLE, SERVER_VARIABLE = "REMIT_TASK", "REMIT_SERVER"
+Steps: TypeAlias = Generator[Pending[Any], Any, None]
 """Yields what to wait for, and is sent the answer."""
 
 _opened: dict[tuple[int, str], Embedded] = {}
-_connected: dict[str, Remote] = {}
+_connected: dict[str, "Remote"] = {}
 _opening = threading.Lock()
 
 
@@ -55,6 +57,8 @@ def _default() -> Entrance:
     settings = _settings()
     if not settings.server:
         return OnStore(open_default())
+    from remit.local.on_server import OnServer, connect
+
     with _opening:
         known = _connected.get(settings.server)
         if known is None:
@@ -64,20 +68,22 @@ def _default() -> Entrance:
 
 
 def _settings() -> Settings:
+    """The settings of this process; those of a store that is open were read when it was opened, only the server may be set since."""
     home = home_folder()
-    with _opening:
-        known = _opened.get((os.getpid(), str(home)))
-    # A store that is open has been read the settings of; a variable that names a server counts from when it is set.
-    return replace(known.settings, server=os.environ.get("REMIT_SERVER", known.settings.server)) if known else read_settings(home)
+    known = _opened.get((os.getpid(), str(home)))
+    if known is None:
+        return read_settings(home)
+    return replace(known.settings, server=os.environ.get(SERVER_VARIABLE, known.settings.server))
 
 
-def _entrance_of(outer: Working | None) -> Entrance:
-    """The entrance of the task outside, whose authorizer its sub-tasks share; else the process's own."""
-    if outer is not None and isinstance(outer.authorizer, Embedded):
-        return OnStore(outer.authorizer)
-    if outer is not None and isinstance(outer.authorizer, Remote):
-        return OnServer(outer.authorizer, outer.agent)
-    return _default()
+def _entrance_to(authorizer: Authorizer, agent: str) -> Entrance:
+    """The entrance beside who decides already."""
+    if isinstance(authorizer, Embedded):
+        return OnStore(authorizer)
+    from remit.local.on_server import OnServer
+    from remit.pep.remote.client import Remote
+
+    return OnServer(authorizer, agent) if isinstance(authorizer, Remote) else _default()
 
 
 def _working() -> Working:
@@ -103,7 +109,8 @@ def _work(entrance: Entrance, session: Session) -> Working:
 def _asking() -> str:
     """The person who asks that a label is lowered. Raises `RemitError` (refused) on a server."""
     outer = current.get()
-    if isinstance(outer.authorizer if outer is not None else _default().authorizer, Remote):
+    entrance = _default() if outer is None else _entrance_to(outer.authorizer, outer.agent)
+    if not isinstance(entrance, OnStore):
         # INVARIANT (the guard is guarded): a server takes nobody's word for who asks, and must know to keep them from approving it.
         raise refused("on a server no program lowers a label: an operator does, `remit session declassify` beside its store")
     return this_operator().id
@@ -112,6 +119,14 @@ def _asking() -> str:
 _sessions: dict[tuple[int, str], Session] = {}
 guard = Guard(_working)
 declassify = Declassify(_working, _asking)
+
+
+def _nothing() -> None:
+    """Entering and leaving yield no act."""
+
+
+async def _nothing_async() -> None:
+    _nothing()
 
 
 class task:
@@ -154,16 +169,16 @@ class task:
         return f"<remit.task {self.session.task} of agent {self.session.agent}, session {self.session.id}>"
 
     def __enter__(self) -> "task":
-        blocking(self._entering())
+        run(self._entering(), _nothing)
         return self
 
     async def __aenter__(self) -> "task":
-        await awaiting(self._entering())
+        await run_async(self._entering(), _nothing_async)
         return self
 
-    def _entering(self) -> Steps[None]:
+    def _entering(self) -> Steps:
         outer = current.get()
-        entrance = _entrance_of(outer)
+        entrance = _default() if outer is None else _entrance_to(outer.authorizer, outer.agent)
         if self._session is not None:
             self.session = yield entrance.resume(self._session)
         else:
@@ -199,15 +214,15 @@ class task:
         self, kind: builtins.type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         current.reset(self._token)
-        blocking(self._leaving())
+        run(self._leaving(), _nothing)
 
     async def __aexit__(
         self, kind: builtins.type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         current.reset(self._token)
-        await awaiting(self._leaving())
+        await run_async(self._leaving(), _nothing_async)
 
-    def _leaving(self) -> Steps[None]:
+    def _leaving(self) -> Steps:
         outer = current.get()
         if outer is not None and outer.session is not None and self.session is not None:
             yield self._entered.inherit(outer.session, self.session.id)
@@ -218,35 +233,3 @@ class task:
         except RemitError as error:
             if error.kind is not ErrorKind.CONFLICT:  # somebody else closed it already: that is what was wanted
                 raise
-
-
-def blocking(steps: Steps[T]) -> T:
-    """Drive steps, blocking at each."""
-    try:
-        step = next(steps)
-        while True:
-            try:
-                answer = step.result()
-            except BaseException as error:  # belongs to the step that waits
-                step = steps.throw(error)
-            else:
-                step = steps.send(answer)
-    except StopIteration as finished:
-        ended: T = finished.value
-        return ended
-
-
-async def awaiting(steps: Steps[T]) -> T:
-    """Drive steps, awaiting each."""
-    try:
-        step = next(steps)
-        while True:
-            try:
-                answer = await step
-            except BaseException as error:  # belongs to the step that waits
-                step = steps.throw(error)
-            else:
-                step = steps.send(answer)
-    except StopIteration as finished:
-        ended: T = finished.value
-        return ended

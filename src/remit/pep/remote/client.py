@@ -70,7 +70,7 @@ class Remote:
                 return Deny(UNRECORDED, Reason.MALFORMED_REQUEST, error.message)
             why = error.message
         # INVARIANT (fail closed): a server that is gone, slow or babbles permits nothing.
-        return Deny(UNRECORDED, Reason.STORE_UNAVAILABLE, f"{why}: nothing is permitted until it answers; `remit doctor` looks")
+        return Deny(UNRECORDED, Reason.STORE_UNAVAILABLE, f"{why} (`remit doctor` says what is wrong)")
 
     def _abandon(self, decision: Decision) -> None:
         """Say of a permit that nobody will use it: whoever asked for it is gone."""

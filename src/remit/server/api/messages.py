@@ -25,8 +25,10 @@ def request_of(message: Mapping[str, Any], searched: SearchKind | None = None) -
     context, `remit` names the task and session it is for, and what would execute it and how that is described. Raises `RemitError`
     (malformed).
     """
-    subject, said_subject = _entity(message, "subject", named=searched is not SearchKind.SUBJECT)
-    resource, said_resource = _entity(message, "resource", named=searched is not SearchKind.RESOURCE)
+    # A door asks as the guarded code does, be it without a name: then the denial is on record.
+    bare = searched is None and is_door(message)
+    subject, said_subject = _entity(message, "subject", searched is not SearchKind.SUBJECT, bare)
+    resource, said_resource = _entity(message, "resource", searched is not SearchKind.RESOURCE, bare)
     action, arguments = "", NO_ARGUMENTS
     if searched is not SearchKind.ACTION:
         action, arguments = _action(message)
@@ -48,14 +50,14 @@ def request_of(message: Mapping[str, Any], searched: SearchKind | None = None) -
     )
 
 
-def _entity(message: Mapping[str, Any], part: str, named: bool) -> tuple[EntityRef, dict[str, Any]]:
+def _entity(message: Mapping[str, Any], part: str, named: bool, bare: bool) -> tuple[EntityRef, dict[str, Any]]:
     value = message.get(part)
     if not isinstance(value, dict):
         raise malformed(f"`{part}` must be an object with `type` and `id`")
     kind, name = value.get("type"), value.get("id") if named else ""
     if not isinstance(kind, str) or not kind:
         raise malformed(f"`{part}.type` must be text that is not empty")
-    if not isinstance(name, str) or (named and not name):
+    if not isinstance(name, str) or (named and not name and not bare):
         raise malformed(f"`{part}.id` must be text that is not empty")
     return EntityRef(kind, name), _object(value, "properties", f"{part}.")
 
