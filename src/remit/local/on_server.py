@@ -1,14 +1,15 @@
 """A server as where tasks are entered; loaded only where one is named, since HTTP costs a process its start."""
 
 import os
+from collections.abc import Generator
+from typing import Any
 
 from remit.local.config import server_token, token_file
 from remit.local.unknown import warn
 from remit.model.authorizer import Pending
 from remit.model.identity import SessionId, TaskId
 from remit.model.task import Opening, Session, Task
-from remit.pep.remote.asking import Asked
-from remit.pep.remote.client import Remote
+from remit.pep.remote.client import Opened, Remote
 from remit.pep.sdk.context import Working
 
 
@@ -24,13 +25,7 @@ class OnServer:
         """As whose token is shown, or as the agent outside; see `Entrance`."""
         opened = self.authorizer.open_task(opening, outer.session if outer is not None else None)
 
-        def ask() -> Task:
-            found = opened.result()
-            for text in found.warnings:
-                warn(text)
-            return found.task
-
-        return Asked(ask)
+        return Warned(opened)
 
     def close_task(self, task: Task) -> Pending[None]:
         """See `Entrance`."""
@@ -47,6 +42,27 @@ class OnServer:
     def inherit(self, session: SessionId, child: SessionId) -> Pending[Session]:
         """See `Entrance`."""
         return self.authorizer.inherit(session, child)
+
+
+class Warned:
+    """A task under way, whose warnings are logged."""
+
+    def __init__(self, opened: Pending[Opened]) -> None:
+        self._opened = opened
+
+    def result(self) -> Task:
+        """Block until it is opened."""
+        return self._told(self._opened.result())
+
+    def __await__(self) -> Generator[Any, Any, Task]:
+        """Await it."""
+        return self._told((yield from self._opened.__await__()))
+
+    @staticmethod
+    def _told(opened: Opened) -> Task:
+        for text in opened.warnings:
+            warn(text)
+        return opened.task
 
 
 def connect(url: str) -> Remote:

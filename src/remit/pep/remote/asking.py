@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -14,19 +15,22 @@ AT_ONCE = 128
 
 
 @cache
-def _threads(_process: int) -> "ThreadPoolExecutor":
+def _threads(_process: int, name: str) -> "ThreadPoolExecutor":
     from concurrent.futures import ThreadPoolExecutor
 
-    return ThreadPoolExecutor(AT_ONCE, "remit-remote")
+    return ThreadPoolExecutor(AT_ONCE, f"remit-{name}")
 
 
 class Asked(Generic[T]):
-    """A `Pending` answer; nothing is sent before somebody waits. `unwanted` is told of one that came after its caller had gone."""
+    """A `Pending` answer; nothing is sent before somebody waits.
 
-    __slots__ = ("_ask", "_unwanted")
+    `unwanted` is told of one that came after its caller had gone. What `waits` for somebody else keeps no thread from what does not.
+    """
 
-    def __init__(self, ask: Callable[[], T], unwanted: Callable[[T], None] | None = None) -> None:
-        self._ask, self._unwanted = ask, unwanted
+    __slots__ = ("_ask", "_unwanted", "_waits")
+
+    def __init__(self, ask: Callable[[], T], unwanted: Callable[[T], None] | None = None, waits: bool = False) -> None:
+        self._ask, self._unwanted, self._waits = ask, unwanted, waits
 
     def result(self) -> T:
         """Ask, and wait for the answer."""
@@ -36,7 +40,7 @@ class Asked(Generic[T]):
         """Ask, and let others go on meanwhile."""
         import asyncio
 
-        asking = _threads(os.getpid()).submit(self._ask)
+        asking = _threads(os.getpid(), "waiting" if self._waits else "asking").submit(self._ask)
         try:
             return (yield from asyncio.wrap_future(asking).__await__())
         except BaseException:
@@ -46,4 +50,5 @@ class Asked(Generic[T]):
 
     def _leave(self, asking: "Future[T]") -> None:
         if not asking.cancelled() and asking.exception() is None and self._unwanted is not None:
-            self._unwanted(asking.result())
+            with suppress(RuntimeError):  # the process ends
+                _threads(os.getpid(), "asking").submit(self._unwanted, asking.result())

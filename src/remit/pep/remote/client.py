@@ -1,7 +1,8 @@
 """The decision point behind a server, as the protocol of the doors: it fails closed, and repeats no action."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -21,7 +22,7 @@ from remit.pep.remote.messages import Found, Unreadable, Watched
 T = TypeVar("T")
 SECONDS = 10.0
 """So long an answer may take."""
-LONGEST_WAIT = 10.0
+LONGEST_WAIT = 5.0
 """So long one request waits for somebody else, before it asks again."""
 UNRECORDED = DecisionId("unrecorded")
 """The id of a denial that no log has, for nobody was there to write it."""
@@ -75,10 +76,8 @@ class Remote:
     def _abandon(self, decision: Decision) -> None:
         """Say of a permit that nobody will use it: whoever asked for it is gone."""
         if isinstance(decision, Permit):
-            try:
+            with suppress(RemitError):  # the server settles what nobody used
                 self._report(Outcome(decision.id, None, OutcomeStatus.NOT_PERFORMED))
-            except RemitError:
-                return  # the server settles what nobody used
 
     def may_act(self, decision: DecisionId) -> Asked[bool]:
         """Whether a permit still stands; asked once, and an answer that is lost is no. See `Authorizer`."""
@@ -99,23 +98,19 @@ class Remote:
         body = messages.report(outcome)
         self._ask("POST", f"/v1/decisions/{_part(outcome.decision)}/outcome", body, repeatable=True, patient=True)
 
-    def wait(self, approval: ApprovalId, seconds: float) -> Asked[ApprovalState]:
+    def wait(self, approval: ApprovalId, seconds: float) -> "Waiting":
         """Wait until somebody has answered, at most so many seconds; a server that is away may come back meanwhile."""
-        return Asked(lambda: self._wait(approval, time.monotonic() + seconds))
+        return Waiting(lambda left: self._state(approval, left), time.monotonic() + seconds)
 
-    def _wait(self, approval: ApprovalId, until: float) -> ApprovalState:
-        while True:
-            left = max(0.0, min(until - time.monotonic(), LONGEST_WAIT))
-            try:
-                path = f"/v1/approvals/{_part(approval)}?wait={left:.3f}"
-                state = self._read(self._ask("GET", path, waiting=left), messages.Approved).state
-            except RemitError as error:
-                if error.kind is not ErrorKind.UNAVAILABLE:
-                    raise
-                state = ApprovalState.PENDING  # as far as anybody here knows: the denial stays one
-                time.sleep(min(1.0, left))
-            if state is not ApprovalState.PENDING or time.monotonic() >= until:
-                return state
+    def _state(self, approval: ApprovalId, left: float) -> ApprovalState:
+        path = f"/v1/approvals/{_part(approval)}?wait={left:.3f}"
+        try:
+            return self._read(self._ask("GET", path, waiting=left), messages.Approved).state
+        except RemitError as error:
+            if error.kind is not ErrorKind.UNAVAILABLE:
+                raise
+            time.sleep(min(1.0, left))
+            return ApprovalState.PENDING  # as far as anybody here knows: the denial stays one
 
     def watch(self, since: int = -1, seconds: float = 0.0) -> Asked[Watched]:
         """Administrative changes and kills, once there are others than at revision `since`, or the time (30 s at most) is up.
@@ -123,7 +118,7 @@ class Remote:
         Raises `RemitError` (unavailable).
         """
         path = f"/v1/watch?since={since}&wait={seconds:.3f}"
-        return Asked(lambda: self._read(self._ask("GET", path, repeatable=True, waiting=seconds), Watched))
+        return Asked(lambda: self._read(self._ask("GET", path, repeatable=True, waiting=seconds), Watched), waits=True)
 
     def search(self, kind: str, request: Mapping[str, Any]) -> Asked[Found]:
         """A page of AuthZEN's search for a `subject`, `resource` or `action`. Raises `RemitError`."""
@@ -145,7 +140,11 @@ class Remote:
             answer = self._ask("POST", "/v1/tasks", body)
             return Opened(self._read(answer, Task), self._read(answer, _Warned).warnings)
 
-        return Asked(ask)
+        return Asked(ask, lambda opened: self._close_unwanted(opened.task.id))
+
+    def _close_unwanted(self, task: TaskId) -> None:
+        with suppress(RemitError):  # it ends by itself
+            self._ask("POST", f"/v1/tasks/{_part(task)}/close", b"{}")
 
     def close_task(self, task: TaskId) -> Asked[None]:
         """End a task. Raises `RemitError`: conflict if it is closed already."""
@@ -186,17 +185,21 @@ class Remote:
         patient: bool = False,
         waiting: float = 0.0,
     ) -> Answer:
-        """One answer of the kind expected. What is `repeatable` may have been done before; `patient`, also by a server that was slow.
+        """One answer of the kind expected, in time. What is `repeatable` may have been done before; `patient`, also by a server that was
+        slow, and each attempt has all the time.
 
         Raises `RemitError`: what the server says is wrong, or unavailable where it does not answer, or with something else.
         """
         asked = random_bytes(16).hex()
         headers = {"Content-Type": "application/json", "X-Request-ID": asked, "Idempotency-Key": f'"{asked}"'}
-        why = ""
+        why, until = "", time.monotonic() + self._seconds + waiting
         for pause in PAUSES if repeatable else PAUSES[:1]:
             time.sleep(pause)
+            left = self._seconds + waiting if patient else until - time.monotonic()
+            if left <= 0:
+                break
             try:
-                answer = self._connections.exchange(method, path, body, headers, self._seconds + waiting)
+                answer = self._connections.exchange(method, path, body, headers, left)
             except NotSent as fault:
                 why = str(fault)
             except Lost as fault:
@@ -212,19 +215,44 @@ class Remote:
 
     def _checked(self, answer: Answer, asked: str, expected: str) -> Answer:
         server = f"the server `{self._connections.address}`"
-        # INVARIANT (what was decided is what runs): an answer to another question, or from a place it sends us to, is none.
-        if answer.id != asked:
-            raise unavailable(f"{server} answered another request than was asked: is something between that keeps answers?")
         if 300 <= answer.status < 400:
             raise unavailable(f"{server} points elsewhere ({answer.status}), where nobody is asked: give the address itself")
-        if answer.status >= 400 and answer.kind == "application/problem+json":
-            try:
-                raise messages.problem(answer.status, answer.body)
-            except Unreadable as fault:
-                raise unavailable(f"{server} answered {answer.status} with what is no problem ({fault})") from None
-        if answer.status != 200 or answer.kind != expected:
+        if (answer.status, answer.kind) != (200, expected) and not (
+            answer.status >= 400 and answer.kind == "application/problem+json"
+        ):
             raise unavailable(f"{server} answered {answer.status} with `{answer.kind[:100] or 'nothing'}`: is it Remit?")
-        return answer
+        # INVARIANT (what was decided is what runs): an answer to another question is none.
+        if answer.id != asked:
+            raise unavailable(f"{server} answered another request than was asked: is something between that keeps answers?")
+        if answer.status == 200:
+            return answer
+        try:
+            raise messages.problem(answer.status, answer.body)
+        except Unreadable as fault:
+            raise unavailable(f"{server} answered {answer.status} with what is no problem ({fault})") from None
+
+
+class Waiting:
+    """A `Pending` answer by a person. An awaiting caller that is cancelled leaves one request behind, of `LONGEST_WAIT` seconds at most."""
+
+    def __init__(self, state: Callable[[float], ApprovalState], until: float) -> None:
+        self._state, self._until = state, until
+
+    def _once(self) -> ApprovalState:
+        return self._state(max(0.0, min(self._until - time.monotonic(), LONGEST_WAIT)))
+
+    def result(self) -> ApprovalState:
+        """Block until it is answered, or time is up."""
+        while (state := self._once()) is ApprovalState.PENDING and time.monotonic() < self._until:
+            pass
+        return state
+
+    def __await__(self) -> Generator[Any, Any, ApprovalState]:
+        """Await the answer, or the end of the time."""
+        while True:
+            state = yield from Asked(self._once, waits=True).__await__()
+            if state is not ApprovalState.PENDING or time.monotonic() >= self._until:
+                return state
 
 
 class _Warned(msgspec.Struct, frozen=True):

@@ -112,7 +112,7 @@ class Connections:
             text = read_in_time(connection, response, deadline, MAX_ANSWER)
         except TimeoutError:
             connection.close()
-            raise Lost(f"did not answer within {seconds:g} s", late=True) from None
+            raise Lost(f"did not answer within {seconds:.3g} s", late=True) from None
         except (OSError, http.client.HTTPException, ValueError) as error:
             connection.close()
             raise Lost(f"hung up or sent what is no HTTP ({_words(error)})") from None

@@ -15,7 +15,8 @@ from starlette.responses import Response
 from remit.model.caller import Caller
 from remit.model.decision import Permit
 from remit.model.errors import RemitError, malformed, refused
-from remit.model.identity import EntityRef
+from remit.model.identity import AGENT, EntityRef
+from remit.runtime.authorize import hand_out
 from remit.runtime.searching import SearchKind, search
 from remit.server.api.messages import answer_of, failure, is_door, request_of
 from remit.server.callers import caller_of
@@ -89,9 +90,11 @@ async def _decided(request: Request, caller: Caller, message: dict[str, Any]) ->
     door = is_door(message)
     embedded = embedded_of(request)
     decision = await embedded.evaluate(wanted)
-    if door and isinstance(decision, Permit):
+    if isinstance(decision, Permit) and door:
         unused: Unused = request.app.state.unused
         unused.promised(embedded, decision)
+    elif isinstance(decision, Permit) and wanted.subject.type == AGENT:
+        hand_out(embedded.runtime, decision.id)
     return answer_of(decision, door)
 
 

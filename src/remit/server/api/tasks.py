@@ -50,6 +50,9 @@ async def open_(request: Request) -> Response:
     parent = TaskId(wanted.parent) if wanted.parent is not None else None
     if parent is not None:
         _task(embedded, caller, parent)
+    if isinstance(opener, AgentOpener) and parent is None and wanted.on_behalf_of:
+        # INVARIANT (authority enters from outside the agent): for whom it works is nothing that an agent can claim.
+        raise refused("an agent does not say for whom it works: whoever opens its task does")
     agent = wanted.agent or (opener.agent if isinstance(opener, AgentOpener) else "")
     if not agent:
         raise malformed("say which agent: `agent`")
