@@ -53,10 +53,9 @@ class Client:
             connection.close()
 
     def post(self, path: str, message: object, **headers: str) -> Answer:
-        """A message of the decision API."""
-        return self.send(
-            "POST", f"/access/v1/{path}", json.dumps(message).encode(), {"Content-Type": "application/json", **headers}
-        )
+        """A message of the decision API, or, to a path, of any other."""
+        where = path if path.startswith("/") else f"/access/v1/{path}"
+        return self.send("POST", where, json.dumps(message).encode(), {"Content-Type": "application/json", **headers})
 
 
 @contextmanager
@@ -76,17 +75,29 @@ def serving(embedded: Embedded, callers: Callers | None = None) -> Iterator[Clie
         assert not thread.is_alive()
 
 
+def start(folder: Path, *arguments: str, port: int = 0) -> tuple["subprocess.Popen[str]", Client]:
+    """A process of `remit serve --dev`, once it takes connections; whoever starts it ends it."""
+    command = [sys.executable, "-P", "-m", "remit.cli.main", "serve", "--dev", "--port", str(port), *arguments]
+    server = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert server.stdout is not None and server.stderr is not None
+    line = server.stdout.readline()
+    found = re.search(r"listening on http://127\.0\.0\.1:(\d+)", line)
+    assert found is not None, line + server.stderr.read()
+    return server, Client(int(found[1]))
+
+
+def kill(server: "subprocess.Popen[str]") -> None:
+    """End it as the kernel would when memory runs out."""
+    server.kill()
+    server.communicate(timeout=20)
+
+
 @contextmanager
 def served(folder: Path, *arguments: str) -> Iterator[Client]:
     """A server of `remit serve --dev` on a free port; stopped by a signal, and must end well."""
-    command = [sys.executable, "-P", "-m", "remit.cli.main", "serve", "--dev", "--port", "0", *arguments]
-    server = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    server, client = start(folder, *arguments)
     try:
-        assert server.stdout is not None and server.stderr is not None
-        line = server.stdout.readline()
-        found = re.search(r"listening on http://127\.0\.0\.1:(\d+)", line)
-        assert found is not None, line + server.stderr.read()
-        yield Client(int(found[1]))
+        yield client
     finally:
         server.terminate()
         said, errors = server.communicate(timeout=20)

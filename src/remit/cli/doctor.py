@@ -20,6 +20,7 @@ from remit.model.errors import corrupt, malformed, unavailable
 from remit.model.identity import AGENT, EntityRef
 from remit.model.request import TOOL_CALL, EvaluationRequest
 from remit.model.values import NO_ARGUMENTS
+from remit.pdp.compiled import Mode
 
 CANARY = "remit-doctor-canary"
 """The agent, unless the settings name one, and the tool that nobody has."""
@@ -29,10 +30,12 @@ _UNHEARD = frozenset({Reason.STORE_UNAVAILABLE, Reason.MALFORMED_REQUEST, Reason
 
 
 class Examined(msgspec.Struct, frozen=True):
-    """What the doctor found. `well`: the canary was denied; `milliseconds` is the median of a decision's way and back."""
+    """What the doctor found. `well`: the canary was denied, and policy is enforced; `mode` is that of the published bundle, empty without
+    one; `milliseconds` is the median of a decision's way and back."""
 
     well: bool
     where: str
+    mode: str
     effect: str
     reason: str
     decision: str
@@ -42,6 +45,7 @@ class Examined(msgspec.Struct, frozen=True):
 
 class _Place(NamedTuple):
     where: str
+    mode: str
     authorizer: Authorizer
     embedded: Embedded | None
     warnings: tuple[str, ...]
@@ -65,7 +69,7 @@ def _place(settings: Settings) -> Iterator[_Place]:
     """What the guards of this process ask, once it was reached and knows who asks. Raises `RemitError`."""
     if not settings.server:
         with store() as embedded:
-            yield _Place(settings.store or str(embedded.home), embedded, embedded, ())
+            yield _Place(settings.store or str(embedded.home), embedded.mode, embedded, embedded, ())
         return
     from remit.local.on_server import connect
 
@@ -74,7 +78,7 @@ def _place(settings: Settings) -> Iterator[_Place]:
         remote.healthy().result()
         watched = remote.watch().result()
         stopped = tuple([f"{kill} was stopped by `{kill.operator}`: {kill.why}" for kill in watched.kills])
-        yield _Place(settings.server, remote, None, (*_of_token(), *stopped))
+        yield _Place(settings.server, watched.mode, remote, None, (*_of_token(), *stopped))
     finally:
         remote.close()
 
@@ -95,9 +99,11 @@ def _examine(place: _Place, agent: EntityRef) -> Examined:
         if isinstance(decision, Permit):
             place.authorizer.report(Outcome(decision.id, None, OutcomeStatus.NOT_PERFORMED)).result()
     _on_record(place, decision)
-    effect = "deny" if isinstance(decision, Deny) else "permit" if decision.enforced else "permit (shadow mode)"
-    ids = decision.reason.value, decision.id
-    return Examined(isinstance(decision, Deny), place.where, effect, *ids, round(statistics.median(took), 2), place.warnings)
+    denied = isinstance(decision, Deny)
+    well = denied and place.mode != Mode.SHADOW
+    took_median = round(statistics.median(took), 2)
+    effect = "deny" if denied else "permit"
+    return Examined(well, place.where, place.mode, effect, decision.reason, decision.id, took_median, place.warnings)
 
 
 def _on_record(place: _Place, decision: Decision) -> None:
@@ -115,13 +121,10 @@ def _tell(found: Examined) -> None:
     say(f"asked {found.where}: {found.milliseconds:g} ms there and back")
     if found.well:
         say(f"the canary was denied ({found.reason}), on record as {found.decision}", "green")
-    elif found.reason == Reason.PERMITTED:
+    elif found.mode == Mode.SHADOW:
         say(
-            f"THE CANARY WAS PERMITTED, on record as {found.decision}: `remit decision explain {found.decision}` says by which policy",
+            f"SHADOW MODE: {found.decision} was decided ({found.reason}), but nothing is enforced: publish a bundle that does",
             "red",
         )
     else:
-        say(
-            f"SHADOW MODE: denied ({found.reason}), and yet let pass, on record as {found.decision}: publish a bundle that enforces",
-            "red",
-        )
+        say(f"THE CANARY WAS PERMITTED: `remit decision explain {found.decision}` says by which policy", "red")

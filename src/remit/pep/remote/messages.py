@@ -164,9 +164,10 @@ class Approved(msgspec.Struct, frozen=True):
 
 
 class Watched(msgspec.Struct, frozen=True):
-    """Administrative changes, counted, and the kills in force."""
+    """Administrative changes, counted; the mode of the published bundle (`enforce`, `shadow`, empty without one); the kills in force."""
 
     revision: int
+    mode: str
     kills: tuple[Kill, ...]
 
 

@@ -81,14 +81,14 @@ async def approval(request: Request) -> Response:
 
 
 async def watch(request: Request) -> Response:
-    """`GET /v1/watch?since=REVISION&wait=SECONDS`: administrative changes, counted, and the kills in force, once they change."""
+    """`GET /v1/watch?since=REVISION&wait=SECONDS`: what is in force, and the count of administrative changes."""
     caller, embedded = await caller_of(request), embedded_of(request)
     since, seconds = number(request, "since", -1.0, 2.0**53), number(request, "wait", 0.0, MAX_WAIT)
     until = time.monotonic() + seconds
     while (revision := embedded.store.standing(())[0]) == since and time.monotonic() < until:  # noqa: ASYNC110 - others change it
         await asyncio.sleep(_POLL)
     kills = kills_shown(caller, embedded.store.kills())
-    return answer({"revision": revision, "kills": kills})
+    return answer({"revision": revision, "mode": embedded.mode, "kills": kills})
 
 
 def number(request: Request, name: str, least: float, most: float) -> float:
