@@ -13,7 +13,7 @@ import remit
 from remit.decision_log.entry import DecisionMade
 from remit.decision_log.sealed import open_sealed
 from remit.local import entering
-from remit.local.wiring import ask_outside
+from remit.local.wiring import ask_outside, wall_clock
 from remit.model.authorizer import Authorizer, Outcome, OutcomeStatus
 from remit.model.decision import Decision, Deny, Permit
 from remit.model.errors import RemitError
@@ -36,7 +36,7 @@ from remit.runtime.tasks import AgentOpener, Opening
 from tests.conftest import StoreUrl
 from tests.pap.test_history_page import bundle_in
 from tests.runtime.world import Clock, World
-from tests.server.serving import serving
+from tests.server.serving import served, serving
 
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLES = {
@@ -158,8 +158,7 @@ def through_guard(authorizer: Authorizer, session: Session | None, case: Case, s
 
 
 @contextmanager
-def _world(tmp_path: Path, bundle: Bundle, case: Case) -> Iterator[tuple[World, Clock, Session | None]]:
-    clock = Clock(BEGIN)
+def _world(tmp_path: Path, bundle: Bundle, case: Case, clock: Callable[[], int]) -> Iterator[tuple[World, Session | None]]:
     world = World(tmp_path / "store", clock)
     try:
         world.publish(extended(bundle, case.fixture))
@@ -174,7 +173,7 @@ def _world(tmp_path: Path, bundle: Bundle, case: Case) -> Iterator[tuple[World, 
         if agent.status is not AgentStatus.ACTIVE:
             changed = replace(agent, version=2)
             administration.change_agent(world.runtime, agent.id, lambda _known: changed, Operator("ana", "os")).result()
-        yield world, clock, session
+        yield world, session
     finally:
         world.close()
 
@@ -205,15 +204,19 @@ def _begun(world: World, case: Case, session: Session | None, step: Step) -> Ses
     return inner
 
 
-def play(tmp_path: Path, bundle: Bundle, case: Case, ask: Ask, door: Door = in_this_process) -> list[Any]:
+def play(
+    tmp_path: Path, bundle: Bundle, case: Case, ask: Ask, door: Door = in_this_process, clock: Callable[[], int] | None = None
+) -> list[Any]:
     """Play a case through a door; what it left on the log, as far as that is the same each time."""
     expected = run_case(compile_bundle(extended(bundle, case.fixture)), case, ask_outside)
     assert expected.passed, expected.failures
-    with _world(tmp_path, bundle, case) as (world, clock, session), door(world) as authorizer:
+    clock = clock or Clock(BEGIN)
+    with _world(tmp_path, bundle, case, clock) as (world, session), door(world) as authorizer:
         answers: list[Decision] = []
         at = session
         for step in case.steps:
-            clock.forward(step.after)
+            if isinstance(clock, Clock):
+                clock.forward(step.after)
             at = _begun(world, case, at, step)
             answers.append(ask(authorizer, at, case, step))
             last = answers[-1]
@@ -279,6 +282,33 @@ def test_through_a_server(tmp_path: Path, bundle: Bundle, case: Case, store_url:
 def test_through_the_guard_and_a_server(tmp_path: Path, bundle: Bundle, case: Case, store_url: StoreUrl) -> None:
     near = play(tmp_path / "near", bundle, case, through_guard)
     assert play(tmp_path / "far", bundle, case, through_guard, over_http) == near
+
+
+TIMELESS = [
+    # The airline's policy reads the time of its cases.
+    p
+    for p in TOOLS_ONLY
+    if not str(p.id).startswith("airline") and all(not step.after for step in p.values[1].steps)
+]
+
+
+@contextmanager
+def of_another_process(world: World) -> Iterator[Authorizer]:
+    with served(world.home) as client:
+        remote = Remote(f"http://127.0.0.1:{client.port}")
+        try:
+            yield remote
+        finally:
+            remote.close()
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize(("bundle", "case"), TIMELESS[::8])
+def test_through_a_server_of_another_process(
+    tmp_path: Path, bundle: Bundle, case: Case, store_url: StoreUrl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REMIT_HOME", str(tmp_path / "store"))
+    play(tmp_path, bundle, case, through_guard, of_another_process, wall_clock)
 
 
 def test_there_are_scenarios() -> None:
