@@ -79,7 +79,7 @@ def test_what_there_is_opens_without_a_word(guarded: World) -> None:
 
 
 def test_a_task_of_a_program_is_warned_of_once(guarded: World, caplog: pytest.LogCaptureFixture) -> None:
-    unknown._warn.cache_clear()
+    unknown.warn.cache_clear()
     for _ in range(2):
         with remit.task("look around", agent="bot", scope=remit.Scope(tools=("sned",))):
             pass

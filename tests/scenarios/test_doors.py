@@ -1,19 +1,23 @@
 """One scenario, every door: the same decision, the same obligations and the same entry."""
 
+import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 import remit
+from remit.decision_log.entry import DecisionMade
+from remit.decision_log.sealed import open_sealed
 from remit.local import entering
-from remit.local.wiring import ask_outside
-from remit.model.authorizer import Outcome, OutcomeStatus
+from remit.local.wiring import ask_outside, wall_clock
+from remit.model.authorizer import Authorizer, Outcome, OutcomeStatus
 from remit.model.decision import Decision, Deny, Permit
 from remit.model.errors import RemitError
-from remit.model.identity import AgentStatus, Operator
+from remit.model.identity import AgentStatus, Operator, TaskId
 from remit.model.request import TOOL_CALL, EvaluationRequest
 from remit.model.task import Session, Task
 from remit.model.values import NO_ARGUMENTS, freeze
@@ -25,12 +29,14 @@ from remit.pap.reading.cases import read_cases
 from remit.pap.reading.folder import read_bundle
 from remit.pap.running import BEGIN, run_case
 from remit.pep.obligations import ObligationFailed
+from remit.pep.remote.client import Remote
 from remit.runtime import administration, sessions, tasks
 from remit.runtime.approvals import resolve
 from remit.runtime.tasks import AgentOpener, Opening
 from tests.conftest import StoreUrl
 from tests.pap.test_history_page import bundle_in
 from tests.runtime.world import Clock, World
+from tests.server.serving import served, serving
 
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLES = {
@@ -38,7 +44,23 @@ BUNDLES = {
     "cases": ROOT / "tests/cases",
     "airline": ROOT / "examples/bundles/airline",
 }
-Ask = Callable[[World, Session | None, Case, Step], Decision]
+Ask = Callable[[Authorizer, Session | None, Case, Step], Decision]
+Door = Callable[[World], AbstractContextManager[Authorizer]]
+
+
+@contextmanager
+def in_this_process(world: World) -> Iterator[Authorizer]:
+    yield world.embedded
+
+
+@contextmanager
+def over_http(world: World) -> Iterator[Authorizer]:
+    with serving(world.embedded) as client:
+        remote = Remote(f"http://127.0.0.1:{client.port}")
+        try:
+            yield remote
+        finally:
+            remote.close()
 
 
 def _all() -> Iterator[Any]:
@@ -65,13 +87,13 @@ def _facts(decision: Decision) -> tuple[object, ...]:
     return ("permit" if permit else "deny", decision.reason, decision.tier, requestable, sorted(decision.basis.policies), asked)
 
 
-def through_evaluate(world: World, session: Session | None, case: Case, step: Step) -> Decision:
+def through_evaluate(authorizer: Authorizer, session: Session | None, case: Case, step: Step) -> Decision:
     arguments, problem = NO_ARGUMENTS, ""
     try:
         arguments = freeze(step.arguments)
     except RemitError as fault:
         problem = fault.message
-    decision = world.embedded.evaluate(
+    decision = authorizer.evaluate(
         EvaluationRequest(
             case.agent.noun().ref,
             step.action,
@@ -85,15 +107,16 @@ def through_evaluate(world: World, session: Session | None, case: Case, step: St
         )
     ).result()
     if isinstance(decision, Permit):
-        assert world.embedded.may_act(decision.id)
+        stands = authorizer.may_act(decision.id)
+        assert stands if isinstance(stands, bool) else stands.result()
         status = OutcomeStatus.FAILED if step.fails else OutcomeStatus.SUCCEEDED
-        world.embedded.report(
+        authorizer.report(
             Outcome(decision.id, session.id if session else None, status, step.returns or step.fails or "")
         ).result()
     return decision
 
 
-def through_guard(world: World, session: Session | None, case: Case, step: Step) -> Decision:
+def through_guard(authorizer: Authorizer, session: Session | None, case: Case, step: Step) -> Decision:
     """The same as a function that an agent's code calls; the decision is read back from what the guard raised or the log."""
 
     def tool(**_arguments: object) -> str:
@@ -103,13 +126,13 @@ def through_guard(world: World, session: Session | None, case: Case, step: Step)
 
     guarded = remit.guard(tool=step.resource.id)(tool)
     seen: list[Decision] = []
-    evaluate = world.embedded.evaluate
+    evaluate = authorizer.evaluate
 
     class Listening:
         """The authorizer of the door, heard by the test."""
 
         def __getattr__(self, name: str) -> Any:
-            return getattr(world.embedded, name)
+            return getattr(authorizer, name)
 
         def evaluate(self, request: EvaluationRequest) -> Any:
             answer = evaluate(request)
@@ -135,8 +158,7 @@ def through_guard(world: World, session: Session | None, case: Case, step: Step)
 
 
 @contextmanager
-def _world(tmp_path: Path, bundle: Bundle, case: Case) -> Iterator[tuple[World, Clock, Session | None]]:
-    clock = Clock(BEGIN)
+def _world(tmp_path: Path, bundle: Bundle, case: Case, clock: Callable[[], int]) -> Iterator[tuple[World, Session | None]]:
     world = World(tmp_path / "store", clock)
     try:
         world.publish(extended(bundle, case.fixture))
@@ -149,18 +171,14 @@ def _world(tmp_path: Path, bundle: Bundle, case: Case) -> Iterator[tuple[World, 
         if case.task is not None:
             session = sessions.open_session(world.runtime, _open(world, case, case.task).id).result()
         if agent.status is not AgentStatus.ACTIVE:
-            from msgspec.structs import replace
-
             changed = replace(agent, version=2)
             administration.change_agent(world.runtime, agent.id, lambda _known: changed, Operator("ana", "os")).result()
-        yield world, clock, session
+        yield world, session
     finally:
         world.close()
 
 
 def _active(agent: Any) -> Any:
-    from msgspec.structs import replace
-
     return replace(agent, status=AgentStatus.ACTIVE)
 
 
@@ -186,26 +204,60 @@ def _begun(world: World, case: Case, session: Session | None, step: Step) -> Ses
     return inner
 
 
-def play(tmp_path: Path, bundle: Bundle, case: Case, ask: Ask) -> None:
+def play(
+    tmp_path: Path, bundle: Bundle, case: Case, ask: Ask, door: Door = in_this_process, clock: Callable[[], int] | None = None
+) -> list[Any]:
+    """Play a case through a door; what it left on the log, as far as that is the same each time."""
     expected = run_case(compile_bundle(extended(bundle, case.fixture)), case, ask_outside)
     assert expected.passed, expected.failures
-    with _world(tmp_path, bundle, case) as (world, clock, session):
+    clock = clock or Clock(BEGIN)
+    with _world(tmp_path, bundle, case, clock) as (world, session), door(world) as authorizer:
         answers: list[Decision] = []
         at = session
         for step in case.steps:
-            clock.forward(step.after)
+            if isinstance(clock, Clock):
+                clock.forward(step.after)
             at = _begun(world, case, at, step)
-            answers.append(ask(world, at, case, step))
+            answers.append(ask(authorizer, at, case, step))
             last = answers[-1]
             if step.then is not None and isinstance(last, Deny):
                 assert last.approval is not None
                 resolve(world.runtime, last.approval, Operator(step.approver, "os"), True).result()
-                answers.append(ask(world, at, case, step))
+                answers.append(ask(authorizer, at, case, step))
         assert [_facts(answer) for answer in answers] == [_facts(decision) for decision in expected.decisions]
         written = [(entry.effect, entry.reason, sorted(entry.policies)) for entry in world.decisions()]
         assert written == [(_facts(a)[0], a.reason.value, sorted(a.basis.policies)) for a in answers]
         permits = [answer for answer in answers if isinstance(answer, Permit)]
         assert len(world.outcomes()) == len(permits)
+        return [_lasting(world, answers[number], made) for number, made in enumerate(world.decisions())] + [
+            (seen.status, seen.label, seen.sources, seen.size, bool(seen.sealed)) for seen in world.outcomes()
+        ]
+
+
+def _lasting(world: World, answer: Decision, made: DecisionMade) -> Any:
+    """A decision as it was logged and as the door was told, without ids, and what is under the key of a task."""
+    key = world.runtime.view.sealing_key(TaskId(made.task) if made.chain and made.task else None)
+    sealed = open_sealed(made, key)
+    assert sealed is not None
+    plain = replace(
+        made, id="", task=None, chain=("",) * len(made.chain), session=None, approval=None, arguments="", sealed=b"", caller="", proof="",
+        flows=tuple(flow.partition("#")[2] for flow in made.flows),
+    )  # fmt: skip
+    said = (
+        "approval" if answer.approval else "",
+        answer.obligations,
+        answer.basis.steering,
+        answer.basis.errors,
+        answer.basis.entities,
+    )
+    return (
+        plain,
+        bytes(sealed.arguments),
+        sealed.errors,
+        sealed.steering,
+        re.sub(r"(tsk|dec|apr|ses)_[0-9a-f]{32}", r"\1", answer.message),
+        *said,
+    )
 
 
 @pytest.mark.parametrize(("bundle", "case"), ALL)
@@ -216,6 +268,47 @@ def test_through_the_authorizer(tmp_path: Path, bundle: Bundle, case: Case, stor
 @pytest.mark.parametrize(("bundle", "case"), TOOLS_ONLY)
 def test_through_the_guard(tmp_path: Path, bundle: Bundle, case: Case, store_url: StoreUrl) -> None:
     play(tmp_path, bundle, case, through_guard)
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize(("bundle", "case"), ALL)
+def test_through_a_server(tmp_path: Path, bundle: Bundle, case: Case, store_url: StoreUrl) -> None:
+    near = play(tmp_path / "near", bundle, case, through_evaluate)
+    assert play(tmp_path / "far", bundle, case, through_evaluate, over_http) == near
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize(("bundle", "case"), TOOLS_ONLY)
+def test_through_the_guard_and_a_server(tmp_path: Path, bundle: Bundle, case: Case, store_url: StoreUrl) -> None:
+    near = play(tmp_path / "near", bundle, case, through_guard)
+    assert play(tmp_path / "far", bundle, case, through_guard, over_http) == near
+
+
+TIMELESS = [
+    # The airline's policy reads the time of its cases.
+    p
+    for p in TOOLS_ONLY
+    if not str(p.id).startswith("airline") and all(not step.after for step in p.values[1].steps)
+]
+
+
+@contextmanager
+def of_another_process(world: World) -> Iterator[Authorizer]:
+    with served(world.home) as client:
+        remote = Remote(f"http://127.0.0.1:{client.port}")
+        try:
+            yield remote
+        finally:
+            remote.close()
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize(("bundle", "case"), TIMELESS[::8])
+def test_through_a_server_of_another_process(
+    tmp_path: Path, bundle: Bundle, case: Case, store_url: StoreUrl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REMIT_HOME", str(tmp_path / "store"))
+    play(tmp_path, bundle, case, through_guard, of_another_process, wall_clock)
 
 
 def test_there_are_scenarios() -> None:

@@ -3,13 +3,22 @@
 import http.client
 import json
 import re
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import uvicorn
+
+from remit.local.wiring import Embedded
+from remit.pap.administration import read_administration
+from remit.server.app import application
+from remit.server.callers import Believed, Callers
+from remit.server.running import LOOPBACK
 from tests.pap.bundles import ROOT
 
 CERTIFICATION = ROOT / "examples/bundles/authzen-certification"
@@ -45,23 +54,57 @@ class Client:
             connection.close()
 
     def post(self, path: str, message: object, **headers: str) -> Answer:
-        """A message of the decision API."""
-        return self.send(
-            "POST", f"/access/v1/{path}", json.dumps(message).encode(), {"Content-Type": "application/json", **headers}
-        )
+        """A message of the decision API, or, to a path, of any other."""
+        where = path if path.startswith("/") else f"/access/v1/{path}"
+        return self.send("POST", where, json.dumps(message).encode(), {"Content-Type": "application/json", **headers})
+
+
+@contextmanager
+def serving(embedded: Embedded, callers: Callers | None = None) -> Iterator[Client]:
+    """A store of this process, served over HTTP by a thread of it: its clock and all else stay in the test's hands."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    config = uvicorn.Config(
+        application(embedded, LOOPBACK, url, callers or Believed(), read_administration()),
+        log_config=None,
+        lifespan="off",
+        access_log=False,
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="serving")
+    thread.start()
+    try:
+        yield Client(listener.getsockname()[1])
+    finally:
+        server.should_exit = True
+        thread.join(20)
+        listener.close()
+        assert not thread.is_alive()
+
+
+def start(folder: Path, *arguments: str, port: int = 0, dev: bool = True) -> tuple["subprocess.Popen[str]", Client]:
+    """A process of `remit serve`, once it takes connections; whoever starts it ends it."""
+    command = [sys.executable, "-P", "-m", "remit.cli.main", "serve", *["--dev"][:dev], "--port", str(port), *arguments]
+    server = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert server.stdout is not None and server.stderr is not None
+    line = server.stdout.readline()
+    found = re.search(r"listening on http://127\.0\.0\.1:(\d+)", line)
+    assert found is not None, line + server.stderr.read()
+    return server, Client(int(found[1]))
+
+
+def kill(server: "subprocess.Popen[str]") -> None:
+    """End it as the kernel would when memory runs out."""
+    server.kill()
+    server.communicate(timeout=20)
 
 
 @contextmanager
 def served(folder: Path, *arguments: str, dev: bool = True) -> Iterator[Client]:
     """A server of `remit serve` (for development, unless said otherwise) on a free port; stopped by a signal, and must end well."""
-    command = [sys.executable, "-P", "-m", "remit.cli.main", "serve", *["--dev"][:dev], "--port", "0", *arguments]
-    server = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    server, client = start(folder, *arguments, dev=dev)
     try:
-        assert server.stdout is not None and server.stderr is not None
-        line = server.stdout.readline()
-        found = re.search(r"listening on http://127\.0\.0\.1:(\d+)", line)
-        assert found is not None, line + server.stderr.read()
-        yield Client(int(found[1]))
+        yield client
     finally:
         server.terminate()
         said, errors = server.communicate(timeout=20)

@@ -15,6 +15,7 @@ from remit.local.config import Settings
 from remit.local.wiring import Embedded, wall_clock
 from remit.model.decision import Decision
 from remit.model.request import TOOL_CALL, EvaluationRequest
+from remit.pap.administration import read_administration
 from remit.runtime.pending import Driven
 from remit.server import reading
 from remit.server.app import application
@@ -104,7 +105,11 @@ def test_a_fault_of_ours_is_told_without_what_it_was_about(tmp_path: Path) -> No
     headers = [(b"host", b"localhost"), (b"content-type", b"application/json"), (b"x-request-id", b"here")]
     scope = {"type": "http", "method": "POST", "path": "/access/v1/evaluation", "headers": headers}
     with closing(embedded), pytest.raises(ZeroDivisionError):  # the server says what it was
-        asyncio.run(application(embedded, frozenset({"localhost"}), "http://localhost", Believed())(scope, receive, send))
+        asyncio.run(
+            application(embedded, frozenset({"localhost"}), "http://localhost", Believed(), read_administration())(
+                scope, receive, send
+            )
+        )
     assert sent[0]["status"] == 500 and (b"x-request-id", b"here") in sent[0]["headers"]
     assert b"ZeroDivisionError" in sent[1]["body"] and b"secret" not in sent[1]["body"]
 

@@ -13,9 +13,9 @@ from remit.model.errors import malformed, not_found
 from remit.model.identity import TaskId
 from remit.model.labels import Confidentiality
 from remit.model.rate import Rate
-from remit.model.task import Budgets, Scope, TaskState
+from remit.model.task import Budgets, Opening, Scope, TaskState
 from remit.pdp.effects import NotAnAmount, amount_of
-from remit.runtime.tasks import Opening, close_task, open_task
+from remit.runtime.tasks import close_task, open_task
 
 app = typer.Typer(no_args_is_help=True)
 Id = Annotated[str, typer.Argument(help="The task's id (`tsk_…`).")]

@@ -2,7 +2,24 @@
 
 import typer
 
-from remit.cli import agent, approval, decision, demo, eval, init, kill, log, operator, policy, serve, session, store, task, tool
+from remit.cli import (
+    agent,
+    approval,
+    decision,
+    demo,
+    doctor,
+    eval,
+    init,
+    kill,
+    log,
+    operator,
+    policy,
+    serve,
+    session,
+    store,
+    task,
+    tool,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -12,6 +29,7 @@ def register(app: typer.Typer) -> None:
     app.command("eval")(eval.evaluate)
     app.command("kill")(kill.kill)
     app.command("release")(kill.release)
+    app.command("doctor")(doctor.doctor)
     app.command("serve")(serve.serve)
     app.add_typer(policy.app, name="policy", help="Policy bundles: check, test, publish, roll back, explain.")
     app.add_typer(agent.app, name="agent", help="Agents: who acts, for which purpose, owned by whom.")

@@ -27,6 +27,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     in its checkpoints. `witnesses`: a file in REMIT_HOME that says who cosigns them (C2SP tlog-policy); empty for nobody.
     `url`: where callers reach this server, which tokens for it name. `issuers`: whose tokens it takes (`remit.local.trust`).
     `administration`: a file in REMIT_HOME with policies of administration; empty for those that come with Remit.
+    `server`: the address of the server that decides for the guards of this process, `https://host` or `unix:///path`; empty to decide by
+    the store.
     """
 
     store: str = ""
@@ -37,6 +39,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     url: str = ""
     issuers: tuple[dict[str, Any], ...] = ()
     administration: str = ""
+    server: str = ""
 
 
 def home_folder() -> Path:
@@ -64,6 +67,22 @@ def read_settings(home: Path) -> Settings:
     except msgspec.ValidationError as error:
         known = ", ".join(f"`{field}`" for field in Settings.__struct_fields__)
         raise malformed(f"settings of `{file}` or a `REMIT_*` variable cannot be read ({error}): known are {known}") from None
+
+
+TOKEN_VARIABLE, TOKEN_FILE_VARIABLE = "REMIT_TOKEN", "REMIT_TOKEN_FILE"
+
+
+def token_file() -> str:
+    """The file that holds the token for the server, empty for none."""
+    return os.environ.get(TOKEN_FILE_VARIABLE, "")
+
+
+def server_token() -> str:
+    """The token to show to the server: what the file holds now, or the variable. Raises `OSError`, `RemitError` (malformed)."""
+    file, token = token_file(), os.environ.get(TOKEN_VARIABLE, "")
+    if file and token:
+        raise malformed(f"both `{TOKEN_FILE_VARIABLE}` and `{TOKEN_VARIABLE}` are set: unset one")
+    return Path(file).read_text("ascii") if file else token
 
 
 def this_operator() -> Operator:

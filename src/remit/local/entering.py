@@ -1,28 +1,36 @@
-"""`remit.guard` and `remit.task` on the embedded store of this process."""
+"""`remit.guard` and `remit.task`, on the embedded store of this process or on a server."""
 
 import atexit
 import builtins
 import os
 import threading
+from collections.abc import Generator
 from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from msgspec.structs import replace
 
-from remit.local.config import home_folder, read_settings, this_operator
-from remit.local.unknown import warn_of_unknown_names
+from remit.local.config import Settings, home_folder, read_settings, this_operator
+from remit.local.entrances import Entrance, OnStore
 from remit.local.wiring import Embedded, has_store
-from remit.model.errors import ErrorKind, RemitError, malformed, unavailable
+from remit.model.authorizer import Authorizer, Pending
+from remit.model.errors import ErrorKind, RemitError, malformed, refused, unavailable
 from remit.model.identity import AgentId, SessionId, TaskId
-from remit.model.task import Budgets, Scope, Session, Task
+from remit.model.task import Budgets, Opening, Scope, Session, Task
+from remit.pep.drive import run, run_async
 from remit.pep.sdk.context import Working, current
 from remit.pep.sdk.declassify import Declassify
 from remit.pep.sdk.guard import Guard
-from remit.runtime import sessions, tasks
-from remit.runtime.tasks import AgentOpener, Opener, Opening
 
-TASK_VARIABLE = "REMIT_TASK"
+if TYPE_CHECKING:
+    from remit.pep.remote.client import Remote
+
+TASK_VARIABLE, SERVER_VARIABLE = "REMIT_TASK", "REMIT_SERVER"
+Steps: TypeAlias = Generator[Pending[Any], Any, None]
+"""Yields what to wait for, and is sent the answer."""
 
 _opened: dict[tuple[int, str], Embedded] = {}
+_connected: dict[str, "Remote"] = {}
 _opening = threading.Lock()
 
 
@@ -44,25 +52,81 @@ def open_default() -> Embedded:
         return known
 
 
+def _default() -> Entrance:
+    """Where this process's tasks are entered, by its settings: on a server, or else on its store."""
+    settings = _settings()
+    if not settings.server:
+        return OnStore(open_default())
+    from remit.local.on_server import OnServer, connect
+
+    with _opening:
+        known = _connected.get(settings.server)
+        if known is None:
+            known = _connected[settings.server] = connect(settings.server)
+            atexit.register(known.close)
+    return OnServer(known, settings.agent)
+
+
+def _settings() -> Settings:
+    """The settings of this process; those of a store that is open were read when it was opened, only the server may be set since."""
+    home = home_folder()
+    known = _opened.get((os.getpid(), str(home)))
+    if known is None:
+        return read_settings(home)
+    return replace(known.settings, server=os.environ.get(SERVER_VARIABLE, known.settings.server))
+
+
+def _entrance_to(authorizer: Authorizer, agent: str) -> Entrance:
+    """The entrance beside who decides already."""
+    if isinstance(authorizer, Embedded):
+        return OnStore(authorizer)
+    from remit.local.on_server import OnServer
+    from remit.pep.remote.client import Remote
+
+    return OnServer(authorizer, agent) if isinstance(authorizer, Remote) else _default()
+
+
 def _working() -> Working:
     """The task that was entered; else the one that REMIT_TASK names, in a session of its own; else the agent without a task."""
     entered = current.get()
     if entered is not None:
         return entered
-    embedded = open_default()
+    entrance = _default()
     named = os.environ.get(TASK_VARIABLE)
     if named:
         with _opening:
             session = _sessions.get((os.getpid(), named))
             if session is None:
-                session = _sessions[os.getpid(), named] = sessions.open_session(embedded.runtime, TaskId(named)).result()
-        return Working(embedded, session.agent, session.task, session.id, embedded.real_home)
-    return Working(embedded, AgentId(embedded.settings.agent), protected=embedded.real_home)
+                session = _sessions[os.getpid(), named] = entrance.open_session(TaskId(named)).result()
+        return _work(entrance, session)
+    return Working(entrance.authorizer, AgentId(entrance.agent), protected=entrance.protected)
+
+
+def _work(entrance: Entrance, session: Session) -> Working:
+    return Working(entrance.authorizer, session.agent, session.task, session.id, entrance.protected)
+
+
+def _asking() -> str:
+    """The person who asks that a label is lowered. Raises `RemitError` (refused) on a server."""
+    outer = current.get()
+    entrance = _default() if outer is None else _entrance_to(outer.authorizer, outer.agent)
+    if not isinstance(entrance, OnStore):
+        # INVARIANT (the guard is guarded): a server takes nobody's word for who asks, and must know to keep them from approving it.
+        raise refused("on a server no program lowers a label: an operator does, `remit session declassify` beside its store")
+    return this_operator().id
 
 
 _sessions: dict[tuple[int, str], Session] = {}
 guard = Guard(_working)
-declassify = Declassify(_working, lambda: this_operator().id)
+declassify = Declassify(_working, _asking)
+
+
+def _nothing() -> None:
+    """Entering and leaving yield no act."""
+
+
+async def _nothing_async() -> None:
+    _nothing()
 
 
 class task:
@@ -105,60 +169,67 @@ class task:
         return f"<remit.task {self.session.task} of agent {self.session.agent}, session {self.session.id}>"
 
     def __enter__(self) -> "task":
-        outer = current.get()
-        embedded = outer.authorizer if outer is not None and isinstance(outer.authorizer, Embedded) else open_default()
-        runtime = embedded.runtime
-        if self._session is not None:
-            # INVARIANT (labels come from what was touched): what other sessions of the task have read since may be known in this one.
-            sessions.take_over(runtime, self._session).result()
-            self.session = sessions.resume(runtime, self._session)
-        else:
-            self.session = sessions.open_session(runtime, self._resume or self._open(embedded, outer)).result()
-        if outer is not None and outer.session is not None and outer.session != self.session.id:
-            # INVARIANT (labels come from what was touched): what was read outside can be used inside.
-            sessions.inherit(runtime, self.session.id, outer.session).result()
-            self.session = sessions.resume(runtime, self.session.id)
-        working = Working(embedded, self.session.agent, self.session.task, self.session.id, embedded.real_home)
-        self._token = current.set(working)
-        self._entered = embedded
+        run(self._entering(), _nothing)
         return self
 
-    def _open(self, embedded: Embedded, outer: Working | None) -> TaskId:
+    async def __aenter__(self) -> "task":
+        await run_async(self._entering(), _nothing_async)
+        return self
+
+    def _entering(self) -> Steps:
+        outer = current.get()
+        entrance = _default() if outer is None else _entrance_to(outer.authorizer, outer.agent)
+        if self._session is not None:
+            self.session = yield entrance.resume(self._session)
+        else:
+            if self._resume is None:
+                self.task = yield entrance.open_task(*self._wanted(entrance, outer))
+            self.session = yield entrance.open_session(self._resume or self._task().id)
+        entered = self._session_entered()
+        if outer is not None and outer.session is not None and outer.session != entered.id:
+            # INVARIANT (labels come from what was touched): what was read outside can be used inside.
+            self.session = entered = yield entrance.inherit(entered.id, outer.session)
+        self._token = current.set(_work(entrance, entered))
+        self._entered = entrance
+
+    def _wanted(self, entrance: Entrance, outer: Working | None) -> tuple[Opening, Working | None]:
         opening = self._opening
-        opener: Opener = this_operator()
         if outer is not None and outer.task is not None:
-            opening = replace(opening, agent=opening.agent or outer.agent, parent=outer.task)
-            opener = AgentOpener(outer.agent, outer.session)
-        elif not opening.agent:
-            opening = replace(opening, agent=embedded.settings.agent)
+            return replace(opening, agent=opening.agent or outer.agent, parent=outer.task), outer
+        if not opening.agent:
+            opening = replace(opening, agent=entrance.agent)
         if not opening.agent:
             raise malformed("say which agent: `agent=`, or the setting `agent`")
-        self.task = tasks.open_task(embedded.runtime, opening, opener).result()
-        warn_of_unknown_names(embedded, opening.scope, opening.budgets)
-        return self.task.id
+        return opening, None
+
+    def _task(self) -> Task:
+        assert self.task is not None
+        return self.task
+
+    def _session_entered(self) -> Session:
+        assert self.session is not None
+        return self.session
 
     def __exit__(
         self, kind: builtins.type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         current.reset(self._token)
-        outer = current.get()
-        if outer is not None and outer.session is not None and self.session is not None:
-            sessions.inherit(self._entered.runtime, outer.session, self.session.id).result()
-        if self.task is not None:
-            self._close(self._entered, self.task)
-
-    @staticmethod
-    def _close(embedded: Embedded, opened: Task) -> None:
-        try:
-            tasks.close_task(embedded.runtime, opened.id, opened.opener).result()
-        except RemitError as error:
-            if error.kind is not ErrorKind.CONFLICT:  # somebody else closed it already: that is what was wanted
-                raise
-
-    async def __aenter__(self) -> "task":
-        return self.__enter__()
+        run(self._leaving(), _nothing)
 
     async def __aexit__(
         self, kind: builtins.type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.__exit__(kind, error, trace)
+        current.reset(self._token)
+        await run_async(self._leaving(), _nothing_async)
+
+    def _leaving(self) -> Steps:
+        outer = current.get()
+        if outer is not None and outer.session is not None and self.session is not None:
+            yield self._entered.inherit(outer.session, self.session.id)
+        if self.task is None:
+            return
+        try:
+            yield self._entered.close_task(self.task)
+        except RemitError as error:
+            if error.kind is not ErrorKind.CONFLICT:  # somebody else closed it already: that is what was wanted
+                raise

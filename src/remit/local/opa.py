@@ -1,10 +1,7 @@
 """OPA servers, asked over their Data API: one answer within a time, from the policies that the bundle wants, or none."""
 
 import http.client
-import io
 import os
-import selectors
-import socket
 import ssl
 import threading
 import time
@@ -16,6 +13,7 @@ from remit.model.errors import RemitError
 from remit.model.values import read_json
 from remit.pdp.outside import EngineFailure, Opa, Said, Unanswered
 from remit.pdp.rego.reading import Unreadable, canonical
+from remit.pep.remote.timed import hurry, read_in_time, response_in_time, speaks
 
 TOKEN_VARIABLE = "REMIT_OPA_TOKEN"  # noqa: S105 - the name of a variable
 MAX_ANSWER = 1 << 20
@@ -64,15 +62,15 @@ class OpaClient:
 
     def _exchange(self, connection: http.client.HTTPConnection, opa: Opa, body: bytes, deadline: float) -> tuple[int, bytes]:
         try:
-            _hurry(connection, deadline)
+            hurry(connection, deadline)
             path = f"/v1/data/{quote(opa.package.replace('.', '/'))}?{_QUERY}"
             headers = {"Content-Type": "application/json"}
             if token := _token():
                 headers["Authorization"] = f"Bearer {token}"
             connection.request("POST", path, body, headers)
-            _hurry(connection, deadline)
-            response = _response(connection, deadline)
-            answer = _read(connection, response, deadline)
+            hurry(connection, deadline)
+            response = response_in_time(connection, deadline)
+            answer = read_in_time(connection, response, deadline, MAX_ANSWER)
         except BaseException:
             connection.close()
             raise
@@ -87,7 +85,7 @@ class OpaClient:
             with self._lock:
                 idle = self._idle.get(url)
                 connection = idle.pop() if idle else None
-            if connection is None or not _speaks(connection):
+            if connection is None or not speaks(connection):
                 return connection
             connection.close()  # INVARIANT (what was decided is what runs): what nobody asked for is no answer to the next question
 
@@ -118,80 +116,12 @@ def _token() -> str:
     return token
 
 
-class _Timed(io.RawIOBase):
-    """What a connection reads, until a time for all of it: headers, continuations and trailers too."""
-
-    def __init__(self, sock: socket.socket, raw: io.RawIOBase, deadline: float) -> None:
-        self._sock, self._raw, self._deadline = sock, raw, deadline
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        self._sock.settimeout(left)
-        return self._raw.readinto(buffer)
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-
 def _connection(url: str) -> http.client.HTTPConnection:
     parts = urlsplit(url)
     host = parts.hostname or ""
     if parts.scheme == "https":
         return http.client.HTTPSConnection(host, parts.port, context=ssl.create_default_context())
     return http.client.HTTPConnection(host, parts.port)
-
-
-def _response(connection: http.client.HTTPConnection, deadline: float) -> http.client.HTTPResponse:
-    """The head of the answer; it, and all that is read of it later, comes in time or not at all."""
-
-    def timed(sock: socket.socket, *args: Any, **named: Any) -> http.client.HTTPResponse:
-        response = http.client.HTTPResponse(sock, *args, **named)
-        response.fp = io.BufferedReader(_Timed(sock, response.fp.detach(), deadline))
-        return response
-
-    connection.response_class = timed  # type: ignore[assignment]
-    return connection.getresponse()
-
-
-def _speaks(connection: http.client.HTTPConnection) -> bool:
-    """Whether a connection that waits for a question has something to read, be it only its end."""
-    if connection.sock is None:
-        return True
-    with selectors.DefaultSelector() as selector:
-        selector.register(connection.sock, selectors.EVENT_READ)
-        return bool(selector.select(0))
-
-
-def _hurry(connection: http.client.HTTPConnection, deadline: float) -> None:
-    """Let nothing that comes next take longer than what is left of the time."""
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError
-    connection.timeout = left
-    if connection.sock is not None:
-        connection.sock.settimeout(left)
-
-
-def _read(connection: http.client.HTTPConnection, response: http.client.HTTPResponse, deadline: float) -> bytes:
-    """The whole answer, piece by piece, so that a server that drips is not waited for."""
-    pieces: list[bytes] = []
-    held = 0
-    while True:
-        _hurry(connection, deadline)
-        piece = response.read1(65536)
-        if not piece:
-            response.close()  # the connection stays, for the next question
-            return b"".join(pieces)
-        pieces.append(piece)
-        held += len(piece)
-        if held > MAX_ANSWER:
-            raise http.client.HTTPException(f"its answer is longer than {MAX_ANSWER} bytes")
 
 
 def _said(opa: Opa, status: int, answer: Any) -> Said:

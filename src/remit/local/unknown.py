@@ -22,12 +22,7 @@ def unknown_names(embedded: Embedded, scope: Scope, budgets: Budgets) -> list[st
     return [f"in the published bundle {message}: {hint or 'correct it, or add it to the bundle'}" for message, hint, _ in found]
 
 
-def warn_of_unknown_names(embedded: Embedded, scope: Scope, budgets: Budgets) -> None:
-    """Log each of these warnings, once in a process."""
-    for text in unknown_names(embedded, scope, budgets):
-        _warn(text)
-
-
 @lru_cache(1024)
-def _warn(text: str) -> None:
+def warn(text: str) -> None:
+    """Log such a warning, once in a process."""
     _log.warning("remit.task: %s", text)

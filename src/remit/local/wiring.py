@@ -160,6 +160,14 @@ class Embedded:
             return ApprovalState.EXPIRED
         return found.state
 
+    @property
+    def mode(self) -> str:
+        """Whether what policy decides is enforced: the mode of the published bundle, empty without one."""
+        view = self.runtime.view
+        with view.lock:
+            view.refresh()
+            return view.bundle.mode.value if view.bundle is not None else ""
+
     def witness(self) -> "Witnessed | None":
         """Have the configured witnesses cosign the log's head; None if there are none. Raises `RemitError` (malformed, corrupt)."""
         if not self.settings.witnesses:

@@ -73,8 +73,11 @@ class Authorizer(Protocol):
         """Record what became of a permit. Raises `RemitError` (unavailable) if it could not be recorded."""
         ...
 
-    def may_act(self, decision: DecisionId) -> bool:
-        """Whether a permit still stands, asked just before the act; true at most once for each permit."""
+    def may_act(self, decision: DecisionId) -> bool | Pending[bool]:
+        """Whether a permit still stands, asked just before the act; true at most once for each permit.
+
+        The answer itself where the decision point is in this process; where it is not, one that must be waited for.
+        """
         ...
 
     def wait(self, approval: ApprovalId, seconds: float) -> Pending[ApprovalState]:

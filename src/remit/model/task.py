@@ -43,6 +43,22 @@ class Budgets(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rates: tuple[Rate, ...] = ()
 
 
+class Opening(msgspec.Struct, frozen=True):
+    """What is asked for: who shall do what for whom, and within which bounds.
+
+    `seconds` is how long the task may live (the type's bound, else an hour, if left out). `parent` makes it a sub-task.
+    """
+
+    agent: str
+    purpose: str
+    on_behalf_of: str = ""
+    type: str = ""
+    scope: Scope = Scope()
+    budgets: Budgets = Budgets()
+    seconds: int | None = None
+    parent: TaskId | None = None
+
+
 class TaskStatus(StrEnum):
     """Whether a task still carries authority."""
 

@@ -93,7 +93,8 @@ def _perform(authorizer: Authorizer, request: EvaluationRequest, permit: Permit,
     except ObligationFailed as problem:
         yield from _not_performed(authorizer, request, permit, Reason.OBLIGATION_FAILED, str(problem))
     # INVARIANT (what was decided is what runs): a permit is used once, and asked about again just before the act.
-    if not authorizer.may_act(permit.id):
+    stands = authorizer.may_act(permit.id)
+    if not (stands if isinstance(stands, bool) else (yield stands)):
         yield from _not_performed(
             authorizer, request, permit, Reason.PERMIT_EXPIRED, "the permit was used, came too late, or was taken back: ask again"
         )
@@ -132,7 +133,10 @@ def _words(error: BaseException) -> str:
 def _not_performed(
     authorizer: Authorizer, request: EvaluationRequest, permit: Permit, reason: Reason, message: str
 ) -> Generator[Pending[Any] | Act, Any, NoReturn]:
-    yield from _report(authorizer, Outcome(permit.id, request.session, OutcomeStatus.NOT_PERFORMED, None, message))
+    try:
+        yield from _report(authorizer, Outcome(permit.id, request.session, OutcomeStatus.NOT_PERFORMED, None, message))
+    except OutcomeUnrecorded:
+        message += " (nothing was done, but that could not be recorded)"  # then its session keeps the worst label
     raise Denied(Deny(permit.id, reason, message, permit.tier))
 
 

@@ -213,6 +213,13 @@ def may_act(runtime: Runtime, decision: DecisionId) -> bool:
     return True
 
 
+def hand_out(runtime: Runtime, decision: DecisionId) -> None:
+    """Say of a permit that it is with somebody who will not ask again before the act: from now on it counts as used."""
+    # INVARIANT (labels come from what was touched): of what nobody here sees done, nobody here can say that it was not.
+    runtime.view.acted.add(decision)
+    runtime.view.live.pop(decision, None)
+
+
 def _stands(runtime: Runtime, live: Live) -> bool:
     if not live.until - PERMIT_MICROSECONDS - CLOCK_TOLERANCE <= runtime.clock() < live.until:
         return False

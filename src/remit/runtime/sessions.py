@@ -90,10 +90,11 @@ def inherit(runtime: Runtime, session: SessionId, child: SessionId) -> Driven[No
 
     Raises `RemitError`: not-found, unavailable; then the delegating session must not go on.
     """
-    return Driven(lambda: _inherit(runtime, session, child))
+    return Driven(lambda: inheriting(runtime, session, child))
 
 
-def _inherit(runtime: Runtime, session: SessionId, child: SessionId) -> Steps[None]:
+def inheriting(runtime: Runtime, session: SessionId, child: SessionId) -> Steps[None]:
+    """The steps of `inherit`."""
     # INVARIANT (labels come from what was touched): delegated agents pass on the join of what they read.
     for _ in range(ATTEMPTS):
         with runtime.view.lock:
@@ -155,7 +156,7 @@ def taking_over(runtime: Runtime, session: SessionId) -> Steps[None]:
         runtime.view.refresh()
         others = [other.id for other in beside(runtime.view, resume(runtime, session))]
     for other in others:
-        yield from _inherit(runtime, session, other)
+        yield from inheriting(runtime, session, other)
 
 
 def _passed_on(runtime: Runtime, outer: Session, inner: Session) -> Iterator[InsertObservation]:

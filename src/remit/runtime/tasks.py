@@ -13,7 +13,7 @@ from remit.model.errors import conflict, malformed, not_found, refused
 from remit.model.flow import MAX_FLOWS, flow_grant
 from remit.model.identity import Agent, AgentId, AgentStatus, EntityRef, Operator, SessionId, TaskId, new_id
 from remit.model.labels import PUBLIC_TRUSTED, Confidentiality, Label
-from remit.model.task import Budgets, Scope, Task, TaskState, TaskStatus
+from remit.model.task import Budgets, Opening, Scope, Task, TaskState, TaskStatus
 from remit.pdp.compiled import TaskType
 from remit.runtime.narrowing import MAX_SECONDS, narrow_budgets, narrow_scope
 from remit.runtime.pending import Driven, Steps
@@ -22,22 +22,6 @@ from remit.runtime.store import CloseTask, HoldTask, InsertTask
 
 MAX_PURPOSE = 16_000
 DEFAULT_SECONDS = 3600
-
-
-class Opening(msgspec.Struct, frozen=True):
-    """What is asked for: who shall do what for whom, and within which bounds.
-
-    `seconds` is how long the task may live (the type's bound, else an hour, if left out). `parent` makes it a sub-task.
-    """
-
-    agent: str
-    purpose: str
-    on_behalf_of: str = ""
-    type: str = ""
-    scope: Scope = Scope()
-    budgets: Budgets = Budgets()
-    seconds: int | None = None
-    parent: TaskId | None = None
 
 
 class AgentOpener(msgspec.Struct, frozen=True):
@@ -56,10 +40,11 @@ def open_task(runtime: Runtime, opening: Opening, opener: Opener) -> Driven[Task
     Raises `RemitError`: malformed (no purpose, unknown type, a bound that is none), not-found (agent, parent), refused (the agent may
     not open it, or it would be wider than what it comes from).
     """
-    return Driven(lambda: _open(runtime, opening, opener))
+    return Driven(lambda: opening_task(runtime, opening, opener))
 
 
-def _open(runtime: Runtime, opening: Opening, opener: Opener) -> Steps[Task]:
+def opening_task(runtime: Runtime, opening: Opening, opener: Opener) -> Steps[Task]:
+    """The steps of `open_task`."""
     task_id = TaskId(new_id("tsk", runtime.clock()))
     key = SealKey.generate()
     opened: list[Task] = []

@@ -6,11 +6,12 @@ import msgspec
 from msgspec.structs import replace
 from starlette.requests import Request
 
-from remit.model.caller import Caller, Proof, VerifiedToken
+from remit.model.caller import Proof, VerifiedToken
 from remit.model.errors import refused
 from remit.model.identity import AGENT, EntityRef, SessionId, TaskId
 from remit.model.request import EvaluationRequest
 from remit.server.callers import Callers, caller_of
+from remit.server.known import Known
 from remit.server.permitting import may_ask
 from remit.server.problems import Problem
 
@@ -22,8 +23,13 @@ TASK_KEY = "remit-task-key"
 class Asker(msgspec.Struct, frozen=True):
     """A caller, and the task token that came with the request, if any did."""
 
-    caller: Caller
+    caller: Known
     carried: VerifiedToken | None = None
+
+    @property
+    def id(self) -> str:
+        """Who asks, by issuer and name."""
+        return self.caller.caller.id
 
     def of(self, request: EvaluationRequest) -> EvaluationRequest:
         """The request as this caller may make it: within the task that their token is for. Raises `RemitError` (refused)."""
@@ -44,7 +50,7 @@ class Asker(msgspec.Struct, frozen=True):
             request,
             task=request.task if task is None else task,
             session=SessionId(session) if isinstance(session, str) else request.session,
-            caller=caller.id,
+            caller=self.id,
             proof=self._proof(),
         )
 
@@ -63,5 +69,5 @@ async def asking(request: Request) -> Asker:
     if len(token) > 1 or len(request.headers.getlist(TASK_KEY)) > 1:
         raise Problem(HTTPStatus.BAD_REQUEST, "there is more than one task token: send one")
     callers: Callers = request.app.state.callers
-    key = caller.key if caller.agent is not None else request.headers.get(TASK_KEY, "")
+    key = caller.caller.key if caller.agent is not None else request.headers.get(TASK_KEY, "")
     return Asker(caller, await callers.carried(token[0], key))

@@ -18,6 +18,7 @@ from remit.local.wiring import Embedded
 from remit.model.caller import Caller, Proof, Role, VerifiedToken
 from remit.model.errors import RemitError, refused
 from remit.model.identity import Agent, AgentId, TaskId
+from remit.server.known import Known
 from remit.server.problems import Problem
 
 DEVELOPMENT = Caller("development", frozenset(Role) - {Role.AGENT}, "nobody", Proof.NONE)
@@ -171,7 +172,7 @@ def problem_of_refusal(refusal: NotVerified) -> Problem:
     return Problem(status, refusal.message, told if status is not HTTPStatus.SERVICE_UNAVAILABLE else [("Retry-After", "5")])
 
 
-async def caller_of(request: Request) -> Caller:
+async def caller_of(request: Request) -> Known:
     """Who calls. Raises `Problem` (401), `RemitError` (refused)."""
     callers: Callers = request.app.state.callers
-    return await callers.identify(request)
+    return Known(await callers.identify(request), request.app.state.administration)

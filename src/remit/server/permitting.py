@@ -1,25 +1,68 @@
-"""What a caller may do to what: one question, one function."""
+"""Whether a caller may: every check of who may do what to which, in one place, decided by the policies of administration."""
 
-from remit.model.caller import Caller, Role
-from remit.model.identity import AGENT, EntityRef
+from collections.abc import Iterable
 
-_ASKS_FOR_OTHERS = frozenset({Role.ENFORCEMENT_POINT})
-_SEES_APPROVALS = frozenset({Role.ADMINISTRATOR, Role.APPROVER, Role.REVIEWER, Role.AUDITOR})
-
-
-def may_ask(caller: Caller, subject: EntityRef) -> bool:
-    """Whether they may ask what this subject may do, and come back to what was answered."""
-    # INVARIANT (authority enters from outside the agent): an agent asks for itself, whatever else it says.
-    if caller.agent is not None:
-        return subject == EntityRef(AGENT, caller.agent)
-    return not _ASKS_FOR_OTHERS.isdisjoint(caller.roles)
+from remit.model.identity import AGENT, AgentId, EntityRef, Operator, TaskId
+from remit.model.kill import Kill, KillKind
+from remit.model.task import Task
+from remit.pdp.administration import Act
+from remit.runtime.tasks import Opener
+from remit.server.known import Known
 
 
-def may_see_approvals(caller: Caller) -> bool:
-    """Whether they may see what waits for people, and what was answered."""
-    return caller.agent is None and not _SEES_APPROVALS.isdisjoint(caller.roles)
+def may_ask(caller: Known, subject: EntityRef) -> bool:
+    """Ask for decisions about this subject, and come back to them: a door about anybody, an agent about itself."""
+    return caller.may(Act.ASK, subject.id if subject.type == AGENT else "")
 
 
-def may_answer(caller: Caller) -> bool:
-    """Whether they may answer access requests at all; each says besides who may not."""
-    return caller.agent is None and Role.APPROVER in caller.roles
+def may_open(caller: Known, opener: Opener) -> bool:
+    """Open a task as this opener; whether the opener may is for the runtime to say."""
+    # INVARIANT (authority enters from outside the agent): an agent never opens as a person, nor a door that asks for it.
+    if isinstance(opener, Operator):
+        return caller.agent is None and opener == caller.operator and caller.may(Act.OPEN)
+    return caller.may(Act.OPEN_AS_AGENT, opener.agent)
+
+
+def may_act_as(caller: Known, agent: AgentId) -> bool:
+    """Begin and go on with sessions of an agent, use its permits and report what became of them: the agent itself, or a door."""
+    return caller.may(Act.WORK, agent)
+
+
+def may_close(caller: Known, task: Task) -> bool:
+    """End a task: an administrator, its agent, and the agent that opened it."""
+    opener = task.opener if not task.purpose_trusted else task.agent  # a person may be called as an agent is
+    return caller.may(Act.CLOSE, task.agent) or caller.may(Act.CLOSE, opener)
+
+
+def may_see(caller: Known, agent: AgentId) -> bool:
+    """See what is an agent's: its tasks, sessions and access requests."""
+    return caller.may(Act.SEE, agent)
+
+
+def may_inherit(caller: Known, agent: AgentId, chain: Iterable[Task]) -> bool:
+    """Join what a session under this chain of tasks has touched to one of `agent`: it is the agent's, or was delegated from it."""
+    return may_act_as(caller, agent) and (caller.agent is None or any(task.agent == agent for task in chain))
+
+
+def may_see_approvals(caller: Known) -> bool:
+    """See what waits for people, and what was answered."""
+    return caller.may(Act.SEE_APPROVALS)
+
+
+def may_answer(caller: Known) -> bool:
+    """Answer access requests at all; each says besides who may not."""
+    return caller.may(Act.ANSWER)
+
+
+def is_within(caller: Known, tasks: Iterable[TaskId | None]) -> bool:
+    """Whether what belongs to these tasks (one, and those that it was delegated from) is within the one that a token is for, if it is for
+    one."""
+    return caller.task is None or caller.task in tasks
+
+
+def kills_shown(caller: Known, kills: Iterable[Kill]) -> tuple[Kill, ...]:
+    """The kills that a caller is told of: an agent, those that can be about it."""
+    if caller.agent is None:
+        return tuple(kills)
+    general = (KillKind.ALL, KillKind.TOOL, KillKind.TASK_TYPE)
+    return tuple([kill for kill in kills if kill.kind in general or (kill.kind is KillKind.AGENT and kill.name == caller.agent)])

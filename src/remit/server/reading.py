@@ -2,11 +2,13 @@
 
 import asyncio
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 from starlette.requests import Request
 from starlette.types import Receive
 
+from remit.model.errors import malformed
 from remit.model.values import MAX_BYTES, read_json
 from remit.server.problems import Problem
 
@@ -14,8 +16,20 @@ MAX_BODY = 4 * MAX_BYTES
 """A longer body (bytes) is refused: as many arguments as four calls may have."""
 SECONDS = 10.0
 """So long a caller may take to send a body."""
-MAX_DEPTH = 128
 _OF_BODY = frozenset({b"content-type", b"content-encoding", b"content-length"})
+T = TypeVar("T")
+
+
+class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of what needs no more than its path: `{}`."""
+
+
+async def read_as(request: Request, kind: type[T]) -> T:
+    """The body as one of our messages; a member that it does not know is refused. Raises `Problem`, `RemitError` (malformed)."""
+    try:
+        return msgspec.convert(await read_object(request), kind)
+    except msgspec.ValidationError as error:
+        raise malformed(f"the body is not what is asked for here: {error}") from None
 
 
 async def read_object(request: Request) -> dict[str, Any]:

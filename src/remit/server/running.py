@@ -13,6 +13,8 @@ import uvicorn
 from remit.local.trust import checked_url, read_trust
 from remit.local.wiring import Embedded
 from remit.model.errors import malformed, unavailable
+from remit.pap.administration import read_administration
+from remit.pdp.administration import Administration
 from remit.server.app import application
 from remit.server.callers import Believed, Callers, Proven
 from remit.server.tls import Tls, WithCertificate
@@ -44,7 +46,7 @@ def serve(embedded: Embedded, place: Place, listening: Callable[[str], None]) ->
         url = address if place.development else embedded.settings.url or address
         tls = place.tls
         config = uvicorn.Config(
-            application(embedded, _hosts(place, url), url, _callers(embedded, place, url)),
+            application(embedded, _hosts(place, url), url, _callers(embedded, place, url), _administration(embedded)),
             loop="auto",
             http=WithCertificate,
             ws="none",
@@ -92,6 +94,11 @@ def _callers(embedded: Embedded, place: Place, url: str) -> Callers:
             "say where callers reach this server: the setting `url` (`https://remit.example`), which their tokens name"
         )
     return Proven(read_trust(embedded.settings, embedded.home, checked_url(url), embedded.runtime.clock), embedded)
+
+
+def _administration(embedded: Embedded) -> Administration:
+    file = embedded.settings.administration
+    return read_administration(embedded.home / file) if file else read_administration()
 
 
 def _address(place: Place, port: int) -> str:

@@ -13,11 +13,11 @@ from remit.model.decision import Decision, Deny, Permit, Reason
 from remit.model.errors import RemitError, unavailable
 from remit.model.identity import ApprovalId, DecisionId, EntityRef, Operator
 from remit.model.request import TOOL_CALL, EvaluationRequest
-from remit.model.task import Scope, Session
+from remit.model.task import Opening, Scope, Session
 from remit.model.values import NO_ARGUMENTS, freeze
 from remit.pep.gate import Denied, Enforcement, Options, OutcomeUnrecorded, enforce
 from remit.runtime.sessions import open_session
-from remit.runtime.tasks import MAX_PURPOSE, Opening, open_task
+from remit.runtime.tasks import MAX_PURPOSE, open_task
 
 AGENT = "recorded-agent"
 USER = Operator("user", "recorded")
@@ -115,7 +115,7 @@ class _Witness:
     def report(self, outcome: Outcome) -> Pending[None]:
         return self._inner.report(outcome)
 
-    def may_act(self, decision: DecisionId) -> bool:
+    def may_act(self, decision: DecisionId) -> bool | Pending[bool]:
         return self._inner.may_act(decision)
 
     def wait(self, approval: ApprovalId, seconds: float) -> Pending[ApprovalState]:

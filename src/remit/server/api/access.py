@@ -12,15 +12,19 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from remit.local.wiring import Embedded
+from remit.model.decision import Permit
 from remit.model.errors import RemitError, malformed
-from remit.model.identity import EntityRef
+from remit.model.identity import AGENT, EntityRef
+from remit.runtime.authorize import hand_out
 from remit.runtime.searching import SearchKind, search
-from remit.server.api.messages import answer_of, failure, request_of
+from remit.server.api.messages import answer_of, failure, is_door, request_of
 from remit.server.api.requestable import added, presented
 from remit.server.asking import Asker, asking
 from remit.server.problems import STATUS
 from remit.server.reading import read_object
+from remit.server.repeating import Repeats
+from remit.server.responding import answer, embedded_of
+from remit.server.unused import Unused
 
 MAX_EVALUATIONS = 1000
 MAX_PAGE = 1000
@@ -32,15 +36,12 @@ _encode = msgspec.json.Encoder().encode
 _digested = msgspec.json.Encoder(order="deterministic").encode
 
 
-def answer(body: dict[str, Any]) -> Response:
-    """An answer in JSON, which nobody keeps."""
-    return Response(_encode(body), media_type="application/json", headers={"Cache-Control": "no-store"})
-
-
 async def evaluation(request: Request) -> Response:
     """`POST /access/v1/evaluation`: one decision, on the disk before it is answered."""
-    asked, message = await asking(request), await read_object(request)
-    return answer(await _decided(request, asked, message))
+    asker, message = await asking(request), await read_object(request)
+    repeats: Repeats = request.app.state.repeats
+    key = request.headers.get("idempotency-key", "")
+    return answer(await repeats.once((asker.id, key), message, lambda: _decided(request, asker, message)))
 
 
 async def evaluations(request: Request) -> Response:
@@ -82,12 +83,16 @@ async def _until(request: Request, asker: Asker, asked: Sequence[dict[str, Any]]
 
 
 async def _decided(request: Request, asker: Asker, message: dict[str, Any]) -> dict[str, Any]:
-    embedded = _embedded(request)
-    decision = await embedded.evaluate(asker.of(request_of(message)))
-    told = answer_of(decision)
+    wanted, door, embedded = asker.of(request_of(message)), is_door(message), embedded_of(request)
+    decision = await embedded.evaluate(wanted)
+    if isinstance(decision, Permit) and door:
+        unused: Unused = request.app.state.unused
+        unused.promised(embedded, decision)
+    elif isinstance(decision, Permit) and wanted.subject.type == AGENT:
+        hand_out(embedded.runtime, decision.id)
+    told = answer_of(decision, door)
     if decision.approval is not None or presented(message) is not None:
-        base: str = request.app.state.url
-        told["context"] |= await asyncio.to_thread(added, embedded, base, message, decision)
+        told["context"] |= await asyncio.to_thread(added, embedded, request.app.state.url, message, decision)
     return told
 
 
@@ -124,7 +129,8 @@ async def search_action(request: Request) -> Response:
 
 
 async def _search(request: Request, kind: SearchKind) -> Response:
-    asker, message, embedded = await asking(request), await read_object(request), _embedded(request)
+    asker, embedded = await asking(request), embedded_of(request)
+    message = await read_object(request)
     wanted = asker.of(request_of(message, kind))
     limit, token = _page(message)
     query = hashlib.sha256(_digested((kind, _asked(message), limit))).hexdigest()
@@ -174,8 +180,3 @@ def _resumed(token: str, query: str) -> str:
 
 def _result(found: EntityRef | str) -> dict[str, str]:
     return {"type": found.type, "id": found.id} if isinstance(found, EntityRef) else {"name": found}
-
-
-def _embedded(request: Request) -> Embedded:
-    embedded: Embedded = request.app.state.embedded
-    return embedded

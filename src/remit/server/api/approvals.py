@@ -12,10 +12,11 @@ from remit.model.errors import malformed, not_found, refused
 from remit.model.identity import ApprovalId
 from remit.runtime.approvals import resolve
 from remit.runtime.inbox import as_plain, card, cards
-from remit.server.api.access import answer
+from remit.server.api.enforcing import MAX_WAIT, number
 from remit.server.callers import caller_of
-from remit.server.permitting import may_answer, may_see_approvals
-from remit.server.reading import read_object
+from remit.server.permitting import is_within, may_answer, may_see, may_see_approvals
+from remit.server.reading import read_as
+from remit.server.responding import answer, embedded_of
 
 MAX_SHOWN = 500
 
@@ -36,17 +37,22 @@ async def listed(request: Request) -> Response:
     limit = request.query_params.get("limit", "50")
     if everything not in ("true", "false") or not limit.isdecimal() or not 1 <= int(limit[:9]) <= MAX_SHOWN:
         raise malformed(f"`all` is true or false, `limit` a number from 1 to {MAX_SHOWN}")
-    embedded = _embedded(request)
+    embedded = embedded_of(request)
     found = await asyncio.to_thread(cards, embedded.runtime, int(limit), everything == "true")
     return answer({"approvals": [as_plain(one) for one in found]})
 
 
 async def shown(request: Request) -> Response:
-    """`GET /v1/approvals/{id}`: one access request, as its approver should see it."""
-    name = request.path_params["id"]
-    if not may_see_approvals(await caller_of(request)):
+    """`GET /v1/approvals/{id}?wait=SECONDS`: where an access request stands, once somebody answered or the time is up; to people who look
+    after agents, all that its approver should see."""
+    caller, embedded = await caller_of(request), embedded_of(request)
+    seconds, name = number(request, "wait", 0.0, MAX_WAIT), ApprovalId(request.path_params["id"])
+    found = await asyncio.to_thread(embedded.store.approval, name)
+    whole = may_see_approvals(caller)
+    if found is None or not (whole or (may_see(caller, found.agent) and is_within(caller, [found.task]))):
         raise not_found(f"there is no access request `{name}`")
-    return answer(await asyncio.to_thread(_card, _embedded(request), name))
+    state = await embedded.wait(name, seconds)
+    return answer(await asyncio.to_thread(_card, embedded, name) if whole else {"id": name, "state": state})
 
 
 async def answered(request: Request) -> Response:
@@ -54,7 +60,7 @@ async def answered(request: Request) -> Response:
     caller = await caller_of(request)
     if not may_answer(caller):
         raise refused("you may not answer access requests: an administrator gives you the role of an approver")
-    said, embedded = _read(await read_object(request)), _embedded(request)
+    said, embedded = await read_as(request, Answer), embedded_of(request)
     name = request.path_params["id"]
     await resolve(embedded.runtime, ApprovalId(name), caller.operator, said.approve, said.why, said.flows)
     return answer(await asyncio.to_thread(_card, embedded, name))
@@ -65,17 +71,3 @@ def _card(embedded: Embedded, name: str) -> dict[str, Any]:
     if found is None:
         raise not_found(f"there is no access request `{name}`")
     return as_plain(card(embedded.runtime, found))
-
-
-def _read(message: dict[str, Any]) -> Answer:
-    try:
-        return msgspec.convert(message, Answer)
-    except msgspec.ValidationError as error:
-        raise malformed(
-            f"the answer cannot be read ({error}): send `approve`, and `why` and `flows` if there is something to say"
-        ) from None
-
-
-def _embedded(request: Request) -> Embedded:
-    embedded: Embedded = request.app.state.embedded
-    return embedded

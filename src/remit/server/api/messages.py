@@ -3,8 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from remit.model.decision import Decision, Obligation, Permit
 from remit.model.errors import malformed
+from remit.model.hints import NO_HINTS, Hints
 from remit.model.identity import EntityRef, SessionId, TaskId
 from remit.model.request import EvaluationRequest
 from remit.model.values import NO_ARGUMENTS, Arguments, freeze
@@ -14,17 +17,20 @@ OURS = "remit"
 """The member of a request's context that is for Remit alone."""
 MACHINERY = frozenset({OURS, "approval"})
 """Members of a request's context that are no circumstances: they say which session it is of, and which approval it may rest on."""
-_PARTS = frozenset({"task", "session", "upstream", "definition"})
+_PARTS = frozenset({"task", "session", "upstream", "definition", "malformed", "defined"})
 
 
 def request_of(message: Mapping[str, Any], searched: SearchKind | None = None) -> EvaluationRequest:
     """The request of an evaluation; in a search, what is searched for has no name yet. Unknown members are ignored.
 
     `action.properties` are its arguments. `subject.properties`, `resource.properties` and `context` are what the caller says; of the
-    context, `remit` names the task and session it is for, and what would execute it. Raises `RemitError` (malformed).
+    context, `remit` names the task and session it is for, and what would execute it and how that is described. Raises `RemitError`
+    (malformed).
     """
-    subject, said_subject = _entity(message, "subject", named=searched is not SearchKind.SUBJECT)
-    resource, said_resource = _entity(message, "resource", named=searched is not SearchKind.RESOURCE)
+    # A door asks as the guarded code does, be it without a name: then the denial is on record.
+    bare = searched is None and is_door(message)
+    subject, said_subject = _entity(message, "subject", searched is not SearchKind.SUBJECT, bare)
+    resource, said_resource = _entity(message, "resource", searched is not SearchKind.RESOURCE, bare)
     action, arguments = "", NO_ARGUMENTS
     if searched is not SearchKind.ACTION:
         action, arguments = _action(message)
@@ -39,18 +45,21 @@ def request_of(message: Mapping[str, Any], searched: SearchKind | None = None) -
         SessionId(ours["session"]) if "session" in ours else None,
         ours.get("upstream", ""),
         ours.get("definition", ""),
+        ours.get("malformed", ""),
+        _hints(ours),
+        ours.get("defined", "").encode(),
         properties=_properties(said_subject, said_resource, context),
     )
 
 
-def _entity(message: Mapping[str, Any], part: str, named: bool) -> tuple[EntityRef, dict[str, Any]]:
+def _entity(message: Mapping[str, Any], part: str, named: bool, bare: bool) -> tuple[EntityRef, dict[str, Any]]:
     value = message.get(part)
     if not isinstance(value, dict):
         raise malformed(f"`{part}` must be an object with `type` and `id`")
     kind, name = value.get("type"), value.get("id") if named else ""
     if not isinstance(kind, str) or not kind:
         raise malformed(f"`{part}.type` must be text that is not empty")
-    if not isinstance(name, str) or (named and not name):
+    if not isinstance(name, str) or (named and not name and not bare):
         raise malformed(f"`{part}.id` must be text that is not empty")
     return EntityRef(kind, name), _object(value, "properties", f"{part}.")
 
@@ -72,12 +81,28 @@ def _object(value: Mapping[str, Any], name: str, where: str) -> dict[str, Any]:
     return found
 
 
-def _ours(context: dict[str, Any]) -> dict[str, str]:
+def is_door(message: Mapping[str, Any]) -> bool:
+    """Whether a door of ours asks, which promises to ask again just before the act, and to report."""
+    return _ours(_object(message, "context", "")).get("door") is True
+
+
+def _ours(context: dict[str, Any]) -> dict[str, Any]:
     ours = _object(context, OURS, "context.")
     for name in _PARTS & ours.keys():
         if not isinstance(ours[name], str) or not ours[name]:
             raise malformed(f"`context.{OURS}.{name}` must be text that is not empty")
+    if not isinstance(ours.get("door", False), bool):
+        raise malformed(f"`context.{OURS}.door` must be true or false")
     return ours
+
+
+def _hints(ours: dict[str, Any]) -> Hints:
+    if "hints" not in ours:
+        return NO_HINTS
+    try:
+        return msgspec.convert(ours["hints"], Hints)
+    except msgspec.ValidationError as error:
+        raise malformed(f"`context.{OURS}.hints` are none of a tool ({error})") from None
 
 
 def _properties(subject: dict[str, Any], resource: dict[str, Any], context: dict[str, Any]) -> Arguments:
@@ -90,8 +115,8 @@ def _properties(subject: dict[str, Any], resource: dict[str, Any], context: dict
     return freeze(told) if told else NO_ARGUMENTS
 
 
-def answer_of(decision: Decision) -> dict[str, Any]:
-    """A decision as its caller is told: its id, the reason, what to do, and what a permit asks of the enforcement point."""
+def answer_of(decision: Decision, door: bool = False) -> dict[str, Any]:
+    """A decision as its caller is told: its id, the reason, what to do, what a permit asks of the enforcement point; a door, all of it."""
     context: dict[str, Any] = {"id": decision.id, "reason": decision.reason.value}
     if decision.message:
         context["message"] = decision.message
@@ -102,7 +127,20 @@ def answer_of(decision: Decision) -> dict[str, Any]:
         context["obligations"] = [_obligation(number, one) for number, one in enumerate(decision.obligations, start=1)]
     if not isinstance(decision, Permit) and decision.approval is not None and decision.requestable is not None:
         context["approval"] = {"id": decision.approval, "rule": decision.requestable.value}
+    if door:
+        context[OURS] = _whole(decision)
     return {"decision": permitted, "context": context}
+
+
+def _whole(decision: Decision) -> dict[str, Any]:
+    """What a door is told beside what AuthZEN's answer has, to act as one in this process would; not what policies read."""
+    basis, told = decision.basis, dict[str, Any]()
+    if isinstance(decision, Permit):
+        told |= {"until": decision.until, "enforced": decision.enforced}
+    else:
+        told |= {"requestable": decision.requestable, "obligations": decision.obligations}
+    shown = ("policies", "errors", "entities", "steering", "flows", "bundle")
+    return told | {"approval": decision.approval} | {name: getattr(basis, name) for name in shown}
 
 
 def _obligation(number: int, obligation: Obligation) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from remit.server.api.access import answer
 from remit.server.api.requestable import CAPABILITY, REQUESTS
+from remit.server.responding import answer
 
 
 async def metadata(request: Request) -> Response:

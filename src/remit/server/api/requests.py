@@ -13,7 +13,6 @@ from starlette.responses import Response
 from remit.decision_log.entry import DecisionMade
 from remit.local.wiring import Embedded
 from remit.model.authorizer import ApprovalState
-from remit.model.caller import Caller
 from remit.model.errors import ErrorKind, RemitError, malformed
 from remit.model.identity import AGENT, ApprovalId, DecisionId, EntityRef
 from remit.runtime.recorded import Recorded, recorded
@@ -23,9 +22,11 @@ from remit.server.api.binding import augmentations, is_bound
 from remit.server.api.requestable import REQUESTS, RETRY_SECONDS, reference
 from remit.server.api.times import read, written
 from remit.server.callers import caller_of
+from remit.server.known import Known
 from remit.server.permitting import may_ask
 from remit.server.problems import Problem
 from remit.server.reading import read_object, read_optional
+from remit.server.responding import embedded_of
 
 MAX_WAIT = 30
 """Seconds that a status may be waited for (`Prefer: wait`, RFC 7240)."""
@@ -46,7 +47,7 @@ def _not_bound() -> Problem:
 async def submission(request: Request) -> Response:
     """`POST /access/v1/requests`: ask for what was denied. Raises `Problem` of the profile's types."""
     caller = await caller_of(request)
-    message, embedded = await read_object(request), _embedded(request)
+    message, embedded = await read_object(request), embedded_of(request)
     if "items" in message:
         raise malformed("`items` (many in one request) are not served: submit one request for each denial")
     denial = message.get("denial")
@@ -66,7 +67,7 @@ async def submission(request: Request) -> Response:
     return _answer(request, embedded, kept, status)
 
 
-async def _requested(embedded: Embedded, caller: Caller, made: Recorded | None, message: Mapping[str, Any]) -> Approval:
+async def _requested(embedded: Embedded, caller: Known, made: Recorded | None, message: Mapping[str, Any]) -> Approval:
     """The access request that the denial opened. Raises `Problem`."""
     if made is None or not may_ask(caller, _subject(made.body)) or not is_bound(made, message):
         raise _not_bound()
@@ -80,7 +81,7 @@ async def _requested(embedded: Embedded, caller: Caller, made: Recorded | None, 
     return approval
 
 
-def _said(request: Request, caller: Caller, message: Mapping[str, Any], made: Recorded | None) -> Submission:
+def _said(request: Request, caller: Known, message: Mapping[str, Any], made: Recorded | None) -> Submission:
     key = request.headers.get("idempotency-key", "")
     if len(key) > MAX_KEY:
         raise malformed(f"`Idempotency-Key` must have at most {MAX_KEY} characters")
@@ -91,7 +92,7 @@ def _said(request: Request, caller: Caller, message: Mapping[str, Any], made: Re
         raise malformed(f"what is said for the request is longer than {MAX_WORDS} bytes: say less")
     return Submission(
         caller.name,
-        caller.verified_by,
+        caller.operator.verified_by,
         words.decode(),
         read(until, "requested_access.requested_until") if until is not None else 0,
         hashlib.sha256(key.encode()).hexdigest() if key else "",
@@ -127,7 +128,7 @@ async def cancellation(request: Request) -> Response:
 
 async def _ours(request: Request) -> tuple[Embedded, Approval]:
     """The access request of the path, if the caller may ask for its subject; to others there is none."""
-    caller, embedded = await caller_of(request), _embedded(request)
+    caller, embedded = await caller_of(request), embedded_of(request)
     approval = await asyncio.to_thread(embedded.store.approval, ApprovalId(request.path_params["id"]))
     if approval is not None:
         made = await asyncio.to_thread(recorded, embedded.runtime, embedded.store.log, approval.decision)
@@ -172,8 +173,3 @@ def _state(embedded: Embedded, approval: Approval) -> ApprovalState:
 def _subject(body: DecisionMade) -> EntityRef:
     kind, _, name = body.subject.partition("::") if body.subject.startswith(f"{AGENT}::") else body.subject.rpartition("::")
     return EntityRef(kind, name)
-
-
-def _embedded(request: Request) -> Embedded:
-    embedded: Embedded = request.app.state.embedded
-    return embedded

@@ -1,0 +1,70 @@
+"""A server as where tasks are entered; loaded only where one is named, since HTTP costs a process its start."""
+
+import os
+from collections.abc import Generator
+from typing import Any
+
+from remit.local.config import server_token, token_file
+from remit.local.unknown import warn
+from remit.model.authorizer import Pending
+from remit.model.identity import SessionId, TaskId
+from remit.model.task import Opening, Session, Task
+from remit.pep.remote.client import Opened, Remote
+from remit.pep.sdk.context import Working
+
+
+class OnServer:
+    """A server, which knows who calls by the token."""
+
+    def __init__(self, remote: Remote, agent: str) -> None:
+        self.authorizer = remote
+        self.agent = agent
+        self.protected = os.path.realpath(token_file()) if token_file() else ""
+
+    def open_task(self, opening: Opening, outer: Working | None) -> Pending[Task]:
+        """As whose token is shown, or as the agent outside; see `Entrance`."""
+        opened = self.authorizer.open_task(opening, outer.session if outer is not None else None)
+
+        return Warned(opened)
+
+    def close_task(self, task: Task) -> Pending[None]:
+        """See `Entrance`."""
+        return self.authorizer.close_task(task.id)
+
+    def open_session(self, task: TaskId) -> Pending[Session]:
+        """See `Entrance`."""
+        return self.authorizer.open_session(task)
+
+    def resume(self, session: SessionId) -> Pending[Session]:
+        """See `Entrance`."""
+        return self.authorizer.resume(session)
+
+    def inherit(self, session: SessionId, child: SessionId) -> Pending[Session]:
+        """See `Entrance`."""
+        return self.authorizer.inherit(session, child)
+
+
+class Warned:
+    """A task under way, whose warnings are logged."""
+
+    def __init__(self, opened: Pending[Opened]) -> None:
+        self._opened = opened
+
+    def result(self) -> Task:
+        """Block until it is opened."""
+        return self._told(self._opened.result())
+
+    def __await__(self) -> Generator[Any, Any, Task]:
+        """Await it."""
+        return self._told((yield from self._opened.__await__()))
+
+    @staticmethod
+    def _told(opened: Opened) -> Task:
+        for text in opened.warnings:
+            warn(text)
+        return opened.task
+
+
+def connect(url: str) -> Remote:
+    """The server at an address, asked with the token of this process. Raises `RemitError` (malformed)."""
+    return Remote(url, server_token)

@@ -1,0 +1,22 @@
+"""What every endpoint answers with, and the store that it works on."""
+
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from remit.local.wiring import Embedded
+
+_encode = msgspec.json.Encoder().encode
+
+
+def answer(body: Any) -> Response:
+    """An answer in JSON, which nobody keeps."""
+    return Response(_encode(body), media_type="application/json", headers={"Cache-Control": "no-store"})
+
+
+def embedded_of(request: Request) -> Embedded:
+    """The store that is served."""
+    embedded: Embedded = request.app.state.embedded
+    return embedded

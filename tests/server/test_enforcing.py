@@ -1,0 +1,364 @@
+"""What `/v1` gives to doors without a store: each thing once, and to nobody whose it is not."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Any
+
+import pytest
+from starlette.requests import Request
+
+from remit.decision_log.entry import TaskOpened
+from remit.model.caller import Caller, Proof, Role
+from remit.model.identity import AgentId
+from remit.model.kill import KillKind
+from remit.model.labels import PUBLIC_TRUSTED
+from remit.runtime import kills
+from remit.runtime.approvals import resolve
+from remit.server.problems import Problem
+from tests.conftest import OpenStore
+from tests.runtime.world import ANA, CARL, Clock, World, small_bundle
+from tests.server.serving import Answer, Client, serving
+
+pytestmark = pytest.mark.sqlite
+
+PEOPLE = {
+    "bot": Caller("bot", frozenset({Role.AGENT}), "idp", Proof.DPOP, AgentId("bot")),
+    "other": Caller("other", frozenset({Role.AGENT}), "idp", Proof.DPOP, AgentId("other")),
+    "gateway": Caller("gateway", frozenset({Role.ENFORCEMENT_POINT}), "idp", Proof.MTLS),
+    "ada": Caller("ada", frozenset({Role.ADMINISTRATOR}), "idp", Proof.DPOP),
+    "aud": Caller("aud", frozenset({Role.AUDITOR}), "idp", Proof.DPOP),
+    "nobody": Caller("nobody", frozenset(), "idp", Proof.DPOP),
+}
+
+
+class ByToken:
+    """Knows its callers by name."""
+
+    async def identify(self, request: Request) -> Caller:
+        known = PEOPLE.get(request.headers.get("authorization", "").removeprefix("Bearer "))
+        if known is None:
+            raise Problem(HTTPStatus.UNAUTHORIZED, "say who you are")
+        return known
+
+
+TYPES = """
+- {name: tidy, agent_may_open: true, scope: {tools: [look, secret]}, seconds: 600}
+- {name: plain, scope: {tools: [look]}}
+"""
+
+
+@pytest.fixture
+def world(open_store: OpenStore) -> World:
+    world = open_store(bundle=small_bundle(task_types=TYPES))
+    world.register("other")
+    return world
+
+
+@pytest.fixture
+def client(world: World) -> Iterator[Client]:
+    with serving(world.embedded, ByToken()) as client:
+        yield client
+
+
+def tell(client: Client, who: str, path: str, message: object = None, **headers: str) -> Answer:
+    return client.post(path, {} if message is None else message, Authorization=f"Bearer {who}", **headers)
+
+
+def get(client: Client, who: str, path: str) -> Answer:
+    return client.send("GET", path, None, {"Authorization": f"Bearer {who}"})
+
+
+def fine(answer: Answer) -> Any:
+    assert answer.status == 200, answer.text
+    return answer.body
+
+
+def refused(answer: Answer, status: int) -> str:
+    assert (answer.status, answer.headers["content-type"]) == (status, "application/problem+json"), answer.text
+    return str(answer.body["detail"])
+
+
+def opened(client: Client, agent: str = "bot", **more: Any) -> dict[str, Any]:
+    found: dict[str, Any] = fine(tell(client, "ada", "/v1/tasks", {"purpose": "look around", "agent": agent, **more}))
+    return found
+
+
+def begun(client: Client, agent: str = "bot", **more: Any) -> dict[str, Any]:
+    found: dict[str, Any] = fine(tell(client, agent, f"/v1/tasks/{opened(client, agent, **more)['id']}/sessions"))
+    return found
+
+
+def asks(session: dict[str, Any], tool: str = "look", door: bool = True, **arguments: Any) -> dict[str, Any]:
+    return {
+        "subject": {"type": "Agent", "id": session["agent"]},
+        "action": {"name": "tool.call", "properties": arguments},
+        "resource": {"type": "Tool", "id": tool},
+        "context": {"remit": {"task": session["task"], "session": session["id"], **({"door": True} if door else {})}},
+    }
+
+
+def decided(client: Client, session: dict[str, Any], tool: str = "look", **more: Any) -> dict[str, Any]:
+    found: dict[str, Any] = fine(tell(client, session["agent"], "evaluation", asks(session, tool, **more)))["context"]
+    return found
+
+
+def stands(client: Client, who: str, decision: str) -> bool:
+    found: bool = fine(tell(client, who, f"/v1/decisions/{decision}/act"))["stands"]
+    return found
+
+
+SUCCEEDED = {"status": "succeeded", "content": "seen"}
+
+
+class TestTasks:
+    def test_are_opened_by_people_in_their_name(self, client: Client, world: World) -> None:
+        task = opened(client, scope={"tools": ["look", "lok"]}, budgets={"calls": 3}, on_behalf_of="cleo", seconds=60)
+        assert (task["opener"], task["on_behalf_of"], task["purpose_trusted"]) == ("ada", "cleo", True)
+        assert any("lok" in text for text in task["warnings"])
+        [entry] = [e.body for e in world.entries() if isinstance(e.body, TaskOpened)]
+        assert (entry.opener, entry.verified_by) == ("ada", "idp")
+        assert fine(get(client, "aud", f"/v1/tasks/{task['id']}"))["spent"] == {}
+        assert fine(tell(client, "ada", f"/v1/tasks/{task['id']}/close")) == {"id": task["id"], "status": "closed"}
+        refused(tell(client, "ada", f"/v1/tasks/{task['id']}/close"), 409)
+
+    @pytest.mark.parametrize("who", ["gateway", "aud", "nobody"])
+    def test_are_opened_by_nobody_else(self, client: Client, who: str) -> None:
+        refused(tell(client, who, "/v1/tasks", {"purpose": "x", "agent": "bot"}), 403)
+
+    def test_an_agent_opens_what_its_types_let_it(self, client: Client) -> None:
+        task = fine(tell(client, "bot", "/v1/tasks", {"purpose": "tidy up", "type": "tidy"}))
+        assert (task["agent"], task["opener"], task["purpose_trusted"]) == ("bot", "bot", False)
+        for wanted in ({}, {"type": "plain"}, {"type": "tidy", "agent": "other"}, {"type": "tidy", "on_behalf_of": "the boss"}):
+            refused(tell(client, "bot", "/v1/tasks", {"purpose": "x", **wanted}), 403)
+
+    def test_an_agent_delegates_from_its_own(self, client: Client) -> None:
+        session = begun(client)
+        inner = {"purpose": "part of it", "parent": session["task"], "agent": "other", "session": session["id"]}
+        for who in ("bot", "gateway"):
+            task = fine(tell(client, who, "/v1/tasks", inner))
+            assert (task["opener"], task["agent"], task["on_behalf_of"]) == ("bot", "other", "ada")
+        assert "there is no session" in refused(tell(client, "other", "/v1/tasks", inner), 404)
+        assert "there is no task" in refused(
+            tell(client, "other", "/v1/tasks", {"purpose": "x", "parent": session["task"], "type": "tidy"}), 404
+        )
+        refused(tell(client, "ada", "/v1/tasks", inner), 403)  # an administrator is not the agent
+        fine(tell(client, "bot", f"/v1/tasks/{task['id']}/close"))  # it opened that
+
+    @pytest.mark.parametrize(
+        "message",
+        [{}, {"purpose": 5, "agent": "bot"}, {"purpose": "x", "agent": "bot", "more": 1}, {"purpose": "x", "agent": "bot", "scope": {"tool": []}},
+         {"purpose": "x", "agent": "bot", "budgets": {"calls": "3"}}, {"purpose": "x", "agent": "bot", "seconds": 1.5}, {"purpose": "x"},
+         {"purpose": "x", "agent": "bot", "budgets": {"calls": 1 << 70}}, {"purpose": " ", "agent": "bot"}, [], "x", None],
+    )  # fmt: skip
+    def test_what_is_no_opening_is_told_so(self, client: Client, message: object) -> None:
+        body = json.dumps(message).encode()
+        headers = {"Content-Type": "application/json", "Authorization": "Bearer ada"}
+        refused(client.send("POST", "/v1/tasks", body, headers), 400)
+
+
+class TestPermits:
+    def test_stand_once_and_are_reported_once(self, client: Client, world: World) -> None:
+        session = begun(client)
+        told = decided(client, session)
+        assert told["remit"]["until"] > world.runtime.clock() and told["remit"]["policies"] == ["any-tool"]
+        path = f"/v1/decisions/{told['id']}/outcome"
+        assert [stands(client, "bot", told["id"]) for _ in range(3)] == [True, False, False]
+        for _ in range(3):
+            assert fine(tell(client, "bot", path, SUCCEEDED)) == {"decision": told["id"], "status": "succeeded"}
+        for other in ({"status": "failed", "content": "seen"}, {**SUCCEEDED, "content": "sEen"}, {**SUCCEEDED, "error": "x"}):
+            refused(tell(client, "bot", path, other), 409)
+        assert [(seen.decision, seen.status) for seen in world.outcomes()] == [(told["id"], "succeeded")]
+        assert not stands(client, "bot", told["id"])
+
+    def test_a_report_is_known_again_after_a_restart(self, client: Client, world: World, open_store: OpenStore) -> None:
+        session = begun(client)
+        told = decided(client, session)
+        assert stands(client, "bot", told["id"])
+        fine(tell(client, "bot", f"/v1/decisions/{told['id']}/outcome", SUCCEEDED))
+        with serving(open_store(again=True).embedded, ByToken()) as again:
+            fine(tell(again, "bot", f"/v1/decisions/{told['id']}/outcome", SUCCEEDED))
+            refused(tell(again, "bot", f"/v1/decisions/{told['id']}/outcome", {"status": "unknown"}), 409)
+        assert len(world.outcomes()) == 1
+
+    def test_of_many_that_ask_at_once_one_is_told_yes(self, client: Client) -> None:
+        told = decided(client, begun(client))
+        answers: list[bool] = []
+        threads = [threading.Thread(target=lambda: answers.append(stands(client, "bot", told["id"]))) for _ in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(answers) == [False] * 15 + [True]
+
+    def test_one_that_is_not_to_be_asked_about_again_counts_as_used(self, client: Client, world: World) -> None:
+        session = begun(client)
+        told = decided(client, session, "secret", door=False)
+        assert "remit" not in told and not stands(client, "bot", told["id"])
+        fine(tell(client, "bot", f"/v1/decisions/{told['id']}/outcome", {"status": "not-performed"}))
+        after = fine(get(client, "bot", f"/v1/sessions/{session['id']}"))["label"]
+        assert after["confidentiality"] == "restricted", "that nothing was done is not believed of whoever did not ask"
+
+    def test_what_a_door_did_not_use_is_settled(self, client: Client, world: World, clock: Clock) -> None:
+        session = begun(client)
+        unused, used = decided(client, session, "secret")["id"], decided(client, session)["id"]
+        plain = decided(client, session, door=False)["id"]
+        assert stands(client, "bot", used)
+        clock.forward(60)
+        decided(client, session)
+        until = time.monotonic() + 5
+        while not world.outcomes() and time.monotonic() < until:
+            time.sleep(0.01)
+        time.sleep(0.1)
+        assert [(seen.decision, seen.status) for seen in world.outcomes()] == [(unused, "not-performed")]
+        assert not stands(client, "bot", unused) and plain != unused
+        after = world.runtime.view.session(session["id"])
+        assert after is not None and after.label == PUBLIC_TRUSTED
+
+    def test_are_taken_back_by_a_kill(self, client: Client, world: World) -> None:
+        told = decided(client, begun(client))
+        kills.kill(world.runtime, KillKind.AGENT, "bot", "stop", ANA).result()
+        assert not stands(client, "bot", told["id"])
+
+    @pytest.mark.parametrize("report", [{}, {"status": "done"}, {"status": "succeeded", "content": 5}, {**SUCCEEDED, "session": "x"},
+                                        {"status": "failed", "error": "x" * 4001}])  # fmt: skip
+    def test_what_is_no_report_is_told_so(self, client: Client, report: object) -> None:
+        told = decided(client, begun(client))
+        refused(tell(client, "bot", f"/v1/decisions/{told['id']}/outcome", report), 400)
+
+
+class TestAnothersThings:
+    """What is another agent's is as if it did not exist."""
+
+    def test_are_not_there(self, client: Client, world: World) -> None:
+        session = begun(client)
+        told, held = decided(client, session), decided(client, session, "pay", to="a", amount=1)
+        ids = {"tasks": session["task"], "sessions": session["id"], "decisions": told["id"], "approvals": held["approval"]["id"]}
+        for kind, rest, message in (
+            ("tasks", None, None), ("tasks", "/close", {}), ("tasks", "/sessions", {}), ("sessions", None, None), ("sessions", "/resume", {}),
+            ("sessions", "/inherit", {"from": session["id"]}), ("decisions", "/act", {}), ("decisions", "/outcome", SUCCEEDED), ("approvals", None, None),
+        ):  # fmt: skip
+            said = []
+            for name in (ids[kind], ids[kind][:4] + "0" * 32):
+                path = f"/v1/{kind}/{name}{rest or ''}"
+                answer = get(client, "other", path) if message is None else tell(client, "other", path, message)
+                said.append(refused(answer, 404).replace(name, "ID"))
+            assert said[0] == said[1], "who asks learns nothing"
+        assert stands(client, "bot", told["id"]), "and changes nothing"
+        assert world.store.session(session["id"]) is not None and world.outcomes() == []
+
+    def test_do_not_join_ones_own(self, client: Client) -> None:
+        mine, theirs = begun(client, "other"), begun(client, "bot")
+        refused(tell(client, "other", f"/v1/sessions/{mine['id']}/inherit", {"from": theirs["id"]}), 404)
+        refused(tell(client, "bot", f"/v1/sessions/{mine['id']}/inherit", {"from": theirs["id"]}), 404)
+        fine(tell(client, "gateway", f"/v1/sessions/{mine['id']}/inherit", {"from": theirs["id"]}))
+
+    def test_what_was_delegated_joins(self, client: Client) -> None:
+        outer = begun(client)
+        inner = {"purpose": "part", "parent": outer["task"], "agent": "other", "session": outer["id"]}
+        task = fine(tell(client, "bot", "/v1/tasks", inner))
+        session = fine(tell(client, "other", f"/v1/tasks/{task['id']}/sessions"))
+        told = decided(client, session, "secret")
+        assert stands(client, "other", told["id"])
+        fine(tell(client, "other", f"/v1/decisions/{told['id']}/outcome", SUCCEEDED))
+        joined = fine(tell(client, "bot", f"/v1/sessions/{outer['id']}/inherit", {"from": session["id"]}))
+        assert joined["label"]["confidentiality"] == "restricted"
+        refused(tell(client, "other", f"/v1/sessions/{session['id']}/inherit", {"from": outer["id"]}), 404)
+
+    def test_nobody_asks_as_another(self, client: Client) -> None:
+        session = begun(client)
+        for who in ("other", "ada", "aud", "nobody"):
+            refused(tell(client, who, "evaluation", asks(session)), 403)
+            refused(tell(client, who, "search/resource", {**asks(session), "resource": {"type": "Tool"}}), 403)
+            several = fine(tell(client, who, "evaluations", {"evaluations": [asks(session)]}))["evaluations"]
+            assert several[0]["decision"] is False and several[0]["context"]["error"]["status"] == 403
+        refused(tell(client, "bot", "search/subject", {**asks(session), "subject": {"type": "Agent"}}), 403)
+        assert fine(tell(client, "gateway", "evaluation", asks(session)))["decision"] is True
+        fine(tell(client, "gateway", "search/subject", {**asks(session), "subject": {"type": "Agent"}}))
+
+    def test_without_proof_nothing(self, client: Client) -> None:
+        for path in ("evaluation", "evaluations", "search/action", "/v1/tasks", "/v1/decisions/x/act", "/v1/sessions/x/resume"):
+            refused(tell(client, "stranger", path), 401)
+        for path in ("/v1/watch", "/v1/tasks/x", "/v1/sessions/x", "/v1/approvals/x"):
+            refused(get(client, "stranger", path), 401)
+
+
+class TestApprovals:
+    def test_are_waited_for(self, client: Client, world: World) -> None:
+        session = begun(client)
+        approval = decided(client, session, "pay", to="a", amount=1)["approval"]["id"]
+        assert fine(get(client, "bot", f"/v1/approvals/{approval}"))["state"] == "pending"
+        threading.Timer(0.3, lambda: resolve(world.runtime, approval, CARL, True).result()).start()
+        begun_at = time.monotonic()
+        assert fine(get(client, "bot", f"/v1/approvals/{approval}?wait=15")) == {"id": approval, "state": "approved"}
+        assert 0.2 < time.monotonic() - begun_at < 5
+
+    @pytest.mark.parametrize("query", ["wait=x", "wait=-1", "wait=31", "wait=nan", "wait=1&wait=1", "wait="])
+    def test_not_for_ever(self, client: Client, query: str) -> None:
+        approval = decided(client, begun(client), "pay", to="a", amount=1)["approval"]["id"]
+        refused(get(client, "bot", f"/v1/approvals/{approval}?{query}"), 400)
+
+
+class TestWatching:
+    def test_a_kill_by_another_process_is_told(self, client: Client, world: World, open_store: OpenStore) -> None:
+        seen = fine(get(client, "bot", "/v1/watch"))
+        assert (seen["kills"], seen["mode"]) == ([], "enforce")
+        other = open_store(again=True)
+        threading.Timer(0.3, lambda: kills.kill(other.runtime, KillKind.TOOL, "look", "it leaks", ANA).result()).start()
+        told = fine(get(client, "bot", f"/v1/watch?since={seen['revision']}&wait=15"))
+        assert told["revision"] > seen["revision"]
+        assert [(kill["kind"], kill["name"], kill["why"]) for kill in told["kills"]] == [("tool", "look", "it leaks")]
+
+    def test_nothing_has_changed(self, client: Client) -> None:
+        seen = fine(get(client, "bot", "/v1/watch"))
+        assert fine(get(client, "bot", f"/v1/watch?since={seen['revision']}&wait=0.3")) == seen
+
+    def test_an_agent_is_not_told_of_others(self, client: Client, world: World) -> None:
+        kills.kill(world.runtime, KillKind.AGENT, "bot", "stop", ANA).result()
+        shown = {who: len(fine(get(client, who, "/v1/watch"))["kills"]) for who in ("bot", "other", "gateway", "aud")}
+        assert shown == {"bot": 1, "other": 0, "gateway": 1, "aud": 1}
+
+
+class TestAgain:
+    def test_the_same_question_under_one_key_is_one_decision(self, client: Client, world: World) -> None:
+        message, ids = asks(begun(client)), list[str]()
+        ask = lambda: ids.append(fine(tell(client, "bot", "evaluation", message, **{"Idempotency-Key": '"k"'}))["context"]["id"])  # noqa: E731
+        threads = [threading.Thread(target=ask) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(ids) == 8 and len(set(ids)) == 1 and len(world.decisions()) == 1
+        gate = fine(tell(client, "gateway", "evaluation", message, **{"Idempotency-Key": '"k"'}))["context"]["id"]
+        assert gate != ids[0], "a key is its caller's"
+
+    def test_another_question_under_it_is_refused(self, client: Client, world: World) -> None:
+        session = begun(client)
+        fine(tell(client, "bot", "evaluation", asks(session), **{"Idempotency-Key": '"k"'}))
+        refused(tell(client, "bot", "evaluation", asks(session, "secret"), **{"Idempotency-Key": '"k"'}), 422)
+        refused(tell(client, "bot", "evaluation", asks(session), **{"Idempotency-Key": "k" * 129}), 400)
+        assert len(world.decisions()) == 1
+
+    def test_what_was_refused_may_be_asked_again(self, client: Client) -> None:
+        message = asks(begun(client))
+        for _ in range(2):
+            refused(tell(client, "other", "evaluation", message, **{"Idempotency-Key": '"k"'}), 403)
+
+
+@pytest.mark.parametrize(
+    "remit",
+    [
+        {"door": "yes"},
+        {"hints": {"readOnly": True}},
+        {"hints": {"readOnlyHint": 1}},
+        {"hints": []},
+        {"defined": {}},
+        {"malformed": ""},
+    ],
+)
+def test_what_is_no_request_of_a_door_is_told_so(client: Client, remit: dict[str, Any]) -> None:
+    message = asks(begun(client))
+    message["context"]["remit"] |= remit
+    refused(tell(client, "bot", "evaluation", message), 400)

@@ -1,0 +1,117 @@
+"""What a door says is what the server reads, and what the server decides is what the door is told: the same nouns on both sides."""
+
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as some
+
+from remit.model.decision import ApproverRule, Basis, Decision, Deny, Obligation, Permit, Reason, Steering
+from remit.model.errors import RemitError
+from remit.model.hints import Hints
+from remit.model.identity import ApprovalId, DecisionId, EntityRef, SessionId, TaskId
+from remit.model.request import EvaluationRequest, Tier, readable
+from remit.model.values import NO_ARGUMENTS, freeze, read_json
+from remit.pep.remote import messages as said
+from remit.server.api.messages import answer_of, is_door, request_of
+
+TEXT = some.text(some.characters(exclude_categories=()), max_size=12)
+NAME = some.text(some.characters(exclude_categories=("Cs",)), min_size=1, max_size=12)
+VALUES = some.recursive(
+    some.none() | some.booleans() | some.integers(-(1 << 63), (1 << 64) - 1) | some.floats(allow_nan=False, allow_infinity=False) | NAME,
+    lambda inner: some.lists(inner, max_size=3) | some.dictionaries(NAME.filter(lambda name: name[:2] != "__"), inner, max_size=3),
+    max_leaves=12,
+)  # fmt: skip
+OBJECT = some.dictionaries(NAME.filter(lambda name: name[:2] != "__" and name != "remit"), VALUES, max_size=4)
+MAYBE = some.none() | some.booleans()
+ID = NAME | some.none()
+
+
+@some.composite
+def requests(draw: Any) -> EvaluationRequest:
+    parts = {name: values for name in ("subject", "resource", "context") if (values := draw(OBJECT))}
+    arguments = draw(OBJECT)
+    task, session = draw(ID), draw(ID)
+    return EvaluationRequest(
+        EntityRef(draw(NAME), draw(TEXT)),
+        draw(NAME),
+        EntityRef(draw(NAME), draw(TEXT)),
+        freeze(arguments) if arguments else NO_ARGUMENTS,
+        TaskId(task) if task else None,
+        SessionId(session) if session else None,
+        draw(TEXT),
+        draw(TEXT),
+        draw(TEXT),
+        Hints(draw(MAYBE), draw(MAYBE), draw(MAYBE), draw(MAYBE), draw(MAYBE)),
+        draw(NAME | some.just("")).encode(),
+        freeze(parts) if parts else NO_ARGUMENTS,
+    )
+
+
+def typed(request: EvaluationRequest) -> tuple[Any, ...]:
+    """By canonical form: `1`, `1.0` and true are three values."""
+    parts = msgspec.structs.asdict(request)
+    return tuple(part.canonical if name in ("arguments", "properties") else part for name, part in parts.items())
+
+
+@settings(max_examples=400, deadline=None)
+@given(requests())
+def test_a_request_arrives_as_it_was_asked(request: EvaluationRequest) -> None:
+    message = read_json(said.evaluation(request))
+    assert is_door(message)
+    assert typed(request_of(message)) == typed(readable(request))
+
+
+def test_what_only_a_door_may_say_cannot_be_said_by_a_property() -> None:
+    request = EvaluationRequest(
+        EntityRef("user", "a"), "read", EntityRef("r", "b"), NO_ARGUMENTS, properties=freeze({"context": {"remit": 1}})
+    )
+    assert "`remit`" in request_of(read_json(said.evaluation(request))).malformed
+
+
+OBLIGATION = some.builds(Obligation, NAME, TEXT.filter(str.isprintable), NAME)
+BASIS = some.builds(
+    Basis,
+    some.lists(NAME, max_size=3).map(tuple),
+    some.lists(NAME, max_size=2).map(tuple),
+    some.just(0),
+    some.just(b"{}"),
+    some.lists(NAME, max_size=2).map(tuple),
+    some.lists(some.builds(Steering, NAME, NAME, NAME, NAME, NAME), max_size=2).map(tuple),
+    NAME,
+    some.lists(NAME, max_size=2).map(tuple),
+)
+DECISION_ID = NAME.map(lambda name: DecisionId(f"dec_{name}"))
+PERMITS = some.builds(
+    Permit, DECISION_ID, some.sampled_from(Tier), some.integers(1, 1 << 62), some.lists(OBLIGATION, max_size=3).map(tuple),
+    some.sampled_from(Reason), NAME, BASIS, some.none() | NAME.map(ApprovalId), some.booleans(),
+)  # fmt: skip
+APPROVED = some.tuples(some.none() | some.sampled_from(ApproverRule), some.none() | NAME.map(ApprovalId))
+DENIALS = some.builds(
+    lambda one, asked, obligations: Deny(one.id, one.reason, one.message, one.tier, *asked, obligations, one.basis),
+    PERMITS, APPROVED, some.lists(OBLIGATION, max_size=3).map(tuple),
+)  # fmt: skip
+
+
+@settings(max_examples=400, deadline=None)
+@given(PERMITS | DENIALS)
+def test_a_decision_arrives_as_it_was_made(decision: Decision) -> None:
+    assert said.decision(msgspec.json.encode(answer_of(decision, door=True))) == decision
+
+
+@settings(max_examples=200, deadline=None)
+@given(some.binary(max_size=200) | VALUES.map(msgspec.json.encode))
+def test_anything_else_is_no_decision(body: bytes) -> None:
+    try:
+        said.decision(body)
+    except said.Unreadable:
+        return
+    raise AssertionError(body)
+
+
+@settings(max_examples=200, deadline=None)
+@given(some.integers(100, 599), some.binary(max_size=50) | VALUES.map(msgspec.json.encode))
+def test_a_problem_is_an_error_or_none(status: int, body: bytes) -> None:
+    with suppress(said.Unreadable):
+        assert isinstance(said.problem(status, body), RemitError)
