@@ -106,6 +106,19 @@ def test_a_server_that_does_not_answer_plainly_gives_nothing_and_in_time(fault: 
         assert time.monotonic() - began < 1.5
 
 
+def test_the_time_is_for_the_whole_answer_and_not_for_each_piece() -> None:
+    def late(connection: socket.socket, _: bytes) -> None:
+        time.sleep(0.9)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
+        time.sleep(1.1)
+
+    with answering(late) as (url, _):
+        began = time.monotonic()
+        with pytest.raises(Unfetched, match="within 1 s"):
+            fetch(url, seconds=1)
+        assert time.monotonic() - began < 1.5
+
+
 def test_a_server_that_is_not_there_gives_nothing() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]

@@ -10,7 +10,7 @@ import pytest
 
 from remit.authentication.issuers import TrustedIssuer
 from remit.authentication.keys.fetching import Unfetched
-from remit.authentication.keys.holding import HeldKeys, KeysNeeded, keys_of
+from remit.authentication.keys.holding import HeldKeys, KeysNeeded, Terms, keys_of
 from remit.authentication.refusal import Code, NotVerified
 from remit.authentication.verify import Verifier
 from remit.authentication.waiting import awaited, blocking
@@ -254,3 +254,26 @@ def test_keys_in_a_file_are_read_again(clock: Clock, tmp_path: Any) -> None:
     clock.forward(600)
     with pytest.raises(NotVerified):
         blocking(lambda: verifier.verify(issuer.token(iat=NOW + 600, exp=NOW + 700)))
+
+
+def test_an_attempt_that_was_given_up_brings_nothing_back(clock: Clock) -> None:
+    """Its answer is older than what came meanwhile: a key that is gone stays gone."""
+    old, new = Issuer(), Issuer(kid="new")
+    answers = [(threading.Event(), old.key_set()), (threading.Event(), new.key_set())]
+    asked = iter(answers)
+
+    def load() -> bytes:
+        allowed, document = next(asked)
+        allowed.wait(10)
+        return document
+
+    held = HeldKeys(load, Terms(ISSUER, REFRESH * 1_000_000, RETRY * 1_000_000, GRACE * 1_000_000), clock)
+    with pytest.raises(KeysNeeded) as first:
+        held.current()
+    clock.forward(61)
+    with pytest.raises(KeysNeeded) as second:
+        held.current()
+    for (allowed, _), needed in zip(reversed(answers), (second, first), strict=True):
+        allowed.set()
+        needed.value.coming.result(5)
+        assert set(held.current().keys) == {"new"}

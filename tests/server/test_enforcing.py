@@ -22,8 +22,6 @@ from tests.conftest import OpenStore
 from tests.runtime.world import ANA, CARL, Clock, World, small_bundle
 from tests.server.serving import Answer, Client, serving
 
-pytestmark = pytest.mark.sqlite
-
 PEOPLE = {
     "bot": Caller("bot", frozenset({Role.AGENT}), "idp", Proof.DPOP, AgentId("bot")),
     "other": Caller("other", frozenset({Role.AGENT}), "idp", Proof.DPOP, AgentId("other")),

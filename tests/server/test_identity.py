@@ -186,7 +186,8 @@ def test_roles_are_what_the_issuer_says_and_no_more(net: Net) -> None:
     path = f"/v1/approvals/{waits['id']}"
     for name in ("admins", "audit", "doors"):
         assert net.post(f"{path}/answer", {"approve": True}, who[name]).status == 403, name
-    assert net.get(path, net.token("client-7")).status == 404
+    told = net.get(path, net.token("client-7")).body
+    assert told == {"id": waits["id"], "state": "pending"}, "the agent learns where it stands, not what its approver sees"
     assert net.evaluate(who["admins"]).status == 403, "an administrator is no door"
     answered = net.post(f"{path}/answer", {"approve": True}, who["approvers"])
     assert (answered.status, answered.body["resolver"]) == (200, "approvers")

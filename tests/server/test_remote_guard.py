@@ -16,10 +16,12 @@ from remit.local import entering
 from remit.local.wiring import wall_clock
 from remit.model.authorizer import ApprovalState
 from remit.model.decision import Reason
-from remit.model.errors import ErrorKind, RemitError
+from remit.model.errors import ErrorKind, RemitError, unavailable
 from remit.model.identity import ApprovalId
 from remit.model.kill import KillKind
 from remit.model.labels import Confidentiality
+from remit.pep.remote.client import Remote
+from remit.pep.remote.messages import Watched
 from remit.runtime import kills
 from remit.runtime.approvals import resolve
 from tests.cli.running import error, run
@@ -160,6 +162,17 @@ class TestUnchangedCode:
             with pytest.raises(remit.Denied) as caught:
                 send("boss@corp.com", "hello")
             assert caught.value.reason is Reason.FORBIDDEN
+            with remit.task(resume=away.open_task().id) as aside:
+                assert aside.session is not None and aside.session.label.confidentiality is Confidentiality.RESTRICTED
+
+    def test_a_task_that_cannot_be_entered_is_not_left_open(self, away: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fails(_remote: Remote, _task: str) -> object:
+            raise unavailable("the disk is full")
+
+        monkeypatch.setattr(Remote, "open_session", fails)
+        with pytest.raises(RemitError), remit.task("look around", agent="bot"):
+            raise AssertionError
+        assert [state.task.status.value for state in away.store.tasks(5)] == ["closed"]
 
     def test_resuming_a_task_and_a_session(self, away: World, monkeypatch: pytest.MonkeyPatch) -> None:
         task = away.open_task()
@@ -288,8 +301,6 @@ class Between:
     """Does something between permit and act, by the door's own question."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, happens: object) -> None:
-        from remit.pep.remote.client import Remote
-
         asks = Remote.may_act
 
         def may_act(remote: Remote, decision: object) -> object:
@@ -310,6 +321,25 @@ def test_a_kill_during_a_call_takes_its_permit_back(away: World, monkeypatch: py
     with remit.task("look around", agent="bot"), pytest.raises(remit.Denied) as caught:
         watched()
     assert (ran, caught.value.reason, statuses(away)) == ([], Reason.PERMIT_EXPIRED, ["not-performed"])
+
+
+def test_watching_tells_of_a_kill(away: World) -> None:
+    remote = Remote(os.environ["REMIT_SERVER"])
+    seen = remote.watch().result()
+    threading.Timer(0.3, lambda: kills.kill(away.runtime, KillKind.ALL, "", "stop", ANA).result()).start()
+    begun = time.monotonic()
+    told = remote.watch(seen.revision, 60).result()
+    remote.close()
+    assert time.monotonic() - begun < 5 and told.revision > seen.revision
+    assert [one.kind for one in told.kills] == [KillKind.ALL] and asyncio.run(_watched(told.revision)).kills == told.kills
+
+
+async def _watched(since: int) -> Watched:
+    remote = Remote(os.environ["REMIT_SERVER"])
+    try:
+        return await remote.watch(since, 0.2)
+    finally:
+        remote.close()
 
 
 def test_a_server_that_begins_anew_between_permit_and_act(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

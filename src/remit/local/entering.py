@@ -5,6 +5,7 @@ import builtins
 import os
 import threading
 from collections.abc import Generator
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -179,6 +180,15 @@ class task:
     def _entering(self) -> Steps:
         outer = current.get()
         entrance = _default() if outer is None else _entrance_to(outer.authorizer, outer.agent)
+        try:
+            yield from self._enter(entrance, outer)
+        except RemitError:
+            if self.task is not None:  # nobody is in it, and nobody would close it
+                with suppress(RemitError):
+                    yield entrance.close_task(self.task)
+            raise
+
+    def _enter(self, entrance: Entrance, outer: Working | None) -> Steps:
         if self._session is not None:
             self.session = yield entrance.resume(self._session)
         else:

@@ -24,6 +24,8 @@ SECONDS = 10.0
 """So long an answer may take."""
 LONGEST_WAIT = 5.0
 """So long one request waits for somebody else, before it asks again."""
+MAX_WATCH = 30.0
+"""So long a server lets a watcher wait."""
 UNRECORDED = DecisionId("unrecorded")
 """The id of a denial that no log has, for nobody was there to write it."""
 PAUSES = (0.0, 0.1, 0.4)
@@ -117,6 +119,7 @@ class Remote:
 
         Raises `RemitError` (unavailable).
         """
+        seconds = min(seconds, MAX_WATCH)
         path = f"/v1/watch?since={since}&wait={seconds:.3f}"
         return Asked(lambda: self._read(self._ask("GET", path, repeatable=True, waiting=seconds), Watched), waits=True)
 
