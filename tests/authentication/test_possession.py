@@ -1,11 +1,14 @@
 """Bound tokens: proofs over one request (RFC 9449) and certificates (RFC 8705), and every way around them."""
 
-import hashlib
 import json
 import threading
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -370,6 +373,22 @@ def test_what_was_seen_is_known_until_its_end_and_not_for_long_after(steps: list
     assert seen._seen == {b"last"}
 
 
+def test_the_standards_own_example_holds() -> None:
+    """RFC 9449, section 7.1: the token is opaque there, but the proof is whole."""
+    made = (
+        "eyJ0eXAiOiJkcG9wK2p3dCIsImFsZyI6IkVTMjU2IiwiandrIjp7Imt0eSI6IkVDIiwieCI6Imw4dEZyaHgtMzR0VjNoUklDUkRZOXpDa0RscEJoRjQyVVFVZldWQVdCR"
+        "nMiLCJ5IjoiOVZFNGpmX09rX282NHpiVFRsY3VOSmFqSG10NnY5VERWclUwQ2R2R1JEQSIsImNydiI6IlAtMjU2In19.eyJqdGkiOiJlMWozVl9iS2ljOC1MQUVCIiwiaHRtIj"
+        "oiR0VUIiwiaHR1IjoiaHR0cHM6Ly9yZXNvdXJjZS5leGFtcGxlLm9yZy9wcm90ZWN0ZWRyZXNvdXJjZSIsImlhdCI6MTU2MjI2MjYxOCwiYXRoIjoiZlVIeU8ycjJaM0RaNTNF"
+        "c05yV0JiMHhXWG9hTnk1OUlpS0NBcWtzbVFFbyJ9.2oW9RP35yRqzhrtNP86L-Ey71EOptxRimPPToA1plemAgR6pxHF8y6-yqyVnmcw6Fy1dqd-jfxSYoMxhAJpLjA"
+    )
+    token, key = "Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU", "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
+    now, url = 1562262618 * SECOND, "https://resource.example.org/protectedresource"
+    proofs = Proofs(ProofsInMemory(lambda: 0), Nonces())
+    with pytest.raises(NotVerified):
+        proofs.check(made, token, key, ("GET", url + "s"), now)
+    proofs.check(made, token, key, ("GET", url), now)
+
+
 def test_a_task_token_belongs_to_whoever_proved_the_same_key(clock: Clock) -> None:
     verify = verifier(clock, ISSUER, types=("at+jwt", "remit-task+jwt")).verify
     caller = verify(TOKEN, shown(proof()))
@@ -380,15 +399,30 @@ def test_a_task_token_belongs_to_whoever_proved_the_same_key(clock: Clock) -> No
     assert code(verify, task, Shown()) is Code.INVALID_TOKEN
 
 
-CERTIFICATE = b"0\x82 a certificate as DER"
-BY_CERTIFICATE = ISSUER.token(cnf={"x5t#S256": b64(hashlib.sha256(CERTIFICATE).digest())})
+def certificate() -> x509.Certificate:
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "bot")])
+    begins = datetime(2027, 1, 1, tzinfo=UTC)
+    made = x509.CertificateBuilder(name, name, KEY.public_key(), 1, begins, begins + timedelta(days=1))
+    return made.sign(KEY, hashes.SHA256())
+
+
+OWN = certificate()
+CERTIFICATE = OWN.public_bytes(Encoding.DER)
+BY_CERTIFICATE = ISSUER.token(cnf={"x5t#S256": b64(OWN.fingerprint(hashes.SHA256()))})
 
 
 def test_a_token_that_is_bound_to_a_certificate_is_taken_over_its_connection_only(clock: Clock) -> None:
     verify = verifier(clock, ISSUER).verify
     found = verify(BY_CERTIFICATE, Shown(certificate=CERTIFICATE))
-    assert (found.proof, found.key) == (Proof.MTLS, b64(hashlib.sha256(CERTIFICATE).digest()))
-    for presented in (Shown(), Shown(certificate=b""), Shown(certificate=CERTIFICATE + b"x"), shown(proof())):
+    assert (found.proof, found.key) == (Proof.MTLS, b64(OWN.fingerprint(hashes.SHA256())))
+    another = certificate().public_bytes(Encoding.DER)  # of the same key
+    for presented in (
+        Shown(),
+        Shown(certificate=b""),
+        Shown(certificate=another),
+        Shown(certificate=CERTIFICATE + b"x"),
+        shown(proof()),
+    ):
         assert code(verify, BY_CERTIFICATE, presented) in (Code.INVALID_TOKEN, Code.INVALID_PROOF)
     with pytest.raises(NotVerified):
         verify(BY_CERTIFICATE)

@@ -5,6 +5,7 @@ import warnings
 from typing import Any
 
 import jwt
+import msgspec
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -12,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from remit.authentication.issuers import TrustedIssuer
+from remit.authentication.issuers import Discovery, TrustedIssuer
 from remit.authentication.jose.key import ASYMMETRIC
 from remit.authentication.refusal import Code, NotVerified, challenges
 from remit.authentication.verify import Scheme, Shown
@@ -459,6 +460,17 @@ def test_terms_that_cannot_be_kept_are_refused(terms: dict[str, Any]) -> None:
     with pytest.raises(RemitError) as refusal:
         TrustedIssuer(**{"issuer": ISSUER, "audiences": (AUDIENCE,), **terms})
     assert refusal.value.kind is ErrorKind.MALFORMED
+
+
+def test_terms_are_read_from_a_configuration() -> None:
+    written = {"issuer": ISSUER, "audiences": [AUDIENCE], "algorithms": ["ES256"], "discovery": "oauth", "bearer": False}
+    assert msgspec.convert(written, TrustedIssuer) == TrustedIssuer(
+        ISSUER, (AUDIENCE,), ("ES256",), discovery=Discovery.OAUTH, bearer=False
+    )
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({**written, "audience": AUDIENCE}, TrustedIssuer)
+    with pytest.raises(RemitError):
+        msgspec.convert({**written, "algorithms": ["none"]}, TrustedIssuer)
 
 
 def test_a_challenge_says_what_is_wrong_and_nothing_that_could_be_misread(clock: Clock) -> None:
