@@ -49,13 +49,14 @@ class _Place(NamedTuple):
     authorizer: Authorizer
     embedded: Embedded | None
     warnings: tuple[str, ...]
+    agent: str = ""
 
 
 def doctor(json: JsonFlag = False) -> None:
     """Prove that a canary is denied: ask for a tool that nobody has, without a task, and demand a denial that is on the log."""
     settings = read_settings(home_folder())
     with _place(settings) as place:
-        found = _examine(place, EntityRef(AGENT, settings.agent or CANARY))
+        found = _examine(place, EntityRef(AGENT, place.agent or settings.agent or CANARY))
     if json:
         show_json(found)
     else:
@@ -76,9 +77,9 @@ def _place(settings: Settings) -> Iterator[_Place]:
     remote = connect(settings.server)
     try:
         remote.healthy().result()
-        watched = remote.watch().result()
+        taken, watched = remote.caller().result(), remote.watch().result()
         stopped = tuple([f"{kill} was stopped by `{kill.operator}`: {kill.why}" for kill in watched.kills])
-        yield _Place(settings.server, watched.mode, remote, None, (*_of_token(), *stopped))
+        yield _Place(settings.server, watched.mode, remote, None, (*_of_token(), *stopped), taken.agent or "")
     finally:
         remote.close()
 

@@ -1,16 +1,50 @@
 """The key that the holder of a token proves it with: made for an agent that has none, its public half read from a file."""
 
+import hashlib
+from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey
 
-from remit.model.errors import conflict, malformed, not_found, unavailable
+from remit.model.clock import SECOND, Clock
+from remit.model.errors import conflict, malformed, not_found, refused, unavailable
+from remit.model.identity import random_bytes
 
 _KINDS: Mapping[str, type[ECKey] | type[OKPKey]] = {"EC": ECKey, "OKP": OKPKey}
+
+
+class Holder:
+    """Holds a key, and proves to a server that it does (RFC 9449); safe to share between threads."""
+
+    def __init__(self, key: ECKey | OKPKey, clock: Clock) -> None:
+        self._key, self._clock = key, clock
+        self._algorithm = "ES256" if isinstance(key, ECKey) else "EdDSA"
+        self._header = {"alg": self._algorithm, "typ": "dpop+jwt", "jwk": dict(key.as_dict(private=False))}
+
+    @classmethod
+    def load(cls, file: Path, clock: Clock) -> "Holder":
+        """The key in a file of `make_key`. Raises `RemitError`: not-found, refused if others may read it, malformed."""
+        try:
+            if file.stat().st_mode & 0o077:
+                raise refused(f"the key `{file}` is open to others than its owner: run `chmod 600` on it, or replace the key")
+        except OSError:
+            pass  # reading it says what is wrong
+        key = _read(file)
+        if not key.is_private:
+            raise malformed(f"`{file}` has the public half of a key alone: give the file that `remit agent key` made")
+        return cls(key, clock)
+
+    def proof(self, method: str, url: str, token: str, nonce: str) -> str:
+        """A proof for one request to a URL without query, with the server's nonce once it gave one."""
+        digest = urlsafe_b64encode(hashlib.sha256(token.encode()).digest()).rstrip(b"=").decode()
+        claims = {"htm": method, "htu": url, "iat": self._clock() // SECOND, "jti": random_bytes(16).hex(), "ath": digest}
+        said = msgspec.json.encode({**claims, "nonce": nonce} if nonce else claims)
+        return jws.serialize_compact(self._header, said, self._key, algorithms=[self._algorithm])
 
 
 def make_key(file: Path) -> str:
@@ -29,17 +63,21 @@ def make_key(file: Path) -> str:
 
 def public_key(file: Path) -> dict[str, Any]:
     """The public half of the key in a file (JWK). Raises `RemitError`: not-found, malformed."""
+    return dict(_read(file).as_dict(private=False))
+
+
+def thumbprint_of(key: dict[str, Any] | None) -> str:
+    """The thumbprint of a public key (RFC 7638); empty for none."""
+    return str(_KINDS[key["kty"]].import_key(key).thumbprint()) if key is not None else ""
+
+
+def _read(file: Path) -> ECKey | OKPKey:
     try:
         stated = msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
-        return dict(_KINDS[stated["kty"]].import_key(stated).as_dict(private=False))
+        return _KINDS[stated["kty"]].import_key(stated)
     except FileNotFoundError:
         raise not_found(f"there is no key at `{file}`: `remit agent key {file}` makes one") from None
     except OSError as error:
         raise unavailable(f"the key `{file}` could not be read ({error.strerror})") from None
     except (msgspec.MsgspecError, JoseError, KeyError, ValueError, TypeError):
         raise malformed(f"`{file}` holds no key in JSON (RFC 7517) of type EC or OKP") from None
-
-
-def thumbprint_of(key: dict[str, Any] | None) -> str:
-    """The thumbprint of a public key (RFC 7638); empty for none."""
-    return str(_KINDS[key["kty"]].import_key(key).thumbprint()) if key is not None else ""

@@ -69,12 +69,17 @@ def read_settings(home: Path) -> Settings:
         raise malformed(f"settings of `{file}` or a `REMIT_*` variable cannot be read ({error}): known are {known}") from None
 
 
-TOKEN_VARIABLE, TOKEN_FILE_VARIABLE = "REMIT_TOKEN", "REMIT_TOKEN_FILE"
+TOKEN_VARIABLE, TOKEN_FILE_VARIABLE, KEY_FILE_VARIABLE = "REMIT_TOKEN", "REMIT_TOKEN_FILE", "REMIT_KEY_FILE"
 
 
 def token_file() -> str:
     """The file that holds the token for the server, empty for none."""
     return os.environ.get(TOKEN_FILE_VARIABLE, "")
+
+
+def key_file() -> str:
+    """The file that holds the key which the token is bound to, empty for none."""
+    return os.environ.get(KEY_FILE_VARIABLE, "")
 
 
 def server_token() -> str:

@@ -28,7 +28,7 @@ class Entrance(Protocol):
         ...
 
     @property
-    def protected(self) -> str:
+    def protected(self) -> tuple[str, ...]:
         """The real path of what no tool may touch, empty for none."""
         ...
 
@@ -58,7 +58,7 @@ class OnStore:
 
     def __init__(self, embedded: Embedded) -> None:
         self.authorizer = embedded
-        self.agent, self.protected = embedded.settings.agent, embedded.real_home
+        self.agent, self.protected = embedded.settings.agent, (embedded.real_home,)
 
     def open_task(self, opening: Opening, outer: Working | None) -> Driven[Task]:
         """As the user of this process, or as the agent outside; see `Entrance`."""

@@ -2,14 +2,17 @@
 
 import os
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
-from remit.local.config import server_token, token_file
+from remit.local.config import key_file, server_token, token_file
 from remit.local.unknown import warn
+from remit.local.wiring import wall_clock
 from remit.model.authorizer import Pending
 from remit.model.identity import SessionId, TaskId
 from remit.model.task import Opening, Session, Task
 from remit.pep.remote.client import Opened, Remote
+from remit.pep.remote.connection import Prover
 from remit.pep.sdk.context import Working
 
 
@@ -19,7 +22,7 @@ class OnServer:
     def __init__(self, remote: Remote, agent: str) -> None:
         self.authorizer = remote
         self.agent = agent
-        self.protected = os.path.realpath(token_file()) if token_file() else ""
+        self.protected = tuple([os.path.realpath(file) for file in (token_file(), key_file()) if file])
 
     def open_task(self, opening: Opening, outer: Working | None) -> Pending[Task]:
         """As whose token is shown, or as the agent outside; see `Entrance`."""
@@ -67,4 +70,13 @@ class Warned:
 
 def connect(url: str) -> Remote:
     """The server at an address, asked with the token of this process. Raises `RemitError` (malformed)."""
-    return Remote(url, server_token)
+    return Remote(url, server_token, prover=_holder())
+
+
+def _holder() -> Prover | None:
+    """The key that the token is bound to, if this process has one. Raises `RemitError`."""
+    if not key_file():
+        return None
+    from remit.credentials.holder_keys import Holder  # costs a process its start
+
+    return Holder.load(Path(key_file()), wall_clock)

@@ -50,6 +50,7 @@ def application(embedded: Embedded, hosts: frozenset[str], url: str, callers: Ca
         Route("/v1/sessions/{id}/inherit", tasks.inherit, methods=["POST"]),
         Route("/v1/decisions/{id}/act", enforcing.act, methods=["POST"]),
         Route("/v1/decisions/{id}/outcome", enforcing.outcome, methods=["POST"]),
+        Route("/v1/caller", enforcing.caller, methods=["GET"]),
         Route("/v1/watch", enforcing.watch, methods=["GET"]),
         Route("/.well-known/authzen-configuration", metadata, methods=["GET"]),
         Route("/healthz", _healthy, methods=["GET"]),

@@ -60,12 +60,14 @@ def serve(embedded: Embedded, place: Place, listening: Callable[[str], None]) ->
             timeout_graceful_shutdown=DRAIN_SECONDS,
             ssl_context_factory=(lambda _config, _default: tls.context()) if tls is not None else None,
         )
+        server = uvicorn.Server(config)
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: None)  # the server hands the signal that ended it on: that is no fault
+            # It has handlers of its own once it runs, and hands the signal that ended it on to these: that is no fault.
+            signal.signal(number, lambda *_: setattr(server, "should_exit", True))
         listening(address)
         gc.collect()
         gc.freeze()  # bundle, modules and routes stay: looked through again with each full collection, they held up every caller
-        uvicorn.Server(config).run(sockets=[listener])
+        server.run(sockets=[listener])
 
 
 def _check(place: Place) -> None:

@@ -16,8 +16,8 @@ from remit.model.request import EvaluationRequest
 from remit.model.task import Opening, Session, Task
 from remit.pep.remote import messages
 from remit.pep.remote.asking import Asked
-from remit.pep.remote.connection import Answer, Connections, Lost, NotSent, Token, address_of
-from remit.pep.remote.messages import Found, Unreadable, Watched
+from remit.pep.remote.connection import Answer, Connections, Lost, NotSent, Prover, Token, address_of
+from remit.pep.remote.messages import Found, Taken, Unreadable, Watched
 
 T = TypeVar("T")
 SECONDS = 10.0
@@ -46,12 +46,13 @@ class Opened(msgspec.Struct, frozen=True):
 
 class Remote:
     """An `Authorizer` over HTTP. `token` gives what is shown to the server, anew for each request; `seconds` bounds each answer.
+    `prover` has the key that the token is bound to, if it is.
 
     Raises `RemitError` (malformed) for an address that is none.
     """
 
-    def __init__(self, url: str, token: Token = _no_token, seconds: float = SECONDS) -> None:
-        self._connections = Connections(address_of(url), token)
+    def __init__(self, url: str, token: Token = _no_token, seconds: float = SECONDS, prover: Prover | None = None) -> None:
+        self._connections = Connections(address_of(url), token, prover)
         self._seconds = seconds
 
     def __repr__(self) -> str:
@@ -127,6 +128,10 @@ class Remote:
         """A page of AuthZEN's search for a `subject`, `resource` or `action`. Raises `RemitError`."""
         body = _encode(request)
         return Asked(lambda: self._read(self._ask("POST", f"/access/v1/search/{_part(kind)}", body, repeatable=True), Found))
+
+    def caller(self) -> Asked[Taken]:
+        """Who this process is to the server. Raises `RemitError`."""
+        return Asked(lambda: self._read(self._ask("GET", "/v1/caller", repeatable=True), Taken))
 
     def healthy(self) -> Asked[None]:
         """That the server is there. Raises `RemitError` (unavailable)."""

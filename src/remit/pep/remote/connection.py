@@ -8,7 +8,7 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 import msgspec
@@ -24,6 +24,14 @@ CONNECT_SECONDS = 3.0
 
 Token = Callable[[], str]
 """Gives the token to show, empty for none; asked anew for each request, so that it can be renewed."""
+
+
+class Prover(Protocol):
+    """Holds the key that a token is bound to."""
+
+    def proof(self, method: str, url: str, token: str, nonce: str) -> str:
+        """A proof of it for one request (RFC 9449); `nonce` is the server's, empty before it gave one."""
+        ...
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -81,28 +89,41 @@ class Lost(Exception):
 
 
 class Answer(NamedTuple):
-    """What came back: status, media type, the request id that the server echoed, and the body."""
+    """What came back: status, media type, the request id that the server echoed, the body, and the nonce for the next proof."""
 
     status: int
     kind: str
     id: str
     body: bytes
+    nonce: str = ""
 
 
 class Connections:
     """Exchanges with one server. Safe to share between threads, and with processes that are forked off."""
 
-    def __init__(self, address: Address, token: Token) -> None:
+    def __init__(self, address: Address, token: Token, prover: Prover | None = None) -> None:
         self.address = address
-        self._token = token
+        self._token, self._prover, self._nonce = token, prover, ""
         self._idle: deque[http.client.HTTPConnection] = deque()
         self._process = os.getpid()
         self._context = ssl.create_default_context() if address.tls else None
 
     def exchange(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], seconds: float) -> Answer:
         """Ask once, all within so many seconds. Raises `NotSent` or `Lost`; a redirect is an answer like any other."""
-        deadline = time.monotonic() + seconds
-        shown = self._shown()
+        deadline, nonce = time.monotonic() + seconds, self._nonce
+        answer = self._exchanged(method, path, body, headers, deadline)
+        if answer.nonce:
+            self._nonce = answer.nonce
+        if self._prover is None or answer.status != http.client.UNAUTHORIZED or answer.nonce in ("", nonce):
+            return answer
+        # Nothing was done for a caller who was not believed yet: with the nonce, it is asked for the first time.
+        return self._exchanged(method, path, body, headers, deadline)
+
+    def _exchanged(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], deadline: float) -> Answer:
+        seconds = deadline - time.monotonic()
+        if seconds <= 0:
+            raise Lost("did not answer in time", late=True)
+        shown = self._shown(method, path)
         connection = self._taken() or self._opened(seconds)
         try:
             hurry(connection, deadline)
@@ -129,9 +150,9 @@ class Connections:
         kinds = response.headers.get_all("content-type") or [""]
         ids = response.headers.get_all("x-request-id") or [""]
         kind = kinds[0].partition(";")[0].strip().lower() if len(kinds) == 1 else ""
-        return Answer(response.status, kind, ids[0] if len(ids) == 1 else "", text)
+        return Answer(response.status, kind, ids[0] if len(ids) == 1 else "", text, response.headers.get("dpop-nonce", ""))
 
-    def _shown(self) -> dict[str, str]:
+    def _shown(self, method: str, path: str) -> dict[str, str]:
         try:
             token = self._token().strip()
         except (OSError, UnicodeError) as error:
@@ -140,7 +161,10 @@ class Connections:
             raise NotSent(f"cannot be asked: {error.message}") from None
         if not (token.isascii() and token.isprintable()) or " " in token:
             raise NotSent("cannot be asked: the token has characters that no token has")
-        return {"Authorization": f"Bearer {token}"} if token else {}
+        if not token or self._prover is None:
+            return {"Authorization": f"Bearer {token}"} if token else {}
+        url = f"{self.address}{path.partition('?')[0]}"
+        return {"Authorization": f"DPoP {token}", "DPoP": self._prover.proof(method, url, token, self._nonce)}
 
     def _taken(self) -> http.client.HTTPConnection | None:
         """A kept connection that is still good."""

@@ -171,6 +171,15 @@ class Watched(msgspec.Struct, frozen=True):
     kills: tuple[Kill, ...]
 
 
+class Taken(msgspec.Struct, frozen=True):
+    """Who this process is taken for, and how it showed that."""
+
+    name: str
+    agent: str | None
+    roles: tuple[str, ...]
+    proof: str
+
+
 class Found(msgspec.Struct, frozen=True):
     """A page of a search: each result has an `id` with its `type`, or a `name`."""
 

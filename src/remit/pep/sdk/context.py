@@ -15,8 +15,8 @@ class Working(msgspec.Struct, frozen=True):
     agent: AgentId
     task: TaskId | None = None
     session: SessionId | None = None
-    protected: str = ""
-    """The real path of the authorizer's own folder, empty where it has none here."""
+    protected: tuple[str, ...] = ()
+    """The real paths of what the authorizer keeps for itself here."""
 
 
 current: ContextVar[Working | None] = ContextVar("remit_working", default=None)

@@ -1,7 +1,7 @@
-"""The folder in which the authorizer of this process keeps its own store: no tool may be pointed at it."""
+"""What the authorizer of this process keeps for itself, its store, token and key: no tool may be pointed at it."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from remit.model.errors import malformed
@@ -9,16 +9,17 @@ from remit.model.errors import malformed
 _MAX_PATH = 4096
 
 
-def check_protected(folder: str, data: Mapping[str, Any]) -> None:
-    """Raise `RemitError` (malformed) if an argument names `folder` (its real path; empty for none) or anything in it, by whatever link.
+def check_protected(places: Sequence[str], data: Mapping[str, Any]) -> None:
+    """Raise `RemitError` (malformed) if an argument names one of these places (real paths) or anything in it, by whatever link.
 
     Bounds a misled model: a tool that puts its paths together itself can still go there (SECURITY.md).
     """
-    if not folder:
+    if not places:
         return
+    folded = tuple([place.casefold() for place in places])  # some file systems ignore case
     for name, value in data.items():
-        if any(_is_within(text, folder.casefold()) for text in _texts(value)):
-            raise malformed(f"`{name}` names a file of Remit's own store, which no tool may touch")
+        if any(_is_within(text, folded) for text in _texts(value)):
+            raise malformed(f"`{name}` names a file of Remit's own store, or its token or key, which no tool may touch")
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -33,11 +34,11 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(item)
 
 
-def _is_within(text: str, folder: str) -> bool:
+def _is_within(text: str, places: Sequence[str]) -> bool:
     if not text or len(text) > _MAX_PATH:
         return False
     try:
-        real = os.path.realpath(os.path.expanduser(text.removeprefix("file://"))).casefold()  # some file systems ignore case
+        real = os.path.realpath(os.path.expanduser(text.removeprefix("file://"))).casefold()
     except (OSError, ValueError):
         return False  # what is no path names nothing
-    return real == folder or real.startswith(folder + os.sep)
+    return any(real == place or real.startswith(place + os.sep) for place in places)

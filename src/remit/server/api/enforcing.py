@@ -71,6 +71,12 @@ def _is_recorded(embedded: Embedded, seen: Outcome) -> bool:
     return (body.status, body.size, body.content, error) == (seen.status.value, len(content), digest, seen.error)
 
 
+async def caller(request: Request) -> Response:
+    """`GET /v1/caller`: who the one that asks is taken for, and how they showed it."""
+    known = await caller_of(request)
+    return answer({"name": known.name, "agent": known.agent, "roles": sorted(known.caller.roles), "proof": known.proof})
+
+
 async def watch(request: Request) -> Response:
     """`GET /v1/watch?since=REVISION&wait=SECONDS`: what is in force, and the count of administrative changes."""
     caller, embedded = await caller_of(request), embedded_of(request)
