@@ -112,6 +112,12 @@ class TestEvaluations:
         body = client.post("evaluations", {**READ, **several}).body
         assert body["decision"] is True and "evaluations" not in body
 
+    def test_a_short_message_is_no_long_log(self, client: Client) -> None:
+        long = {**READ, "context": {"note": "x" * 100_000}}
+        refused = client.post("evaluations", {**long, "evaluations": [{}] * 100})
+        assert refused.status == 400 and "in parts" in refused.body["detail"]
+        assert len(client.post("evaluations", {**long, "evaluations": [{}] * 10}).body["evaluations"]) == 10
+
     def test_defaults_are_replaced_whole(self, client: Client) -> None:
         message = {
             **asks(BOB, "write", {**TWO, "properties": ARCHIVED}),

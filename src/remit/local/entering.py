@@ -91,6 +91,8 @@ def _working() -> Working:
     """The task that was entered; else the one that REMIT_TASK names, in a session of its own; else the agent without a task."""
     entered = current.get()
     if entered is not None:
+        if entered.session in _owed:
+            run(_settled(_entrance_to(entered.authorizer, entered.agent), entered.session), _nothing)
         return entered
     entrance = _default()
     named = os.environ.get(TASK_VARIABLE)
@@ -118,6 +120,18 @@ def _asking() -> str:
 
 
 _sessions: dict[tuple[int, str], Session] = {}
+_owed: dict[SessionId, list[SessionId]] = {}
+"""The sessions whose touches one has to join before anything is decided in it: those that were left when that could not be done."""
+
+
+def _settled(entrance: Entrance, session: SessionId) -> Steps:
+    """Join what is owed to a session. Raises `RemitError` if that cannot be done; then it is owed still."""
+    while left := _owed.get(session):
+        yield entrance.inherit(session, left[0])
+        del left[:1]
+    _owed.pop(session, None)
+
+
 guard = Guard(_working)
 declassify = Declassify(_working, _asking)
 
@@ -197,6 +211,7 @@ class task:
             self.session = yield entrance.open_session(self._resume or self._task().id)
         entered = self._session_entered()
         if outer is not None and outer.session is not None and outer.session != entered.id:
+            yield from _settled(entrance, outer.session)
             # INVARIANT (labels come from what was touched): what was read outside can be used inside.
             self.session = entered = yield entrance.inherit(entered.id, outer.session)
         self._token = current.set(_work(entrance, entered))
@@ -234,12 +249,19 @@ class task:
 
     def _leaving(self) -> Steps:
         outer = current.get()
-        if outer is not None and outer.session is not None and self.session is not None:
-            yield self._entered.inherit(outer.session, self.session.id)
-        if self.task is None:
-            return
         try:
-            yield self._entered.close_task(self.task)
+            if outer is not None and outer.session is not None and self.session is not None:
+                # INVARIANT (labels come from what was touched): owed until it is joined, whatever becomes of this.
+                _owed.setdefault(outer.session, []).append(self.session.id)
+                yield from _settled(self._entered, outer.session)
+        finally:
+            if self.task is not None:
+                yield from self._closed(self._entered, self.task)
+
+    @staticmethod
+    def _closed(entrance: Entrance, task: Task) -> Steps:
+        try:
+            yield entrance.close_task(task)
         except RemitError as error:
             if error.kind is not ErrorKind.CONFLICT:  # somebody else closed it already: that is what was wanted
                 raise

@@ -21,7 +21,7 @@ from remit.server.api.messages import answer_of, failure, is_door, request_of
 from remit.server.api.requestable import added, presented
 from remit.server.asking import Asker, asking
 from remit.server.problems import STATUS
-from remit.server.reading import read_object
+from remit.server.reading import MAX_BODY, read_object
 from remit.server.repeating import Repeats
 from remit.server.responding import answer, embedded_of
 from remit.server.unused import Unused
@@ -57,6 +57,9 @@ async def evaluations(request: Request) -> Response:
     ends = _ending(message)
     # A key of an object replaces the default whole; nothing is merged.
     defaults = {key: message[key] for key in _DEFAULTS if key in message}
+    if len(_encode(defaults)) * len(several) > MAX_BODY:
+        # Each is decided and sealed whole: a short message must not become a long log.
+        raise malformed(f"the defaults, {len(several)} times, are longer than {MAX_BODY} bytes: send the evaluations in parts")
     asked = [{**defaults, **one} for one in several]
     if ends is None:
         return answer({"evaluations": await asyncio.gather(*(_tried(request, asker, one) for one in asked))})
