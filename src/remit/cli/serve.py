@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from remit.cli.output import err, say, store
+from remit.cli.output import err, say, store, warn
 from remit.local.config import Settings, this_operator
 from remit.local.policy import publish_folder
 from remit.local.wiring import Embedded
@@ -50,8 +50,18 @@ def serve(
         err.print("[bold red]DEVELOPMENT MODE[/]: whoever reaches this port is believed, whoever they say they are.")
     tls = Tls(tls_cert, tls_key, client_ca) if tls_cert is not None and tls_key is not None else None
     with store() if bundle is None else _passing(bundle) as embedded:
-        run(embedded, Place(host, port, dev, tls, behind_proxy), lambda address: say(f"listening on {address}"))
+        run(embedded, Place(host, port, dev, tls, behind_proxy), lambda address: _listening(embedded, address, dev))
     say("stopped")
+
+
+def _listening(embedded: Embedded, address: str, dev: bool) -> None:
+    from remit.local.enrolment import PATH, begin, needs_administrator
+
+    say(f"listening on {address}")
+    if not dev and needs_administrator(embedded, embedded.settings):
+        code = begin(embedded.home, embedded.runtime.clock)
+        warn("nobody can administer this server yet: within an hour, whoever has this link becomes its administrator, once")
+        err.print(f"  remit enrol {embedded.settings.url or address}{PATH}#{code}", soft_wrap=True, highlight=False)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from remit.cli import (
     decision,
     demo,
     doctor,
+    enrol,
     eval,
     init,
     kill,
@@ -31,6 +32,7 @@ def register(app: typer.Typer) -> None:
     app.command("release")(kill.release)
     app.command("doctor")(doctor.doctor)
     app.command("serve")(serve.serve)
+    app.command("enrol")(enrol.enrol)
     app.add_typer(policy.app, name="policy", help="Policy bundles: check, test, publish, roll back, explain.")
     app.add_typer(agent.app, name="agent", help="Agents: who acts, for which purpose, owned by whom.")
     app.add_typer(operator.app, name="operator", help="Operators: people and services that call a server.")

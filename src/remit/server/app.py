@@ -10,10 +10,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from remit.local import enrolment
 from remit.local.wiring import Embedded
 from remit.model.errors import RemitError
 from remit.pdp.administration import Administration
 from remit.server.api import access, approvals, enforcing, requestable, requests, tasks
+from remit.server.api.enrolment import enrolled
 from remit.server.api.metadata import metadata
 from remit.server.callers import Callers
 from remit.server.direct import App, Message, directly
@@ -50,6 +52,7 @@ def application(embedded: Embedded, hosts: frozenset[str], url: str, callers: Ca
         Route("/v1/sessions/{id}/inherit", tasks.inherit, methods=["POST"]),
         Route("/v1/decisions/{id}/act", enforcing.act, methods=["POST"]),
         Route("/v1/decisions/{id}/outcome", enforcing.outcome, methods=["POST"]),
+        Route(enrolment.PATH, enrolled, methods=["POST"]),
         Route("/v1/caller", enforcing.caller, methods=["GET"]),
         Route("/v1/watch", enforcing.watch, methods=["GET"]),
         Route("/.well-known/authzen-configuration", metadata, methods=["GET"]),

@@ -1,0 +1,45 @@
+"""`remit enrol`: become the first administrator of a server, by the link that it printed."""
+
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import msgspec
+import typer
+
+from remit.cli.output import JsonFlag
+from remit.cli.tokens import Key, bound_to, show_token
+from remit.local.config import this_operator
+from remit.model.errors import malformed, unavailable
+
+SECONDS = 10.0
+
+
+def enrol(
+    link: Annotated[str, typer.Argument(help="The link that `remit serve` printed when it first started.")],
+    name: Annotated[str, typer.Option(help="Who you are, for the log and for approvals (default: your name here).")] = "",
+    key: Key = None,
+    json: JsonFlag = False,
+) -> None:
+    """Become the first administrator of a server, by the link that it printed; prints your token."""
+    from remit.pep.remote.connection import Connections, Lost, NotSent, address_of
+    from remit.pep.remote.messages import Unreadable, problem
+
+    parts = urlsplit(link)
+    if not parts.fragment or not parts.netloc:
+        raise malformed(f"`{link.partition('#')[0]}` is no link of a server: give all of what `remit serve` printed")
+    connections = Connections(address_of(f"{parts.scheme}://{parts.netloc}"), lambda: "")
+    said = {"code": parts.fragment, "name": name or this_operator().id, "key": bound_to(key)}
+    try:
+        answer = connections.exchange(
+            "POST", parts.path, msgspec.json.encode(said), {"Content-Type": "application/json"}, SECONDS
+        )
+        if answer.status != 200:
+            raise problem(answer.status, answer.body)
+        token = msgspec.json.decode(answer.body, type=dict[str, object])["token"]
+    except (NotSent, Lost) as fault:
+        raise unavailable(f"the server `{connections.address}` {fault}") from None
+    except (Unreadable, msgspec.MsgspecError, KeyError):
+        raise unavailable(f"the server `{connections.address}` answered what cannot be read: is it Remit?") from None
+    finally:
+        connections.close()
+    show_token(str(token), json, key is None)

@@ -1,0 +1,44 @@
+"""The first administrator, enrolled by the link that the first start printed."""
+
+import asyncio
+from typing import Annotated, Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from remit.inventory.agents import checked_name
+from remit.local.enrolment import redeem
+from remit.local.issuing import operator_token
+from remit.local.trust import own_issuer
+from remit.model.caller import Role
+from remit.model.errors import refused
+from remit.model.identity import Operator
+from remit.server.reading import read_as
+from remit.server.responding import answer, embedded_of
+
+SECONDS = 12 * 3600
+BY = "enrolment"
+"""What vouches for whoever has the link."""
+
+
+class Enrolling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whoever has the link, by the name that they shall have; `key` is their public key (JWK), to which their token is then bound."""
+
+    code: Annotated[str, msgspec.Meta(max_length=200)]
+    name: Annotated[str, msgspec.Meta(max_length=128)]
+    key: dict[str, Any] | None = None
+
+
+async def enrolled(request: Request) -> Response:
+    """`POST /v1/enrolment`: a token with the role of an administrator, for the one who has the link, once."""
+    said, embedded = await read_as(request, Enrolling), embedded_of(request)
+    name = checked_name(said.name, "person")
+    if not await asyncio.to_thread(redeem, embedded.home, said.code, embedded.runtime.clock):
+        raise refused(
+            "this is no link that enrols anybody: it was used, has expired, or is none; `remit operator token` makes a token too"
+        )
+    own = own_issuer(embedded.home, request.app.state.url, embedded.runtime.clock)
+    roles, by = [Role.ADMINISTRATOR], Operator(name, BY)
+    token = await asyncio.to_thread(operator_token, embedded, own, name, roles, SECONDS, said.key, by)
+    return answer({"token": token, "name": name, "roles": roles, "seconds": SECONDS})

@@ -1,0 +1,117 @@
+"""The first administrator: by a link that the first start prints, good once, for an hour, for one of all who come with it."""
+
+import json
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from remit.decision_log.entry import TokenIssued
+from remit.local.enrolment import LIFE, begin, redeem
+from remit.local.wiring import wall_clock
+from tests.cli.running import error, ok
+from tests.conftest import OpenStore
+from tests.runtime.world import Clock, World
+from tests.server.serving import Client
+
+pytestmark = pytest.mark.sqlite
+
+
+def started(home: Path) -> tuple["subprocess.Popen[str]", str, str]:
+    """A server, its address, and what it says beside that."""
+    command = [sys.executable, "-P", "-m", "remit.cli.main", "serve", "--port", "0"]
+    server = subprocess.Popen(command, cwd=home.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    return server, server.stdout.readline().split()[-1], ""
+
+
+def ended(server: "subprocess.Popen[str]") -> str:
+    server.terminate()
+    return server.communicate(timeout=20)[1]
+
+
+@pytest.fixture
+def fresh(open_store: OpenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    world = open_store("home", clock=wall_clock)
+    monkeypatch.setenv("REMIT_HOME", str(world.home))
+    return world
+
+
+@pytest.fixture
+def link(fresh: World) -> Iterator[str]:
+    server, address, _ = started(fresh.home)
+    assert server.stderr is not None
+    said = server.stderr.readline() + server.stderr.readline()
+    found = re.search(r"remit enrol (\S+/v1/enrolment#[0-9a-f]{64})", said)
+    assert found is not None and found[1].startswith(address), said
+    yield found[1]
+    ended(server)
+    assert server.returncode == 0
+
+
+def test_whoever_has_the_link_becomes_the_administrator_once(fresh: World, link: str) -> None:
+    token = ok("enrol", link, "--name", "ana").strip().splitlines()[-1]
+    client = Client(int(link.partition("/v1")[0].rpartition(":")[2]))
+    shown = {"Authorization": f"Bearer {token}"}
+    assert client.send("GET", "/v1/caller", None, shown).body == {
+        "name": "ana",
+        "agent": None,
+        "roles": ["administrator"],
+        "proof": "bearer",
+    }
+    again = error("enrol", link, "--name", "mallory")
+    assert "used" in again.message
+    [issued] = [entry.body for entry in fresh.entries() if isinstance(entry.body, TokenIssued)]
+    assert (issued.subject, issued.roles, issued.verified_by) == ("operator:ana", ("administrator",), "enrolment")
+    fresh.verified()
+
+
+def test_once_there_is_an_administrator_no_link_is_printed(fresh: World) -> None:
+    ok("operator", "token", "ana", "--role", "administrator")
+    server, _, _ = started(fresh.home)
+    assert "enrol" not in ended(server)
+    assert not (fresh.home / "enrolment").exists()
+
+
+def test_an_issuer_that_gives_the_role_is_enough(fresh: World) -> None:
+    config = '[[issuers]]\nissuer = "https://idp.example"\nroles_claim = "groups"\nroles = {administrator = ["admins"]}\n'
+    (fresh.home / "config.toml").write_text(config)
+    server, _, _ = started(fresh.home)
+    assert "enrol" not in ended(server)
+
+
+@pytest.mark.parametrize("code", ["", "0" * 64, "x", "é"])
+def test_a_guess_enrols_nobody_and_leaves_the_link_good(fresh: World, link: str, code: str) -> None:
+    client = Client(int(link.partition("/v1")[0].rpartition(":")[2]))
+    said = json.dumps({"code": code, "name": "mallory"}).encode()
+    assert client.send("POST", "/v1/enrolment", said, {"Content-Type": "application/json"}).status == 403
+    assert ok("enrol", link, "--name", "ana")
+
+
+def test_of_many_at_once_one_is_enrolled(tmp_path: Path) -> None:
+    code, found = begin(tmp_path, Clock()), list[bool]()
+    workers = [threading.Thread(target=lambda: found.append(redeem(tmp_path, code, Clock()))) for _ in range(16)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(10)
+    assert found.count(True) == 1
+
+
+def test_an_hour_later_it_is_good_no_more(tmp_path: Path) -> None:
+    clock = Clock()
+    code = begin(tmp_path, clock)
+    assert (tmp_path / "enrolment").stat().st_mode & 0o777 == 0o600 and code not in (tmp_path / "enrolment").read_text()
+    clock.now += LIFE
+    assert not redeem(tmp_path, code, clock)
+    other = begin(tmp_path, clock)
+    assert not redeem(tmp_path, code, clock) and redeem(tmp_path, other, clock)
+
+
+@pytest.mark.parametrize("link", ["", "https://remit.example", "remit.example#x", "http://remit.example/v1/enrolment#x"])
+def test_what_is_no_link_is_said(link: str) -> None:
+    assert error("enrol", link, "--name", "ana").message
