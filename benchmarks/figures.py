@@ -45,6 +45,8 @@ SERVICE_SAME = "requests over HTTP, 32 connections, remembered / bare endpoint c
 SERVICE_TAIL = "requests over HTTP, new values, half load, p99"
 SERVICE_ALONE = "requests over HTTP, new values, one connection, p50"
 SERVICE_BATCH = "evaluations in requests of 100 / one at a time on one connection"
+TOKEN_FIRST = "a token verified for the first time, over the library's own verification"
+TOKEN_AGAIN = "a token verified again"
 FLOW = "provenance of a decision, sessions of 200 steps, p50"
 FLOW_TAIL = "provenance of a decision, sessions of 200 steps, p99"
 FLOW_RECORDED = "provenance of a decision, recorded runs, p50"
@@ -79,6 +81,8 @@ BARS: Mapping[str, Bar] = {
     SERVICE_TAIL: Bar("ms", 10.0),
     SERVICE_ALONE: Bar("ms", 1.0),
     SERVICE_BATCH: Bar("ratio", 3.0, at_least=True),
+    TOKEN_FIRST: Bar("µs", 250.0),
+    TOKEN_AGAIN: Bar("µs", 10.0),
     FLOW: Bar("µs", 300),
     FLOW_TAIL: Bar("ms", 3.0),
     FLOW_RECORDED: Bar("µs", 300),

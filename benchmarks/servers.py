@@ -13,8 +13,12 @@ from typing import IO
 import msgspec
 import psutil
 
+from benchmarks.asking import Message
 from benchmarks.loading import Load, Reached
 from benchmarks.workplace import ROOT
+from remit.local.trust import own_issuer
+from remit.local.wiring import wall_clock
+from remit.model.caller import Role
 
 _CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 _SERVERS, _LOADS = (_CORES[-1:], _CORES[:1]) if len(_CORES) > 1 else ([], [])
@@ -24,8 +28,13 @@ class Server:
     """A server that listens."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", port: int) -> None:
-        self.port = port
+        self.port, self.token = port, ""
         self._process = psutil.Process(process.pid)
+
+    def shown(self, messages: Sequence[Message]) -> tuple[Message, ...]:
+        """The messages with the token that this server wants, if it wants one."""
+        more = (("Authorization", f"Bearer {self.token}"),) if self.token else ()
+        return tuple([msgspec.structs.replace(message, headers=(*message.headers, *more)) for message in messages])
 
     @property
     def cpu(self) -> float:
@@ -36,8 +45,10 @@ class Server:
 
 @contextmanager
 def service(home: Path) -> Iterator[Server]:
-    """`remit serve --dev` on a store."""
-    with _listening(["-P", "-m", "remit.cli.main", "serve", "--dev", "--port", "0"], {"REMIT_HOME": str(home)}) as server:
+    """`remit serve` on a store, and the token of an enforcement point for it."""
+    with _listening(["-P", "-m", "remit.cli.main", "serve", "--port", "0"], {"REMIT_HOME": str(home)}) as server:
+        url = f"http://127.0.0.1:{server.port}"
+        server.token = own_issuer(home, url, wall_clock).operator_token("door", [Role.ENFORCEMENT_POINT], url, 3600)
         yield server
 
 

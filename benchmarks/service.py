@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from benchmarks import asking, bundles, figures, servers
+from benchmarks import asking, bundles, figures, servers, tokens
 from benchmarks.asking import Message
 from benchmarks.figures import Report, progress
 from benchmarks.furnishing import AGENT, OPERATOR, call_once, furnish, opened
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def measured(pace: Pace) -> Report:
-    """Every figure of the service. Those of tokens will stand here too: a `Message` has room for their headers."""
+    """Every figure of the service, and of the tokens that its callers come with."""
     report = Report()
     with temporary_folder() as folder:
         home = folder / "home"
@@ -89,6 +89,7 @@ def measured(pace: Pace) -> Report:
             _at_half_load(report, place, reached / 2)
             _alone(report, place)
             _together(report, place)
+        tokens.measure(report, home, pace.rounds)
     return report
 
 
@@ -112,7 +113,9 @@ def _many(report: Report, place: Place, what: str, kind: _Kind, judged: tuple[st
     messages = tuple([asking.single(kind(session)) for session in place.sessions])
     with place.served() as server:
         ports = {_BARE: place.bare, _NEW: server, _SAME: server}
-        loads = {name: Load(one.port, messages, place.pace.seconds, fresh=name != _SAME) for name, one in ports.items()}
+        loads = {
+            name: Load(one.port, one.shown(messages), place.pace.seconds, fresh=name != _SAME) for name, one in ports.items()
+        }
         found, spent = _rounds(place, loads, ports)
     for name, said, bar in zip((_NEW, _SAME), ("new values", "remembered"), judged or ("", ""), strict=True):
         ratio = median(ours / bare for ours, bare in zip(found[name], found[_BARE], strict=True))
@@ -149,8 +152,10 @@ def _at_half_load(report: Report, place: Place, rate: float) -> None:
     progress(f"service: {rate:.0f} requests a second, half of what it can")
     messages = tuple([asking.single(asking.small(session)) for session in place.sessions])
     with place.served() as server:
-        ports = {_BARE: place.bare.port, _NEW: server.port}
-        loads = {name: Load(port, messages, place.pace.seconds, fresh=True, rate=rate) for name, port in ports.items()}
+        ports = {_BARE: place.bare, _NEW: server}
+        loads = {
+            name: Load(one.port, one.shown(messages), place.pace.seconds, fresh=True, rate=rate) for name, one in ports.items()
+        }
         found: dict[str, list[Reached]] = {name: [] for name in loads}
         for _ in range(place.pace.rounds + 1):
             for name, load in loads.items():
@@ -164,8 +169,8 @@ def _alone(report: Report, place: Place) -> None:
     progress("service: one connection")
     message = asking.single(asking.small(place.sessions[0]))
     with place.served() as server:
-        ports = {_BARE: place.bare.port, _NEW: server.port}
-        loads = {name: Load(port, (message,), place.pace.seconds / 2, fresh=True) for name, port in ports.items()}
+        ports = {_BARE: place.bare, _NEW: server}
+        loads = {name: Load(one.port, one.shown((message,)), place.pace.seconds / 2, fresh=True) for name, one in ports.items()}
         found: dict[str, list[float]] = {name: [] for name in loads}
         for _ in range(place.pace.rounds + 1):
             for name, load in loads.items():
@@ -178,10 +183,12 @@ def _together(report: Report, place: Place) -> None:
     progress(f"service: {BATCH} evaluations in one request, and in as many")
     asked = [asking.small(session) for session in place.sessions]
     singles: tuple[Message, ...] = tuple(map(asking.single, asked))
-    several = asking.batch([asked[number % len(asked)] for number in range(BATCH)])
+    batch = asking.batch([asked[number % len(asked)] for number in range(BATCH)])
     with place.served() as server:
-        kinds = {"batch": (several,), "single": singles[:1], "many": singles}
-        loads = {name: Load(server.port, messages, place.pace.seconds, fresh=True) for name, messages in kinds.items()}
+        kinds = {"batch": (batch,), "single": singles[:1], "many": singles}
+        loads = {
+            name: Load(server.port, server.shown(several), place.pace.seconds, fresh=True) for name, several in kinds.items()
+        }
         found: dict[str, list[float]] = {name: [] for name in loads}
         for _ in range(place.pace.rounds + 1):
             for name, load in loads.items():
