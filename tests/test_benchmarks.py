@@ -15,6 +15,8 @@ from benchmarks.figures import (
     SERVICE_NEW,
     SERVICE_SAME,
     SERVICE_TAIL,
+    TOKEN_AGAIN,
+    TOKEN_FIRST,
     Report,
 )
 
@@ -53,5 +55,5 @@ def test_figures_are_told_as_json() -> None:
 def test_the_service_is_measured_beside_the_bare_endpoint() -> None:
     report = service.measured(service.Pace(rounds=1, seconds=0.05))
     judged = {figure.name: figure.value for figure in report.figures if figure.bar is not None}
-    assert judged.keys() == {SERVICE_NEW, SERVICE_SAME, SERVICE_TAIL, SERVICE_ALONE, SERVICE_BATCH}
+    assert judged.keys() == {SERVICE_NEW, SERVICE_SAME, SERVICE_TAIL, SERVICE_ALONE, SERVICE_BATCH, TOKEN_FIRST, TOKEN_AGAIN}
     assert all(judged.values())
