@@ -15,9 +15,9 @@ from remit.pdp.arguments import ANY, ArgumentType, argument_types
 from remit.pdp.provenance.asking import act_of, asks_for
 from remit.pdp.provenance.folding import decodings, exact, folded, squashed
 from remit.pdp.provenance.intent import Intent
-from remit.pdp.provenance.origins import INTENDED, KNOWN, STEERED, TRUSTED, UNKNOWN
+from remit.pdp.provenance.origins import INTENDED, KNOWN, RECORD, STEERED, TRUSTED, UNKNOWN
 from remit.pdp.provenance.records import fields_of
-from remit.pdp.provenance.roles import Role, parts_of, role_of, text_of
+from remit.pdp.provenance.roles import Role, is_sum, parts_of, role_of, text_of
 from remit.pdp.provenance.seen import NOTHING_OBSERVED, Observed, Report, observe, seen
 from remit.pdp.provenance.tracing import MORE, Tracer
 
@@ -81,6 +81,27 @@ def test_a_word_of_the_purpose_a_known_principal_and_trusted_output() -> None:
     assert origin("k@x.org", saw((False, "k@x.org"))) == TRUSTED
     assert origin("k@x.org", saw((True, "k@x.org"), (False, "k@x.org"))) == STEERED, "a later echo launders nothing"
     assert origin("k@x.org") == UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "name", ["amount", "totalPrice", "total_price_eur", "amount_due", "price_per_night", "fees", "amount_owed"]
+)
+def test_what_is_a_sum(name: str) -> None:
+    assert is_sum(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "duration", "total_guests", "price_level", "priority", "order_no", "cost_center", "due", "eur"]
+)
+def test_what_is_no_sum(name: str) -> None:
+    assert not is_sum(name)
+
+
+def test_what_is_reckoned_from_records_is_theirs() -> None:
+    observed = saw((True, '[{"price": 9000, "fee": 999, "priority": 7}]'), records=True)
+    assert origin("9999", observed, role=Role.AMOUNT) == RECORD
+    assert origin("9999", observed, "Pay 9000 and 999", role=Role.AMOUNT) == INTENDED
+    assert origin("9007", observed, role=Role.AMOUNT) == UNKNOWN
 
 
 def test_an_echo_over_two_steps_is_no_source() -> None:

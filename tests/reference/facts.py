@@ -14,7 +14,7 @@ from remit.model.task import TaskState
 from remit.model.tool import Tool
 from remit.pdp.arguments import ANY, argument_types
 from remit.pdp.provenance.roles import Role, is_number, parts_of, role_of, text_of, typed_parts
-from remit.pdp.provenance.sums import is_worked_out
+from remit.pdp.provenance.sums import Reckoning
 from tests.reference.case import Case
 
 ACTIONS = {"tool.call": "Tool", "file.read": "File", "net.request": "Host"}
@@ -159,7 +159,7 @@ def flows(case: Case) -> list[tuple[str, str]]:
         given = list(intent) + [text for _, untrusted, text in case.seen if not untrusted]
         numbers = [float(number) for text in given for number in re.findall(r"(?<![\w.])\d+(?:\.\d+)?", text)]
         told = any(untrusted for _, untrusted, _ in case.seen) or unknown == "untrusted"
-        if not wanted or not told or is_worked_out(wanted, numbers):
+        if not wanted or not told or Reckoning(numbers).reaches(wanted):
             return "intent"
         return unknown
 

@@ -1,11 +1,13 @@
 """What a person asked for, in their words: the values, things and documents that they named."""
 
+import operator
 import re
+from collections.abc import Sequence
 from functools import cached_property, lru_cache
 
 from remit.pdp.provenance.asking import stems_of
 from remit.pdp.provenance.folding import exact
-from remit.pdp.provenance.naming import is_name, is_receiver, is_wanted
+from remit.pdp.provenance.naming import is_alone, is_folder, is_led_to, is_name, is_receiver, is_thing, is_wanted
 from remit.pdp.provenance.roles import ADDRESS, DATE, NUMBER, Role
 from remit.pdp.provenance.searching import Place, holds, is_introduced, segment, whole
 from remit.pdp.provenance.sums import sums_in
@@ -14,7 +16,10 @@ from remit.pdp.provenance.words import singular
 _ENDING = re.compile(r"\.\w{2,5}\Z|/")
 _ACCOUNT = re.compile(r"(?=(?:.*\d){4})[a-z0-9]{10,40}")
 _QUOTES = ("''", '""', "``", "“”", "‘’")
+_SLASHES = re.compile(r"/(?:\.?/)+|/\.(?![^\s/])")
 MAX_SAID = 120
+MAX_STEPS = 64
+"""So many steps of a path are looked for as one."""
 
 
 class Intent:
@@ -67,11 +72,38 @@ class Intent:
     def _place(self, role: Role, part: bool) -> Place:
         if part:
             return segment
-        return is_receiver(self.written) if role is Role.RECEIVER else is_wanted
+        if role is Role.RECEIVER:
+            return is_receiver(self.written)
+        return is_thing if role is Role.OBJECT else is_wanted
 
     def leads_to(self, path: str) -> bool:
-        """Whether a path is above one that stands there."""
-        return f"{exact(path).rstrip('/')}/" in self.text
+        """Whether a path is above one that stands there, or the end of one that is."""
+        return f"{_collapsed(exact(path)).rstrip('/')}/" in self._collapsed
+
+    @cached_property
+    def _collapsed(self) -> str:
+        return _collapsed(self.text)
+
+    def composes(self, path: str, chosen: Sequence[bool]) -> bool:
+        """Whether a path is put together from what stands there: things by themselves, behind a path or the folder of one. `chosen` says
+        of each part whether something else gives it."""
+        # INVARIANT (words narrow, never widen): whoever named a path named no other that its parts could make.
+        steps = steps_of(path)
+        root = "/" if exact(path).startswith("/") else ""
+        if any(step in (".", "..") for step in steps) or len(steps) != len(chosen):
+            return False
+        for stop in range(min(len(steps), MAX_STEPS), 0, -1):
+            head = root + "/".join(steps[:stop])
+            if self._stands(head, is_alone):
+                rest = [*map(self._stands, steps[stop:-1]), self._stands(steps[-1], is_led_to)] if stop < len(steps) else []
+                return all(map(operator.or_, rest, chosen[stop:]))
+            if stop < len(steps) and self._stands(head, is_folder):
+                return all(map(operator.or_, map(self._stands, steps[stop:]), chosen[stop:]))
+        alone = len(steps) > 1 or not root
+        return all(map(operator.or_, (alone and self._stands(step) for step in steps), chosen))
+
+    def _stands(self, wanted: str, counts: Place = is_alone) -> bool:
+        return holds(self._collapsed, wanted, exhausted=False, counts=counts)
 
     def says(self, text: str) -> bool:
         """Whether these words stand there as a name, in quotes or with a capital: two or more, or one of six letters; a date or a
@@ -107,6 +139,16 @@ class Intent:
         parts = exact(text).split("/")
         above = ("/".join(parts[:count]) for count in range(2, len(parts)))
         return self.names_document(text) or any(len(path) >= 5 and holds(self.text, path, False, whole) for path in above)
+
+
+def _collapsed(text: str) -> str:
+    """Text with one slash where a path has several, or steps that go nowhere."""
+    return _SLASHES.sub("/", text)
+
+
+def steps_of(path: str) -> list[str]:
+    """The steps of a path, as they are compared."""
+    return [step for step in _collapsed(exact(path)).split("/") if step]
 
 
 URL = re.compile(r"(?:https?://)?((?:[\w-]+\.)+[a-z]{2,})(?::\d+)?(/\S*)?", re.IGNORECASE)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from remit.pdp.provenance.searching import Place, whole
+from remit.pdp.provenance.searching import Place, apart, folder, segment, whole
 
 _BEFORE = frozenset(
     """to with into in via user users channel channels group contact colleague friend team list room named called invite add message email
@@ -53,7 +53,31 @@ def is_receiver(written: str) -> Place:
 
 def is_wanted(text: str, start: int, stop: int) -> bool:
     """It counts as a name of its own, and not where the sentence says not to (`do not delete payroll`)."""
-    return whole(text, start, stop) and _NEGATED.search(text[max(0, start - 80) : start]) is None
+    return whole(text, start, stop) and not _is_negated(text, start)
+
+
+def is_thing(text: str, start: int, stop: int) -> bool:
+    """The same, and not as a folder on the way to something else: whoever named what is in it did not name all that is."""
+    return is_wanted(text, start, stop) and not (text[stop : stop + 1] == "/" and text[stop + 1 : stop + 2].isalnum())
+
+
+def is_alone(text: str, start: int, stop: int) -> bool:
+    """The same, and as no part of a path at all."""
+    return apart(text, start, stop) and not _is_negated(text, start)
+
+
+def is_folder(text: str, start: int, stop: int) -> bool:
+    """It counts as what a path begins with."""
+    return folder(text, start, stop) and not _is_negated(text, start)
+
+
+def is_led_to(text: str, start: int, stop: int) -> bool:
+    """It counts by itself or as what a path leads to."""
+    return segment(text, start, stop) and text[stop : stop + 1] != "/" and not _is_negated(text, start)
+
+
+def _is_negated(text: str, start: int) -> bool:
+    return _NEGATED.search(text[max(0, start - 80) : start]) is not None
 
 
 def _is_one(written: str, start: int, stop: int, listed: int = 0) -> bool:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from functools import lru_cache
+from itertools import takewhile
 from typing import Any
 
 from remit.pdp.arguments import ANY, ArgumentType
@@ -46,6 +47,12 @@ _QUANTITIES = frozenset(
     month year priority rating score rank level percent percentage rate budget width height length weight age guest adult child
     people person room seat latitude longitude lat lng lon ratio factor threshold temperature""".split()  # noqa: SIM905 - words, to be read
 )
+_SUMS = frozenset(
+    """amount price total subtotal sum fee cost balance budget charge fare rent payment deposit refund tax salary wage debt""".split()  # noqa: SIM905
+)
+_BESIDE_SUMS = frozenset("due paid max min maximum minimum limit net gross eur usd gbp chf jpy cad aud".split())  # noqa: SIM905
+_WHAT_OF = frozenset("per of for in by with each from to after before".split())  # noqa: SIM905
+"""What stands behind one of these says more of a thing, not what it is."""
 _WHO = frozenset(
     """to with recipient receiver payee beneficiary creditor account iban user username owner member person people contact customer client
     guest host endpoint point email mail phone mobile channel chat handle sender""".split()  # noqa: SIM905 - words, to be read
@@ -94,9 +101,13 @@ def role_of(name: str, value: Any, expected: ArgumentType) -> Role:
 
 
 @lru_cache(4096)
-def counts_something(name: str) -> bool:
-    """Whether a name is one for a quantity or a sum."""
-    return bool(_QUANTITIES & set(words_of(name)))
+def is_sum(name: str) -> bool:
+    """Whether a name is one for a sum of money, by what it is the name of: `total_price_eur` and `price_per_night` are, `total_guests`
+    and `price_level` are not."""
+    words = list(takewhile(lambda word: word not in _WHAT_OF, words_of(name)))
+    while words and (words[-1] in _BESIDE_SUMS or (len(words) > 1 and words[-1].endswith("ed"))):
+        words.pop()
+    return bool(words) and words[-1] in _SUMS
 
 
 def names_somebody(name: str) -> bool:

@@ -42,6 +42,7 @@ def anywhere(_text: str, _start: int, _stop: int) -> bool:
 
 _MARKS = "-.@+%_/\\"
 """Marks within a name: what stands on both sides of one is one name, and no part of it is the whole."""
+_ROOTS = ("/", "\\")
 MAX_NAME = 200
 
 
@@ -56,9 +57,24 @@ def segment(text: str, start: int, stop: int) -> bool:
     return _is_apart(text, start, stop, slashes=True)
 
 
+def apart(text: str, start: int, stop: int) -> bool:
+    """It counts where it is no part of a path."""
+    return _is_apart(text, start, stop, slashes=False)
+
+
+def folder(text: str, start: int, stop: int) -> bool:
+    """It counts where a path begins with it."""
+    before = text[start - 1 : start] if start else ""
+    return text[stop : stop + 1] == "/" and not before.isalnum() and not (before and before in _MARKS)
+
+
 def _is_apart(text: str, start: int, stop: int, slashes: bool) -> bool:
     """Whether no mark joins it to more; a slash may, where `slashes` says so."""
-    before, after = text[start - 1 : start], text[stop : stop + 1]
+    before, after = text[start - 1 : start] if start else "", text[stop : stop + 1]
+    if text[start : start + 1] in _ROOTS and (before.isalnum() or (before and before in _MARKS)):
+        return False  # the end of a path, which from the root is another one
+    if text[stop - 1] in _ROOTS and (after.isalnum() or (after and after in _MARKS)):
+        return False  # a folder, on the way to something else
     if after and after in _MARKS and text[stop + 1 : stop + 2].isalnum() and not (after == "/" and slashes):
         return False
     return not (before and before in _MARKS and start > 1 and text[start - 2].isalnum() and not (before == "/" and slashes))

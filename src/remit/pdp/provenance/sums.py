@@ -154,14 +154,19 @@ def number_of(text: str) -> float | None:
 MAX_GIVEN, MAX_COUNT = 48, 100
 
 
-def is_worked_out(number: float, given: Iterable[float]) -> bool:
-    """Whether a sum follows from given numbers as people reckon: some of two, so many times, a share, or a share and more."""
-    known = sorted(set(islice((abs(one) for one in given if one), MAX_GIVEN)))
-    shares = {one * part for one in known for part in (2, 1 / 2, 1 / 3, 1 / 4)}
-    shares |= {one * percent / 100 for one in known for percent in known if percent <= 100 and percent != one}
-    counts = [one for one in known if one <= MAX_COUNT and one.is_integer()]
-    plain = {*known, *shares, *(one * count for one in known for count in counts if count != one)}
-    reached = {round(value, 2) for value in plain}
-    if round(number, 2) in reached:
-        return True
-    return any(round(abs(number - one), 2) in reached or round(number + one, 2) in reached for one in known)
+class Reckoning:
+    """The sums that follow from given numbers as people reckon: some of two, so many times, a share, or a share and more."""
+
+    def __init__(self, given: Iterable[float]) -> None:
+        known = sorted(set(islice((abs(one) for one in given if one), MAX_GIVEN)))
+        shares = {one * part for one in known for part in (2, 1 / 2, 1 / 3, 1 / 4)}
+        shares |= {one * percent / 100 for one in known for percent in known if percent <= 100 and percent != one}
+        counts = [one for one in known if one <= MAX_COUNT and one.is_integer()]
+        plain = {*known, *shares, *(one * count for one in known for count in counts if count != one)}
+        self._known, self._reached = known, {round(value, 2) for value in plain}
+
+    def reaches(self, number: float) -> bool:
+        """Whether a sum follows from them."""
+        if round(number, 2) in self._reached:
+            return True
+        return any(round(abs(number - one), 2) in self._reached or round(number + one, 2) in self._reached for one in self._known)

@@ -6,11 +6,11 @@ from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from remit.model.decision import Steering
-from remit.pdp.provenance.amounts import amount
+from remit.pdp.provenance.amounts import Amounts
 from remit.pdp.provenance.echoes import Echoes
 from remit.pdp.provenance.folding import exact, folded, squashed
 from remit.pdp.provenance.granting import Granting
-from remit.pdp.provenance.intent import URL, URLS, Intent, url_key
+from remit.pdp.provenance.intent import URL, URLS, Intent, steps_of, url_key
 from remit.pdp.provenance.origins import (
     BADNESS,
     DOCUMENT,
@@ -76,6 +76,7 @@ class Tracer:
         self._granting = granting
         self._work = Work(MAX_WORK)
         self._echoes = Echoes(observed.outputs)
+        self._amounts = Amounts(intent, observed, self._work, self._echoes.may_say)
 
     def argument(self, name: str, roles: Sequence[tuple[str, Role, object]]) -> Steering:
         """The origin of one argument: of its worst part. `roles` are its parts, each with the name and the role that it has."""
@@ -108,8 +109,7 @@ class Tracer:
         """The origin of one value, used as the argument `name` in that role."""
         try:
             if role is Role.AMOUNT:
-                self._work.spend(DEAR)
-                return amount(name, text, self._intent, self._observed, self._work, self._echoes.may_say)
+                return self._amounts.origin(name, text)
             found = self._origin(name, text, role)
             if found.name == UNKNOWN and role is Role.OBJECT and "/" in text and not self._intent.leads_to(text):
                 return self._path(name, text, found)
@@ -118,11 +118,19 @@ class Tracer:
         return found
 
     def _path(self, name: str, text: str, found: Origin) -> Origin:
-        """A path is as good as the worst of its parts, but for one above what was named: nobody named all that is in it."""
+        """A path is as good as the worst of its parts, where it is put together from what was named; no part of what was named is."""
         if text.count("/") > MAX_PARTS:
             return self._unlooked_at()
-        parts = [self._origin(name, part, Role.OBJECT, part=True) for part in text.split("/") if part]
-        return max(parts, key=lambda part: BADNESS[part.name], default=found)
+        steps = steps_of(text)
+        plain = ("/" if text.lstrip().startswith("/") else "") + "/".join(steps)
+        if self._intent.has(plain, Role.OBJECT):
+            return Origin(INTENDED)
+        parts = [self._origin(name, step, Role.OBJECT, part=True) for step in steps]
+        worst = max(parts, key=lambda part: BADNESS[part.name], default=found)
+        if BADNESS[worst.name] >= BADNESS[UNKNOWN]:
+            return worst
+        self._work.spend(DEAR * len(steps))
+        return worst if self._intent.composes(text, [part.name != INTENDED for part in parts]) else found
 
     def _origin(self, name: str, text: str, role: Role, part: bool = False) -> Origin:
         self._work.spend(
