@@ -63,6 +63,7 @@ class SealedObservation(msgspec.Struct, frozen=True, gc=False, omit_defaults=Tru
     written: Written | None = None
     reported: int = 0
     before: int | None = None
+    action: str = ""
 
 
 _decode_observation = msgspec.json.Decoder(SealedObservation).decode
@@ -95,7 +96,7 @@ def observed(source: str, untrusted: bool, seen: SealedObservation) -> Report:
     if seen.told is not None:
         told = told_of(seen.told.about, text, seen.told.reported, seen.told.status, seen.records or not untrusted)
     about = seen.arguments, seen.steered, seen.records, told
-    return Report(source, untrusted, text, *about, seen.written, seen.reported, seen.before)
+    return Report(source, untrusted, text, *about, seen.written, seen.reported, seen.before, seen.action)
 
 
 def _about(decision: str) -> str:

@@ -147,12 +147,14 @@ Decision: TypeAlias = Permit | Deny
 
 class Query(msgspec.Struct, frozen=True, gc=False):
     """What a permitted call was asked with: its values as text, and whether untrusted text chose them. What comes back is judged by it;
-    `written` is what the call can have put where others read it, None for one that only reads."""
+    `written` is what the call can have put where others read it, None for one that only reads; `action` is what was asked for where that
+    was no tool call."""
 
     arguments: tuple[str, ...] = ()
     steered: bool = False
     about: "CallAbout | None" = None
     written: "Written | None" = None
+    action: str = ""
 
 
 class Written(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):

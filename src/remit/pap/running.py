@@ -191,7 +191,7 @@ class _Run:
                 before = None
                 if records or not worst.untrusted:
                     before = written_before(self._bundle, self._at.chain, session, self._at.observed)
-                about = query.arguments, query.steered, records, told, query.written, self._now, before
+                about = query.arguments, query.steered, records, told, query.written, self._now, before, query.action
                 report = Report(step.resource.id, worst.untrusted, content or "", *about)
                 self._at = replace(self._at, observed=observe(self._at.observed, [report]))
         return []

@@ -185,16 +185,17 @@ def _expected(tool: CompiledTool, name: str) -> ArgumentType:
 
 def query_of(bundle: CompiledBundle, inputs: Inputs, trusted: bool) -> Query | None:
     """What a call is asked with, where what comes back is kept; None for a call without values that only reads."""
-    values = list(_texts(inputs.request.arguments.values))
+    values, action = list(_texts(inputs.request.arguments.values)), ""
     if inputs.request.action != TOOL_CALL:
         values.append(inputs.request.resource.id)
+        action = inputs.request.action
     kept, written = tuple(values[:MAX_QUERY]), _written(bundle, inputs)
     if not kept:
         return Query(written=written) if written is not None else None
     if trusted:
-        return Query(kept, written=written)
+        return Query(kept, written=written, action=action)
     tracer = Tracer(intent(inputs), bundle.directory, inputs.observed)
-    return Query(kept, len(values) > MAX_QUERY or tracer.steers_query(kept), written=written)
+    return Query(kept, len(values) > MAX_QUERY or tracer.steers_query(kept), written=written, action=action)
 
 
 def _written(bundle: CompiledBundle, inputs: Inputs) -> Written | None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 
 import msgspec
 
@@ -14,8 +15,7 @@ from remit.pdp.provenance.folding import exact, folded
 from remit.pdp.provenance.forms import alone, stands, strict
 from remit.pdp.provenance.granting import MAX_SOURCE
 from remit.pdp.provenance.origins import DOCUMENT, LINKED, NAMED, RECORD, STEERED
-from remit.pdp.provenance.searching import EDGE, holds
-from remit.pdp.provenance.seen import Seen
+from remit.pdp.provenance.searching import DEAR, EDGE, Exhausted, Work, holds
 
 MAX_SHOWN, MAX_VALUE = 10, 200
 """So many values are listed, each of so many characters; where there are more, or longer ones, only the one at hand is offered."""
@@ -23,6 +23,8 @@ _GRANTABLE = frozenset({NAMED, RECORD, LINKED, DOCUMENT, STEERED})
 _FORMS = ("email", "url", "iban")
 _WORDS = re.compile(rf"[^\s{EDGE},;<>()\"\[\]]{{6,{MAX_VALUE}}}")
 MAX_WORDS = 20_000
+MAX_WORK, LOOKED = 128 << 20, 16
+"""So much may all offers of one call cost, in characters gone through; where a form is looked for, each counts so many times."""
 
 
 class Offer(msgspec.Struct, frozen=True):
@@ -36,20 +38,25 @@ def offers(inputs: Inputs, steering: tuple[Steering, ...]) -> tuple[Offer, ...]:
     """A grant for each value that some output chose: this output alone, as it was, for as long as the task lasts."""
     if not inputs.chain:
         return ()
-    call = counted_as(inputs.request.action, inputs.request.resource.id)
-    return tuple(offer for one in steering if one.origin in _GRANTABLE for offer in _offers(call, one, inputs))
+    call, work, found = counted_as(inputs.request.action, inputs.request.resource.id), Work(MAX_WORK), list[Offer]()
+    with suppress(Exhausted):  # what would take longer to find is not offered
+        for one in steering:
+            if one.origin in _GRANTABLE:
+                found += _offers(call, one, inputs, work)
+    return tuple(found)
 
 
-def _offers(call: str, steering: Steering, inputs: Inputs) -> Iterator[Offer]:
+def _offers(call: str, steering: Steering, inputs: Inputs, work: Work) -> Iterator[Offer]:
     for output in inputs.observed.outputs:
         if output.source != steering.source or output.cut or len(output.prose) > MAX_SOURCE:
             continue
+        work.spend(DEAR)
         grant = FlowGrant(f"{call}.{steering.argument}", output.source, digest=output.digest, uses=None)
-        form = next((form for form in _FORMS if _stands(form, steering.value, output)), "")
-        others = _others(form, steering.value, output.letters) if form else None
+        form = next((form for form in _FORMS if _stands(form, steering.value, output.letters, work)), "")
+        others = _others(form, steering.value, output.letters, work) if form else None
         if others is not None:
             grant = msgspec.structs.replace(grant, form=form, any_of=True)
-        elif holds(output.letters, exact(steering.value), exhausted=False) or form:
+        elif form or holds(output.letters, exact(steering.value), exhausted=False, work=work):
             grant = msgspec.structs.replace(grant, literal=steering.value)
         else:
             continue
@@ -58,21 +65,24 @@ def _offers(call: str, steering: Steering, inputs: Inputs) -> Iterator[Offer]:
         return
 
 
-def _stands(form: str, text: str, output: Seen) -> bool:
+def _stands(form: str, text: str, letters: str, work: Work) -> bool:
     value = strict(form, text)
-    return value is not None and stands(form, value, output.letters)
+    if value is None:
+        return False
+    work.spend(LOOKED * len(letters))
+    return stands(form, value, letters)
 
 
-def _others(form: str, text: str, letters: str) -> tuple[str, ...] | None:
+def _others(form: str, text: str, letters: str, work: Work) -> tuple[str, ...] | None:
     """All other values of the form, None where they cannot all be shown, or something else there could be taken for one."""
-    own, found = strict(form, text), dict[str, None]()
-    words = _WORDS.finditer(letters)
-    for count, word in enumerate(words):
+    own, found, missed = strict(form, text), set[str](), set[str]()
+    for count, word in enumerate(_WORDS.finditer(letters)):
         value = strict(form, word[0].strip(".:'!?"))
-        if value is not None and value != own and stands(form, value, letters):
-            found[value] = None
-        if len(found) > MAX_SHOWN or count > MAX_WORDS:
+        if value is not None and value != own and value not in found | missed:
+            (found if _stands(form, value, letters, work) else missed).add(value)
+        if max(len(found), len(missed)) > MAX_SHOWN or count > MAX_WORDS:
             return None
+    work.spend(LOOKED * len(letters) * (2 + len(found)))
     # INVARIANT (an approval is for what was shown): a value that is found in no other way than by asking for it is offered to nobody.
     return tuple(sorted(found)) if own is not None and alone(form, {own, *found}, letters) else None
 

@@ -151,11 +151,13 @@ def _observe(view: View, session: Session, outcome: Outcome, permit: OpenPermit,
             written,
             heard.now if before is not None else 0,
             before,
+            query.action,
         )
     elif told is not None or written is not None or (heard.unseen and untrusted):
         # INVARIANT (labels come from what was touched): what a call was given may be read again, whatever is known of its outcome.
         untrusted = untrusted and heard.unseen
-        seen = SealedObservation("", query.arguments if written else (), unseen=True, told=told, written=written)
+        about = query.arguments if written else ()
+        seen = SealedObservation("", about, unseen=True, told=told, written=written, action=query.action)
     else:
         return []
     view.observe(session, observed(permit.tool, untrusted, seen))

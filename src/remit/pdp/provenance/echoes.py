@@ -1,6 +1,7 @@
 """Echoes: what calls can have put where a later one reads it. An output that only says what the agent was told to write gives no trust."""
 
 import base64
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
@@ -10,7 +11,7 @@ from urllib.parse import quote
 from remit.model.decision import Written
 from remit.pdp.provenance.folding import decodings, folded
 from remit.pdp.provenance.roles import text_of
-from remit.pdp.provenance.searching import EDGE
+from remit.pdp.provenance.searching import EDGE, Work
 from remit.pdp.provenance.seen import Seen
 
 MAX_WRITTEN = 1 << 18
@@ -21,6 +22,8 @@ MAX_VALUE = 4000
 """A longer value (characters) can always have been put together."""
 MAX_TIMES = 16
 """So many different moments are looked back from for the values of one call."""
+PLACE = 32
+"""What it costs to look at one place, in characters that could be gone through."""
 SHORT, LEAST_SPLIT = 6, 4
 """Shorter values are not looked for across words; even shorter ones not as split over several."""
 LEAST_ENCODED = 16
@@ -78,45 +81,48 @@ def _spaced(text: str) -> str:
 
 
 class _Before(NamedTuple):
-    """What was written: its words, in a row with gaps (`text`) and without (`run`), and those that texts begin and end with, between
-    edges; `tails` are the last two letters of these,
-    `longest` is the length of a word."""
+    """What was written: its words, in a row with gaps (`text`) and without (`run`), and those that texts begin with and, backwards, end
+    with, in order; `tails` are the last two letters of these, `lengths` are those of words, `step` is what it costs to go on from a
+    place by one of them."""
 
     words: frozenset[str]
     text: str
     run: str
-    first: str
-    last: str
+    first: Sequence[str]
+    last: Sequence[str]
     tails: frozenset[str]
-    longest: int
+    lengths: Sequence[int]
+    step: int
 
 
 class Echoes:
     """What a session had done before each of its outputs came back."""
 
-    def __init__(self, outputs: Sequence[Seen]) -> None:
-        self._outputs = outputs
+    def __init__(self, outputs: Sequence[Seen], work: Work) -> None:
+        self._outputs, self._work = outputs, work
         self._writes: list[tuple[int, Written]] | None = None
         self._known: dict[tuple[int, ...], _Before | None] = {}
+        self._formed: dict[tuple[str, tuple[int, ...]], bool] = {}
         self._said: dict[str, int] = {}
 
     def may_say(self, position: int, text: str) -> bool:
-        """Whether an output may have a value only because the agent, told what to write, wrote it somewhere before."""
+        """Whether an output may have a value only because the agent, told what to write, wrote it somewhere before. Raises `Exhausted`."""
         # INVARIANT (labels come from what was touched): what an agent was told does not become trusted by being written and read.
         if self._outputs[position].before is None:
             return False  # nothing untrusted had been seen by then
         if self._said.get(text, position) < position:
             return True  # what an earlier one may only say, a later one may, too
-        before = self._before(position)
-        if before is not None and not _formed(text, before):
+        places = self._before(position)
+        if places is not None and not self._forms(text, places):
             return False
         self._said[text] = position
         return True
 
-    def _before(self, position: int) -> "_Before | None":
-        """What was written before an output came; None where not all of that is known."""
+    def _before(self, position: int) -> tuple[int, ...] | None:
+        """The calls that had written before an output came; None where not all of them are known."""
         if self._writes is None:
             self._writes = [(place, one.words) for place, one in enumerate(self._outputs) if one.words is not None]
+        self._work.spend(PLACE * len(self._writes))
         # What was permitted before an output was reported can have acted before it was read.
         output = self._outputs[position]
         found = [(place, one) for place, one in self._writes if place <= position or one.asked < output.reported]
@@ -126,34 +132,52 @@ class Echoes:
         if places not in self._known:
             if len(self._known) >= MAX_TIMES:
                 return None
-            self._known[places] = _before([one for _, one in found])
-        return self._known[places]
+            self._known[places] = _before([one for _, one in found], self._work)
+        return places
+
+    def _forms(self, text: str, places: tuple[int, ...]) -> bool:
+        """Whether a value can have been made of what these calls wrote."""
+        asked = text, places
+        if asked not in self._formed:
+            before = self._known[places]
+            self._formed[asked] = before is None or _formed(text, before, self._work)
+        return self._formed[asked]
 
 
-def _before(writes: Sequence[Written]) -> _Before | None:
-    if any(one.cut for one in writes) or sum([len(one.words) for one in writes]) > MAX_CARRIED:
+def _before(writes: Sequence[Written], work: Work) -> _Before | None:
+    size = sum([len(one.words) for one in writes])
+    if any(one.cut for one in writes) or size > MAX_CARRIED:
         return None
+    work.spend(PLACE * size)
     text = "".join(one.words for one in writes)
     parts = [part.split() for part in text.split(EDGE) if part not in _EMPTY]
     words = list(chain.from_iterable(parts))
-    first, last = EDGE.join([part[0] for part in parts]), EDGE.join([part[-1] for part in parts])
-    tails = frozenset([part[-1][-2:] for part in parts])
+    lengths = sorted(set(map(len, words)))
     return _Before(
-        frozenset(words), text, "".join(words), f"{EDGE}{first}", f"{last}{EDGE}", tails, max(map(len, words), default=0)
+        frozenset(words),
+        text,
+        "".join(words),
+        sorted({part[0] for part in parts}),
+        sorted({part[-1][::-1] for part in parts}),
+        frozenset([part[-1][-2:] for part in parts]),
+        lengths,
+        PLACE * len(lengths) + sum(lengths) // 4,
     )
 
 
-def _formed(text: str, before: _Before) -> bool:
+def _formed(text: str, before: _Before, work: Work) -> bool:
     """Whether a value can have been made of what was written: as it is, spaced apart, encoded, or put together from several texts."""
     if not before.text:
         return False
     if len(text) > MAX_VALUE:
         return True
+    work.spend(PLACE * len(text))
     forms = _forms(text) if len(text) <= _REMEMBERED else _forms.__wrapped__(text)
     for one in forms:
+        work.spend(len(before.text))
         if one in (before.text if len(one) < SHORT else before.run):
             return True
-        if len(one) >= LEAST_SPLIT and _joined(one, before):
+        if len(one) >= LEAST_SPLIT and _joined(one, before, work):
             return True
     return False
 
@@ -174,20 +198,30 @@ def _squeezed(text: str) -> str:
     return _spaced(text).replace(" ", "")
 
 
-def _joined(form: str, before: _Before) -> bool:
+def _joined(form: str, before: _Before, work: Work) -> bool:
     """Whether it is a row of whole words that were written, the first one the end and the last one the beginning of a text, maybe."""
     size, words = len(form), before.words
-    reach = min(size, before.longest + 1)
-    ends = [stop for stop in range(1, reach) if stop == 1 or form[stop - 2 : stop] in before.tails]
-    todo = [stop for stop in ends if f"{form[:stop]}{EDGE}" in before.last]
-    todo += [stop for stop in range(1, reach) if form[:stop] in words]
+    longest = before.lengths[-1] if before.lengths else 0
+    reach = min(size, longest + 1)
+    work.spend(PLACE * reach + before.step)
+    todo = [stop for stop in range(1, reach) if stop == 1 or form[stop - 2 : stop] in before.tails]
+    work.spend(sum(todo))
+    todo = [stop for stop in todo if _begins(before.last, form[stop - 1 :: -1])]
+    todo += [stop for stop in before.lengths if stop < size and form[:stop] in words]
     reached = set(todo)
     while todo:
         start = todo.pop()
-        rest = form[start:]
-        if rest in words or f"{EDGE}{rest}" in before.first:
+        rest = form[start : start + longest + 1]
+        if len(rest) <= longest and (rest in words or _begins(before.first, rest)):
             return True
-        more = {stop for stop in range(start + 1, min(size, start + before.longest + 1)) if form[start:stop] in words} - reached
+        work.spend(before.step)
+        more = {start + length for length in before.lengths if start + length < size and rest[:length] in words} - reached
         reached |= more
         todo += more
     return False
+
+
+def _begins(ordered: Sequence[str], start: str) -> bool:
+    """Whether one of some words begins so; they are in order."""
+    place = bisect_left(ordered, start)
+    return place < len(ordered) and ordered[place].startswith(start)

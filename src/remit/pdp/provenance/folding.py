@@ -53,6 +53,7 @@ _UNSEEN = re.compile(
 )
 """What shows nothing: format characters, and those that Unicode (DerivedCoreProperties) calls ignorable."""
 _SIGNS = re.compile(r"[\W_]+")
+_ASCII_SIGNS = {code: None for code in range(128) if not chr(code).isalnum()}
 _ZEROS = re.compile(r"(?<=&#)0+(?=[0-9])")
 _NO_CHARACTER = re.compile(r"&#[0-9]{8,};?")
 
@@ -83,7 +84,7 @@ def squashed(text: str) -> str:
 
 def bare(text: str) -> str:
     """The letters and digits of folded text."""
-    return _SIGNS.sub("", text)
+    return text.translate(_ASCII_SIGNS) if text.isascii() else _SIGNS.sub("", text)
 
 
 def decodings(text: str) -> Iterator[str]:

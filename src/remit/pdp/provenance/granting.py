@@ -1,18 +1,19 @@
 """Which data-flow grants of a task, and of those it was delegated from, cover a value."""
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 from remit.model.flow import FlowGrant, flow_grant
 from remit.model.request import AGENT_DELEGATE, FILE_DELETE, FILE_READ, MODEL_INVOKE, SESSION_DECLASSIFY
 from remit.model.task import TaskState
-from remit.pdp.provenance.folding import exact, folded
+from remit.pdp.provenance.folding import bare, exact, folded
 from remit.pdp.provenance.forms import alone, behind, stands, strict
 from remit.pdp.provenance.intent import Intent
 from remit.pdp.provenance.principals import known
 from remit.pdp.provenance.roles import Role
-from remit.pdp.provenance.searching import EDGE, holds
+from remit.pdp.provenance.searching import DEAR, EDGE, Work, holds
 from remit.pdp.provenance.seen import Observed, Seen
 from remit.pdp.provenance.words import words_of
 
@@ -20,6 +21,8 @@ MAX_SOURCE = 1 << 18
 """A longer output (characters) is the source of no grant: in so much text nobody can say which value is meant."""
 MAX_SOURCES = 64
 """So many outputs can be the source of one grant."""
+PREPARED = 8
+"""What it costs to reduce a text to its letters and digits, in times that it could be gone through."""
 WRITE_NOTHING = frozenset({FILE_READ, FILE_DELETE, MODEL_INVOKE, AGENT_DELEGATE, SESSION_DECLASSIFY})
 """Actions after which no document has more in it. What a delegated agent does is counted by itself."""
 
@@ -43,6 +46,16 @@ class Surroundings(NamedTuple):
     writes: Callable[[str], bool]
 
 
+class _Wrote(NamedTuple):
+    """What one call can have written, letters and digits alone; whether it is a call of the tool that asks now, and whether there was more
+    than is looked at; `size` is how many characters it was given."""
+
+    own: bool
+    cut: bool
+    texts: list[str]
+    size: int
+
+
 class Granting:
     """The grants that one call may use. `used` are those that it does, by id."""
 
@@ -51,13 +64,17 @@ class Granting:
         self._call, self._chain, self._around = call, chain, around
         self._links = [list(_held(state, f"{call}.")) for state in chain]
         self._answers: dict[tuple[str, str], str | None] = {}
+        self._written: list[_Wrote] | None = None
         self.used: dict[str, None] = {}
 
     def __bool__(self) -> bool:
         return bool(self._links and self._links[0])
 
-    def source(self, argument: str, text: str) -> str | None:
-        """The tool whose output a grant lets choose this value, None without one."""
+    def source(self, argument: str, text: str, work: Work) -> str | None:
+        """The tool whose output a grant lets choose this value, None without one. Raises `Exhausted`."""
+        work.spend(DEAR)
+        written = self._written if self._written is not None else self._prepare(work)
+        work.spend(4 * self._around.observed.held + sum(one.size for one in written))
         asked = argument, text
         if asked not in self._answers:
             self._answers[asked] = self._source(argument, text)
@@ -98,12 +115,14 @@ class Granting:
 
     def _is_source(self, held: Held, output: Seen) -> bool:
         grant = held.grant
-        if output.source != grant.source and not (grant.source == FILE_READ and output.source == grant.document):
-            return False
         if grant.digest and output.digest != grant.digest:
             return False
         if held.approved:
-            return bool(grant.digest)
+            return bool(grant.digest) and output.source == grant.source
+        kind, name = (FILE_READ, grant.document) if grant.source == FILE_READ else ("", grant.source)
+        # INVARIANT (words narrow, never widen): a model, a host or an agent of a tool's or a file's name is not what somebody named.
+        if output.action != kind or output.source != name:
+            return False
         if grant.document:
             return not output.odd and self._asked(output, grant.documents)
         return bool(grant.digest) or (not output.steered and not output.odd and all(map(self._names, output.arguments)))
@@ -121,35 +140,47 @@ class Granting:
         """Whether anything done under the task may have put the value there: a call that was given it, or the name of the document, or
         one whose arguments this session does not know."""
         # INVARIANT (labels come from what was touched): what an agent wrote itself grants nothing.
-        outputs, spent = self._around.observed.outputs, self._chain[-1].spent.tools
-        if not self._all_seen(spent):
+        if not self._all_seen:
             return True
-        value, documents = _squeezed(text), [_squeezed(document) for document in grant.documents]
-        for output in outputs:
-            if output.source not in spent or not self._around.writes(output.source):
-                continue  # a tool that cannot write, or a file or host that was read
-            if output.words is not None and output.words.cut:
+        value, documents = bare(folded(text)), [bare(folded(document)) for document in grant.documents]
+        for one in self._written or ():
+            if one.cut:
                 return True
-            arguments = [_squeezed(argument) for argument in output.arguments]
-            arguments += output.words.words.replace(" ", "").split(EDGE) if output.words is not None else ()
-            if output.source == self._call:
-                arguments = [one for one in arguments if one != value]  # as the grant let it, before
-            if any(value in one or any(document in one for document in documents) for one in arguments):
+            # Its own calls were given the value as the grant let it, before.
+            found = one.texts if not one.own else [text for text in one.texts if text != value]
+            if any(value in text or any(document in text for document in documents) for text in found):
                 return True
         return False
 
-    def _all_seen(self, spent: Mapping[str, int]) -> bool:
+    def _prepare(self, work: Work) -> list[_Wrote]:
+        """What the calls were given that can write."""
+        written = [output for output in self._around.observed.outputs if self._may_write(output)]
+        work.spend(PREPARED * sum(map(_size, written)))
+        self._written = [self._wrote(output) for output in written]
+        return self._written
+
+    def _may_write(self, output: Seen) -> bool:
+        return not output.action and output.source in self._chain[-1].spent.tools and self._around.writes(output.source)
+
+    def _wrote(self, output: Seen) -> _Wrote:
+        texts = [bare(argument) for argument in output.arguments]
+        texts += output.words.words.replace(" ", "").split(EDGE) if output.words is not None else ()
+        cut = output.words is not None and output.words.cut
+        return _Wrote(output.source == self._call, cut, list(dict.fromkeys(texts)), _size(output))
+
+    @cached_property
+    def _all_seen(self) -> bool:
         """Whether of every call under the task that can write, in whatever session, this one knows what it was asked with."""
-        for name, count in spent.items():
-            if name in WRITE_NOTHING:
-                continue
-            if self._around.writes(name) and sum(one.source == name for one in self._around.observed.outputs) < count:
-                return False
-        return True
+        # INVARIANT (fail closed): what was called under a tool's name and is no tool - a model, a host, an agent, a file - is not its call.
+        seen = Counter(output.source for output in self._around.observed.outputs if not output.action)
+        return not any(
+            name not in WRITE_NOTHING and self._around.writes(name) and seen[name] < count
+            for name, count in self._chain[-1].spent.tools.items()
+        )
 
 
-def _squeezed(text: str) -> str:
-    return re.sub(r"[\W_]+", "", folded(text))
+def _size(output: Seen) -> int:
+    return sum(map(len, output.arguments)) + (len(output.words.words) if output.words is not None else 0)
 
 
 def _held(state: TaskState, call: str) -> Iterator[Held]:

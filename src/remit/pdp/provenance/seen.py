@@ -33,7 +33,8 @@ class Report(NamedTuple):
     """What came back of one call: `text` is None where nobody saw it. `arguments` are the values it was called with; `steered` says
     that untrusted text chose them, `records` that the tool's platform keeps the fields of its output apart from what people write, `told`
     what facts may be taken from; `written` is what it can have put where others read it, `reported` when it came back (µs), `before` how
-    many calls that can write had been permitted under the task by then (None where nothing untrusted had been seen)."""
+    many calls that can write had been permitted under the task by then (None where nothing untrusted had been seen); `action` is what
+    was done where that was no tool call."""
 
     source: str
     untrusted: bool
@@ -45,6 +46,7 @@ class Report(NamedTuple):
     written: Written | None = None
     reported: int = 0
     before: int | None = None
+    action: str = ""
 
 
 class Seen(msgspec.Struct, frozen=True, gc=False):
@@ -57,7 +59,7 @@ class Seen(msgspec.Struct, frozen=True, gc=False):
     `arguments` are those of the call, folded; `odd` says that a reader may take one of them for another text; `digest` is SHA-256 of the
     text (hexadecimal), `cut` says that there was more. `written` is how many characters of `prose` come before the decodings, `plain` is
     that part letter by letter where that differs. `words` is what the call can have put
-    somewhere; `reported` and `before` are the report's.
+    somewhere; `reported`, `before` and `action` are the report's.
     """
 
     source: str
@@ -79,6 +81,7 @@ class Seen(msgspec.Struct, frozen=True, gc=False):
     words: Written | None = None
     reported: int = 0
     before: int | None = None
+    action: str = ""
 
     def value(self, position: int) -> str:
         """The value of a field."""
@@ -158,6 +161,7 @@ def seen(report: Report) -> Seen:
         report.written,
         report.reported,
         report.before,
+        report.action,
     )
 
 

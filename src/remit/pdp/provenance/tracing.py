@@ -43,6 +43,7 @@ from remit.pdp.provenance.searching import (
     within,
 )
 from remit.pdp.provenance.seen import Observed, Seen
+from remit.pdp.provenance.titles import Titles
 from remit.pdp.provenance.words import singular, words_of
 
 _PAGES = frozenset({"visit", "brows", "read", "website", "webpag", "page", "site", "link", "url", "articl", "blog", "web"})
@@ -50,8 +51,6 @@ _SHORT = 4
 _SQUASHED = 6
 _REMEMBERED = 500
 _ID = ["id"]
-_TEXTS = frozenset({"body", "text", "content", "description", "message", "snippet", "note", "comment", "summary", "preview"})
-"""Names of fields that hold what somebody wrote, rather than what something is called."""
 _FILES = frozenset({"file", "filename", "path", "dir", "directory", "folder", "attachment", "document", "doc"})
 MAX_PARTS = 1000
 """So many parts of one argument, or of one path, are traced."""
@@ -75,7 +74,8 @@ class Tracer:
         self._intent, self._directory, self._observed, self._nouns = intent, directory, observed, nouns
         self._granting = granting
         self._work = Work(MAX_WORK)
-        self._echoes = Echoes(observed.outputs)
+        self._echoes = Echoes(observed.outputs, self._work)
+        self._titles = Titles(intent, directory, observed, self._work)
         self._amounts = Amounts(intent, observed, self._work, self._echoes.may_say)
 
     def argument(self, name: str, roles: Sequence[tuple[str, Role, object]]) -> Steering:
@@ -95,10 +95,9 @@ class Tracer:
         if not self._granting or BADNESS[found.name] < BADNESS[GRANTED]:
             return found
         try:
-            self._work.spend(DEAR + 4 * self._observed.held)
+            source = self._granting.source(argument, text, self._work)
         except Exhausted:
             return found
-        source = self._granting.source(argument, text)
         return found if source is None else Origin(GRANTED, source)
 
     def _unlooked_at(self) -> Origin:
@@ -179,18 +178,12 @@ class Tracer:
                 source = source or output.source
                 if output.steered or not _fits(name, field, text, role, output) or self._echoes.may_say(place, text):
                     continue
-                if self._is_named(output, field.record):
-                    self._work.spend(self._fields * CHEAP)
-                    if self._is_only(output, field.record, value):
-                        return Origin(NAMED, output.source)
+                if self._titles.name(output, field.record, value):
+                    return Origin(NAMED, output.source)
                 best = RECORD
         if best == STEERED and URL.fullmatch(text.strip()) and self._is_only_link(text):
             best = LINKED
         return Origin(best, source)
-
-    @cached_property
-    def _fields(self) -> int:
-        return sum(len(output.fields) for output in self._observed.outputs if output.untrusted)
 
     def _written(self, name: str, text: str, value: str, role: Role) -> str:
         holding = [output for output in self._observed.outputs if output.untrusted and value in output.prose]
@@ -226,29 +219,6 @@ class Tracer:
             self._work.spend(len(output.prose) + DEAR * len(found))
             links.update(map(url_key, found))
         return frozenset(links)
-
-    def _is_named(self, output: Seen, record: int) -> bool:
-        """Whether another field of the record stands in the user's words."""
-        return record >= 0 and any(self._names(output, position) for position in output.records[record])
-
-    def _names(self, output: Seen, position: int) -> bool:
-        """Whether a field is what the user called the record: no text of its own, which may say whatever he says."""
-        if _TEXTS & set(words_of(output.fields[position].name)):
-            return False
-        value = output.value(position)
-        return self._intent.says(value) and not (ADDRESS.fullmatch(value) and known(value, self._directory))
-
-    def _is_only(self, output: Seen, record: int, value: str) -> bool:
-        """Whether every record that any of the same words name has the value: of two of one name, nobody said which."""
-        names = {output.value(position) for position in output.records[record] if self._names(output, position)}
-        return all(
-            any(other.value(place) == value for place in other.records[other.fields[position].record])
-            for name in names
-            for other in self._observed.outputs
-            if other.untrusted
-            for position in other.filled(name)
-            if other.fields[position].record >= 0
-        )
 
     def links(self, text: str) -> bool:
         """Whether a text links to where untrusted output said, and the user did not."""
