@@ -12,7 +12,7 @@ from remit.decision_log.entry import FlowGranted
 from remit.model.authorizer import OutcomeStatus
 from remit.model.errors import ErrorKind, RemitError
 from remit.model.flow import FORMS, FlowGrant, flow_grant
-from remit.model.identity import AgentId, ApprovalId
+from remit.model.identity import AgentId, ApprovalId, EntityRef
 from remit.model.task import Budgets, Scope, Session, Task
 from remit.pdp.provenance.forms import alone, behind, stands
 from remit.runtime import approvals, tasks
@@ -251,6 +251,51 @@ def test_nor_where_it_was_written_among_much_else(world: World, text: Any) -> No
     assert requested(world.ask(session, "send", KIM))
 
 
+class TestNamesakes:
+    """A model, a host or an agent is called as somebody likes: whatever it is called, it is no tool and no file."""
+
+    @pytest.fixture
+    def wide(self, open_store: OpenStore) -> World:
+        return open_store(bundle=small_bundle(policies=POLICIES + '@id("all") permit (principal, action, resource);'))
+
+    def perform(self, world: World, session: Session, action: str, kind: str, name: str, content: str, **arguments: str) -> None:
+        request = asked(session, "", arguments, action=action, resource=EntityRef(kind, name))
+        world.report(permit(world.embedded.evaluate(request).result()), session, OutcomeStatus.SUCCEEDED, content)
+
+    @pytest.mark.parametrize(
+        ("action", "kind"), [("model.invoke", "Model"), ("net.request", "Host"), ("agent.delegate", "Agent")]
+    )
+    @pytest.mark.parametrize("again", [False, True], ids=["at once", "after a restart"])
+    def test_a_call_that_nobody_reported_is_not_made_up_for(
+        self, wide: World, action: str, kind: str, open_store: OpenStore, again: bool
+    ) -> None:
+        session = wide.open_session(**granted(FLOW))
+        permit(wide.ask(session, "write", {"text": MAILS}))
+        if action == "agent.delegate":
+            wide.register("write")
+        self.perform(wide, session, action, kind, "write", "ok")
+        wide.perform(session, "read", MAILS)
+        if again:
+            wide.close()
+            wide = open_store(again=True)
+        assert reason(wide.ask(session, "send", KIM)) == "approval-required"
+
+    @pytest.mark.parametrize(("action", "kind"), [("model.invoke", "Model"), ("net.request", "Host")])
+    def test_what_it_returned_is_not_what_the_tool_returned(self, wide: World, action: str, kind: str) -> None:
+        session = wide.open_session(**granted("send.to := email in read(mails.txt)"))
+        self.perform(wide, session, action, kind, "read", MAILS, path="mails.txt")
+        assert reason(wide.ask(session, "send", KIM)) == "approval-required"
+
+    def test_what_a_host_returned_is_not_what_a_file_holds(self, wide: World) -> None:
+        flow, name = "send.to := email in file.read(/srv/contact.md)", "/srv/contact.md"
+        session = wide.open_session(**granted(flow))
+        self.perform(wide, session, "model.invoke", "Model", name, MAILS)
+        assert reason(wide.ask(session, "send", KIM)) == "approval-required"
+        session = wide.open_session(**granted(flow))
+        self.perform(wide, session, "file.read", "File", name, MAILS, path=name)
+        permit(wide.ask(session, "send", KIM))
+
+
 def test_calls_that_gave_back_nothing_are_remembered(world: World) -> None:
     session = world.open_session(**granted(FLOW))
     world.perform(session, "write", "", {"text": "thanks"})
@@ -312,6 +357,15 @@ def test_more_values_than_can_be_shown_are_not_offered(world: World) -> None:
     approvals.resolve(world.runtime, approval, CARL, True, flows=True).result()
     assert world.store.task(session.task).task.flows[0].startswith('send.to := "kim@far.net" in read')  # type: ignore[arg-type, union-attr]
     assert reason(world.ask(session, "send", {"to": "a1@far.net"})) == "approval-required"
+
+
+def test_what_could_be_taken_for_an_address_a_thousand_times_is_offered_to_nobody(world: World) -> None:
+    session = reading(world, "kim@far.net " + " ".join(f"'a{number:05}@b.cc" for number in range(16_000)))
+    started = time.process_time()
+    approval = requested(world.ask(session, "send", KIM))
+    assert time.process_time() - started < 2, "a bound, not a measure: a search for each of them takes a minute"
+    shown = approvals.shown_to_approver(world.store.approval(approval), world.runtime.view.key(session.task))  # type: ignore[arg-type]
+    assert shown is not None and [offer.others for offer in shown.offers] == [()] and '"kim@far.net"' in shown.offers[0].flow
 
 
 HIDDEN = [

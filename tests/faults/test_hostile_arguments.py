@@ -6,9 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from remit.model.task import NOTHING_SPENT, Scope, TaskState
+from remit.pdp.provenance.echoes import written_of
+from remit.pdp.provenance.granting import Granting, Surroundings
 from remit.pdp.provenance.intent import Intent
-from remit.pdp.provenance.origins import STEERED, UNKNOWN
+from remit.pdp.provenance.origins import RECORD, STEERED, TRUSTED, UNKNOWN
 from remit.pdp.provenance.roles import Role
 from remit.pdp.provenance.seen import MAX_OUTPUT, NOTHING_OBSERVED, Observed, Report, observe
 from remit.pdp.provenance.tracing import Tracer
@@ -65,6 +69,15 @@ CASES: dict[str, tuple[list[str], Callable[[Observed], bool]]] = {
     ),
     "letters, near misses": (["a" * 1000] * 1000, argument(Role.RECEIVER, *["aaaa"] * 1000)),
     "sums": (["13 % " * 800] * 100, argument(Role.AMOUNT, *range(50_000, 51_000))),
+    "sums of long texts": (["1,234 " * 160_000] * 2, argument(Role.AMOUNT, *(77.5 + n for n in range(1000)))),
+    "sums of fields": (
+        [json.dumps([{"size": 9999, "n": f"{n}.5"} for n in range(6000)])] * 4,
+        argument(Role.AMOUNT, *[9999] * 500, *(n + 0.25 for n in range(500))),
+    ),
+    "records of many names": (
+        [json.dumps([{"id": f"x{n % 9}", "name": "Acme Holdings" + "." * n} for n in range(400)])] * 2,
+        argument(Role.OBJECT, *(f"x{n % 9}" for n in range(1000)), name="id", purpose="Pay Acme Holdings"),
+    ),
     "records of one name": (
         [json.dumps([*ROWS, {"id": "y2", "name": "Acme Holdings"}])] * 2,
         argument(Role.OBJECT, *["x1"] * 100, name="id", purpose="Pay Acme Holdings"),
@@ -114,7 +127,50 @@ def test_an_honest_session_never_needs_more() -> None:
     observed = saw(*(f"{n} {prose}"[:5000] for n in range(200)))
     assert not argument(Role.RECEIVER, *(f"p{n}@x.org" for n in range(10)))(observed)
     assert not argument(Role.OBJECT, "/reports/quarterly/south/summary-draft.txt")(observed)
+    assert not argument(Role.AMOUNT, *range(9000, 9020))(observed)
     assert not query("help with nothing that was read", "somebody@x.org", "quarterlyreport")(observed)
+
+
+def timed(tracing: Tracer, *values: str) -> str:
+    """The origin of an argument with these parts, in little time."""
+    started = time.process_time()
+    found = tracing.argument("to", [("to", Role.RECEIVER, value) for value in values]).origin
+    assert time.process_time() - started < 3, "a bound, not a measure: what is not bounded takes minutes here"
+    return found
+
+
+@pytest.mark.parametrize("length", [100, 400, 3900])
+@pytest.mark.parametrize("count", [1, 1000])
+def test_words_that_a_value_can_be_put_together_from(length: int, count: int) -> None:
+    written = written_of({"x": ["a" * size for size in range(1, 500)]}, 1, True)
+    values = ["a" * length + f"b{n}" for n in range(count)]
+    reports = [Report("read", True, "hello"), Report("note", False, "ok", written=written)]
+    observed = observe(NOTHING_OBSERVED, [*reports, Report("look", False, " ".join(values), reported=5, before=1)])
+    expected = TRUSTED if count == 1 and length < 3900 else STEERED
+    assert timed(tracer(observed), *values) == expected
+
+
+def test_a_value_of_which_much_was_written_is_looked_for_once_in_all_of_a_list() -> None:
+    written = written_of({"x": "lorem ipsum " * 20_000}, 1, True)
+    rows = json.dumps([{"to": "kim@far.net", "n": n} for n in range(3000)])
+    reports = [Report("read", True, "hello"), *[Report("note", False, "ok", written=written)] * 4]
+    observed = observe(NOTHING_OBSERVED, [*reports, Report("people", True, rows, records=True, reported=5, before=4)])
+    assert timed(tracer(observed), "kim@far.net") == RECORD
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize(("letter", "count"), [("x", 20), ("x", 1000), ("\u0436", 20)])
+def test_what_much_was_written_beside(open_store: OpenStore, letter: str, count: int) -> None:
+    """Two hundred calls with as many arguments as are kept, each as long as is kept."""
+    world = open_store()
+    task = world.open_task(scope=Scope(flows=("send.to := email in read(list.txt), any",)))
+    values = [f"eve{n}@evil.net" for n in range(count)]
+    arguments = tuple(f"{letter}{n} lorem ipsum " * 125 for n in range(64))
+    reports = [Report("read", True, " ".join(values), ("list.txt",)), *[Report("write", False, "ok", arguments)] * 200]
+    observed = observe(NOTHING_OBSERVED, reports)
+    state = TaskState(task, replace(NOTHING_SPENT, tools={"write": 200, "read": 1}))
+    around = Surroundings(Intent(""), (), observed, lambda name: name != "read")
+    assert timed(Tracer(Intent(""), (), observed, granting=Granting([state], "send", around)), *values) == STEERED
 
 
 def test_the_decision_holds(open_store: OpenStore) -> None:
