@@ -12,6 +12,8 @@ _BEFORE = frozenset(
 )
 _AFTER = frozenset("channel channels group list room team folder account".split())  # noqa: SIM905
 _OPENING, _CLOSED = "\"'`“‘@#(<", re.compile("(?:\\.\\w{2,5})?[\"'`”’)>]")
+_QUOTED = re.compile(r"(?<!\w)(?:\"[^\"]{0,300}\"|“[^”]{0,300}”|‘[^’]{0,300}’|`[^`]{0,300}`|'(?:[^']|'(?=\w)){0,300}')(?!\w)")
+_FILE, _WORDS = re.compile(r"\A\.\w{2,5}\Z"), re.compile(r"\w")
 _WORD = re.compile(r"[^\W\d_]+")
 _LAST = re.compile(r"(\w+)\W*\Z")
 _NEXT = re.compile(r"\W*(\w+)")
@@ -107,9 +109,14 @@ def _stands_out(written: str, start: int, stop: int) -> bool:
 def is_name(written: str, words: Sequence[str]) -> bool:
     """Whether these words stand in a text as a name: together in quotes, one of them with a capital that no sentence begins with, or,
     where they are several, with a digit or before what they are the name of (`the meeting minutes file`)."""
+    # INVARIANT (words narrow, never widen): a part of what stands in quotes is not what somebody named.
     pattern = re.compile(r"(?<!\w)" + r"\W{1,4}".join(map(re.escape, words)) + r"(?!\w)", re.IGNORECASE)
     for found in pattern.finditer(written):
         start, stop = found.span()
+        if any(
+            first <= start and stop <= last and _says_more(written, first, start, stop, last) for first, last in _quotes(written)
+        ):
+            continue
         if _stands_out(written, start, stop) or any(
             _stands_out(written, start + word.start(), start + word.end()) for word in _words(found[0])
         ):
@@ -117,6 +124,16 @@ def is_name(written: str, words: Sequence[str]) -> bool:
         if len(words) > 1 and (_NUMBERED.search(found[0]) or _DOCUMENT.match(written, stop)):
             return True
     return False
+
+
+@lru_cache(256)
+def _quotes(written: str) -> list[tuple[int, int]]:
+    return [(found.start() + 1, found.end() - 1) for found in _QUOTED.finditer(written)]
+
+
+def _says_more(written: str, first: int, start: int, stop: int, last: int) -> bool:
+    """Whether quotes hold more than what stands from `start` to `stop` and the ending of a document's name."""
+    return _WORDS.search(written, first, start) is not None or _WORDS.search(_FILE.sub("", written[stop:last])) is not None
 
 
 def _words(text: str) -> Sequence[re.Match[str]]:
