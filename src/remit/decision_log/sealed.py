@@ -52,7 +52,7 @@ class SealedTold(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 class SealedObservation(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """What a session saw come back of one call: the text, the values it was called with, whether untrusted text chose them, and whether
     the tool's platform keeps its fields apart from what people write; `unseen` that nobody saw what came back; `told` what facts need;
-    `written`, `reported` and `before` as a report has them."""
+    `written`, `reported`, `before` and `action` as a report has them."""
 
     text: str
     arguments: tuple[str, ...] = ()

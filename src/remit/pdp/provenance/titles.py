@@ -2,14 +2,12 @@
 
 import re
 from collections.abc import Sequence
-from functools import cached_property
-from typing import NamedTuple
 
 from remit.pdp.provenance.folding import bare, folded
 from remit.pdp.provenance.intent import Intent
 from remit.pdp.provenance.principals import known
 from remit.pdp.provenance.roles import ADDRESS
-from remit.pdp.provenance.searching import CHEAP, DEAR, Work
+from remit.pdp.provenance.searching import CHEAP, DEAR, EDGE, Work
 from remit.pdp.provenance.seen import Observed, Seen
 from remit.pdp.provenance.words import words_of
 
@@ -23,15 +21,8 @@ _TITLES = frozenset(
 _ENDING = re.compile(r"\.\w{2,5}\Z")
 MAX_TITLE = 500
 """A longer value (characters) is no title."""
-
-
-class _Called(NamedTuple):
-    """A value that a record may be called by, letters and digits alone, and the same without the ending of a document's name."""
-
-    output: int
-    record: int
-    value: str
-    name: str
+READING = 16
+"""What it costs to fold a text, in times that it could be gone through."""
 
 
 class Titles:
@@ -39,6 +30,7 @@ class Titles:
 
     def __init__(self, intent: Intent, directory: Sequence[str], observed: Observed, work: Work) -> None:
         self._intent, self._directory, self._observed, self._work = intent, directory, observed, work
+        self._bare: dict[int, str] = {}
         self._alike: dict[str, frozenset[tuple[int, int]]] = {}
 
     def name(self, output: Seen, record: int, value: str) -> bool:
@@ -73,28 +65,36 @@ class Titles:
         return all(record in having[place] for place, record in alike)
 
     def _records_like(self, title: str) -> frozenset[tuple[int, int]]:
-        """The records that may be meant by a title: with these letters and digits, in a longer one, too, where it is not the whole name of
-        a document that the user wrote."""
-        self._work.spend(sum(16 + len(one.value) for one in self._called))
+        """The records, also trusted ones, that may be meant by a title: with these letters and digits, in a longer one, too, where it is
+        not the whole name of a document that the user wrote."""
         name, whole = _bare(title), self._intent.names_document(title)
-        return frozenset(
-            (one.output, one.record) for one in self._called if (name in (one.value, one.name) if whole else name in one.value)
-        )
-
-    @cached_property
-    def _called(self) -> list[_Called]:
-        """Whatever any record, also a trusted one, may be called by."""
-        found: list[_Called] = []
+        found: set[tuple[int, int]] = set()
         for place, output in enumerate(self._observed.outputs):
+            if not output.fields or name not in self._letters(place):
+                continue
             self._work.spend(CHEAP * len(output.fields))
             for position, field in enumerate(output.fields):
-                if field.record < 0 or _TEXTS & set(words_of(field.name)):
+                if field.record < 0 or (place, field.record) in found or _TEXTS & set(words_of(field.name)):
                     continue
                 value = output.value(position)
-                if len(value) <= MAX_TITLE:
-                    value = value if output.untrusted else folded(value)
-                    found.append(_Called(place, field.record, bare(value), _bare(value)))
-        return found
+                if len(value) <= MAX_TITLE and _is_called(value if output.untrusted else folded(value), name, whole):
+                    found.add((place, field.record))
+        return frozenset(found)
+
+    def _letters(self, place: int) -> str:
+        """The letters and digits of an output with fields."""
+        output = self._observed.outputs[place]
+        self._work.spend(len(output.prose))
+        if output.untrusted:
+            return output.squashed
+        if place not in self._bare:
+            self._work.spend(READING * len(output.prose) + CHEAP * len(output.fields))
+            self._bare[place] = EDGE.join([bare(folded(output.value(position))) for position in range(len(output.fields))])
+        return self._bare[place]
+
+
+def _is_called(value: str, name: str, whole: bool) -> bool:
+    return name in (bare(value), _bare(value)) if whole else name in bare(value)
 
 
 def _bare(title: str) -> str:
