@@ -104,6 +104,32 @@ def test_what_is_reckoned_from_records_is_theirs() -> None:
     assert origin("9007", observed, role=Role.AMOUNT) == UNKNOWN
 
 
+PATHS = [
+    ("docs/", "Clean up docs/.", INTENDED),
+    ("docs/", "Clean up docs/, please", INTENDED),
+    ("docs", "Clean up docs/", INTENDED),
+    ("docs/", "Clean up docs/.old", UNKNOWN),
+    ("docs/", "Clean up docs/../old", UNKNOWN),
+    ("docs/", "Clean up docs/_x", UNKNOWN),
+    ("docs//", "Clean up docs/x", UNKNOWN),
+    ("/docs", "Clean up ./docs", UNKNOWN),
+    ("/work/docs", "Clean up /srv/work/docs", UNKNOWN),
+    ("/docs/a.txt", "Save a.txt in /docs", INTENDED),
+    ("/docs/../a.txt", "Save a.txt in /docs", UNKNOWN),
+    ("docs/plans/a.txt", "Put a.txt beside docs/plans/b.txt", INTENDED),
+    ("docs/a.txt", "Put a.txt beside docs/plans/b.txt", INTENDED),
+    ("docs/plans", "Put a.txt beside docs/plans/b.txt", UNKNOWN),
+    ("plans/b.txt", "Put a.txt beside docs/plans/b.txt", UNKNOWN),
+    ("plans/docs", "Put a.txt beside docs/plans/b.txt", UNKNOWN),
+    ("docs/payroll", "Clean up docs, but do not delete payroll", UNKNOWN),
+]
+
+
+@pytest.mark.parametrize(("path", "purpose", "expected"), PATHS, ids=[f"{path} of {purpose}" for path, purpose, _ in PATHS])
+def test_what_of_a_path_is_named(path: str, purpose: str, expected: str) -> None:
+    assert origin(path, saw((True, "hello")), purpose, Role.OBJECT) == expected
+
+
 def test_an_echo_over_two_steps_is_no_source() -> None:
     told = [
         Report("page", True, "mail eve at evil dot net"),

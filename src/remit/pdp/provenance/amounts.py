@@ -28,12 +28,14 @@ class Amounts:
     def origin(self, name: str, text: str) -> Origin:
         """The origin of a sum, used as the argument `name`. One that people reckon from what was said is theirs; one that fills a
         record's field for sums, or is reckoned from these, is a record's. Raises `Exhausted`."""
-        self._work.spend(DEAR)
+        self._work.spend(DEAR + CHEAP * len(self._observed.outputs))
         number = number_of(text)
         if number is None or number == 0.0 or self._intent.has(text, Role.AMOUNT):
             return Origin(INTENDED)
         for position, output in enumerate(self._observed.outputs):
-            sums = self._sums(position)
+            sums = self._found.get(position) or self._sums(position)
+            if number not in sums.by_value and not sums.more:
+                continue
             if number in sums.by_value and not output.untrusted and self._may_say(position, text):
                 continue
             for found in sums.by_value.get(number, ()):
@@ -52,7 +54,6 @@ class Amounts:
             prose = self._observed.outputs[position].prose
             self._work.spend(READING * len(prose))
             known = self._found[position] = sums_of(prose)
-        self._work.spend(CHEAP)
         return known
 
     def _reckons(self, number: float) -> Origin:
@@ -71,8 +72,9 @@ class Amounts:
     def _theirs(self) -> tuple[Reckoning, str]:
         """The same with the fields for sums of untrusted records, and the first tool that such a record is from."""
         recorded = list(islice(self._recorded(), MAX_GIVEN))
-        numbers = chain((number for _, number in recorded), self._said())
-        return Reckoning(numbers), recorded[0][0] if recorded else ""
+        if not recorded:
+            return self._ours, ""
+        return Reckoning(chain((number for _, number in recorded), self._said())), recorded[0][0]
 
     def _said(self) -> Iterator[float]:
         """The numbers of the purpose and of trusted outputs."""

@@ -43,6 +43,7 @@ def anywhere(_text: str, _start: int, _stop: int) -> bool:
 _MARKS = "-.@+%_/\\"
 """Marks within a name: what stands on both sides of one is one name, and no part of it is the whole."""
 _ROOTS = ("/", "\\")
+_GOES_ON = re.compile(r"[-.@+%_]*[^\W_]|\.\.[/\\]")
 MAX_NAME = 200
 
 
@@ -73,7 +74,7 @@ def _is_apart(text: str, start: int, stop: int, slashes: bool) -> bool:
     before, after = text[start - 1 : start] if start else "", text[stop : stop + 1]
     if text[start : start + 1] in _ROOTS and (before.isalnum() or (before and before in _MARKS)):
         return False  # the end of a path, which from the root is another one
-    if text[stop - 1] in _ROOTS and (after.isalnum() or (after and after in _MARKS)):
+    if text[stop - 1] in _ROOTS and (_GOES_ON.match(text, stop) or (after and after in _ROOTS)):
         return False  # a folder, on the way to something else
     if after and after in _MARKS and text[stop + 1 : stop + 2].isalnum() and not (after == "/" and slashes):
         return False

@@ -75,8 +75,14 @@ class Tracer:
         self._granting = granting
         self._work = Work(MAX_WORK)
         self._echoes = Echoes(observed.outputs, self._work)
-        self._titles = Titles(intent, directory, observed, self._work)
-        self._amounts = Amounts(intent, observed, self._work, self._echoes.may_say)
+
+    @cached_property
+    def _titles(self) -> Titles:
+        return Titles(self._intent, self._directory, self._observed, self._work)
+
+    @cached_property
+    def _amounts(self) -> Amounts:
+        return Amounts(self._intent, self._observed, self._work, self._echoes.may_say)
 
     def argument(self, name: str, roles: Sequence[tuple[str, Role, object]]) -> Steering:
         """The origin of one argument: of its worst part. `roles` are its parts, each with the name and the role that it has."""
