@@ -262,31 +262,26 @@ class TestNamesakes:
         request = asked(session, "", arguments, action=action, resource=EntityRef(kind, name))
         world.report(permit(world.embedded.evaluate(request).result()), session, OutcomeStatus.SUCCEEDED, content)
 
-    @pytest.mark.parametrize(
-        ("action", "kind"), [("model.invoke", "Model"), ("net.request", "Host"), ("agent.delegate", "Agent")]
-    )
-    @pytest.mark.parametrize("again", [False, True], ids=["at once", "after a restart"])
-    def test_a_call_that_nobody_reported_is_not_made_up_for(
-        self, wide: World, action: str, kind: str, open_store: OpenStore, again: bool
-    ) -> None:
+    @pytest.mark.parametrize(("action", "kind"), [("model.invoke", "Model"), ("agent.delegate", "Agent")])
+    def test_a_call_that_nobody_reported_is_not_made_up_for(self, wide: World, action: str, kind: str) -> None:
         session = wide.open_session(**granted(FLOW))
         permit(wide.ask(session, "write", {"text": MAILS}))
         if action == "agent.delegate":
             wide.register("write")
         self.perform(wide, session, action, kind, "write", "ok")
         wide.perform(session, "read", MAILS)
-        if again:
-            wide.close()
-            wide = open_store(again=True)
         assert reason(wide.ask(session, "send", KIM)) == "approval-required"
 
-    @pytest.mark.parametrize(("action", "kind"), [("model.invoke", "Model"), ("net.request", "Host")])
-    def test_what_it_returned_is_not_what_the_tool_returned(self, wide: World, action: str, kind: str) -> None:
-        session = wide.open_session(**granted("send.to := email in read(mails.txt)"))
-        self.perform(wide, session, action, kind, "read", MAILS, path="mails.txt")
-        assert reason(wide.ask(session, "send", KIM)) == "approval-required"
+    def test_what_it_returned_is_not_what_the_tool_returned(self, wide: World) -> None:
+        purpose, flow = "Read mails.txt and answer", "send.to := email in read(mails.txt)"
+        session = wide.open_session(purpose=purpose, **granted(flow))
+        self.perform(wide, session, "model.invoke", "Model", "read", MAILS, path="mails.txt")
+        assert [one.origin for one in wide.ask(session, "send", KIM).basis.steering] == ["document"]
+        session = wide.open_session(purpose=purpose, **granted(flow))
+        wide.perform(session, "read", MAILS, {"path": "mails.txt"})
+        assert [one.origin for one in wide.ask(session, "send", KIM).basis.steering] == ["granted"]
 
-    def test_what_a_host_returned_is_not_what_a_file_holds(self, wide: World) -> None:
+    def test_what_a_model_returned_is_not_what_a_file_holds(self, wide: World) -> None:
         flow, name = "send.to := email in file.read(/srv/contact.md)", "/srv/contact.md"
         session = wide.open_session(**granted(flow))
         self.perform(wide, session, "model.invoke", "Model", name, MAILS)
