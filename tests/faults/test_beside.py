@@ -10,12 +10,13 @@ from remit.model.errors import ErrorKind, RemitError
 from remit.model.identity import AgentId, DecisionId, SessionId
 from remit.model.labels import Confidentiality, Label
 from remit.model.task import Session, Spent, Task
-from remit.runtime import sessions
+from remit.runtime import approvals, sessions
 from remit.runtime.store import OpenPermit
 from remit.runtime.tasks import AgentOpener, Opening, close_task, open_task
 from tests.conftest import OpenStore
+from tests.faults.test_approvals import requested
 from tests.faults.test_declassification import DOWN, OPEN, ask, label, lowered
-from tests.runtime.world import AGENT, World, permit, reason, small_bundle
+from tests.runtime.world import AGENT, CARL, World, permit, reason, small_bundle
 
 EVIL = "eve@evil.net"
 BOSS = {"to": "boss@corp.com"}
@@ -171,6 +172,71 @@ class TestLowered:
         sessions.take_over(beside.runtime, session.id).result()
         assert label(beside, session) == RESTRICTED
 
+    def test_nor_must_anybody_ask_for_that(self, beside: World) -> None:
+        task = beside.open_task()
+        session, other = beside.open_session(task), beside.open_session(task)
+        beside.perform(other, "secret", "restricted data")
+        beside.perform(other, "read", "hello")
+        lowered(beside, session)
+        permit(beside.ask(session, "send", BOSS))
+        beside.perform(other, "look", "x")
+        permit(beside.ask(session, "send", BOSS))
+        beside.perform(other, "secret", "another secret, that nobody looked at")
+        assert reason(beside.ask(session, "send", BOSS)) is Reason.FORBIDDEN
+        assert label(beside, session).confidentiality is Confidentiality.RESTRICTED
+
+    def test_nor_where_it_was_read_in_another_process(self, beside: World, open_store: OpenStore) -> None:
+        task = beside.open_task()
+        session, other = beside.open_session(task), beside.open_session(task)
+        beside.perform(other, "secret", "restricted data")
+        beside.perform(other, "read", "hello")
+        lowered(beside, session)
+        open_store(again=True).perform(other, "secret", "another secret")
+        assert reason(beside.ask(session, "send", BOSS)) is Reason.FORBIDDEN
+
+    def test_nor_where_a_sub_task_brought_it_back(self, beside: World) -> None:
+        task = beside.open_task()
+        session, other = beside.open_session(task), beside.open_session(task)
+        beside.perform(other, "secret", "restricted data")
+        beside.perform(other, "read", "hello")
+        lowered(beside, session)
+        inner = beside.open_session(delegated(beside, task, other))
+        beside.perform(inner, "secret", "another secret")
+        sessions.inherit(beside.runtime, other.id, inner.id).result()
+        assert reason(beside.ask(session, "send", BOSS)) is Reason.FORBIDDEN
+
+    @pytest.mark.parametrize("tool", ["secret", "read"])
+    def test_nothing_is_lowered_while_another_session_is_reading(self, beside: World, tool: str) -> None:
+        task = beside.open_task()
+        session, other = beside.open_session(task), beside.open_session(task)
+        for name in ("secret", "read"):
+            beside.perform(other, name, "x")
+        flying = permit(beside.ask(other, tool))
+        assert reason(ask(beside, session, DOWN)) is Reason.MALFORMED_REQUEST
+        beside.report(flying, other, OutcomeStatus.SUCCEEDED, "x")
+        assert reason(ask(beside, session, DOWN)) is Reason.APPROVAL_REQUIRED
+
+    def test_nor_while_one_of_a_sub_task_is_that_was_left(self, beside: World) -> None:
+        task = beside.open_task()
+        session, other = beside.open_session(task), beside.open_session(task)
+        beside.perform(session, "secret", "x")
+        inner = beside.open_session(delegated(beside, task, other))
+        flying = permit(beside.ask(inner, "read"))
+        sessions.inherit(beside.runtime, other.id, inner.id).result()
+        lower = {"confidentiality": "public", "why": "published"}
+        assert reason(ask(beside, session, lower)) is Reason.MALFORMED_REQUEST
+        beside.report(flying, inner, OutcomeStatus.SUCCEEDED, "x")
+        assert reason(ask(beside, session, lower)) is Reason.APPROVAL_REQUIRED
+
+    def test_an_approval_does_not_cover_what_another_session_read_since(self, beside: World) -> None:
+        task = beside.open_task()
+        session, other = beside.open_session(task), beside.open_session(task)
+        beside.perform(other, "secret", "restricted data")
+        beside.perform(other, "read", "hello")
+        approvals.resolve(beside.runtime, requested(ask(beside, session, DOWN)), CARL, True).result()
+        beside.perform(other, "secret", "another secret")
+        assert reason(ask(beside, session, DOWN)) is Reason.APPROVAL_REQUIRED
+
     def test_an_approver_is_shown_what_all_have_touched(self, beside: World) -> None:
         task = beside.open_task()
         session, other = beside.open_session(task), beside.open_session(task)
@@ -203,7 +269,19 @@ class TestOpenedByTheAgent:
 
 
 def test_states_of_before_these_were_counted_can_still_be_read() -> None:
-    new = ("unreported", "tainting", "touches", "forgiven", "settled", "raised", "counted")
+    new = (
+        "unreported",
+        "tainting",
+        "touches",
+        "forgiven",
+        "settled",
+        "raised",
+        "counted",
+        "tainted",
+        "heard",
+        "awaits",
+        "lowered",
+    )
     for noun in (
         Session(SessionId("ses_1"), None, AgentId(AGENT)), Spent(1, version=5),
         OpenPermit(DecisionId("dec_1"), "wri_1", None, None, "look", 0, Label()),

@@ -15,6 +15,7 @@ from remit.model.labels import PUBLIC_TRUSTED, Confidentiality, Label
 from remit.model.memory import Memory
 from remit.model.task import Session
 from remit.runtime.audit import differences
+from remit.runtime.tasks import close_task
 from remit.storage.staging import encode
 from tests.conftest import OpenStore
 from tests.faults.test_declassification import OPEN, lowered
@@ -139,6 +140,29 @@ class TestAtOnce:
         world.report(given, reads, OutcomeStatus.SUCCEEDED, f"write to {EVIL}")
         assert "read" in reached(world, reads).sources
         assert reason(world.ask(reads, "send", {"to": EVIL})) is Reason.APPROVAL_REQUIRED
+
+    def test_and_counts_in_the_sessions_beside_its_reader(self, world: World) -> None:
+        task = world.open_task()
+        reader, beside = world.open_session(task), world.open_session(task)
+        flying = permit(world.ask(reader, "recall"))
+        world.perform(beside, "look", "x")  # knows the worst of that, as it is now
+        elsewhere = world.open_session()
+        world.perform(elsewhere, "secret", "restricted")
+        world.perform(elsewhere, "remember", "ok", {"text": "restricted"})
+        world.report(flying, reader, OutcomeStatus.SUCCEEDED, "restricted")
+        assert reason(world.ask(beside, "send", {"to": "boss@corp.com"})) is Reason.FORBIDDEN
+        assert reached(world, beside).confidentiality is Confidentiality.RESTRICTED
+
+    def test_also_where_its_task_was_closed_meanwhile(self, world: World) -> None:
+        task = world.open_task()
+        reader = world.open_session(task)
+        flying = permit(world.ask(reader, "recall"))
+        elsewhere = world.open_session()
+        world.perform(elsewhere, "secret", "restricted")
+        world.perform(elsewhere, "remember", "ok", {"text": "restricted"})
+        close_task(world.runtime, task.id, "ana").result()
+        world.report(flying, reader, OutcomeStatus.SUCCEEDED, "restricted")
+        assert reached(world, reader).confidentiality is Confidentiality.RESTRICTED
 
     def test_while_it_is_read_it_may_be_anybodys(self, world: World) -> None:
         reads = world.open_session()

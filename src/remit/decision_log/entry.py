@@ -85,23 +85,26 @@ class FlowGranted(Body, frozen=True, gc=False, tag="flow.granted"):
 
 
 class SessionOpened(Body, frozen=True, gc=False, tag="session.opened"):
-    """An agent began a run within a task. `label` and `sources` are what it has touched from the beginning."""
+    """An agent began a run within a task. `label` and `sources` are what it has touched from the beginning, `awaits` the sessions of
+    sub-tasks that can still be told something, though they were left."""
 
     session: str
     task: str
     agent: str
     label: str = "public"
     sources: tuple[str, ...] = ()
+    awaits: tuple[str, ...] = ()
 
 
 class SessionJoined(Body, frozen=True, gc=False, tag="session.joined"):
-    """What a delegated session had touched joined the one that delegated, which is now labelled so."""
+    """What a delegated session had touched joined the one that delegated, which is now labelled so, and `awaits` those."""
 
     session: str
     task: str | None
     child: str
     label: str
     sources: tuple[str, ...]
+    awaits: tuple[str, ...] = ()
 
 
 class DecisionMade(Body, frozen=True, gc=False, tag="decision"):
@@ -110,7 +113,8 @@ class DecisionMade(Body, frozen=True, gc=False, tag="decision"):
     `arguments` is an HMAC-SHA256 of the canonical arguments under the task's key. `label` and `sources` are the session's after the
     decision. `engine` is the engine outside of the process that was asked, with its version and the revision of its policies. `flows` are
     the data-flow grants that it rests on, as `task#number`; a permit uses each once. `hints` are what the tool's server said of it, by
-    MCP's names. `caller` is who asked over a network, by issuer and name, and `proof` how the subject's authority came with it.
+    MCP's names. `caller` is who asked over a network, by issuer and name, and `proof` how the subject's authority came with it. `behind`
+    says that other sessions of the task were, or could be, told what is untrusted that this one had not taken over.
     """
 
     id: str
@@ -145,6 +149,7 @@ class DecisionMade(Body, frozen=True, gc=False, tag="decision"):
     hints: Hints = NO_HINTS
     caller: str = ""
     proof: str = ""
+    behind: bool = False
 
 
 class OutcomeSeen(Body, frozen=True, gc=False, tag="outcome"):

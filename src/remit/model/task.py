@@ -103,8 +103,9 @@ class Spent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """What a task has used of its budgets; `version` is compared and set at each commit.
 
     `flows` counts the uses of each data-flow grant by its number (those of the scope, then those of approvers). `history` is kept by the
-    first task of a chain, for all that was delegated from it, and so is `raised`, which counts how often one of their sessions came to
-    touch more; `rates` are windows by the key of their rate.
+    first task of a chain, for all that was delegated from it, and so are `raised`, which counts how often one of their sessions came to
+    touch more, and `lowered`: whether one of them ever had its label lowered. `tainted` counts the permits of the task's own sessions
+    that can bring back what is untrusted, and how often such came back from a sub-task; `rates` are windows by the key of their rate.
     """
 
     calls: int = 0
@@ -115,6 +116,8 @@ class Spent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     history: History = NO_HISTORY
     rates: dict[str, Window] = {}
     raised: int = 0
+    tainted: int = 0
+    lowered: bool = False
 
 
 NOTHING_SPENT = Spent()
@@ -135,6 +138,8 @@ class Session(msgspec.Struct, frozen=True, gc=False):
     something and whose outcome is not known yet, `tainting` those of them that can bring back what is untrusted: also where the label
     covers that already. `touches` counts what can ever have touched something: permits, and what other sessions passed on. `forgiven` are
     the untrusted sources that somebody took out of the label; `settled` is how much the other sessions of the task had touched then.
+    `tainted` is how much of what its task counts as `tainted` was its own, `heard` how much of what the other sessions of the task and of
+    those above it brought back it has taken over; `awaits` are the sessions below that can still be told what it does not know.
     """
 
     id: SessionId
@@ -151,6 +156,9 @@ class Session(msgspec.Struct, frozen=True, gc=False):
     touches: int = 0
     forgiven: tuple[str, ...] = ()
     settled: dict[SessionId, int] = {}
+    tainted: int = 0
+    heard: int = 0
+    awaits: tuple[SessionId, ...] = ()
 
     @property
     def reached(self) -> Label:

@@ -30,7 +30,7 @@ from remit.pdp.first_use import is_first_use
 from remit.pdp.first_use import raised as one_deeper
 from remit.pdp.flow import Traced, asked, links_of, query_of, traced
 from remit.pdp.hints import hints_for
-from remit.pdp.history import added_by, adding, raised, remembered, with_history
+from remit.pdp.history import added_by, adding, once_lowered, remembered, told_beside, with_history
 from remit.pdp.inputs import PERMIT_MICROSECONDS, Decided, Grant, Inputs
 from remit.pdp.locus import Locus, known_locus, locus_of
 from remit.pdp.locus import obligations as asked_by
@@ -189,11 +189,10 @@ def _permit_effects(inputs: Inputs, tasks: tuple[TaskState, ...], own: Label, pe
     assert inputs.bundle is not None
     before = inputs.session
     session = session_after_permit(before, permit.id, inputs.request, worst, inputs.now)
-    if session.pending is not before.pending:
-        # INVARIANT (labels come from what was touched): the other sessions of the task learn of it before they decide again.
-        tasks = raised(inputs.chain, tasks, permit.id)
+    if session.touches != before.touches or session.pending is not before.pending:
+        tasks = told_beside(inputs.chain, tasks, before, session, permit.id)
     if inputs.request.action == SESSION_DECLASSIFY and permit.enforced:
-        session = declassified(inputs, session)
+        session, tasks = declassified(inputs, session), once_lowered(inputs.chain, tasks, permit.id)
     query = query_of(inputs.bundle, inputs, trusted=not worst.untrusted)
     if inputs.bundle.facts.facts:
         query = with_call(inputs.bundle, inputs, query)
@@ -215,7 +214,8 @@ def _not_permitted(
     if lift is None:
         message = f"policy forbids {_act(inputs)}: {_why(locus, answer)}"
         return _shadowed(inputs, Deny(inputs.decision, Reason.FORBIDDEN, message, situation.tier, basis=basis))
-    if inputs.grant is not None and _covered(inputs.grant, situation, lift, bool(by_approver(locus, situation, lift.answer))):
+    named = bool(by_approver(locus, situation, lift.answer)) if inputs.grant is not None else False
+    if inputs.grant is not None and _covered(inputs.grant, situation, lift, named, touches_of(inputs)):
         granted = replace(situation, approver=inputs.grant.approver)
         return _permitted(inputs, locus, granted, spent, lift.answer, lift.question)
     message = f"this needs an approval: {'lowering a label needs two people' if answer.allowed else _why(locus, answer)}"
@@ -267,7 +267,7 @@ def _rule(situation: Situation, rule: ApproverRule) -> ApproverRule:
     return ApproverRule.FOUR_EYES if situation.tier is Tier.CRITICAL else rule
 
 
-def _covered(grant: Grant, situation: Situation, lift: _Lift, by_approver: bool) -> bool:
+def _covered(grant: Grant, situation: Situation, lift: _Lift, by_approver: bool, touches: int) -> bool:
     # INVARIANT (an approval is for one exact action): it covers the flows, labels and obligations its approver was shown; only where
     # policies ask who approved may more obligations come with that person.
     return (
@@ -275,7 +275,7 @@ def _covered(grant: Grant, situation: Situation, lift: _Lift, by_approver: bool)
         and situation.steering == grant.steering
         and (lift.obligations == grant.obligations or (by_approver and set(grant.obligations) <= set(lift.obligations)))
         and (grant.rule is ApproverRule.FOUR_EYES or lift.rule is ApproverRule.ONE)
-        and (situation.request.action != SESSION_DECLASSIFY or grant.touches == touches_of(situation.session))
+        and (situation.request.action != SESSION_DECLASSIFY or grant.touches == touches)
     )
 
 

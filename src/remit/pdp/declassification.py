@@ -25,6 +25,11 @@ def check_declassification(inputs: Inputs) -> None:
     if under_way:
         # What they touch is not known yet: it would join at its worst, or be taken for lowered.
         raise Refusal(Reason.MALFORMED_REQUEST, f"{under_way} calls are under way: wait until their outcomes are reported")
+    if inputs.under_way:
+        raise Refusal(
+            Reason.MALFORMED_REQUEST,
+            f"{inputs.under_way} calls of other sessions of the task are under way: wait until their outcomes are reported",
+        )
     if lowered(inputs) == session.label:
         raise Refusal(
             Reason.MALFORMED_ARGUMENTS, "there is nothing to lower: name a `confidentiality` below the session's, or `sources`"
@@ -82,9 +87,11 @@ def declassified(inputs: Inputs, session: Session) -> Session:
     return replace(session, label=label, forgiven=tuple(forgiven), settled=inputs.beside or {})
 
 
-def touches_of(session: Session | None) -> int:
-    """How often the session has touched something: whoever approves that its label goes down was shown it as it was then."""
-    return session.touches if session is not None else 0
+def touches_of(inputs: Inputs) -> int:
+    """How often the session has touched something, and where a label is to be lowered, all those beside it: whoever approves that was
+    shown it as it was then."""
+    own = inputs.session.touches if inputs.session is not None else 0
+    return own + sum(inputs.beside.values()) if inputs.beside else own
 
 
 def provenance_of(session: Session) -> Label:

@@ -60,6 +60,8 @@ def spend(spent: Spent, request: EvaluationRequest, watched: Mapping[str, Amount
         spent.history,
         spent.rates,
         spent.raised,
+        spent.tainted,
+        spent.lowered,
     )
 
 
@@ -95,7 +97,8 @@ def session_after_permit(session: Session, decision: DecisionId, request: Evalua
     calls = {**session.calls, name: session.calls.get(name, 0) + 1}
     pending = session.pending if worst.within(session.label) else with_pending(session.pending, decision, worst)
     seen, version = now if now > session.seen else session.seen, next_version(session.version, decision)
-    touching = 1 if worst.sources or worst.confidentiality is not _PUBLIC else 0
+    tainting = 1 if worst.sources else 0
+    touching = 1 if tainting or worst.confidentiality is not _PUBLIC else 0
     return Session(
         session.id,
         session.task,
@@ -107,10 +110,13 @@ def session_after_permit(session: Session, decision: DecisionId, request: Evalua
         seen,
         version,
         session.unreported + touching,
-        session.tainting + 1 if worst.sources else session.tainting,
+        session.tainting + tainting,
         session.touches + touching,
         session.forgiven,
         session.settled,
+        session.tainted + tainting,
+        session.heard,
+        session.awaits,
     )
 
 
@@ -170,4 +176,4 @@ def session_after_outcome(session: Session, permit: Closed, touched: Label | Non
 
 def waits_for_untrusted(session: Session) -> bool:
     """Whether a call is under way that can bring back what is untrusted."""
-    return session.tainting > 0 or any(label.untrusted for label in session.pending.values())
+    return session.tainting > 0 or (bool(session.pending) and any(label.untrusted for label in session.pending.values()))

@@ -13,6 +13,7 @@ from remit.model.task import Session, TaskState
 from remit.model.tool import Reach, ToolEffect
 from remit.pdp.arguments import ANY, ArgumentType
 from remit.pdp.compiled import CompiledBundle, CompiledTool
+from remit.pdp.declassification import provenance_of
 from remit.pdp.destinations import destinations, reach
 from remit.pdp.effects import counted_as, waits_for_untrusted
 from remit.pdp.hints import hints_for, tool_of
@@ -86,15 +87,26 @@ def traced(bundle: CompiledBundle, inputs: Inputs, tool: CompiledTool | None) ->
     found = choices(inputs.request, tool)
     if not found:
         return Traced()
-    observed = inputs.observed
-    if inputs.session is not None and waits_for_untrusted(inputs.session):
-        # What an untrusted call under way has returned so far is not yet known: any value may be from there.
-        observed = replace(observed, overflow=True)
+    observed = known_of(inputs)
     nouns = frozenset(word for word in words_of(inputs.request.resource.id) if len(word) > 3) if tool else frozenset()
     granting = _granting(bundle, inputs, observed) if has_grants(inputs.chain) else None
     tracer = Tracer(intent(inputs), bundle.directory, observed, nouns, granting)
     steering = tuple([tracer.argument(name, parts) for name, parts in found])
     return Traced(steering, tuple(granting.used) if granting else ())
+
+
+def known_of(inputs: Inputs) -> Observed:
+    """What a session has seen, with what its label says that it must have seen besides."""
+    observed, session = inputs.observed, inputs.session
+    if session is None or observed.overflow:
+        return observed
+    if inputs.behind or waits_for_untrusted(session):
+        # INVARIANT (fail closed): what an untrusted call under way has returned so far is not yet known, nor is what another session was
+        # told and this one has not taken over: any value may be from there.
+        return replace(observed, overflow=True)
+    if not observed.tainted and provenance_of(session).untrusted:
+        return replace(observed, tainted=True)  # as of a task that an agent opened who had read it elsewhere
+    return observed
 
 
 def _granting(bundle: CompiledBundle, inputs: Inputs, observed: Observed) -> Granting:
@@ -131,9 +143,12 @@ def asked(inputs: Inputs, tool: CompiledTool | None) -> bool:
 
 def links_of(bundle: CompiledBundle, inputs: Inputs, tool: CompiledTool | None) -> tuple[str, ...]:
     """The arguments with text in which a link stands that untrusted output gave, and the purpose does not have."""
-    if tool is None or not inputs.observed.untrusted:
+    if tool is None or not tool.tool.annotations.content:
         return ()
-    tracer, values = Tracer(intent(inputs), bundle.directory, inputs.observed), inputs.request.arguments.values
+    observed = known_of(inputs)
+    if not observed.untrusted:
+        return ()
+    tracer, values = Tracer(intent(inputs), bundle.directory, observed), inputs.request.arguments.values
     found = ((name, value) for name in tool.tool.annotations.content for value in reach(values, name))
     texts = [(name, one) for name, value in found for _, one in parts_of(name, value)]
     return tuple(dict.fromkeys(name for name, one in texts if isinstance(one, str) and tracer.links(one)))
@@ -194,7 +209,7 @@ def query_of(bundle: CompiledBundle, inputs: Inputs, trusted: bool) -> Query | N
         return Query(written=written) if written is not None else None
     if trusted:
         return Query(kept, written=written, action=action)
-    tracer = Tracer(intent(inputs), bundle.directory, inputs.observed)
+    tracer = Tracer(intent(inputs), bundle.directory, known_of(inputs))
     return Query(kept, len(values) > MAX_QUERY or tracer.steers_query(kept), written=written, action=action)
 
 
@@ -213,7 +228,7 @@ def _written(bundle: CompiledBundle, inputs: Inputs) -> Written | None:
 
 def _was_told(session: Session | None, observed: Observed) -> bool:
     """Whether anything that a session says may be what untrusted text told it."""
-    return observed.untrusted or (session is not None and session.reached.untrusted)
+    return observed.untrusted or (session is not None and provenance_of(session).untrusted)
 
 
 def may_write(bundle: CompiledBundle | None, name: str) -> bool:

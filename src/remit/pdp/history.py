@@ -10,7 +10,7 @@ from remit.model.history import NO_HISTORY, History
 from remit.model.identity import DecisionId, EntityRef
 from remit.model.memory import Memory
 from remit.model.request import TOOL_CALL, EvaluationRequest
-from remit.model.task import TaskState, next_version
+from remit.model.task import Session, TaskState, next_version
 from remit.pdp.cedar.reads import Node
 from remit.pdp.compiled import CompiledBundle
 from remit.pdp.effects import counted_as
@@ -56,15 +56,41 @@ def with_history(chain: tuple[TaskState, ...], added: History) -> tuple[TaskStat
     return (*chain[:-1], TaskState(root.task, replace(root.spent, history=joined)))
 
 
-def raised(chain: tuple[TaskState, ...], after: tuple[TaskState, ...], decision: DecisionId) -> tuple[TaskState, ...]:
-    """The chain, as it is `after` a call (empty where that changed nothing), once a session of it can have touched more than before."""
+def told_beside(
+    chain: tuple[TaskState, ...], after: tuple[TaskState, ...], before: Session, session: Session, decision: DecisionId
+) -> tuple[TaskState, ...]:
+    """The chain, as it is `after` a call (empty where that changed nothing), with what it tells other sessions of the step from `before`
+    to `session`: that it can have touched more, or can be told what is untrusted."""
     if not chain:
         return after
-    root = (after or chain)[-1]
-    spent = replace(root.spent, raised=root.spent.raised + 1)
-    if not after:
-        spent = replace(spent, version=next_version(spent.version, f"raised by {decision}"))
-    return (*(after or chain)[:-1], TaskState(root.task, spent))
+    states = after or chain
+    # INVARIANT (fail closed): what one session can be told, the others do not know until they have taken it over.
+    tainted = session.tainted - before.tainted
+    # INVARIANT (labels come from what was touched): the other sessions of the task learn of it before they decide again. Of one that was
+    # lowered, it is not enough that its label had covered it: it counts whatever they touch.
+    more = session.pending is not before.pending or (chain[-1].spent.lowered and session.touches != before.touches)
+    if not tainted and not more:
+        return after
+    root = states[-1]
+    raised, alone = root.spent.raised + more, len(states) == 1
+    if alone:
+        return (_with(root, bool(after), decision, tainted=root.spent.tainted + tainted, raised=raised),)
+    leaf = _with(states[0], bool(after), decision, tainted=states[0].spent.tainted + tainted) if tainted else states[0]
+    return (leaf, *states[1:-1], _with(root, bool(after), decision, raised=raised) if more else root)
+
+
+def once_lowered(chain: tuple[TaskState, ...], after: tuple[TaskState, ...], decision: DecisionId) -> tuple[TaskState, ...]:
+    """The chain, as it is `after` a call, once a session of it had its label lowered: from now on others count whatever they touch."""
+    states = after or chain
+    if not states or states[-1].spent.lowered:
+        return after
+    return (*states[:-1], _with(states[-1], bool(after), decision, lowered=True))
+
+
+def _with(state: TaskState, moved: bool, decision: DecisionId, **counts: int) -> TaskState:
+    """A task with other counts; a version of its own where nothing else moved it."""
+    version = state.spent.version if moved else next_version(state.spent.version, f"{sorted(counts)} by {decision}")
+    return TaskState(state.task, replace(state.spent, version=version, **counts))
 
 
 def remembered(chain: tuple[TaskState, ...], added: History, decision: DecisionId) -> tuple[TaskState, ...]:

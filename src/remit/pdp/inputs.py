@@ -43,7 +43,8 @@ class Inputs(msgspec.Struct, frozen=True, gc=False):
     `target` is the registered agent that the action is on, if it is on one. `outside` is what engines outside of this process said.
     `memory` is the memory that the action writes or reads, if it does; `account` what the agent has spent over all its tasks.
     `known` is the definition of the tool that counts, if one was seen before. `beside` is how much the other sessions of the task and of
-    those above it have touched, where a label is to be lowered.
+    those above it have touched, and `under_way` how many calls that can touch something they have under way, where a label is to be
+    lowered. `behind` says that other sessions were, or can be, told what is untrusted that this one has not taken over.
     """
 
     bundle: CompiledBundle | None
@@ -65,6 +66,8 @@ class Inputs(msgspec.Struct, frozen=True, gc=False):
     account: Spent = NOTHING_SPENT
     known: KnownDefinition | None = None
     beside: dict[SessionId, int] | None = None
+    under_way: int = 0
+    behind: bool = False
 
 
 class Decided(msgspec.Struct, frozen=True, gc=False):

@@ -168,6 +168,9 @@ class Asker:
         session = history.sessions.session(body.session)
         if session is None and body.session_version:
             raise Gap("its session is not in the log")
+        beside, under_way = None, 0
+        if body.action == SESSION_DECLASSIFY and session is not None and session.task == body.task:
+            beside, under_way = history.sessions.beside(session.id, body.chain)
         return Inputs(
             bundle=self._bundle,
             request=request,
@@ -183,6 +186,9 @@ class Asker:
             account=history.account(request.subject.id),
             target=history.latest(request.resource.id) if request.resource.type == AGENT else None,
             known=history.definition(body.upstream, body.resource) if body.definition or body.upstream else None,
+            beside=beside,
+            under_way=under_way,
+            behind=body.behind,
         )
 
     def _decide(self, body: DecisionMade, inputs: Inputs, observe: bool) -> Decision:

@@ -34,6 +34,7 @@ class _Run:
 
     __slots__ = (
         "agent",
+        "awaits",
         "calls",
         "denials",
         "id",
@@ -61,6 +62,7 @@ class _Run:
         self.tainting = self.touches = 0
         self.seen = seen
         self.told = told
+        self.awaits = opened.awaits
         self.kept: set[str] = set()
         self.observed = NOTHING_OBSERVED
         self.waiting: Sequence[Observation] | None = None
@@ -88,6 +90,14 @@ class PastSessions:
             return None
         under_way = len(run.open), run.tainting, run.touches
         return Session(run.id, run.task, run.agent, run.reached, run.pending, run.calls, run.denials, 0, 0, *under_way)
+
+    def beside(self, session: str, chain: Sequence[str]) -> tuple[dict[SessionId, int], int]:
+        """How much the other sessions of a chain of tasks have touched by now, and how many calls that can they have under way."""
+        runs = {run.id: run for task in chain for run in self._of_task.get(task, ())}
+        awaited = {name for run in runs.values() for name in run.awaits}
+        touches = {run.id: run.touches for run in runs.values() if run.id != session}
+        busy = [run for name in {*runs, *awaited} - {session} if (run := self._runs.get(name)) is not None]
+        return touches, sum(max(len(run.open), len(run.pending)) for run in busy)
 
     def observed(self, session: str | None) -> Observed:
         """What a session has seen by now."""
@@ -143,6 +153,7 @@ class PastSessions:
         if not run.pending or (child is not None and passed_on.within(run.reached)):
             run.label = run.label.join(passed_on)
         run.touches += 1
+        run.awaits = body.awaits
         if child is not None:
             run.seen |= child.seen
             run.told.join(child.told)

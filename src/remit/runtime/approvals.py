@@ -137,7 +137,7 @@ def _shown(inputs: Inputs, deny: Deny) -> Shown:
         obligations=deny.obligations,
         before=inputs.session.calls if inputs.session else {},
         offers=offers(inputs, deny.basis.steering),
-        touches=touches_of(inputs.session),
+        touches=touches_of(inputs),
     )
 
 

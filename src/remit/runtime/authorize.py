@@ -8,16 +8,16 @@ from remit.model.errors import ErrorKind, RemitError
 from remit.model.identity import AGENT, Agent, AgentId, AgentStatus, DecisionId, SessionId, new_id
 from remit.model.memory import Memory
 from remit.model.request import SESSION_DECLASSIFY, EvaluationRequest, readable
-from remit.model.task import NOTHING_SPENT
+from remit.model.task import NOTHING_SPENT, Session
 from remit.pdp.checks import CLOCK_TOLERANCE
 from remit.pdp.decide import decide
 from remit.pdp.definitions import asks_for_known
 from remit.pdp.inputs import PERMIT_MICROSECONDS, Decided, Inputs
 from remit.pdp.memory import memory_of
 from remit.pdp.outside import MAX_QUESTIONS, NotAsked, Outside
-from remit.pdp.provenance.seen import NOTHING_OBSERVED
+from remit.pdp.provenance.seen import NOTHING_OBSERVED, Observed
 from remit.runtime import approvals, definitions, outcome, sessions
-from remit.runtime.beside import Behind, caught_up_with, check_caught_up
+from remit.runtime.beside import Behind, caught_up_with, is_behind, under_way, worse_for_being_behind
 from remit.runtime.committing import Considered, Loaded, commit
 from remit.runtime.line import Line
 from remit.runtime.pending import Asking, Driven, Steps
@@ -44,6 +44,7 @@ def _decided(runtime: Runtime, request: EvaluationRequest, line: Line) -> Steps[
     considered: Considered | None = None
     outside: Outside | None = None
     attempt = questions = 0
+    waited = False
     while attempt < ATTEMPTS and questions <= MAX_QUESTIONS:
         try:
             with turn(runtime, attempt) as alone:
@@ -52,6 +53,9 @@ def _decided(runtime: Runtime, request: EvaluationRequest, line: Line) -> Steps[
                 with runtime.view.lock:
                     loaded = load(runtime, request, decision_id, runtime.clock(), outside)
                     considered = consider(runtime, loaded)
+                    if loaded.inputs.behind and not waited and worse_for_being_behind(considered.decided):
+                        waited = True
+                        raise Behind
                     ticket = commit(runtime, loaded, considered)
                 yield ticket
         except Behind:
@@ -82,7 +86,7 @@ def _decided(runtime: Runtime, request: EvaluationRequest, line: Line) -> Steps[
 def _caught_up(runtime: Runtime, request: EvaluationRequest, decision: DecisionId) -> Steps[Deny | None]:
     """Take over what other sessions have touched meanwhile."""
     try:
-        yield from sessions.taking_over(runtime, request.session or SessionId(""))
+        yield from sessions.taking_over(runtime, request.session or SessionId(""), needed=True)
     except RemitError as error:
         return _fault(decision, error)
     return None
@@ -97,15 +101,29 @@ def _asked(runtime: Runtime, question: NotAsked, before: Outside | None, line: L
     return question.answered(before, asking.said)
 
 
-def load(runtime: Runtime, request: EvaluationRequest, decision: DecisionId, now: int, outside: Outside | None = None) -> Loaded:
-    """Everything this request can touch: bundle, agent, task chain, session, and what it saw. Raises `Behind`."""
+def load(
+    runtime: Runtime,
+    request: EvaluationRequest,
+    decision: DecisionId,
+    now: int,
+    outside: Outside | None = None,
+    instead: tuple[Session, Observed] | None = None,
+) -> Loaded:
+    """Everything this request can touch: bundle, agent, task chain, session, and what it saw (or `instead` of these, others).
+
+    Raises `Behind`.
+    """
     view = runtime.view
     revision = view.refresh()
     chain, complete = view.chain(request.task)
-    session = view.session(request.session)
-    if session is not None and chain and view.caught_up.get(session.id) != chain[-1].spent.raised:
-        check_caught_up(view, chain, session)
-    observed = NOTHING_OBSERVED if session is None else view.observed(session.id, session.task)
+    session = view.session(request.session) if instead is None else instead[0]
+    # Whoever is refused as a stranger moves nobody's session.
+    own = session is not None and bool(chain) and session.task == request.task and request.subject.id == session.agent
+    if session is not None and own and instead is None and view.caught_up.get(session.id) != chain[-1].spent.raised:
+        caught_up_with(view, chain, session)
+    observed = NOTHING_OBSERVED
+    if session is not None:
+        observed = view.observed(session.id, session.task) if instead is None else instead[1]
     agent = view.agent(AgentId(request.subject.id)) if request.subject.type == AGENT else None
     target = view.agent(AgentId(request.resource.id)) if request.resource.type == AGENT else None
     inputs = Inputs(
@@ -128,8 +146,11 @@ def load(runtime: Runtime, request: EvaluationRequest, decision: DecisionId, now
         view.account(agent.id) if agent is not None and view.bundle is not None and view.bundle.agent_rates else NOTHING_SPENT,
         view.definition(request.upstream, request.resource.id) if asks_for_known(view.bundle, request) else None,
     )
-    if request.action == SESSION_DECLASSIFY and session is not None and session.task == request.task:
-        inputs = replace(inputs, beside=caught_up_with(view, chain, session))
+    if own and session is not None:
+        if request.action == SESSION_DECLASSIFY:
+            inputs = replace(inputs, beside=caught_up_with(view, chain, session), under_way=under_way(view, session))
+        if is_behind(chain, session):
+            inputs = replace(inputs, behind=True)
     if now > view.latest:
         view.latest = now
     return Loaded(inputs, revision, view.sealing_key(request.task if chain else None))

@@ -19,10 +19,11 @@ from remit.pdp.effects import Closed, session_after_outcome
 from remit.pdp.flow import has_grants, written_before
 from remit.pdp.memory import came_back, lost, under_way
 from remit.pdp.provenance.seen import MAX_OUTPUT
+from remit.runtime.beside import recounted
 from remit.runtime.pending import Driven, Steps
 from remit.runtime.records import outcome_record
 from remit.runtime.runtime import ATTEMPTS, Runtime, turn
-from remit.runtime.store import DeletePermit, HoldMemory, InsertObservation, OpenPermit, PutSession, Write
+from remit.runtime.store import DeletePermit, HoldMemory, InsertObservation, OpenPermit, PutSession, PutSpent, Write
 from remit.runtime.view import View
 
 MANY = 1 << 62
@@ -104,7 +105,9 @@ def _submit(runtime: Runtime, outcome: Outcome, permit: OpenPermit) -> Ticket[Wr
         if view.key(permit.task) is not None:  # of a task that was erased, nothing is kept that comes late
             writes.extend(_observe(view, before, outcome, permit, _Heard(key, now, unseen, acted)))
     record = outcome_record(outcome, permit, after, key)
-    view.move(after, ())
+    tasks = recounted(view, before, after) if before is not None and after is not None else []
+    writes += [PutSpent(state.task.id, state.spent, base) for state, base in tasks]
+    view.move(after, [state for state, _ in tasks])
     return runtime.appender.submit(Ticket([record], writes, revision, now))
 
 
@@ -160,7 +163,7 @@ def _observe(view: View, session: Session, outcome: Outcome, permit: OpenPermit,
         seen = SealedObservation("", about, unseen=True, told=told, written=written, action=query.action)
     else:
         return []
-    view.observe(session, observed(permit.tool, untrusted, seen))
+    view.observe(session, observed(permit.tool, untrusted, seen), permit.decision)
     kept = told is not None or written is not None or not seen.unseen
     sealed = seal_observation(heard.key, seen, permit.decision) if kept else b""
     return [InsertObservation(session.id, permit.decision, permit.tool, untrusted, sealed)]
@@ -211,7 +214,7 @@ def _touched(outcome: Outcome, permit: OpenPermit, acted: bool) -> Label | None:
 def _forget(runtime: Runtime, permit: OpenPermit) -> None:
     with runtime.view.lock:
         runtime.view.permits.pop(permit.decision, None)
-        runtime.view.forget(permit.session, ())
+        runtime.view.forget(permit.session, [task.id for task in runtime.view.loaded_chain(permit.task)])
 
 
 def recover(runtime: Runtime, writers: list[str]) -> int:

@@ -68,6 +68,7 @@ def decision_record(inputs: Inputs, decision: Decision, session: Session | None,
         hints=request.hints,
         caller=request.caller,
         proof=request.proof or "",
+        behind=inputs.behind,
     )
     return Record(encode_body(body), "decision", decision.id, request.task)
 

@@ -1,23 +1,22 @@
 """Sessions: one run of an agent within a task, opened by the door and never by the agent's own word."""
 
-from collections.abc import Iterator
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from remit.decision_log.append import Conflict, Ticket
 from remit.decision_log.encoding import encode_body
-from remit.decision_log.entry import SessionJoined, SessionOpened
-from remit.decision_log.sealed import open_observation, seal_observation
+from remit.decision_log.entry import SessionOpened
 from remit.decision_log.store import Record
 from remit.model.errors import not_found, refused, unavailable
 from remit.model.identity import SessionId, TaskId, new_id
 from remit.model.labels import PUBLIC_TRUSTED, Label
-from remit.model.task import Session, TaskState, TaskStatus, next_version
-from remit.runtime.beside import beside, passed_on
+from remit.model.task import Session, TaskState, TaskStatus
+from remit.runtime.beside import can_be_told, recounted, tainted_in
+from remit.runtime.joining import ahead, merged, resealed
 from remit.runtime.pending import Driven, Steps
 from remit.runtime.runtime import ATTEMPTS, Change, Runtime, administer
-from remit.runtime.store import HoldTask, InsertObservation, InsertSession, Observation, PutSession, PutSpent, Write
-from remit.runtime.view import View
+from remit.runtime.store import HoldTask, InsertObservation, InsertSession, PutSession, PutSpent, Write
 
 
 def open_session(runtime: Runtime, task: TaskId) -> Driven[Session]:
@@ -35,10 +34,20 @@ def _open(runtime: Runtime, task_id: TaskId) -> Steps[Session]:
     def prepare() -> Change:
         chain = _standing(runtime, task_id, now)
         task = chain[0].task
-        label, forgiven, seen = _so_far(runtime, chain)
-        session = Session(SessionId(new_id("ses", now)), task.id, task.agent, label, seen=now, version=1 << 32, forgiven=forgiven)
+        label, forgiven, seen, heard, awaits = _so_far(runtime, chain)
+        session = Session(
+            SessionId(new_id("ses", now)),
+            task.id,
+            task.agent,
+            label,
+            seen=now,
+            version=1 << 32,
+            forgiven=forgiven,
+            heard=heard,
+            awaits=awaits,
+        )
         opened[:] = [session]
-        body = SessionOpened(session.id, task.id, task.agent, label.confidentiality.value, label.sources)
+        body = SessionOpened(session.id, task.id, task.agent, label.confidentiality.value, label.sources, awaits)
         record = Record(encode_body(body), "session.opened", None, task.id)
         passed = [replace(observation, session=session.id) for observation in seen]
         held = [HoldTask(state.task.id) for state in chain]
@@ -58,8 +67,19 @@ def _standing(runtime: Runtime, task: TaskId, now: int) -> tuple[TaskState, ...]
     return chain
 
 
-def _so_far(runtime: Runtime, chain: tuple[TaskState, ...]) -> tuple[Label, tuple[str, ...], list[InsertObservation]]:
-    """What the sessions of a task and of those above it have touched, which sources were forgiven there, and what they have seen by now.
+class _SoFar(NamedTuple):
+    """What the sessions of a task and of those above it have touched, which sources were forgiven there, what they have seen by now, how
+    much of what they were told that is, and which sessions below they await."""
+
+    label: Label
+    forgiven: tuple[str, ...]
+    seen: list[InsertObservation]
+    heard: int
+    awaits: tuple[SessionId, ...]
+
+
+def _so_far(runtime: Runtime, chain: tuple[TaskState, ...]) -> _SoFar:
+    """What a new session of a task goes on with.
 
     A run that begins anew, in another process or beside the first, goes on with the same agent's knowledge: what one session read may
     be what the next one was told; and so may be what the one that delegated has read since.
@@ -70,19 +90,21 @@ def _so_far(runtime: Runtime, chain: tuple[TaskState, ...]) -> tuple[Label, tupl
     forgiven: tuple[str, ...] = ()
     seen: dict[tuple[str, str], InsertObservation] = {}
     view = runtime.view
+    awaits: set[SessionId] = set()
+    # INVARIANT (fail closed): what is counted as taken over is read before the sessions, and these before what they saw: it is all there.
+    heard = tainted_in(state for link in chain if (state := view.store.task(link.task.id)) is not None)
     above = [stored for state in reversed(chain) for stored in view.store.sessions_of(state.task.id)]
-    for earlier in map(view.newest, above):
-        label, forgiven = label.join(earlier.reached), _merged(forgiven, earlier.forgiven)
+    for stored in above:
+        earlier = view.newest(stored)
+        heard -= can_be_told(stored, earlier)
+        awaits.update(stored.awaits, earlier.awaits)
+        label, forgiven = label.join(earlier.reached), merged(forgiven, earlier.forgiven)
         for known in view.store.observations(earlier.id):
             if (known.decision, known.source) not in seen:
-                sealed = known.sealed if earlier.task == task.id else _resealed(view, known, earlier.task, task.id)
+                sealed = known.sealed if earlier.task == task.id else resealed(view, known, earlier.task, task.id)
                 observation = InsertObservation(earlier.id, known.decision, known.source, known.untrusted, sealed)
                 seen[known.decision, known.source] = observation
-    return label, forgiven, list(seen.values())
-
-
-def _merged(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(sorted({*one, *other})) if other else one
+    return _SoFar(label, forgiven, list(seen.values()), heard, tuple(sorted(awaits)))
 
 
 def inherit(runtime: Runtime, session: SessionId, child: SessionId) -> Driven[None]:
@@ -95,51 +117,7 @@ def inherit(runtime: Runtime, session: SessionId, child: SessionId) -> Driven[No
 
 def inheriting(runtime: Runtime, session: SessionId, child: SessionId) -> Steps[None]:
     """The steps of `inherit`."""
-    # INVARIANT (labels come from what was touched): delegated agents pass on the join of what they read.
-    for _ in range(ATTEMPTS):
-        with runtime.view.lock:
-            revision = runtime.view.refresh()
-            before = resume(runtime, session)
-            inner = _newest(runtime, child)
-            seen = list(_passed_on(runtime, before, inner))
-            label = passed_on(before, inner)
-            if label == before.label and not seen and set(inner.forgiven) <= set(before.forgiven):
-                return
-            after = replace(
-                before,
-                label=label,
-                version=next_version(before.version, f"return of {child}: {label}"),
-                touches=before.touches + 1,
-                forgiven=_merged(before.forgiven, inner.forgiven),
-            )
-            tasks = _raised(runtime.view, before, after)
-            runtime.view.forget(session, ())
-            runtime.view.move(after, [state for state, _ in tasks])
-            reached = after.reached
-            joined = SessionJoined(session, before.task, child, reached.confidentiality.value, reached.sources)
-            records = [Record(encode_body(joined), "session.joined", None, before.task)]
-            spent = [PutSpent(state.task.id, state.spent, base) for state, base in tasks]
-            changes: list[Write] = [PutSession(after, before.version), *spent, *seen]
-            ticket = runtime.appender.submit(Ticket(records, changes, revision, runtime.clock()))
-        try:
-            yield ticket
-        except Conflict:
-            with runtime.view.lock:
-                runtime.view.forget(session, [state.task.id for state, _ in tasks])
-        else:
-            return
-    raise unavailable("the session kept changing in other processes: try again")
-
-
-def _raised(view: View, before: Session, after: Session) -> list[tuple[TaskState, int]]:
-    """The first task of the chain as it counts that a session has come to touch more, and the version it had; none once it is closed."""
-    chain, _ = view.chain(before.task)
-    if after.label == before.label or not chain or chain[-1].task.status is not TaskStatus.OPEN:
-        return []
-    root = chain[-1]
-    version = next_version(root.spent.version, f"raised by {after.id}: {after.version}")
-    spent = replace(root.spent, raised=root.spent.raised + 1, version=version)
-    return [(TaskState(root.task, spent), root.spent.version)]
+    return _joining(runtime, session, child)
 
 
 def take_over(runtime: Runtime, session: SessionId) -> Driven[None]:
@@ -147,34 +125,40 @@ def take_over(runtime: Runtime, session: SessionId) -> Driven[None]:
 
     Raises `RemitError`: not-found, unavailable; then the session must not go on.
     """
-    return Driven(lambda: taking_over(runtime, session))
+    return Driven(lambda: _joining(runtime, session, None))
 
 
-def taking_over(runtime: Runtime, session: SessionId) -> Steps[None]:
-    """The steps of `take_over`."""
-    with runtime.view.lock:
-        runtime.view.refresh()
-        others = [other.id for other in beside(runtime.view, resume(runtime, session))]
-    for other in others:
-        yield from inheriting(runtime, session, other)
+def taking_over(runtime: Runtime, session: SessionId, needed: bool = False) -> Steps[None]:
+    """The steps of `take_over`; with `needed`, as a decision needs them: if others came to touch more, or were told what is untrusted."""
+    return _joining(runtime, session, None, needed)
 
 
-def _passed_on(runtime: Runtime, outer: Session, inner: Session) -> Iterator[InsertObservation]:
-    """What the inner session saw, sealed for the outer one: its values may come back in the delegated result."""
-    known = {seen.decision for seen in runtime.view.store.observations(outer.id)}
-    for seen in runtime.view.store.observations(inner.id):
-        if seen.decision in known:
-            continue
-        sealed = _resealed(runtime.view, seen, inner.task, outer.task)
-        yield InsertObservation(outer.id, seen.decision, seen.source, seen.untrusted, sealed)
-
-
-def _resealed(view: View, seen: Observation, theirs: TaskId | None, ours: TaskId | None) -> bytes:
-    """An observation sealed under the key of another task; empty, as of one that nobody saw, once either is gone."""
-    old, new = view.key(theirs), view.key(ours)
-    if not seen.sealed or old is None or new is None:
-        return b""
-    return seal_observation(new, open_observation(old, seen.sealed, seen.decision), seen.decision)
+def _joining(runtime: Runtime, session: SessionId, child: SessionId | None, needed: bool = False) -> Steps[None]:
+    # INVARIANT (labels come from what was touched): delegated agents pass on the join of what they read.
+    view = runtime.view
+    for _ in range(ATTEMPTS):
+        with view.lock:
+            revision = view.refresh()
+            before = resume(runtime, session)
+            joined = ahead(view, before, _newest(runtime, child) if child is not None else None, needed)
+            if joined is None:
+                return
+            tasks = recounted(view, before, joined.session, joined.below)
+            view.move(joined.session, [state for state, _ in tasks])
+            # INVARIANT (labels come from what was touched): whoever decides on the new label meanwhile must know what is behind it.
+            for decision, report in joined.reports():
+                view.observe(joined.session, report, decision)
+            spent = [PutSpent(state.task.id, state.spent, base) for state, base in tasks]
+            changes: list[Write] = [PutSession(joined.session, before.version), *spent, *joined.seen]
+            ticket = runtime.appender.submit(Ticket(joined.records, changes, revision, runtime.clock()))
+        try:
+            yield ticket
+        except Conflict:
+            with view.lock:
+                view.forget(session, [task.id for task in view.loaded_chain(before.task)])
+        else:
+            return
+    raise unavailable("the session kept changing in other processes: try again")
 
 
 def _newest(runtime: Runtime, session: SessionId) -> Session:

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
 
 from remit.decision_log.sealed import report_of
@@ -72,6 +72,7 @@ class View:
         self._spent: dict[TaskId, Spent] = {}
         self._sessions: dict[SessionId, Session] = {}
         self._observed: dict[SessionId, Observed] = {}
+        self._known: dict[SessionId, set[DecisionId]] = {}
         self._held = 0
         self._keys: dict[TaskId, SealKey] = {}
         self._memories: dict[str, Memory] = {}
@@ -237,14 +238,21 @@ class View:
             self._held += known.held
         return known
 
+    def known(self, session: SessionId, task: TaskId | None) -> Collection[DecisionId]:
+        """The calls of which a session has seen what came back, those on their way among them."""
+        self.observed(session, task)
+        return self._known[session]
+
     def _read_observed(self, session: SessionId, task: TaskId | None) -> Observed:
         key = self.key(task)
         stored = self.store.observations(session)
+        self._known[session] = {one.decision for one in stored}
         return observe(Observed(), (report_of(key, one.sealed, one.decision, one.source, one.untrusted) for one in stored))
 
-    def observe(self, session: Session, report: Report) -> None:
-        """Add what a tool returned to what the session has seen."""
+    def observe(self, session: Session, report: Report, decision: DecisionId) -> None:
+        """Add what a tool returned to what the session has seen, before it is durable."""
         before = self.observed(session.id, session.task)
+        self._known[session.id].add(decision)
         self._observed[session.id] = observe(before, [report])
         self._held += len(report.text or "")
 
@@ -272,8 +280,10 @@ class View:
         self._memories.clear()
         self._accounts.clear()
         if session is not None:
+            # INVARIANT (labels come from what was touched): a session goes with what it saw; neither is ever newer than the other.
             self._sessions.pop(session, None)
             self._observed.pop(session, None)
+            self._known.pop(session, None)
             self.caught_up.pop(session, None)
         for task in tasks:
             self._spent.pop(task, None)
@@ -293,6 +303,7 @@ class View:
         self._keys.clear()
         self._sessions.clear()
         self._observed.clear()
+        self._known.clear()
         self.caught_up.clear()
         self._held = 0
         self._spent.clear()

@@ -229,8 +229,9 @@ class Tracer:
     def links(self, text: str) -> bool:
         """Whether a text links to where untrusted output said, and the user did not."""
         found = dict.fromkeys(url_key(folded(url)) for url in URLS.findall(text))
+        anywhere = self._observed.overflow
         try:
-            return any(self._finds(key) and key not in self._intent.text for key in found if key)
+            return any((anywhere or self._finds(key)) and key not in self._intent.text for key in found if key)
         except Exhausted:
             return True
 
@@ -248,6 +249,8 @@ class Tracer:
             asked = asked or any(word in self._intent.words for word in words)
             if self._is_plain(text, words):
                 continue
+            if self._observed.overflow:
+                return True
             if self._finds(folded(text)):
                 if self._only_in_named(folded(text)):
                     continue
