@@ -9,10 +9,12 @@ import pytest
 
 from remit.decision_log.entry import TokenIssued
 from remit.inventory.agents import with_identity
+from remit.local.config import Settings
 from remit.local.issuing import agent_token, operator_token, task_token
-from remit.local.trust import own_issuer
+from remit.local.trust import own_issuer, read_trust
 from remit.local.wiring import wall_clock
 from remit.model.caller import Role
+from remit.model.errors import RemitError
 from remit.model.identity import AgentId
 from remit.model.request import TOOL_CALL
 from remit.model.task import Session
@@ -153,6 +155,13 @@ def test_a_stranger_of_a_trusted_issuer_is_nobody_here(net: Net) -> None:
     assert net.evaluate(net.token("client-8", groups=["admins"])).status == 403, "without a name nobody is an administrator"
 
 
+def test_another_issuer_does_not_speak_for_a_trust_domain(net: Net) -> None:
+    spiffe = "spiffe://corp.example/agents/bot"
+    administration.change_agent(net.world.runtime, AGENT, lambda known: with_identity(known, AGENT, spiffe), ANA).result()
+    assert net.evaluate(net.token(spiffe)).status == 403
+    assert net.evaluate(net.token(f"{AS_BOT}")).status == 403 and net.evaluate(net.token("client-7")).status == 200
+
+
 def test_an_agent_asks_for_itself_alone(net: Net) -> None:
     net.world.register("other")
     token = net.token("client-7")
@@ -276,3 +285,33 @@ class TestOurOwn:
         assert net.post("/access/v1/evaluation", asked, door, None, **{"Remit-Task": loose}).status == 403
         agent = agent_token(net.world.embedded, own, AgentId("other"), 60, None, ANA)
         assert net.post("/access/v1/evaluation", net.asks(context={}), door, None, **{"Remit-Task": agent}).status == 401
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"issuer": "https://idp.example#people"},
+        {"issuer": "https://idp.example", "roles": {"administrator": ["a"]}},
+        {"issuer": "https://idp.example", "roles_claim": "groups", "roles": {"agent": ["a"]}},
+        {"issuer": "https://idp.example", "roles_claim": "groups", "roles": {"king": ["a"]}},
+        {"issuer": "http://idp.example"},
+        {"issuer": "https://idp.example", "algorithms": ["HS256"]},
+        {"issuer": "https://idp.example", "algorithms": ["none"]},
+        {"issuer": "https://idp.example", "unheard": 1},
+        {"issuer": "http://127.0.0.1:8181"},
+        {},
+    ],
+    ids=str,
+)
+def test_an_issuer_that_cannot_be_trusted_so_is_refused_at_the_start(tmp_path: Path, given: dict[str, Any]) -> None:
+    with pytest.raises(RemitError):
+        read_trust(Settings(issuers=(given,)), tmp_path, "http://127.0.0.1:8181", wall_clock)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "remit.example", "http://remit.example", "https://remit.example/", "https://Remit.example", "https://a@remit.example"],
+)
+def test_an_address_that_is_none_is_refused_at_the_start(tmp_path: Path, url: str) -> None:
+    with pytest.raises(RemitError):
+        read_trust(Settings(), tmp_path, url, wall_clock)

@@ -34,6 +34,8 @@ class Issuer(TrustedIssuer, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     def __post_init__(self) -> None:
         """Raises `RemitError` (malformed) for terms that cannot be kept."""
         super().__post_init__()
+        if "#" in self.issuer:
+            raise malformed(f"the issuer `{self.issuer}` has a `#`, which parts issuer and subject in the identities of agents")
         if self.roles and not self.roles_claim:
             raise malformed(f"the issuer `{self.issuer}` gives roles by no claim: say which by `roles_claim`")
         if Role.AGENT in self.roles:

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from starlette.requests import Request
 
+from remit.authentication.issuers import SPIFFE
 from remit.authentication.possession.dpop import ALGORITHMS
 from remit.authentication.refusal import Code, NotVerified, challenges, invalid
 from remit.authentication.requests import Sent, authenticate
@@ -89,7 +90,8 @@ class Proven:
     def _caller(self, token: VerifiedToken) -> Caller:
         if token.issuer == self._trust.own.name:
             return self._ours(token)
-        name = token.subject if token.subject.startswith("spiffe://") else f"{token.issuer}#{token.subject}"
+        # INVARIANT (authority enters from outside the agent): only a trust domain speaks for its workloads, whatever another's subject is.
+        name = token.subject if token.issuer.startswith(SPIFFE) else f"{token.issuer}#{token.subject}"
         agent = self._agents().get(name)
         if agent is not None:
             return Caller(agent.id, frozenset({Role.AGENT}), token.issuer, token.proof, agent.id, token.key)
