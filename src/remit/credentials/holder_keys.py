@@ -6,10 +6,11 @@ from typing import Any
 
 import msgspec
 from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, OKPKey
+from joserfc.jwk import ECKey, OKPKey, RSAKey
 
-from remit.model.errors import conflict, malformed, not_found, unavailable
+from remit.model.errors import conflict, malformed, not_found, refused, unavailable
 
+_PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _KINDS: Mapping[str, type[ECKey] | type[OKPKey]] = {"EC": ECKey, "OKP": OKPKey}
 
 
@@ -41,5 +42,13 @@ def public_key(file: Path) -> dict[str, Any]:
 
 
 def thumbprint_of(key: dict[str, Any] | None) -> str:
-    """The thumbprint of a public key (RFC 7638); empty for none."""
-    return str(_KINDS[key["kty"]].import_key(key).thumbprint()) if key is not None else ""
+    """The thumbprint of a public key (RFC 7638); empty for none. Raises `RemitError`: malformed, refused for one with its private half."""
+    if key is None:
+        return ""
+    if not _PRIVATE.isdisjoint(key):
+        raise refused("the key shows its private half: keep that, and give the public one")
+    kinds: dict[str, Any] = {**_KINDS, "RSA": RSAKey}
+    try:
+        return str(kinds[str(key.get("kty"))].import_key(key).thumbprint())
+    except (JoseError, KeyError, ValueError, TypeError):
+        raise malformed("the key is no public key in JSON (RFC 7517): give one of type EC, OKP or RSA") from None

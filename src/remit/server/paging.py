@@ -55,7 +55,8 @@ def token_of(after: str, query: str) -> str:
 
 
 def resumed(token: str, query: str, foreign: str, another: str) -> str:
-    """Behind what to go on; empty for the beginning. Raises `RemitError` (malformed) in the words for no token of ours, or of another query."""
+    """Behind what to go on; empty for the beginning. Raises `RemitError` (malformed), in these words for no
+    token of ours, and for one of another query."""
     if not token:
         return ""
     try:
