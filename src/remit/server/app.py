@@ -12,10 +12,10 @@ from starlette.responses import Response
 from remit.local.wiring import Embedded
 from remit.model.errors import RemitError
 from remit.pdp.administration import Administration
-from remit.server.api import access
 from remit.server.callers import Callers
 from remit.server.direct import App, Message, directly
 from remit.server.openapi.document import described
+from remit.server.openapi.operation import routes_of
 from remit.server.problems import Problem, fault, problem_of
 from remit.server.repeating import Repeats
 from remit.server.routes import OPERATIONS
@@ -29,15 +29,19 @@ _HOST = re.compile(r"([\w.-]+|\[[0-9A-Fa-f:]+\])(?::\d{1,5})?", re.ASCII)
 def application(embedded: Embedded, hosts: frozenset[str], url: str, callers: Callers, administration: Administration) -> App:
     """The application on a store. `hosts` are the names that it answers to: a page that a browser shows under another reaches nothing.
     `url` is where callers reach it, `callers` tells who they are, and `administration` what they may."""
-    deciding = {"/access/v1/evaluation": access.evaluation, "/access/v1/evaluations": access.evaluations}
-    routes = [operation.route() for operation in OPERATIONS]
+    deciding = {one.path: one.endpoint for one in OPERATIONS if one.path.startswith("/access/v1/evaluation")}
+    return _with_request_id(_for_hosts(directly(routed(embedded, url, callers, administration), deciding), hosts))
+
+
+def routed(embedded: Embedded, url: str, callers: Callers, administration: Administration) -> Starlette:
+    """The routes of the table, and what their endpoints work with."""
     handlers: dict[Any, Any] = {Problem: _problem, RemitError: _error, HTTPException: _unknown, Exception: _fault}
-    app = Starlette(routes=routes, exception_handlers=handlers)
+    app = Starlette(routes=routes_of(OPERATIONS), exception_handlers=handlers)
     app.state.embedded = embedded
     app.state.callers, app.state.url, app.state.administration = callers, url, administration
     app.state.document = described(OPERATIONS, url)
     app.state.repeats, app.state.unused = Repeats(), Unused()
-    return _with_request_id(_for_hosts(directly(app, deciding), hosts))
+    return app
 
 
 def _problem(_request: Request, problem: Problem) -> Response:

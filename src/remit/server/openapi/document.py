@@ -82,7 +82,7 @@ def _operation(one: Operation, schema_of: Callable[[Any], dict[str, Any]], compo
     if parameters:
         told["parameters"] = parameters
     if one.body is not None:
-        told["requestBody"] = {"required": True, "content": {JSON: {"schema": schema_of(one.body)}}}
+        told["requestBody"] = {"required": not one.bodiless, "content": {JSON: {"schema": schema_of(one.body)}}}
     if one.open:
         told["security"] = []
     media = TEXT if one.answer is str else JSON
@@ -116,7 +116,7 @@ def _in_query(one: Operation, schema_of: Callable[[Any], dict[str, Any]], compon
 def _in_headers(one: Operation) -> Iterable[dict[str, Any]]:
     if one.repeated is not Repeated.NOT:
         words = "the same request of the same caller under the same key is answered as it was, and done once"
-        schema = {"type": "string", "minLength": 1, "maxLength": MAX_KEY}
+        schema = {"type": "string", "maxLength": MAX_KEY}
         yield {"name": "Idempotency-Key", "in": "header", "required": False, "description": words, "schema": schema}
     for name, words in one.headers.items():
         yield {"name": name, "in": "header", "required": False, "description": words, "schema": {"type": "string"}}

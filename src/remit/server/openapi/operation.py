@@ -2,12 +2,15 @@
 
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
+from http import HTTPStatus
 from typing import Any, Literal
 
 import msgspec
-from starlette.routing import Route
+from starlette.exceptions import HTTPException
+from starlette.routing import Route, request_response
+from starlette.types import Receive, Scope, Send
 
 from remit.server.direct import Endpoint
 from remit.server.repeating import repeatable
@@ -29,7 +32,8 @@ class Repeated(Enum):
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """One method of one path. `body` and `query` are the messages that it reads, `answer` the one that it gives with `status`, each by its
-    type; `fails` are further statuses of problems, `also` further ones of the same answer. `open` asks nobody who they are."""
+    type; with `bodiless` no body need come; `fails` are further statuses of problems, `also` further ones of the same answer.
+    `open` asks nobody who they are."""
 
     method: Literal["GET", "POST"]
     path: str
@@ -38,6 +42,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     answer: Any
     status: int = 200
     body: Any = None
+    bodiless: bool = False
     query: Any = None
     repeated: Repeated = Repeated.NOT
     fails: tuple[int, ...] = ()
@@ -79,7 +84,28 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
         found |= {422} if self.repeated is not Repeated.NOT else set()
         return tuple(sorted(found))
 
-    def route(self) -> Route:
-        """The route to it."""
-        endpoint = repeatable(self.endpoint) if self.repeated is Repeated.ONCE else self.endpoint
-        return Route(self.path, endpoint, methods=[self.method], name=self.id)
+    @property
+    def served(self) -> Endpoint:
+        """What answers it."""
+        return repeatable(self.endpoint) if self.repeated is Repeated.ONCE else self.endpoint
+
+
+class OfPath:
+    """All that one path takes. Another method is not allowed, be there a later path that would fit, too."""
+
+    def __init__(self, operations: Iterable[Operation]) -> None:
+        self._answering = {one.method: request_response(one.served) for one in operations}
+        self.methods = frozenset({*self._answering, *(("HEAD",) if "GET" in self._answering else ())})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request to the path."""
+        method: Any = "GET" if scope["method"] == "HEAD" else scope["method"]
+        if method not in self._answering:
+            raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED, headers={"Allow": ", ".join(sorted(self.methods))})
+        await self._answering[method](scope, receive, send)
+
+
+def routes_of(operations: Sequence[Operation]) -> list[Route]:
+    """The routes to operations, one for each path, in the order of the table: of paths that fit a request, the first counts."""
+    paths = dict.fromkeys(one.path for one in operations)
+    return [Route(path, OfPath([one for one in operations if one.path == path])) for path in paths]

@@ -97,6 +97,7 @@ DECIDING = (
         endpoint=requests.cancellation,
         tag=ACCESS,
         body=az.Cancelling,
+        bodiless=True,
         answer=az.AccessStatus,
         fails=(409,),
     ),

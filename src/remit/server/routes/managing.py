@@ -43,7 +43,7 @@ def _tag(path: str) -> str:
 MANAGING = (
     _get("/v1/agents", agents.listed, Page[Agent], agents.AgentsWanted),
     _change("/v1/agents", agents.register, agents.Registering, Agent, 201),
-    # The name of an agent may have slashes.
+    # The name of an agent may have slashes; what ends like one of the first is not asked for by the last.
     _change("/v1/agents/{id:path}/status", agents.move, agents.Moving, Agent),
     _change("/v1/agents/{id:path}/bind", agents.bind, agents.Naming, Agent),
     _change("/v1/agents/{id:path}/unbind", agents.unbind, agents.Naming, Agent),

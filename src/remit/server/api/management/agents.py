@@ -8,7 +8,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from remit.inventory.agents import registered, with_identity, with_status, without_identity
+from remit.inventory.agents import NAME, registered, with_identity, with_status, without_identity
 from remit.model.errors import not_found, refused
 from remit.model.identity import Agent, AgentId, AgentStatus
 from remit.runtime.administration import change_agent
@@ -18,6 +18,8 @@ from remit.server.permitting import may_change_agents, may_look, may_see
 from remit.server.reading import read_as, read_query
 from remit.server.responding import answer, embedded_of
 
+Name = Annotated[str, msgspec.Meta(extra_json_schema={"pattern": f"^{NAME.pattern}$"})]
+"""`checked_name` says what is wrong with one, and how to mend it."""
 Words = Annotated[str, msgspec.Meta(max_length=4000)]
 
 
@@ -31,10 +33,10 @@ class AgentsWanted(Paged, frozen=True, forbid_unknown_fields=True):
 class Registering(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A new agent: who answers for it, what it is for in words a reviewer can judge, and the groups that policies can name."""
 
-    id: str
-    owner: str
+    id: Name
+    owner: Name
     purpose: Words
-    groups: tuple[str, ...] = ()
+    groups: tuple[Name, ...] = ()
 
 
 class Moving(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
