@@ -6,9 +6,8 @@ import msgspec
 import typer
 
 from remit.cli.output import JsonFlag, asked, say, show_json, show_list, show_table, store, when
-from remit.decision_log.entry import ApprovalResolved, DecisionMade, Entry, OutcomeSeen
-from remit.decision_log.sealed import SealedDecision, open_sealed
-from remit.local.wiring import Embedded
+from remit.decision_log.entry import DecisionMade
+from remit.local.decisions import find, joined, policy_texts
 from remit.model.errors import not_found
 from remit.model.identity import TaskId
 
@@ -31,7 +30,7 @@ def list_(
             raise not_found(f"there is no task `{task}`: see `remit task list`")
         made = [entry for entry in entries if isinstance(entry.body, DecisionMade)]
         made = [entry for entry in made if not denied or entry.body.effect == "deny"][:limit]  # type: ignore[union-attr]
-        rows = [_joined(embedded, entry) for entry in made]
+        rows = [joined(embedded, entry) for entry in made]
     if json:
         show_json(rows)
         return
@@ -65,7 +64,7 @@ def list_(
 def show(decision: Id, json: JsonFlag = False) -> None:
     """Show one decision from request to outcome."""
     with store() as embedded:
-        row = _joined(embedded, _find(embedded, decision))
+        row = joined(embedded, find(embedded, decision))
     if json:
         show_json(row)
         return
@@ -77,8 +76,8 @@ def show(decision: Id, json: JsonFlag = False) -> None:
 def explain(decision: Id, json: JsonFlag = False) -> None:
     """Explain one decision: which policies, entities and attributes decided."""
     with store() as embedded:
-        entry = _find(embedded, decision)
-        row, texts = _joined(embedded, entry), _policy_texts(embedded, entry)
+        entry = find(embedded, decision)
+        row, texts = joined(embedded, entry), policy_texts(embedded, entry)
     explanation = {key: row[key] for key in ("id", "effect", "reason", "message", "tier", "bundle", "slice_size", "policies")}
     explanation |= {
         "policy_texts": texts,
@@ -109,58 +108,6 @@ def _tell(why: dict[str, Any], row: dict[str, Any]) -> None:
     for steering in why["steering"] or ():
         found = f" of {steering['source']}" if steering["source"] else ""
         say(f"argument `{steering['argument']}` = `{steering['value']}`: from {steering['origin']}{found}")
-
-
-def _policy_texts(embedded: Embedded, entry: Entry) -> dict[str, str]:
-    from remit.pap.bundle import from_document
-
-    body = entry.body
-    assert isinstance(body, DecisionMade)
-    document = embedded.store.document(body.bundle)
-    if document is None:
-        return {}
-    bundle = from_document(document)
-    written = {policy.id: policy.text for policy in bundle.policies if policy.id in body.policies}
-    rego = bundle.contents.rego is not None or bundle.contents.manifest.opa is not None
-    asked = f"(in Rego, answered by {body.engine or 'this process'})"
-    return {name: written.get(name, asked) for name in body.policies} if rego else written
-
-
-def _find(embedded: Embedded, decision: str) -> Entry:
-    for entry in embedded.store.log.by_decision(decision):
-        if isinstance(entry.body, DecisionMade):
-            return entry
-    raise not_found(f"there is no decision `{decision}`: see `remit decision list`")
-
-
-def _joined(embedded: Embedded, entry: Entry) -> dict[str, Any]:
-    """A decision with its sealed part, its approval and its outcome."""
-    body = entry.body
-    assert isinstance(body, DecisionMade)
-    opened = _opened(embedded, body)
-    row: dict[str, Any] = msgspec.to_builtins(body)
-    del row["kind"], row["sealed"]
-    row["message"] = opened.message if opened else "(erased)"
-    row["errors"] = opened.errors if opened else None
-    row["entities"] = opened.entities if opened else None
-    row["values"] = msgspec.json.decode(opened.arguments) if opened else None
-    row["read"] = msgspec.json.decode(opened.read) if opened else None
-    row["steering"] = msgspec.to_builtins(opened.steering) if opened else None
-    row["outcome"], row["answered_by"] = None, None
-    for other in embedded.store.log.by_decision(body.id):
-        if isinstance(other.body, OutcomeSeen):
-            row["outcome"] = other.body.status
-        elif isinstance(other.body, ApprovalResolved):
-            row["answered_by"] = f"{other.body.operator} ({other.body.state})"
-    row["index"], row["writer"], row["seq"] = entry.index, entry.writer, entry.seq
-    return row
-
-
-def _opened(embedded: Embedded, body: DecisionMade) -> SealedDecision | None:
-    with embedded.runtime.view.lock:
-        embedded.runtime.view.refresh()
-        # Only a task that exists has a key; what named an unknown one is sealed under the store's.
-        return open_sealed(body, embedded.runtime.view.key(TaskId(body.chain[0]) if body.chain else None))
 
 
 def _denied(row: dict[str, Any]) -> str:

@@ -1,24 +1,18 @@
 """`remit kill` and `remit release`: stop an agent, a task, a task type, a tool or everything, at once and in every process."""
 
 import shlex
-from collections.abc import Collection
 from typing import Annotated
 
 import typer
 
 from remit.cli.output import JsonFlag, say, show_json, show_table, store, when
 from remit.local.config import this_operator
-from remit.local.wiring import Embedded
-from remit.model.errors import malformed, not_found
-from remit.model.identity import TaskId
+from remit.local.killing import check_known
+from remit.model.errors import malformed
 from remit.model.kill import Kill, KillKind
-from remit.pap.problems import did_you_mean
 from remit.runtime import kills
 
 Name = Annotated[str, typer.Argument(help="Which one: the agent, the task's id, the task type or the tool. Nothing for `all`.")]
-
-NEAR = 200
-"""Among so many tasks, the newest, the one that may have been meant is looked for."""
 
 
 def kill(
@@ -41,40 +35,12 @@ def kill(
         return
     with store() as embedded:
         if not unknown:
-            _check_known(embedded, kind, name)
+            check_known(embedded, kind, name)
         made = kills.kill(embedded.runtime, kind, name, why, this_operator()).result()
     if json:
         show_json(made)
     else:
         say(f"stopped {made}; lift it with `remit release {_words(made)} --why …`")
-
-
-def _check_known(embedded: Embedded, kind: KillKind, name: str) -> None:
-    """Raises `RemitError` (not-found) for a name that nothing has: in an emergency a mistyped one would stop nothing, and say it did."""
-    if not name or any(known.kind is kind and known.name == name for known in embedded.store.kills()):
-        return
-    with embedded.runtime.view.lock:
-        embedded.runtime.view.refresh()
-        bundle = embedded.runtime.view.bundle
-    known: Collection[str] = ()
-    match kind:
-        case KillKind.ALL:
-            return
-        case KillKind.AGENT:
-            known, where = [agent.id for agent in embedded.store.agents()], "is registered"
-        case KillKind.TASK:
-            if embedded.store.task(TaskId(name)) is not None:
-                return
-            known, where = [state.task.id for state in embedded.store.tasks(NEAR)], "is in this store"
-        case KillKind.TASK_TYPE:
-            known, where = bundle.task_types if bundle else (), "is in the published bundle"
-        case KillKind.TOOL:
-            reported = {definition.tool for definition in embedded.store.definitions()}
-            known, where = reported | set(bundle.tools if bundle else ()), "is in the published catalogue"
-    if name not in known:
-        hint = did_you_mean(name, known)
-        said = f"no {kind.value} `{name}` {where}" + (f": {hint}" if hint else "")
-        raise not_found(f"{said} (`--unknown` stops the name all the same)")
 
 
 def release(

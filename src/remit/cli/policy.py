@@ -11,15 +11,15 @@ from remit.cli.output import NOT_SO, JsonFlag, counted, cut, out, say, show_json
 from remit.cli.pinning import pin
 from remit.cli.proposing import propose
 from remit.local.config import this_operator
-from remit.local.policy import publish_folder, roll_back
+from remit.local.policy import active_bundle, publish_folder, roll_back, tiers_of
 from remit.local.wiring import ask_outside
 from remit.model.decision import Permit
-from remit.model.errors import RemitError, malformed, not_found
+from remit.model.errors import RemitError, malformed
 from remit.model.identity import AgentId, DecisionId, EntityRef, SessionId, TaskId
 from remit.model.request import TOOL_CALL, EvaluationRequest
 from remit.model.task import Session, Task, TaskState
 from remit.model.values import freeze, read_json
-from remit.pap.bundle import compile_bundle, from_document
+from remit.pap.bundle import compile_bundle
 from remit.pap.contents import Bundle
 from remit.pap.problems import BundleError, errors
 from remit.pap.publish import Publication
@@ -30,9 +30,7 @@ from remit.pap.validate import check as checked
 from remit.pap.validate import check_folder
 from remit.pdp.compiled import Mode
 from remit.pdp.decide import decide_asking
-from remit.pdp.hints import counted as counted_annotations
 from remit.pdp.inputs import Decided, Inputs
-from remit.pdp.tier import tier_of_annotations
 
 app = typer.Typer(no_args_is_help=True)
 Folder = Annotated[Path, typer.Argument(help="The bundle's folder.")]
@@ -150,12 +148,8 @@ def show(
         if history:
             _show_history(embedded.store.activations(), json)
             return
-        active = embedded.store.active_bundle()
-    if active is None:
-        raise not_found("no bundle is published: run `remit policy publish FOLDER`")
-    bundle = from_document(active[1])
-    contents = bundle.contents
-    tools = {tool.name: tier_of_annotations(counted_annotations(tool)).value for tool in contents.tools}
+        bundle = active_bundle(embedded)
+    contents, tools = bundle.contents, tiers_of(bundle)
     if json:
         policies = {policy.id: policy.text for policy in contents.policies}
         rego = {"modules": contents.rego.modules, "revision": contents.rego.digest} if contents.rego else None
@@ -233,10 +227,7 @@ def explain(
 def _supposed(agent: str, tool: str, values: dict[str, Any], task: str | None, purpose: str) -> tuple[Decided, Bundle]:
     with store() as embedded:
         view, now = embedded.runtime.view, embedded.runtime.clock()
-        active = embedded.store.active_bundle()
-        if active is None:
-            raise not_found("no bundle is published: run `remit policy publish FOLDER`")
-        bundle = from_document(active[1])
+        bundle = active_bundle(embedded)
         operator = this_operator().id
         named = TaskId(task or "supposed")
         unbounded = Task(named, AgentId(agent), purpose, operator, operator, now, now + 1)

@@ -9,12 +9,13 @@ from typing import Any
 import msgspec
 from joserfc import jws
 from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, OKPKey
+from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from remit.model.clock import SECOND, Clock
 from remit.model.errors import conflict, malformed, not_found, refused, unavailable
 from remit.model.identity import random_bytes
 
+_PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _KINDS: Mapping[str, type[ECKey] | type[OKPKey]] = {"EC": ECKey, "OKP": OKPKey}
 
 
@@ -66,11 +67,6 @@ def public_key(file: Path) -> dict[str, Any]:
     return dict(_read(file).as_dict(private=False))
 
 
-def thumbprint_of(key: dict[str, Any] | None) -> str:
-    """The thumbprint of a public key (RFC 7638); empty for none."""
-    return str(_KINDS[key["kty"]].import_key(key).thumbprint()) if key is not None else ""
-
-
 def _read(file: Path) -> ECKey | OKPKey:
     try:
         stated = msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
@@ -81,3 +77,16 @@ def _read(file: Path) -> ECKey | OKPKey:
         raise unavailable(f"the key `{file}` could not be read ({error.strerror})") from None
     except (msgspec.MsgspecError, JoseError, KeyError, ValueError, TypeError):
         raise malformed(f"`{file}` holds no key in JSON (RFC 7517) of type EC or OKP") from None
+
+
+def thumbprint_of(key: dict[str, Any] | None) -> str:
+    """The thumbprint of a public key (RFC 7638); empty for none. Raises `RemitError`: malformed, refused for one with its private half."""
+    if key is None:
+        return ""
+    if not _PRIVATE.isdisjoint(key):
+        raise refused("the key shows its private half: keep that, and give the public one")
+    kinds: dict[str, Any] = {**_KINDS, "RSA": RSAKey}
+    try:
+        return str(kinds[str(key.get("kty"))].import_key(key).thumbprint())
+    except (JoseError, KeyError, ValueError, TypeError):
+        raise malformed("the key is no public key in JSON (RFC 7517): give one of type EC, OKP or RSA") from None

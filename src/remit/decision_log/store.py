@@ -100,6 +100,6 @@ class LogReader(Protocol):
         """The entries under one task, in order."""
         ...
 
-    def by_kind(self, kind: str, limit: int) -> list[Entry]:
-        """The newest entries of one kind, newest first."""
+    def by_kind(self, kind: str, limit: int, before: int | None = None, task: str = "") -> list[Entry]:
+        """The newest entries of one kind, newest first; of those before an index, and of one task, if these are named."""
         ...

@@ -12,12 +12,12 @@ MAX_IDENTITY = 512
 MAX_IDENTITIES = 32
 _ISSUER = re.compile(r"(https?|remit)://[^\s#?]+")
 _SPIFFE = re.compile(r"spiffe://[a-z0-9._-]+(/[A-Za-z0-9._-]+)+")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/-]{0,127}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/-]{0,127}")
 
 
 def checked_name(name: str, what: str) -> str:
     """A name that is safe to show, log and put into a policy. Raises `RemitError` (malformed)."""
-    if not _NAME.fullmatch(name) or ".." in name:
+    if not NAME.fullmatch(name) or ".." in name:
         raise malformed(
             f"{what} `{ascii(name)[1:-1][:80]}` is no name: use up to 128 letters, digits and `._:@/-`, beginning with a letter or digit"
         )

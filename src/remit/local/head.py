@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -44,6 +45,7 @@ class Head:
         self._file = home / HEAD_FILE
         self._log = log
         self._signer = _signer(home / KEY_FILE, origin)
+        self._lock = threading.RLock()
         self._note, self._signed = self._remembered()
         self._check_size(log.size())
         if Tiles(log, self._signed.size).root(0, self._signed.size) != self._signed.root:
@@ -90,6 +92,10 @@ class Head:
 
         Raises `RemitError` (corrupt) where the log did not only grow since what was signed before.
         """
+        with self._lock:
+            return self._sign()
+
+    def _sign(self) -> str:
         size = self._log.size()
         self._check_size(size)
         if size == self._signed.size and self._note:
@@ -106,6 +112,11 @@ class Head:
         self._note, self._signed = note, checkpoint
         return note
 
+    def signed(self) -> tuple[str, Checkpoint]:
+        """The head as of now: the signed note, and what it says. Raises as `sign` does."""
+        with self._lock:
+            return self.sign(), self._signed
+
     def _keep(self, checkpoint: Checkpoint, note: str) -> None:
         if self._remembered()[1].size > checkpoint.size:
             return  # another process signed a later head meanwhile
@@ -121,18 +132,19 @@ class Head:
 
     def add_cosignatures(self, lines: Iterable[str]) -> str:
         """Keep what witnesses signed below the head; returns the note. Raises `RemitError` (malformed) for a line that is none."""
-        note = with_signatures(self._note, lines)
-        if note != self._note:
-            self._keep(self._signed, note)
-            self._note = note
-        return note
+        with self._lock:
+            note = with_signatures(self._note, lines)
+            if note != self._note:
+                self._keep(self._signed, note)
+                self._note = note
+            return note
 
     def prove_entry(self, index: int) -> str:
         """That one entry is in the log, under the head as of now (C2SP tlog-proof).
 
         Raises `RemitError`: malformed if there is no such entry, corrupt if it is not the one that was logged.
         """
-        note, head = self.sign(), self._signed
+        note, head = self.signed()
         proof = inclusion_proof(Tiles(self._log, head.size, index).root, index, head.size)
         line = next(iter(self._log.lines(index, index + 1)))
         if not verify_inclusion(leaf_hash(line), index, head.size, proof, head.root):
@@ -145,7 +157,7 @@ class Head:
         Raises `RemitError`: malformed or refused if that is no head of this log, corrupt if the log does not begin with it.
         """
         before = verify_checkpoint(kept, Ed25519Verifier(self._signer.key))
-        note, head = self.sign(), self._signed
+        note, head = self.signed()
         if before.size > head.size:
             raise corrupt(f"the log has {head.size} entries, that head has {before.size}: it was truncated or replaced")
         proof = consistency_proof(Tiles(self._log, head.size, before.size).root, before.size, head.size)

@@ -19,8 +19,11 @@ class Recorded(msgspec.Struct, frozen=True):
 def recorded(runtime: Runtime, log: LogReader, decision: DecisionId) -> Recorded | None:
     """The decision of this id; None if there is none. Reads the store: not on an event loop."""
     body = next((entry.body for entry in log.by_decision(decision) if isinstance(entry.body, DecisionMade)), None)
-    if body is None:
-        return None
+    return None if body is None else opened_of(runtime, body)
+
+
+def opened_of(runtime: Runtime, body: DecisionMade) -> Recorded:
+    """An entry, opened."""
     with runtime.view.lock:
         runtime.view.refresh()
         # Only a task that exists has a key; what named an unknown one is sealed under the store's.

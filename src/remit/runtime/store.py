@@ -255,8 +255,8 @@ class RuntimeStore(Protocol):
         """A task and what it has spent."""
         ...
 
-    def tasks(self, limit: int) -> list[TaskState]:
-        """The newest tasks."""
+    def tasks(self, limit: int, before: tuple[int, str] | None = None) -> list[TaskState]:
+        """The newest tasks, of those that come behind this time of opening (µs) and id."""
         ...
 
     def secret(self, task: TaskId) -> bytes | None:

@@ -8,19 +8,17 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
-from remit.local import enrolment
 from remit.local.wiring import Embedded
 from remit.model.errors import RemitError
 from remit.pdp.administration import Administration
-from remit.server.api import access, approvals, enforcing, requestable, requests, tasks
-from remit.server.api.enrolment import enrolled
-from remit.server.api.metadata import metadata
 from remit.server.callers import Callers
 from remit.server.direct import App, Message, directly
+from remit.server.openapi.document import described
+from remit.server.openapi.operation import routes_of
 from remit.server.problems import Problem, fault, problem_of
 from remit.server.repeating import Repeats
+from remit.server.routes import OPERATIONS
 from remit.server.unused import Unused
 
 REQUEST_ID = b"x-request-id"
@@ -31,43 +29,19 @@ _HOST = re.compile(r"([\w.-]+|\[[0-9A-Fa-f:]+\])(?::\d{1,5})?", re.ASCII)
 def application(embedded: Embedded, hosts: frozenset[str], url: str, callers: Callers, administration: Administration) -> App:
     """The application on a store. `hosts` are the names that it answers to: a page that a browser shows under another reaches nothing.
     `url` is where callers reach it, `callers` tells who they are, and `administration` what they may."""
-    deciding = {"/access/v1/evaluation": access.evaluation, "/access/v1/evaluations": access.evaluations}
-    routes = [
-        *[Route(path, endpoint, methods=["POST"]) for path, endpoint in deciding.items()],
-        Route("/access/v1/search/subject", access.search_subject, methods=["POST"]),
-        Route("/access/v1/search/resource", access.search_resource, methods=["POST"]),
-        Route("/access/v1/search/action", access.search_action, methods=["POST"]),
-        Route(requestable.REQUESTS, requests.submission, methods=["POST"]),
-        Route(f"{requestable.REQUESTS}/{{id}}", requests.status, methods=["GET"]),
-        Route(f"{requestable.REQUESTS}/{{id}}/cancel", requests.cancellation, methods=["POST"]),
-        Route("/v1/approvals", approvals.listed, methods=["GET"]),
-        Route("/v1/approvals/{id}", approvals.shown, methods=["GET"]),
-        Route("/v1/approvals/{id}/answer", approvals.answered, methods=["POST"]),
-        Route("/v1/tasks", tasks.open_, methods=["POST"]),
-        Route("/v1/tasks/{id}", tasks.task, methods=["GET"]),
-        Route("/v1/tasks/{id}/close", tasks.close, methods=["POST"]),
-        Route("/v1/tasks/{id}/sessions", tasks.begin, methods=["POST"]),
-        Route("/v1/sessions/{id}", tasks.session, methods=["GET"]),
-        Route("/v1/sessions/{id}/resume", tasks.resume, methods=["POST"]),
-        Route("/v1/sessions/{id}/inherit", tasks.inherit, methods=["POST"]),
-        Route("/v1/decisions/{id}/act", enforcing.act, methods=["POST"]),
-        Route("/v1/decisions/{id}/outcome", enforcing.outcome, methods=["POST"]),
-        Route(enrolment.PATH, enrolled, methods=["POST"]),
-        Route("/v1/caller", enforcing.caller, methods=["GET"]),
-        Route("/v1/watch", enforcing.watch, methods=["GET"]),
-        Route("/.well-known/authzen-configuration", metadata, methods=["GET"]),
-        Route("/healthz", _healthy, methods=["GET"]),
-    ]
+    deciding = {one.path: one.endpoint for one in OPERATIONS if one.path.startswith("/access/v1/evaluation")}
+    return _with_request_id(_for_hosts(directly(routed(embedded, url, callers, administration), deciding), hosts))
+
+
+def routed(embedded: Embedded, url: str, callers: Callers, administration: Administration) -> Starlette:
+    """The routes of the table, and what their endpoints work with."""
     handlers: dict[Any, Any] = {Problem: _problem, RemitError: _error, HTTPException: _unknown, Exception: _fault}
-    app = Starlette(routes=routes, exception_handlers=handlers)
+    app = Starlette(routes=routes_of(OPERATIONS), exception_handlers=handlers)
     app.state.embedded = embedded
     app.state.callers, app.state.url, app.state.administration = callers, url, administration
+    app.state.document = described(OPERATIONS, url)
     app.state.repeats, app.state.unused = Repeats(), Unused()
-    return _with_request_id(_for_hosts(directly(app, deciding), hosts))
-
-
-async def _healthy(_request: Request) -> Response:
-    return Response("ok\n", media_type="text/plain")
+    return app
 
 
 def _problem(_request: Request, problem: Problem) -> Response:

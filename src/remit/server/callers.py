@@ -26,6 +26,8 @@ DEVELOPMENT = Caller("development", frozenset(Role) - {Role.AGENT}, "nobody", Pr
 """Whoever reaches a server for development."""
 CERTIFICATE = "remit.certificate"
 """The client's certificate (DER) in a scope, where TLS has checked one."""
+_CALLER = "remit.caller"
+"""Who calls, in a scope, once that is known."""
 _STATUS = {Code.INVALID_REQUEST: HTTPStatus.BAD_REQUEST, Code.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE}
 
 
@@ -176,5 +178,8 @@ def problem_of_refusal(refusal: NotVerified) -> Problem:
 
 async def caller_of(request: Request) -> Known:
     """Who calls. Raises `Problem` (401), `RemitError` (refused)."""
-    callers: Callers = request.app.state.callers
-    return Known(await callers.identify(request), request.app.state.administration)
+    known: Known | None = request.scope.get(_CALLER)
+    if known is None:  # asked once of each request: a proof of possession counts once
+        callers: Callers = request.app.state.callers
+        known = request.scope[_CALLER] = Known(await callers.identify(request), request.app.state.administration)
+    return known

@@ -39,6 +39,41 @@ def may_see(caller: Known, agent: AgentId) -> bool:
     return caller.may(Act.SEE, agent)
 
 
+def may_look(caller: Known) -> bool:
+    """See what is of no agent alone: all agents, the published bundles, how the server is."""
+    return caller.may(Act.SEE)
+
+
+def may_see_log(caller: Known) -> bool:
+    """See the log itself, and of decisions what it keeps sealed."""
+    return caller.may(Act.SEE_LOG)
+
+
+def may_change_agents(caller: Known) -> bool:
+    """Register agents, suspend, resume and retire them, and say by what they are known."""
+    return caller.may(Act.CHANGE_AGENT)
+
+
+def may_publish(caller: Known) -> bool:
+    """Check bundles on this server, publish them and roll them back."""
+    return caller.may(Act.PUBLISH)
+
+
+def may_kill(caller: Known) -> bool:
+    """Stop what an administrator can stop."""
+    return caller.may(Act.KILL)
+
+
+def may_release(caller: Known) -> bool:
+    """Lift a kill."""
+    return caller.may(Act.RELEASE)
+
+
+def may_issue(caller: Known) -> bool:
+    """Have tokens made for others."""
+    return caller.may(Act.ISSUE)
+
+
 def may_inherit(caller: Known, agent: AgentId, chain: Iterable[Task]) -> bool:
     """Join what a session under this chain of tasks has touched to one of `agent`: it is the agent's, or was delegated from it."""
     return may_act_as(caller, agent) and (caller.agent is None or any(task.agent == agent for task in chain))

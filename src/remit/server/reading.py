@@ -17,6 +17,8 @@ MAX_BODY = 4 * MAX_BYTES
 SECONDS = 10.0
 """So long a caller may take to send a body."""
 _OF_BODY = frozenset({b"content-type", b"content-encoding", b"content-length"})
+_READ = "remit.body"
+"""The body, in a scope, once it was read."""
 T = TypeVar("T")
 
 
@@ -32,8 +34,23 @@ async def read_as(request: Request, kind: type[T]) -> T:
         raise malformed(f"the body is not what is asked for here: {error}") from None
 
 
+def read_query(request: Request, kind: type[T]) -> T:
+    """The query as one of our messages: each parameter once, and none that it does not know. Raises `RemitError` (malformed)."""
+    given = request.query_params.multi_items()
+    names = [name for name, _ in given]
+    if len(set(names)) < len(names):
+        raise malformed("a parameter of the query stands there more than once: send it once")
+    try:
+        return msgspec.convert(dict(given), kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise malformed(f"the query is not what is asked for here: {error}") from None
+
+
 async def read_object(request: Request) -> dict[str, Any]:
     """The JSON object that a request carries. Raises `Problem`, or `RemitError` (malformed) for what is no JSON."""
+    if _READ in request.scope:
+        read: dict[str, Any] = request.scope[_READ]
+        return read
     headers = _headers(request)
     kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
     if kind != b"application/json":
@@ -43,6 +60,7 @@ async def read_object(request: Request) -> dict[str, Any]:
     value = read_json(await _body(request, headers.get(b"content-length", b"0")))
     if not isinstance(value, dict):
         raise Problem(HTTPStatus.BAD_REQUEST, "the body must be one JSON object")
+    request.scope[_READ] = value
     return value
 
 

@@ -1,20 +1,26 @@
-"""A request that comes again under its `Idempotency-Key` is answered as it was, and not decided twice."""
+"""A request that comes again under its `Idempotency-Key` is answered as it was, and not done twice."""
 
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
 
+from remit.server.callers import caller_of
+from remit.server.direct import Endpoint
 from remit.server.problems import Problem
+from remit.server.reading import read_object
 
+HEADER = "idempotency-key"
 MAX_KEY = 128
 MAX_KEPT = 10_000
 """So many of the latest answers are kept."""
 _digested = msgspec.json.Encoder(order="deterministic").encode
-_Answer = dict[str, Any]
+T = TypeVar("T")
 
 
 class Repeats:
@@ -22,9 +28,9 @@ class Repeats:
 
     def __init__(self, kept: int = MAX_KEPT) -> None:
         self._kept = kept
-        self._known: dict[tuple[str, str], tuple[bytes, asyncio.Task[_Answer]]] = {}
+        self._known: dict[tuple[str, str], tuple[bytes, asyncio.Task[Any]]] = {}
 
-    async def once(self, key: tuple[str, str], message: _Answer, decide: Callable[[], Awaitable[_Answer]]) -> _Answer:
+    async def once(self, key: tuple[str, str], message: dict[str, Any], decide: Callable[[], Awaitable[T]]) -> T:
         """The answer to a message, decided once under a key. Raises `Problem` for a key that was another message's."""
         if not key[1]:
             return await decide()
@@ -39,10 +45,11 @@ class Repeats:
         elif known[0] != digest:
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "this `Idempotency-Key` was sent with another request: take a new one")
         try:
-            return await asyncio.shield(known[1])
+            answer: T = await asyncio.shield(known[1])
         except Exception:
             self._known.pop(key, None)  # nothing was decided, so it may be asked again
             raise
+        return answer
 
     def _forget(self) -> None:
         if len(self._known) > self._kept:
@@ -50,5 +57,20 @@ class Repeats:
                 del self._known[key]
 
 
-async def _awaited(decide: Callable[[], Awaitable[_Answer]]) -> _Answer:
+async def _awaited(decide: Callable[[], Awaitable[T]]) -> T:
     return await decide()
+
+
+def repeatable(endpoint: Endpoint) -> Endpoint:
+    """An endpoint that does what it does once for each `Idempotency-Key` of a caller. What failed is not kept: it may be asked again."""
+
+    async def asked(request: Request) -> Response:
+        key = request.headers.get(HEADER, "")
+        if not key:
+            return await endpoint(request)
+        caller, body = await caller_of(request), await read_object(request)
+        message = {"method": request.method, "path": request.scope["path"], "query": str(request.url.query), "body": body}
+        repeats: Repeats = request.app.state.repeats
+        return await repeats.once((caller.caller.id, key), message, lambda: endpoint(request))
+
+    return asked

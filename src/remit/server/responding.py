@@ -11,9 +11,9 @@ from remit.local.wiring import Embedded
 _encode = msgspec.json.Encoder().encode
 
 
-def answer(body: Any) -> Response:
+def answer(body: Any, status: int = 200) -> Response:
     """An answer in JSON, which nobody keeps."""
-    return Response(_encode(body), media_type="application/json", headers={"Cache-Control": "no-store"})
+    return Response(_encode(body), status, media_type="application/json", headers={"Cache-Control": "no-store"})
 
 
 def embedded_of(request: Request) -> Embedded:

@@ -59,9 +59,15 @@ class StateReader:
         row = self._row("SELECT task, status, spent FROM tasks WHERE id = ?", task)
         return None if row is None else _task_state(*row)
 
-    def tasks(self, limit: int) -> list[TaskState]:
-        """The newest tasks."""
-        rows = self._rows("SELECT task, status, spent FROM tasks ORDER BY opened DESC, id DESC LIMIT ?", limit)
+    def tasks(self, limit: int, before: tuple[int, str] | None = None) -> list[TaskState]:
+        """The newest tasks, of those that come behind this time of opening and id."""
+        ordered = "ORDER BY opened DESC, id DESC LIMIT ?"
+        if before is None:
+            rows = self._rows(f"SELECT task, status, spent FROM tasks {ordered}", limit)  # noqa: S608 - a constant
+        else:
+            older = "opened < ? OR (opened = ? AND id < ?)"
+            moment, task = before
+            rows = self._rows(f"SELECT task, status, spent FROM tasks WHERE {older} {ordered}", moment, moment, task, limit)  # noqa: S608
         return [_task_state(*row) for row in rows]
 
     def secret(self, task: TaskId) -> bytes | None:
@@ -225,6 +231,9 @@ class StoredLog:
         """The entries under one task, in order."""
         return self._entries("task = ? ORDER BY idx", task)
 
-    def by_kind(self, kind: str, limit: int) -> list[Entry]:
-        """The newest entries of one kind, newest first."""
-        return self._entries("kind = ? ORDER BY idx DESC LIMIT ?", kind, limit)
+    def by_kind(self, kind: str, limit: int, before: int | None = None, task: str = "") -> list[Entry]:
+        """The newest entries of one kind, newest first; of those before an index, and of one task, if these are named."""
+        bounds = [("kind = ?", kind), ("idx < ?", before), ("task = ?", task or None)]
+        asked = [(where, value) for where, value in bounds if value is not None]
+        where = " AND ".join(where for where, _ in asked)
+        return self._entries(f"{where} ORDER BY idx DESC LIMIT ?", *[value for _, value in asked], limit)

@@ -4,8 +4,8 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
 
 from remit.model.errors import malformed, not_found
 from remit.pap.contents import SourceFile
@@ -36,6 +36,8 @@ MAX_FOLDERS = 64
 
 _POLICY_KINDS = (".cedar", ".cedarschema", ".rego")
 _DATA_KINDS = (".yaml", ".yml", ".json")
+_NAMED = re.compile(r"(?:[^/.][^/]*/)*[^/.][^/]*")
+"""Paths that a folder has such a file under: no empty name, no hidden one, none that leads upwards."""
 _REORDERED = re.compile("[\u202a-\u202e\u2066-\u2069]")
 """What shows a reviewer the text in another order than it is read (Unicode UAX 9, CVE-2021-42574)."""
 
@@ -64,6 +66,26 @@ def read_files(folder: Path) -> tuple[SourceFile, ...]:
     if problems:
         raise BundleError(in_order(problems))
     return tuple(sorted(files, key=lambda file: file.path))
+
+
+def given_files(files: Mapping[str, str]) -> tuple[SourceFile, ...]:
+    """The files of a bundle that was sent instead of read from a folder, each text by its path; every one must belong.
+
+    Raises `BundleError` as `read_files` does.
+    """
+    found: list[SourceFile] = []
+    problems: list[Problem] = []
+    for name, text in files.items():
+        try:
+            _check_name(name)
+            if not _belongs(name) or not _NAMED.fullmatch(name):
+                raise BundleError([_misplaced(name)])
+            found.append(SourceFile(name, _plain(text, name)))
+        except BundleError as fault:
+            problems.extend(fault.problems)
+    if problems:
+        raise BundleError(in_order(problems))
+    return tuple(sorted(found, key=lambda file: file.path))
 
 
 def _check_folder(folder: Path) -> None:
@@ -97,7 +119,7 @@ def _walk(folder: Path, root: Path, problems: list[Problem], depth: int = 0) -> 
         elif _belongs(name):
             yield path
         elif _is_suspect(name, path.suffix.lower()):
-            problems.append(_misplaced(name, path))
+            problems.append(_misplaced(name))
 
 
 def _belongs(name: str) -> bool:
@@ -117,16 +139,16 @@ def _is_suspect(name: str, kind: str) -> bool:
     return kind in _POLICY_KINDS or (inside and kind in _DATA_KINDS)
 
 
-def _misplaced(name: str, path: Path) -> Problem:
-    known = [*FILES, f"{POLICIES}/{path.stem}.cedar", f"{POLICIES}/{path.stem}.rego", f"{CASES}/{path.stem}.yaml"]
+def _misplaced(name: str) -> Problem:
+    stem = PurePosixPath(name).stem
+    known = [*FILES, f"{POLICIES}/{stem}.cedar", f"{POLICIES}/{stem}.rego", f"{CASES}/{stem}.yaml"]
     hint = did_you_mean(name, known) + " otherwise remove it"
     return error((name, 1), "unknown-file", f"`{name}` is no file of a bundle", hint)
 
 
 def _text(path: Path, folder: Path, name: str) -> str:
     place = (name, 1)
-    if not name.isascii() or not name.isprintable():
-        raise BundleError([error(place, "file-name", f"the name of `{name}` is not plain ASCII", "rename it")])
+    _check_name(name)
     # INVARIANT (fail closed): a bundle is what stands in its folder, wherever a link leads.
     try:
         if not path.resolve(strict=True).is_relative_to(folder.resolve()):
@@ -142,6 +164,17 @@ def _text(path: Path, folder: Path, name: str) -> str:
         if not isinstance(fault, OSError) or fault.errno == errno.ELOOP:  # before Python 3.13, `resolve` knows no ELOOP
             raise BundleError([error(place, "link", "the file is a link to itself", "copy the file")]) from None
         raise BundleError([_unreadable(place, fault)]) from None
+    return _plain(text, name)
+
+
+def _check_name(name: str) -> None:
+    if not name.isascii() or not name.isprintable():
+        raise BundleError([error((name, 1), "file-name", f"the name of `{name}` is not plain ASCII", "rename it")])
+
+
+def _plain(text: str, name: str) -> str:
+    """The text of a file with plain line ends. Raises `BundleError` for what reviewers would see otherwise than it is read."""
+    place = (name, 1)
     if text.startswith("\ufeff"):
         message = "the file starts with a byte order mark"
         raise BundleError([error(place, "encoding", message, "save it without one")])

@@ -1,9 +1,6 @@
 """The decision API of AuthZEN 1.0: evaluation, evaluations, and search with paging."""
 
 import asyncio
-import base64
-import binascii
-import hashlib
 from collections.abc import Sequence
 from itertools import islice
 from typing import Any
@@ -20,6 +17,7 @@ from remit.runtime.searching import SearchKind, search
 from remit.server.api.messages import answer_of, failure, is_door, request_of
 from remit.server.api.requestable import added, presented
 from remit.server.asking import Asker, asking
+from remit.server.paging import query_digest, resumed, token_of
 from remit.server.problems import STATUS
 from remit.server.reading import MAX_BODY, read_object
 from remit.server.repeating import Repeats
@@ -32,8 +30,8 @@ MAX_PAGE = 1000
 _DEFAULTS = ("subject", "action", "resource", "context")
 _SEMANTICS = {"execute_all": None, "deny_on_first_deny": False, "permit_on_first_permit": True}
 """Each with the decision that ends an evaluation of several."""
-_encode = msgspec.json.Encoder().encode
-_digested = msgspec.json.Encoder(order="deterministic").encode
+_FOREIGN = "`page.token` is no `next_token` of ours: begin without one"
+_ANOTHER = "`page.token` is of another search: all but the token must stay as it was"
 
 
 async def evaluation(request: Request) -> Response:
@@ -57,7 +55,7 @@ async def evaluations(request: Request) -> Response:
     ends = _ending(message)
     # A key of an object replaces the default whole; nothing is merged.
     defaults = {key: message[key] for key in _DEFAULTS if key in message}
-    if len(_encode(defaults)) * len(several) > MAX_BODY:
+    if len(msgspec.json.encode(defaults)) * len(several) > MAX_BODY:
         # Each is decided and sealed whole: a short message must not become a long log.
         raise malformed(f"the defaults, {len(several)} times, are longer than {MAX_BODY} bytes: send the evaluations in parts")
     asked = [{**defaults, **one} for one in several]
@@ -106,16 +104,6 @@ async def _tried(request: Request, asker: Asker, message: dict[str, Any]) -> dic
         return failure(error.message, STATUS[error.kind])
 
 
-class Page(msgspec.Struct, frozen=True):
-    """Where a search goes on: behind which name, and what was searched for, by digest."""
-
-    after: str
-    query: str
-
-
-_decode_page = msgspec.json.Decoder(Page).decode
-
-
 async def search_subject(request: Request) -> Response:
     """`POST /access/v1/search/subject`: the subjects of a type that may."""
     return await _search(request, SearchKind.SUBJECT)
@@ -136,13 +124,13 @@ async def _search(request: Request, kind: SearchKind) -> Response:
     message = await read_object(request)
     wanted = asker.of(request_of(message, kind))
     limit, token = _page(message)
-    query = hashlib.sha256(_digested((kind, _asked(message), limit))).hexdigest()
-    after = _resumed(token, query)
+    query = query_digest(kind, _asked(message), limit)
+    after = resumed(token, query, _FOREIGN, _ANOTHER)
     found = await asyncio.to_thread(lambda: list(islice(search(embedded.runtime, kind, wanted, after), limit + 1)))
     shown = found[:limit]
     more = len(found) > limit
     last = shown[-1] if shown else ""
-    following = _token(Page(last.id if isinstance(last, EntityRef) else last, query)) if more and shown else ""
+    following = token_of(last.id if isinstance(last, EntityRef) else last, query) if more and shown else ""
     page = {"next_token": following, "count": len(shown)}
     return answer({"page": page, "results": [_result(one) for one in shown]})
 
@@ -163,22 +151,6 @@ def _page(message: dict[str, Any]) -> tuple[int, str]:
     if not isinstance(token, str):
         raise malformed("`page.token` must be the `next_token` of the page before")
     return min(limit, MAX_PAGE), token
-
-
-def _token(page: Page) -> str:
-    return base64.urlsafe_b64encode(_encode(page)).decode()
-
-
-def _resumed(token: str, query: str) -> str:
-    if not token:
-        return ""
-    try:
-        page = _decode_page(base64.b64decode(token, altchars=b"-_", validate=True))
-    except (binascii.Error, msgspec.MsgspecError, ValueError):
-        raise malformed("`page.token` is no `next_token` of ours: begin without one") from None
-    if page.query != query:
-        raise malformed("`page.token` is of another search: all but the token must stay as it was")
-    return page.after
 
 
 def _result(found: EntityRef | str) -> dict[str, str]:

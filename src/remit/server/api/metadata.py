@@ -8,7 +8,7 @@ from remit.server.responding import answer
 
 
 async def metadata(request: Request) -> Response:
-    """`GET /.well-known/authzen-configuration`."""
+    """`GET /.well-known/authzen-configuration`: what this decision point can do and where."""
     base: str = request.app.state.url
     return answer(
         {

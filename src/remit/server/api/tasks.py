@@ -10,7 +10,7 @@ from remit.local.unknown import unknown_names
 from remit.local.wiring import Embedded
 from remit.model.errors import RemitError, malformed, not_found, refused
 from remit.model.identity import SessionId, TaskId
-from remit.model.task import Budgets, Opening, Scope, Session, Task, TaskState
+from remit.model.task import Budgets, Opening, Scope, Session, Spent, Task, TaskState, TaskStatus
 from remit.runtime import sessions
 from remit.runtime.tasks import AgentOpener, Opener, close_task, open_task
 from remit.server.callers import caller_of
@@ -34,6 +34,25 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     session: str | None = None
 
 
+class Opened(Task, frozen=True, kw_only=True):
+    """A task as it was opened, and a warning for each name that the published bundle does not have."""
+
+    warnings: tuple[str, ...]
+
+
+class Seen(Task, frozen=True, kw_only=True):
+    """A task, and what it has spent."""
+
+    spent: Spent
+
+
+class Closed(msgspec.Struct, frozen=True):
+    """A task that has ended."""
+
+    id: str
+    status: TaskStatus
+
+
 class Inheriting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whose touches join."""
 
@@ -49,7 +68,7 @@ async def open_(request: Request) -> Response:
         raise refused(f"`{caller.name}` may not open tasks: an administrator does, or the agent in whose session that is")
     parent = TaskId(wanted.parent) if wanted.parent is not None else None
     if parent is not None:
-        _task(embedded, caller, parent)
+        task_of(embedded, caller, parent)
     elif caller.task is not None:
         raise refused(f"the token is for task `{caller.task}`: what is opened with it is a sub-task (`parent`)")
     if isinstance(opener, AgentOpener) and parent is None and wanted.on_behalf_of:
@@ -60,13 +79,13 @@ async def open_(request: Request) -> Response:
         raise malformed("say which agent: `agent`")
     given = {name: getattr(wanted, name) for name in ("purpose", "on_behalf_of", "type", "scope", "budgets", "seconds")}
     opened = await open_task(embedded.runtime, Opening(agent=agent, parent=parent, **given), opener)
-    return answer({**msgspec.to_builtins(opened), "warnings": unknown_names(embedded, wanted.scope, wanted.budgets)})
+    return answer(Opened(**msgspec.structs.asdict(opened), warnings=tuple(unknown_names(embedded, wanted.scope, wanted.budgets))))
 
 
 def _opener(embedded: Embedded, caller: Known, wanted: Wanted) -> Opener:
     """Who opens: the agent of the session that is named, the agent that calls, or the person."""
     if wanted.session is not None:
-        session = _session(embedded, caller, SessionId(wanted.session))
+        session = session_of(embedded, caller, SessionId(wanted.session))
         return AgentOpener(session.agent, session.id)
     return AgentOpener(caller.agent) if caller.agent is not None else caller.operator
 
@@ -74,26 +93,31 @@ def _opener(embedded: Embedded, caller: Known, wanted: Wanted) -> Opener:
 async def task(request: Request) -> Response:
     """`GET /v1/tasks/{id}`: a task and what it has spent."""
     caller, embedded = await caller_of(request), embedded_of(request)
-    state = _task(embedded, caller, TaskId(request.path_params["id"]))
-    return answer({**msgspec.to_builtins(state.task), "spent": msgspec.to_builtins(state.spent)})
+    state = task_of(embedded, caller, TaskId(request.path_params["id"]))
+    return answer(seen(state))
+
+
+def seen(state: TaskState) -> Seen:
+    """A task as it is shown."""
+    return Seen(**msgspec.structs.asdict(state.task), spent=state.spent)
 
 
 async def close(request: Request) -> Response:
     """`POST /v1/tasks/{id}/close`: it carries no authority from the next decision on."""
     caller, embedded = await caller_of(request), embedded_of(request)
     await read_as(request, Nothing)
-    state = _task(embedded, caller, TaskId(request.path_params["id"]))
+    state = task_of(embedded, caller, TaskId(request.path_params["id"]))
     if not may_close(caller, state.task):
         raise refused(f"`{caller.name}` may not close task `{state.task.id}`: an administrator does, or its agent")
     await close_task(embedded.runtime, state.task.id, caller.name)
-    return answer({"id": state.task.id, "status": "closed"})
+    return answer(Closed(state.task.id, TaskStatus.CLOSED))
 
 
 async def begin(request: Request) -> Response:
     """`POST /v1/tasks/{id}/sessions`: a run of the task's agent begins."""
     caller, embedded = await caller_of(request), embedded_of(request)
     await read_as(request, Nothing)
-    state = _task(embedded, caller, TaskId(request.path_params["id"]))
+    state = task_of(embedded, caller, TaskId(request.path_params["id"]))
     if not may_act_as(caller, state.task.agent):
         raise refused(f"`{caller.name}` is not agent `{state.task.agent}`: it begins its own sessions")
     return answer(await sessions.open_session(embedded.runtime, state.task.id))
@@ -102,7 +126,7 @@ async def begin(request: Request) -> Response:
 async def session(request: Request) -> Response:
     """`GET /v1/sessions/{id}`: what a run has touched and done."""
     caller, embedded = await caller_of(request), embedded_of(request)
-    return answer(_session(embedded, caller, SessionId(request.path_params["id"])))
+    return answer(session_of(embedded, caller, SessionId(request.path_params["id"])))
 
 
 async def resume(request: Request) -> Response:
@@ -135,29 +159,30 @@ def _above(embedded: Embedded, task: TaskId | None) -> Sequence[Task]:
         return [state.task for state in embedded.runtime.view.chain(task)[0]]
 
 
-def _chain(embedded: Embedded, task: TaskId | None) -> Sequence[TaskId]:
+def chain_of(embedded: Embedded, task: TaskId | None) -> Sequence[TaskId]:
+    """The ids of a task and of those that it was delegated from."""
     return [found.id for found in _above(embedded, task)]
 
 
-def _task(embedded: Embedded, caller: Known, name: TaskId) -> TaskState:
+def task_of(embedded: Embedded, caller: Known, name: TaskId) -> TaskState:
     """A task. Raises `RemitError` (not-found), also for one of somebody else: who asks learns nothing of it."""
     found = embedded.store.task(name)
     seen = found is not None and (may_see(caller, found.task.agent) or may_close(caller, found.task))
-    if found is None or not seen or not is_within(caller, _chain(embedded, name)):
+    if found is None or not seen or not is_within(caller, chain_of(embedded, name)):
         raise not_found(f"there is no task `{name}`")
     return found
 
 
-def _session(embedded: Embedded, caller: Known, name: SessionId) -> Session:
+def session_of(embedded: Embedded, caller: Known, name: SessionId) -> Session:
     """A session as it stands. Raises `RemitError` (not-found), also for one of somebody else."""
     found = embedded.store.session(name)
-    if found is None or not may_see(caller, found.agent) or not is_within(caller, _chain(embedded, found.task)):
+    if found is None or not may_see(caller, found.agent) or not is_within(caller, chain_of(embedded, found.task)):
         raise _no_session(name)
     return sessions.resume(embedded.runtime, found.id)
 
 
 def _own(embedded: Embedded, caller: Known, name: SessionId) -> Session:
-    found = _session(embedded, caller, name)
+    found = session_of(embedded, caller, name)
     if not may_act_as(caller, found.agent):
         raise refused(f"`{caller.name}` is not agent `{found.agent}`: it goes on with its own sessions")
     return found

@@ -1,0 +1,91 @@
+"""What doors and approvers are answered with, as it is described."""
+
+from typing import Annotated, Any
+
+import msgspec
+
+from remit.model.caller import Proof, Role
+from remit.model.kill import Kill
+from remit.server.api.approvals import MAX_SHOWN
+from remit.server.api.enforcing import MAX_WAIT
+
+
+class Stands(msgspec.Struct, frozen=True):
+    """Whether the permit may be used now; true at most once."""
+
+    stands: bool
+
+
+class Reported(msgspec.Struct, frozen=True):
+    """The report as it is on record."""
+
+    decision: str
+    status: str
+
+
+class Watching(msgspec.Struct, frozen=True):
+    """Since which revision, and how long to wait for another (seconds)."""
+
+    since: Annotated[float, msgspec.Meta(ge=-1, le=2.0**53)] = -1
+    wait: Annotated[float, msgspec.Meta(ge=0, le=MAX_WAIT)] = 0
+
+
+class Watched(msgspec.Struct, frozen=True):
+    """The count of administrative changes, the mode of the published bundle, and the kills in force."""
+
+    revision: int
+    mode: str
+    kills: list[Kill]
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """Who the caller is taken for: a name, the agent if it is one, roles, and how that was shown."""
+
+    name: str
+    agent: str | None
+    roles: list[Role]
+    proof: Proof
+
+
+class Enrolled(msgspec.Struct, frozen=True):
+    """The token of the first administrator, and how long it lasts."""
+
+    token: str
+    name: str
+    roles: list[Role]
+    seconds: int
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """How long to wait for the answer (seconds)."""
+
+    wait: Annotated[float, msgspec.Meta(ge=0, le=MAX_WAIT)] = 0
+
+
+class ApprovalsWanted(msgspec.Struct, frozen=True):
+    """How many, newest first, and whether also those that do not wait any more."""
+
+    limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_SHOWN)] = 50
+    all: bool = False
+
+
+class Approval(msgspec.Struct, frozen=True, kw_only=True):
+    """An access request; those who may not look are told its id and state alone."""
+
+    id: str
+    state: str
+    decision: str | msgspec.UnsetType = msgspec.UNSET
+    task: str | msgspec.UnsetType | None = msgspec.UNSET
+    agent: str | msgspec.UnsetType = msgspec.UNSET
+    rule: str | msgspec.UnsetType = msgspec.UNSET
+    opened: int | msgspec.UnsetType = msgspec.UNSET
+    expires: int | msgspec.UnsetType = msgspec.UNSET
+    resolver: str | msgspec.UnsetType = msgspec.UNSET
+    shown: dict[str, Any] | msgspec.UnsetType | None = msgspec.UNSET
+    submitted: dict[str, Any] | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class Approvals(msgspec.Struct, frozen=True):
+    """Access requests."""
+
+    approvals: list[Approval]
