@@ -18,7 +18,7 @@ from remit.local.head import Head
 from remit.model.authorizer import ApprovalState, Outcome, OutcomeStatus
 from remit.model.clock import Clock
 from remit.model.decision import Decision, Deny, Reason
-from remit.model.errors import ErrorKind, RemitError, not_found, refused, unavailable
+from remit.model.errors import RemitError, not_found, refused, unavailable
 from remit.model.identity import ApprovalId, DecisionId, new_id
 from remit.model.request import EvaluationRequest
 from remit.pap.bundle import compile_bundle, from_document
@@ -180,19 +180,23 @@ class Embedded:
         """Settle what this process left open, and close the store. Safe to call twice."""
         if not self._open or os.getpid() != self._pid:
             return
-        for permit in list(self.runtime.view.permits.values()):
-            unused = self.runtime.view.live.pop(permit.decision, None) is not None
-            status = OutcomeStatus.NOT_PERFORMED if unused else OutcomeStatus.UNKNOWN
-            try:
-                outcome.report(self.runtime, Outcome(permit.decision, permit.session, status)).result()
-            except RemitError as error:
-                if error.kind is not ErrorKind.CONFLICT:  # another process settled it
-                    break  # the next start says that the outcome is unknown
+        self._settle()
         self.runtime.appender.close()
         with suppress(RemitError):  # the head that was kept still holds; the next one to close signs what came since
             self.head.sign()
         self.store.close()
         self._open = False
+
+    def _settle(self) -> None:
+        """Say of each permit of this process that nobody has reported what is known: not performed where nobody has used it."""
+        view = self.runtime.view
+        with view.lock:
+            left = [(permit, view.live.pop(permit.decision, None) is not None) for permit in list(view.permits.values())]
+        status = {True: OutcomeStatus.NOT_PERFORMED, False: OutcomeStatus.UNKNOWN}
+        # What cannot be recorded now is settled as unknown by the next process that starts.
+        outcome.settle(
+            self.runtime, [Outcome(permit.decision, permit.session, status[unused]) for permit, unused in left]
+        ).result()
 
 
 def create_store(home: Path) -> bool:

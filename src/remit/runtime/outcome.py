@@ -1,5 +1,6 @@
 """What became of a permitted action: its outcome is recorded once, and what it touched joins the session."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -26,6 +27,8 @@ from remit.runtime.runtime import ATTEMPTS, Runtime, turn
 from remit.runtime.store import DeletePermit, HoldMemory, InsertObservation, OpenPermit, PutSession, PutSpent, Write
 from remit.runtime.view import View
 
+TOGETHER = 512
+"""So many outcomes that nobody reports are submitted at once: while they are, this process decides nothing."""
 MANY = 1 << 62
 """Of what was written before an output nobody knows everything."""
 _decode_query = msgspec.json.Decoder(Query).decode
@@ -48,7 +51,7 @@ def _report(runtime: Runtime, outcome: Outcome) -> Steps[None]:
                 permit = runtime.view.permits.get(outcome.decision) or _stored(runtime, outcome.decision)
                 if permit is None:
                     raise conflict(
-                        f"decision `{outcome.decision}` has no open permit: it was reported before, or never permitted"
+                        f"decision `{outcome.decision}` has no open permit: it was reported or settled before, or never permitted"
                     )
                 if alone:
                     _forget(runtime, permit)
@@ -217,17 +220,78 @@ def _forget(runtime: Runtime, permit: OpenPermit) -> None:
         runtime.view.forget(permit.session, [task.id for task in runtime.view.loaded_chain(permit.task)])
 
 
+class Unsettled(NamedTuple):
+    """Of several outcomes: how many were recorded, and those that could not be, for the store was not there."""
+
+    recorded: int
+    left: tuple[Outcome, ...]
+
+
+def settle(runtime: Runtime, outcomes: Sequence[Outcome]) -> Driven[Unsettled]:
+    """Record what nobody reports, many in one commit. What was reported meanwhile is left as it was; it raises nothing for the others."""
+    return Driven(lambda: _settle(runtime, outcomes))
+
+
+def _settle(runtime: Runtime, outcomes: Sequence[Outcome]) -> Steps[Unsettled]:
+    recorded, left = 0, list[Outcome]()
+    for start in range(0, len(outcomes), TOGETHER):
+        part = outcomes[start : start + TOGETHER]
+        for outcome, error in (yield from _together(runtime, part)):
+            try:
+                if error is not None:
+                    yield from _report(runtime, outcome)
+            except RemitError as failure:
+                if failure.kind is ErrorKind.CONFLICT:  # somebody reported it
+                    runtime.view.permits.pop(outcome.decision, None)
+                    runtime.view.acted.discard(outcome.decision)
+                else:
+                    left.append(outcome)
+            else:
+                recorded += 1
+        if len(left) >= len(part):  # the store is not there: it is not asked for each of the rest
+            left.extend(outcomes[start + TOGETHER :])
+            break
+    return Unsettled(recorded, tuple(left))
+
+
+def _together(runtime: Runtime, outcomes: Sequence[Outcome]) -> Steps[list[tuple[Outcome, Exception | None]]]:
+    """Submit them before the first is waited for, so that they are one commit; each with what stood in its way."""
+    tried: list[tuple[Outcome, OpenPermit | None, Ticket[Write] | None]] = []
+    with runtime.view.lock:
+        for outcome in outcomes:
+            runtime.view.live.pop(outcome.decision, None)
+            try:
+                permit = runtime.view.permits.get(outcome.decision) or _stored(runtime, outcome.decision)
+                tried.append((outcome, permit, _submit(runtime, outcome, permit) if permit is not None else None))
+            except RemitError:
+                tried.append((outcome, None, None))
+    found: list[tuple[Outcome, Exception | None]] = []
+    for outcome, permit, ticket in tried:
+        error: Exception | None = None
+        try:
+            if ticket is None:
+                raise Conflict
+            yield ticket
+        except (Conflict, RemitError) as failure:
+            error = failure
+            if permit is not None:
+                _forget(runtime, permit)
+        else:
+            runtime.view.permits.pop(outcome.decision, None)
+            runtime.view.acted.discard(outcome.decision)
+        found.append((outcome, error))
+    return found
+
+
 def recover(runtime: Runtime, writers: list[str]) -> int:
-    """Close the permits of writers that are gone: their outcome is unknown. Returns how many there were."""
+    """Close the permits of writers that are gone: their outcome is unknown. Returns how many there were. Raises `RemitError`."""
     found = 0
     for writer in writers:
-        for permit in runtime.view.store.permits_of(writer):
-            unknown = Outcome(DecisionId(permit.decision), permit.session, OutcomeStatus.UNKNOWN)
-            try:
-                report(runtime, unknown).result()
-            except RemitError as error:
-                if error.kind is not ErrorKind.CONFLICT:  # another process that starts now has settled it
-                    raise
-            else:
-                found += 1
+        open_ = runtime.view.store.permits_of(writer)
+        settled = settle(
+            runtime, [Outcome(DecisionId(one.decision), one.session, OutcomeStatus.UNKNOWN) for one in open_]
+        ).result()
+        if settled.left:
+            raise unavailable("what processes left open that are gone cannot be settled: mend the store, then start again")
+        found += settled.recorded
     return found

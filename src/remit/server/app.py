@@ -19,7 +19,7 @@ from remit.server.openapi.operation import routes_of
 from remit.server.problems import Problem, fault, problem_of
 from remit.server.repeating import Repeats
 from remit.server.routes import OPERATIONS
-from remit.server.unused import Unused
+from remit.server.unreported import Unreported
 
 REQUEST_ID = b"x-request-id"
 MAX_REQUEST_ID = 200
@@ -40,7 +40,7 @@ def routed(embedded: Embedded, url: str, callers: Callers, administration: Admin
     app.state.embedded = embedded
     app.state.callers, app.state.url, app.state.administration = callers, url, administration
     app.state.document = described(OPERATIONS, url)
-    app.state.repeats, app.state.unused = Repeats(), Unused()
+    app.state.repeats, app.state.unreported = Repeats(), Unreported(embedded)
     return app
 
 

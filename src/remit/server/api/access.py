@@ -22,7 +22,7 @@ from remit.server.problems import STATUS
 from remit.server.reading import MAX_BODY, read_object
 from remit.server.repeating import Repeats
 from remit.server.responding import answer, embedded_of
-from remit.server.unused import Unused
+from remit.server.unreported import Unreported
 
 MAX_EVALUATIONS = 1000
 MAX_PAGE = 1000
@@ -85,12 +85,13 @@ async def _until(request: Request, asker: Asker, asked: Sequence[dict[str, Any]]
 
 async def _decided(request: Request, asker: Asker, message: dict[str, Any]) -> dict[str, Any]:
     wanted, door, embedded = asker.of(request_of(message)), is_door(message), embedded_of(request)
+    unreported: Unreported = request.app.state.unreported
     decision = await embedded.evaluate(wanted)
     if isinstance(decision, Permit) and door:
-        unused: Unused = request.app.state.unused
-        unused.promised(embedded, decision)
+        unreported.promised(decision)
     elif isinstance(decision, Permit) and wanted.subject.type == AGENT:
         hand_out(embedded.runtime, decision.id)
+        unreported.handed_out(decision)
     told = answer_of(decision, door)
     if decision.approval is not None or presented(message) is not None:
         told["context"] |= await asyncio.to_thread(added, embedded, request.app.state.url, message, decision)
