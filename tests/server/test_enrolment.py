@@ -115,3 +115,16 @@ def test_an_hour_later_it_is_good_no_more(tmp_path: Path) -> None:
 @pytest.mark.parametrize("link", ["", "https://remit.example", "remit.example#x", "http://remit.example/v1/enrolment#x"])
 def test_what_is_no_link_is_said(link: str) -> None:
     assert error("enrol", link, "--name", "ana").message
+
+
+def test_what_cannot_be_used_leaves_the_link_good(fresh: World, link: str) -> None:
+    client = Client(int(link.partition("/v1")[0].rpartition(":")[2]))
+    code = link.partition("#")[2]
+    for said in (
+        {"code": code, "name": "ana", "key": {}},
+        {"code": code, "name": "a b"},
+        {"code": code, "name": "ana", "key": {"kty": "EC", "d": "x"}},
+    ):
+        answer = client.send("POST", "/v1/enrolment", json.dumps(said).encode(), {"Content-Type": "application/json"})
+        assert answer.status in (400, 403), said
+    assert ok("enrol", link, "--name", "ana")

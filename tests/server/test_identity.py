@@ -121,9 +121,9 @@ def test_an_agent_of_an_issuer_that_is_trusted(net: Net) -> None:
     bound = net.token("client-7", cnf={"jkt": holder.thumbprint})
     assert net.evaluate(bound, holder, "read").body["decision"] is True
     assert [(made.caller, made.proof) for made in net.world.decisions()] == [
-        (f"{ISSUER}#bot", "bearer"),
-        (f"{ISSUER}#bot", "bearer"),
-        (f"{ISSUER}#bot", "dpop"),
+        (f"{ISSUER}#agent:bot", "bearer"),
+        (f"{ISSUER}#agent:bot", "bearer"),
+        (f"{ISSUER}#agent:bot", "dpop"),
     ]
     net.world.verified()
 
@@ -315,3 +315,95 @@ def test_an_issuer_that_cannot_be_trusted_so_is_refused_at_the_start(tmp_path: P
 def test_an_address_that_is_none_is_refused_at_the_start(tmp_path: Path, url: str) -> None:
     with pytest.raises(RemitError):
         read_trust(Settings(), tmp_path, url, wall_clock)
+
+
+class TestAnswersAreNobodyElses:
+    """What was answered under an `Idempotency-Key` is answered again to the same authority alone."""
+
+    def test_a_bearer_does_not_get_what_a_proof_was_given(self, net: Net) -> None:
+        holder = Holder()
+        bound = net.token("client-7", cnf={"jkt": holder.thumbprint})
+        assert net.evaluate(bound, holder, "read").body["decision"] is True
+        keyed = {"Idempotency-Key": "same"}
+        permitted = net.evaluate(bound, holder, "read", **keyed).body
+        assert permitted["decision"] is True
+        assert net.evaluate(net.token("client-7"), None, "read", **keyed).body["context"]["reason"] == "proof-required"
+        assert net.evaluate(bound, holder, "read", **keyed).body == permitted
+
+    def test_another_task_token_gets_its_own(self, net: Net) -> None:
+        own = own_issuer(net.world.home, net.url, wall_clock)
+        net.world.register("other")
+        door = net.token("gateway", name="gateway", groups="doors")
+        task = net.world.open_task(agent="other")
+        assert net.session.task is not None
+        mine = task_token(net.world.embedded, own, net.session.task, 60, ANA, session=net.session.id).result()
+        others = task_token(net.world.embedded, own, task.id, 60, ANA).result()
+        asked = net.asks("look", context={})
+        first = net.post("/access/v1/evaluation", asked, door, None, **{"Remit-Task": mine, "Idempotency-Key": "k"})
+        assert first.body["decision"] is True
+        assert (
+            net.post("/access/v1/evaluation", asked, door, None, **{"Remit-Task": others, "Idempotency-Key": "k"}).status == 403
+        )
+
+    def test_a_person_of_an_agents_name_is_another(self, net: Net) -> None:
+        named = net.token("human", name=AGENT, groups=["doors"])
+        keyed = {"Idempotency-Key": "k"}
+        mine = net.evaluate(net.token("client-7"), **keyed).body["context"]["id"]
+        assert net.evaluate(named, **keyed).body["context"]["id"] != mine
+        assert [made.caller for made in net.world.decisions()] == [f"{ISSUER}#agent:bot", f"{ISSUER}#bot"]
+
+
+def test_a_task_token_is_for_its_task_alone_in_access_requests_too(net: Net) -> None:
+    own = own_issuer(net.world.home, net.url, wall_clock)
+    asked = net.asks("pay")
+    told = net.post("/access/v1/evaluation", asked, net.token("gateway", name="gateway", groups="doors")).body["context"]
+    other = net.world.open_task()
+    loose = task_token(net.world.embedded, own, other.id, 60, ANA).result()
+    path = f"/access/v1/requests/{told['approval']['id']}"
+    denial = {"evaluation_id": told["evaluation_id"], "expires_at": told["access_request"]["expires_at"]}
+    assert net.get(path, loose).status == 404
+    assert net.post("/access/v1/requests", {**asked, "denial": denial}, loose).status == 400
+    assert net.post(f"{path}/cancel", {}, loose).status == 404
+    assert net.get(path, net.token("client-7")).body["task"]["status"] == "pending"
+
+
+def test_a_token_for_a_session_is_for_that_one(net: Net) -> None:
+    own = own_issuer(net.world.home, net.url, wall_clock)
+    assert net.session.task is not None
+    token = task_token(net.world.embedded, own, net.session.task, 60, ANA, session=net.session.id).result()
+    other = net.world.open_session(net.world.store.task(net.session.task).task)  # type: ignore[union-attr]
+    assert net.evaluate(token).body["decision"] is True
+    assert net.post("/access/v1/evaluation", net.asks(context={}), token).body["decision"] is True, "the session is the token's"
+    elsewhere = net.asks(context={"remit": {"task": net.session.task, "session": other.id}})
+    assert net.post("/access/v1/evaluation", elsewhere, token).status == 403
+    assert net.post(f"/v1/tasks/{net.session.task}/sessions", {}, token).status == 403
+    assert net.post(f"/v1/sessions/{other.id}/resume", {}, token).status == 404
+    assert net.get(f"/v1/sessions/{net.session.id}", token).status == 200
+
+
+def test_who_asked_or_submitted_does_not_approve(net: Net) -> None:
+    both = net.token("gateway", name="Gateway", groups=["doors", "approvers"])
+    told = net.evaluate(both, tool="wipe").body["context"]
+    path = f"/v1/approvals/{told['approval']['id']}/answer"
+    refused = net.post(path, {"approve": True}, both)
+    assert refused.status == 403 and "somebody else" in refused.body["detail"]
+    submitter = net.token("portal", name="portal", groups=["doors", "approvers"])
+    denial = {"evaluation_id": told["evaluation_id"], "expires_at": told["access_request"]["expires_at"]}
+    assert net.post("/access/v1/requests", {**net.asks("wipe"), "denial": denial}, submitter).status == 202
+    assert net.post(path, {"approve": True}, submitter).status == 403
+    for name in ("Ana", "BEN"):  # who opened the task, and who owns the agent, however they are written
+        assert net.post(path, {"approve": True}, net.token(name, name=name, groups=["approvers"])).status == 403, name
+    assert net.post(path, {"approve": True}, net.token("carl", name="carl", groups=["approvers"])).status == 200
+
+
+def test_a_refusal_names_no_groups(net: Net) -> None:
+    assert "admins" not in net.evaluate(net.token("client-8", name="mallory")).body["detail"]
+
+
+def test_the_approver_sees_all_that_is_bound(net: Net) -> None:
+    ours = {"task": net.session.task, "session": net.session.id, "upstream": "mcp:bank"}
+    door = net.token("gateway", name="gateway", groups="doors")
+    asked = net.asks("pay", context={"remit": ours, "beneficiary": "eve"})
+    name = net.post("/access/v1/evaluation", asked, door).body["context"]["approval"]["id"]
+    shown = net.get(f"/v1/approvals/{name}", net.token("carl", name="carl", groups=["approvers"])).body["shown"]
+    assert shown["upstream"] == "mcp:bank" and shown["said"] == {"context": {"beneficiary": "eve"}}

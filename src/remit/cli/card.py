@@ -39,6 +39,12 @@ def panel(seen: Card) -> Panel:
         ("purpose", shown.purpose or "(no task)"),
         ("wants", f"{shown.action} {shown.resource}"),
         ("arguments", readable(shown)),
+        *(
+            [("executed by", " ".join(filter(None, (shown.upstream, shown.definition[:12]))))]
+            if shown.upstream or shown.definition
+            else []
+        ),
+        *([("said with it", bytes(shown.said).decode())] if bytes(shown.said) != b"{}" else []),
         ("because", shown.why),
         *[("", value) for value in values],
         *[("look closely" if not n else "", mark) for n, mark in enumerate(_marks(shown))],

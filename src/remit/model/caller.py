@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from remit.model.identity import AgentId, Operator, TaskId
+from remit.model.identity import AgentId, Operator, SessionId, TaskId
 
 
 class Proof(StrEnum):
@@ -25,6 +25,10 @@ class Proof(StrEnum):
 
 KEY_BOUND = frozenset({Proof.DPOP, Proof.MTLS})
 """Proofs that a thief of the token does not have."""
+
+
+UNPROVEN = "nobody"
+"""What vouches for the callers of a server for development."""
 
 
 class VerifiedToken(msgspec.Struct, frozen=True):
@@ -59,7 +63,8 @@ class Role(StrEnum):
 
 class Caller(msgspec.Struct, frozen=True):
     """Somebody who calls, as far as it was proven. `agent` is who they are if they are an agent; `verified_by` is the issuer that says
-    so. `task` is the one task that their token is for; None for one that is for no task."""
+    so. `task` is the one task that their token is for, and `session` its one
+    session; None for one that is for no task."""
 
     name: str
     roles: frozenset[Role]
@@ -68,11 +73,17 @@ class Caller(msgspec.Struct, frozen=True):
     agent: AgentId | None = None
     key: str = ""
     task: TaskId | None = None
+    session: SessionId | None = None
 
     @property
     def id(self) -> str:
-        """The caller as the log names it: by issuer and name."""
-        return f"{self.verified_by}#{self.name}"
+        """The caller as the log names it: by issuer and name; an agent is told from a person of its name."""
+        return f"{self.verified_by}#{'agent:' if self.agent is not None else ''}{self.name}"
+
+    @property
+    def whole(self) -> str:
+        """The caller with all that bounds them: what may be answered to one of these and to no other."""
+        return "\n".join((self.id, self.proof, self.key, self.task or "", self.session or "", *sorted(self.roles)))
 
     @property
     def operator(self) -> Operator:

@@ -83,7 +83,7 @@ class Administration:
         return known if known is not None else self._known.keep(key, self._asked(caller, act, thing))
 
     def _asked(self, caller: Caller, act: Act, thing: Thing) -> Ruling:
-        name = EntityRef("Caller", f"{caller.verified_by}#{caller.name}")
+        name = EntityRef("Caller", caller.id)
         resource = EntityRef("Thing", "it")
         documents = [
             _document(name, _attributes(caller), [{"type": "Role", "id": role.value} for role in sorted(caller.roles)]),

@@ -48,11 +48,11 @@ def approver_rule(policies: Iterable[str], annotations: Mapping[str, Mapping[str
 def barred(approver: str, rule: ApproverRule, agent: AgentId, known: Agent | None, chain: Iterable[TaskState]) -> str:
     """Why a person may not approve what an agent asks for in a task (`chain`: it and those it was delegated from); empty if they may."""
     # INVARIANT (an approval is for one exact action): four eyes are never the requester's, nor the agent's owner's alone.
-    if approver == agent:
+    if approver.casefold() == agent.casefold():
         return "an agent cannot approve its own action"
-    involved = {person for state in chain for person in (state.task.opener, state.task.on_behalf_of)}
+    involved = {person.casefold() for state in chain for person in (state.task.opener, state.task.on_behalf_of)}
     if known is not None:
-        involved.add(known.owner)
-    if rule is ApproverRule.FOUR_EYES and approver in involved:
+        involved.add(known.owner.casefold())
+    if rule is ApproverRule.FOUR_EYES and approver.casefold() in involved:
         return f"this needs four eyes: `{approver}` opened the task, is whom it is for, or owns the agent; ask somebody else"
     return ""

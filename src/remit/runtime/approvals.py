@@ -1,7 +1,7 @@
 """Approvals: an access request for one exact action, answered by a human, used once."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 from msgspec.structs import replace
@@ -11,6 +11,7 @@ from remit.decision_log.entry import ApprovalRequested, ApprovalResolved, FlowGr
 from remit.decision_log.sealing import SealKey
 from remit.decision_log.store import Record
 from remit.model.authorizer import ApprovalState
+from remit.model.caller import UNPROVEN, Proof
 from remit.model.clock import MINUTE
 from remit.model.decision import ApproverRule, Deny, Obligation, Steering
 from remit.model.errors import conflict, not_found, refused
@@ -26,6 +27,7 @@ from remit.pdp.obligations import barred
 from remit.pdp.offering import Offer, offers
 from remit.pdp.parties import CONTEXT, circumstances_in
 from remit.runtime.pending import Driven, Steps
+from remit.runtime.requesting import submission_of
 from remit.runtime.runtime import Change, Runtime, administer
 from remit.runtime.store import Approval, HoldTask, PutApproval, PutTask, Write
 
@@ -40,7 +42,8 @@ _encode = msgspec.json.Encoder().encode
 
 class Shown(msgspec.Struct, frozen=True):
     """What the approver is shown, and so what an approval covers. `offers` are the data flows that may be granted with it, `touches` is how
-    often the session had touched something by then."""
+    often the session had touched something by then. `upstream` and `definition` say what would execute it; `said` are the properties and
+    circumstances that came with the request, in canonical form."""
 
     agent: str
     purpose: str
@@ -56,6 +59,9 @@ class Shown(msgspec.Struct, frozen=True):
     before: dict[str, int]
     offers: tuple[Offer, ...] = ()
     touches: int = 0
+    upstream: str = ""
+    definition: str = ""
+    said: msgspec.Raw = msgspec.Raw(b"{}")
 
 
 _decode_shown = msgspec.json.Decoder(Shown).decode
@@ -117,6 +123,7 @@ def open_request(inputs: Inputs, deny: Deny, key: SealKey, digest: str) -> Appro
         opened=inputs.now,
         expires=inputs.now + REQUEST_LIFE,
         shown=key.seal(_encode(shown), approval_id),
+        caller=request.caller if request.proof is not Proof.NONE else "",
     )
 
 
@@ -138,6 +145,9 @@ def _shown(inputs: Inputs, deny: Deny) -> Shown:
         before=inputs.session.calls if inputs.session else {},
         offers=offers(inputs, deny.basis.steering),
         touches=touches_of(inputs),
+        upstream=request.upstream,
+        definition=request.definition,
+        said=msgspec.Raw(request.properties.canonical),
     )
 
 
@@ -228,7 +238,10 @@ def _resolve(runtime: Runtime, wanted: ApprovalId, operator: Operator, grant: bo
     if key is None:
         raise refused(f"access request `{wanted}` cannot be shown any more: its task was erased")
     if grant:
-        _may_approve(runtime, approval, operator, _asked_by(_decode_shown(key.open(approval.shown, approval.id))))
+        said = submission_of(approval, key)
+        asked_by = _asked_by(_decode_shown(key.open(approval.shown, approval.id)))
+        submitter = said.requester if said is not None and said.verified_by != UNPROVEN else ""
+        _may_approve(runtime, approval, operator, {asked_by, submitter, approval.caller.partition("#")[2]})
     state = ApprovalState.APPROVED if grant else ApprovalState.DENIED
     answered = replace(approval, state=state, resolver=operator.id, version=approval.version + 1)
     sealed = key.seal(why.encode(), wanted) if why else b""
@@ -296,7 +309,7 @@ def _asked_by(shown: Shown) -> str:
     return str(msgspec.json.decode(shown.arguments).get("by", ""))
 
 
-def _may_approve(runtime: Runtime, approval: Approval, operator: Operator, asked_by: str) -> None:
+def _may_approve(runtime: Runtime, approval: Approval, operator: Operator, asked_by: Collection[str]) -> None:
     with runtime.view.lock:
         runtime.view.refresh()
         chain, complete = runtime.view.chain(approval.task)
@@ -305,5 +318,5 @@ def _may_approve(runtime: Runtime, approval: Approval, operator: Operator, asked
         raise refused("a task in the delegation chain cannot be found: nothing can be approved under it")
     if why := barred(operator.id, approval.rule, approval.agent, agent, chain):
         raise refused(why)
-    if operator.id == asked_by:
+    if operator.id.casefold() in {name.casefold() for name in asked_by}:
         raise refused(f"`{operator.id}` asked for this: somebody else must approve it")

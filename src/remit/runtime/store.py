@@ -19,7 +19,8 @@ class Approval(msgspec.Struct, frozen=True):
     """An access request for one exact action, and what became of it.
 
     `digest` binds everything that would run (invariant 3); `shown` is sealed: what the approver saw, labels and flows included.
-    `resolver` answered it; `version` is compared and set. `submitted` is what was said for it, sealed, once somebody submitted it.
+    `resolver` answered it; `version` is compared and set. `submitted` is what was said for it, sealed, once somebody submitted it;
+    `caller` is who asked over a network, as the decision has them.
     """
 
     id: ApprovalId
@@ -37,6 +38,7 @@ class Approval(msgspec.Struct, frozen=True):
     resolver: str = ""
     version: int = 1
     submitted: bytes = b""
+    caller: str = ""
 
 
 class OpenPermit(msgspec.Struct, frozen=True, gc=False):

@@ -31,12 +31,21 @@ class Asker(msgspec.Struct, frozen=True):
         """Who asks, by issuer and name."""
         return self.caller.caller.id
 
+    @property
+    def whole(self) -> str:
+        """Who asks, and with whose authority: what is answered to one of these is answered to no other."""
+        carried = self.carried
+        token = (carried.id, carried.subject, carried.proof, carried.key, str(carried.claims.get("task"))) if carried else ()
+        return "\n".join((self.caller.caller.whole, *token))
+
     def of(self, request: EvaluationRequest) -> EvaluationRequest:
         """The request as this caller may make it: within the task that their token is for. Raises `RemitError` (refused)."""
         # INVARIANT (authority enters from outside the agent): a token is for one agent and one task, whatever the request says.
-        caller, task, session = self.caller, self.caller.task, None
+        caller, task, session = self.caller, self.caller.task, self.caller.caller.session
         if self.carried is not None:
             claims = self.carried.claims
+            if task not in (None, claims["task"]) or session not in (None, claims.get("session")):
+                raise refused("the two tokens are for two tasks, or two sessions")
             task, session = TaskId(claims["task"]), claims.get("session")
             if request.subject != EntityRef(AGENT, self.carried.subject.partition(":")[2]):
                 raise refused(f"the task token is another agent's than `{request.subject.id}`")

@@ -16,13 +16,13 @@ from remit.credentials.minting import AGENT_PREFIX, OPERATOR_PREFIX
 from remit.inventory.agents import checked_name
 from remit.local.trust import Issuer, Trust
 from remit.local.wiring import Embedded
-from remit.model.caller import Caller, Proof, Role, VerifiedToken
+from remit.model.caller import UNPROVEN, Caller, Proof, Role, VerifiedToken
 from remit.model.errors import RemitError, refused
-from remit.model.identity import Agent, AgentId, TaskId
+from remit.model.identity import Agent, AgentId, SessionId, TaskId
 from remit.server.known import Known
 from remit.server.problems import Problem
 
-DEVELOPMENT = Caller("development", frozenset(Role) - {Role.AGENT}, "nobody", Proof.NONE)
+DEVELOPMENT = Caller("development", frozenset(Role) - {Role.AGENT}, UNPROVEN, Proof.NONE)
 """Whoever reaches a server for development."""
 CERTIFICATE = "remit.certificate"
 """The client's certificate (DER) in a scope, where TLS has checked one."""
@@ -106,7 +106,9 @@ class Proven:
             if isinstance(task, str):
                 self._check_open(TaskId(task))
             named = TaskId(task) if isinstance(task, str) else None
-            return Caller(agent, frozenset({Role.AGENT}), token.issuer, token.proof, agent, token.key, named)
+            session = token.claims.get("session")
+            within = SessionId(session) if isinstance(session, str) else None
+            return Caller(agent, frozenset({Role.AGENT}), token.issuer, token.proof, agent, token.key, named, within)
         if token.subject.startswith(OPERATOR_PREFIX):
             name = token.subject.removeprefix(OPERATOR_PREFIX)
             return Caller(name, _roles(token.claims.get("roles"), _OWN_ROLES), token.issuer, token.proof, None, token.key)
@@ -132,13 +134,9 @@ class Proven:
             raise refused(
                 f"`{identity}` is no agent here (`remit agent bind`), and its claim `{issuer.name_claim}` names nobody: set `name_claim`"
             ) from None
-        groups = {group: role for role, listed in issuer.roles.items() for group in listed}
         roles = _roles(token.claims.get(issuer.roles_claim), issuer.roles)
         if not roles:
-            known = ", ".join(f"`{group}`" for group in groups) or "none"
-            raise refused(
-                f"`{identity}` is no agent here (`remit agent bind`), and has no role: those are given by `roles_claim`, for {known}"
-            )
+            raise refused(f"`{identity}` is no agent here (`remit agent bind`), and none of its groups has a role (`roles`)")
         return Caller(name, roles, token.issuer, token.proof, None, token.key)
 
     def _agents(self) -> Mapping[str, Agent]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from remit.model.identity import AGENT, AgentId, EntityRef, Operator, TaskId
+from remit.model.identity import AGENT, AgentId, EntityRef, Operator, SessionId, TaskId
 from remit.model.kill import Kill, KillKind
 from remit.model.task import Task
 from remit.pdp.administration import Act
@@ -93,6 +93,11 @@ def is_within(caller: Known, tasks: Iterable[TaskId | None]) -> bool:
     """Whether what belongs to these tasks (one, and those that it was delegated from) is within the one that a token is for, if it is for
     one."""
     return caller.task is None or caller.task in tasks
+
+
+def is_session_of(caller: Known, session: SessionId) -> bool:
+    """Whether a session is the one that a token is for, if it is for one."""
+    return caller.caller.session in (None, session)
 
 
 def kills_shown(caller: Known, kills: Iterable[Kill]) -> tuple[Kill, ...]:

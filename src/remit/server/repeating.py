@@ -71,6 +71,6 @@ def repeatable(endpoint: Endpoint) -> Endpoint:
         caller, body = await caller_of(request), await read_object(request)
         message = {"method": request.method, "path": request.scope["path"], "query": str(request.url.query), "body": body}
         repeats: Repeats = request.app.state.repeats
-        return await repeats.once((caller.caller.id, key), message, lambda: endpoint(request))
+        return await repeats.once((caller.caller.whole, key), message, lambda: endpoint(request))
 
     return asked

@@ -39,7 +39,9 @@ async def evaluation(request: Request) -> Response:
     asker, message = await asking(request), await read_object(request)
     repeats: Repeats = request.app.state.repeats
     key = request.headers.get("idempotency-key", "")
-    return answer(await repeats.once((asker.id, key), message, lambda: _decided(request, asker, message)))
+    # INVARIANT (authority enters from outside the agent): whoever comes with a key that was used comes with their own authority first.
+    asker.of(request_of(message))
+    return answer(await repeats.once((asker.whole, key), message, lambda: _decided(request, asker, message)))
 
 
 async def evaluations(request: Request) -> Response:

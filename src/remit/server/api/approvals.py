@@ -35,7 +35,7 @@ async def listed(request: Request) -> Response:
         raise refused("you may not see what waits for an approval: an administrator gives you the role of an approver")
     everything = request.query_params.get("all", "false")
     limit = request.query_params.get("limit", "50")
-    if everything not in ("true", "false") or not limit.isdecimal() or not 1 <= int(limit[:9]) <= MAX_SHOWN:
+    if everything not in ("true", "false") or len(limit) > 3 or not limit.isdecimal() or not 1 <= int(limit) <= MAX_SHOWN:
         raise malformed(f"`all` is true or false, `limit` a number from 1 to {MAX_SHOWN}")
     embedded = embedded_of(request)
     found = await asyncio.to_thread(cards, embedded.runtime, int(limit), everything == "true")

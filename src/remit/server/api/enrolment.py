@@ -7,6 +7,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from remit.credentials.holder_keys import thumbprint_of
 from remit.inventory.agents import checked_name
 from remit.local.enrolment import redeem
 from remit.local.issuing import operator_token
@@ -33,12 +34,12 @@ class Enrolling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def enrolled(request: Request) -> Response:
     """`POST /v1/enrolment`: a token with the role of an administrator, for the one who has the link, once."""
     said, embedded = await read_as(request, Enrolling), embedded_of(request)
-    name = checked_name(said.name, "person")
+    name, own = checked_name(said.name, "person"), own_issuer(embedded.home, request.app.state.url, embedded.runtime.clock)
+    thumbprint_of(said.key)  # a key that is none must not use up the link
     if not await asyncio.to_thread(redeem, embedded.home, said.code, embedded.runtime.clock):
         raise refused(
             "this is no link that enrols anybody: it was used, has expired, or is none; `remit operator token` makes a token too"
         )
-    own = own_issuer(embedded.home, request.app.state.url, embedded.runtime.clock)
     roles, by = [Role.ADMINISTRATOR], Operator(name, BY)
     token = await asyncio.to_thread(operator_token, embedded, own, name, roles, SECONDS, said.key, by)
     return answer({"token": token, "name": name, "roles": roles, "seconds": SECONDS})

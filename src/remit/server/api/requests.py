@@ -14,7 +14,7 @@ from remit.decision_log.entry import DecisionMade
 from remit.local.wiring import Embedded
 from remit.model.authorizer import ApprovalState
 from remit.model.errors import ErrorKind, RemitError, malformed
-from remit.model.identity import AGENT, ApprovalId, DecisionId, EntityRef
+from remit.model.identity import AGENT, ApprovalId, DecisionId, EntityRef, TaskId
 from remit.runtime.recorded import Recorded, recorded
 from remit.runtime.requesting import Submission, cancel, submit
 from remit.runtime.store import Approval
@@ -23,7 +23,7 @@ from remit.server.api.requestable import REQUESTS, RETRY_SECONDS, reference
 from remit.server.api.times import read, written
 from remit.server.callers import caller_of
 from remit.server.known import Known
-from remit.server.permitting import may_ask
+from remit.server.permitting import is_within, may_ask
 from remit.server.problems import Problem
 from remit.server.reading import read_object, read_optional
 from remit.server.responding import embedded_of
@@ -69,7 +69,7 @@ async def submission(request: Request) -> Response:
 
 async def _requested(embedded: Embedded, caller: Known, made: Recorded | None, message: Mapping[str, Any]) -> Approval:
     """The access request that the denial opened. Raises `Problem`."""
-    if made is None or not may_ask(caller, _subject(made.body)) or not is_bound(made, message):
+    if made is None or not _may(caller, made.body) or not is_bound(made, message):
         raise _not_bound()
     if made.body.effect != "deny" or made.body.approval is None:
         raise _problem("not_requestable", HTTPStatus.BAD_REQUEST, "no approval lifts that denial")
@@ -132,7 +132,7 @@ async def _ours(request: Request) -> tuple[Embedded, Approval]:
     approval = await asyncio.to_thread(embedded.store.approval, ApprovalId(request.path_params["id"]))
     if approval is not None:
         made = await asyncio.to_thread(recorded, embedded.runtime, embedded.store.log, approval.decision)
-        if made is not None and may_ask(caller, _subject(made.body)):
+        if made is not None and _may(caller, made.body):
             return embedded, approval
     raise _problem("unknown_task", HTTPStatus.NOT_FOUND, "there is no such access request")
 
@@ -168,6 +168,10 @@ def _state(embedded: Embedded, approval: Approval) -> ApprovalState:
     if approval.state is ApprovalState.PENDING and embedded.runtime.clock() >= approval.expires:
         return ApprovalState.EXPIRED
     return approval.state
+
+
+def _may(caller: Known, body: DecisionMade) -> bool:
+    return may_ask(caller, _subject(body)) and is_within(caller, [TaskId(task) for task in body.chain])
 
 
 def _subject(body: DecisionMade) -> EntityRef:

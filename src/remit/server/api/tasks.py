@@ -15,7 +15,7 @@ from remit.runtime import sessions
 from remit.runtime.tasks import AgentOpener, Opener, close_task, open_task
 from remit.server.callers import caller_of
 from remit.server.known import Known
-from remit.server.permitting import is_within, may_act_as, may_close, may_inherit, may_open, may_see
+from remit.server.permitting import is_session_of, is_within, may_act_as, may_close, may_inherit, may_open, may_see
 from remit.server.reading import Nothing, read_as
 from remit.server.responding import answer, embedded_of
 
@@ -118,6 +118,8 @@ async def begin(request: Request) -> Response:
     caller, embedded = await caller_of(request), embedded_of(request)
     await read_as(request, Nothing)
     state = task_of(embedded, caller, TaskId(request.path_params["id"]))
+    if caller.caller.session is not None:
+        raise refused(f"the token is for session `{caller.caller.session}`: go on with that one")
     if not may_act_as(caller, state.task.agent):
         raise refused(f"`{caller.name}` is not agent `{state.task.agent}`: it begins its own sessions")
     return answer(await sessions.open_session(embedded.runtime, state.task.id))
@@ -177,6 +179,8 @@ def session_of(embedded: Embedded, caller: Known, name: SessionId) -> Session:
     """A session as it stands. Raises `RemitError` (not-found), also for one of somebody else."""
     found = embedded.store.session(name)
     if found is None or not may_see(caller, found.agent) or not is_within(caller, chain_of(embedded, found.task)):
+        raise _no_session(name)
+    if not is_session_of(caller, name):
         raise _no_session(name)
     return sessions.resume(embedded.runtime, found.id)
 
