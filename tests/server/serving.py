@@ -19,6 +19,7 @@ from remit.pap.administration import read_administration
 from remit.server.app import application
 from remit.server.callers import Believed, Callers
 from remit.server.running import LOOPBACK
+from remit.server.tls import WithCertificate
 from tests.pap.bundles import ROOT
 
 CERTIFICATION = ROOT / "examples/bundles/authzen-certification"
@@ -66,6 +67,7 @@ def serving(embedded: Embedded, callers: Callers | None = None) -> Iterator[Clie
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     config = uvicorn.Config(
         application(embedded, LOOPBACK, url, callers or Believed(), read_administration()),
+        http=WithCertificate,
         log_config=None,
         lifespan="off",
         access_log=False,

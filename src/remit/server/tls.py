@@ -35,7 +35,57 @@ class Tls(msgspec.Struct, frozen=True):
         return context
 
 
-class WithCertificate(HttpToolsProtocol):
+MAX_HEAD = 65_536
+"""A connection whose request line and headers have more bytes is ended."""
+HEAD_SECONDS = 15.0
+"""So long a connection may take until it has sent the headers of a request that it has begun, or of its first."""
+
+
+class Bounded(HttpToolsProtocol):
+    """HTTP over a connection that is ended if it sends a head too slowly, or one without end."""
+
+    _head: int | None = 0
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for the first request."""
+        super().connection_made(transport)
+        self._timer = asyncio.get_running_loop().call_later(HEAD_SECONDS, transport.abort)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came, and look whether a head is under way."""
+        super().data_received(data)
+        if self._head is None:
+            return
+        self._head += len(data)
+        if self._head > MAX_HEAD:
+            self.transport.abort()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(HEAD_SECONDS, self.transport.abort)
+
+    def on_message_begin(self) -> None:
+        """A head begins."""
+        super().on_message_begin()
+        self._head = 0
+
+    def on_headers_complete(self) -> None:
+        """It has ended."""
+        self._head = None
+        self._stop()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait for nothing any more."""
+        self._stop()
+        super().connection_lost(exc)
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class WithCertificate(Bounded):
     """HTTP over a connection whose client certificate goes with each request."""
 
     _certificate: bytes | None = None

@@ -1,0 +1,53 @@
+"""Connections that ask nothing, too slowly, or too much: bounded, and nobody else is kept waiting."""
+
+import resource
+import socket
+import time
+from contextlib import ExitStack
+
+import pytest
+
+from remit.server import tls
+from tests.runtime.world import World
+from tests.server.serving import Client, serving
+
+IDLE = 1000
+"""Both ends are in this process, which may have few files open; thousands are measured by hand."""
+
+
+def well(client: Client) -> bool:
+    return client.send("GET", "/healthz", None, {}).status == 200
+
+
+def test_many_idle_connections_keep_nobody_waiting(world: World) -> None:
+    many = min(IDLE, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 3)
+    with serving(world.embedded) as client, ExitStack() as idle:
+        for _ in range(many):
+            idle.enter_context(socket.create_connection(("127.0.0.1", client.port), timeout=10))
+        begun = time.monotonic()
+        assert well(client) and time.monotonic() - begun < 2
+
+
+def test_headers_without_end_are_cut_off(world: World) -> None:
+    with serving(world.embedded) as client, socket.create_connection(("127.0.0.1", client.port), timeout=10) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Long: ")
+        sent = 0
+        try:
+            while sent < 64 << 20:
+                connection.sendall(b"x" * 65536)
+                sent += 65536
+        except OSError:
+            pass
+        assert well(client)
+        assert sent < 8 << 20, "it took all of them"
+
+
+def test_headers_that_come_too_slowly_are_not_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tls, "HEAD_SECONDS", 0.5)
+    with serving(world.embedded) as client, socket.create_connection(("127.0.0.1", client.port), timeout=10) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n")
+        begun = time.monotonic()
+        assert well(client)
+        assert connection.recv(1) == b"" and time.monotonic() - begun < 5
+        with socket.create_connection(("127.0.0.1", client.port), timeout=5) as silent:
+            assert silent.recv(1) == b""
