@@ -12,6 +12,7 @@ from starlette.responses import Response
 from remit.model.decision import Permit
 from remit.model.errors import RemitError, malformed
 from remit.model.identity import AGENT, EntityRef
+from remit.model.request import EvaluationRequest
 from remit.runtime.authorize import hand_out
 from remit.runtime.searching import SearchKind, search
 from remit.server.api.messages import answer_of, failure, is_door, request_of
@@ -40,8 +41,8 @@ async def evaluation(request: Request) -> Response:
     repeats: Repeats = request.app.state.repeats
     key = request.headers.get("idempotency-key", "")
     # INVARIANT (authority enters from outside the agent): whoever comes with a key that was used comes with their own authority first.
-    asker.of(request_of(message))
-    return answer(await repeats.once((asker.whole, key), message, lambda: _decided(request, asker, message)))
+    wanted = asker.of(request_of(message))
+    return answer(await repeats.once((asker.whole if key else "", key), message, lambda: _decided(request, wanted, message)))
 
 
 async def evaluations(request: Request) -> Response:
@@ -49,7 +50,7 @@ async def evaluations(request: Request) -> Response:
     asker, message = await asking(request), await read_object(request)
     several = message.get("evaluations")
     if several is None or several == []:
-        return answer(await _decided(request, asker, message))
+        return answer(await _decided(request, asker.of(request_of(message)), message))
     if not isinstance(several, list) or not all(isinstance(one, dict) for one in several):
         raise malformed("`evaluations` must be a list of objects")
     if len(several) > MAX_EVALUATIONS:
@@ -85,8 +86,8 @@ async def _until(request: Request, asker: Asker, asked: Sequence[dict[str, Any]]
     return answers
 
 
-async def _decided(request: Request, asker: Asker, message: dict[str, Any]) -> dict[str, Any]:
-    wanted, door, embedded = asker.of(request_of(message)), is_door(message), embedded_of(request)
+async def _decided(request: Request, wanted: EvaluationRequest, message: dict[str, Any]) -> dict[str, Any]:
+    door, embedded = is_door(message), embedded_of(request)
     unreported: Unreported = request.app.state.unreported
     decision = await embedded.evaluate(wanted)
     if isinstance(decision, Permit) and door:
@@ -100,9 +101,9 @@ async def _decided(request: Request, asker: Asker, message: dict[str, Any]) -> d
     return told
 
 
-async def _tried(request: Request, asker: Asker, message: dict[str, Any]) -> dict[str, Any]:
+async def _tried(request: Request, asker: Asker, one: dict[str, Any]) -> dict[str, Any]:
     try:
-        return await _decided(request, asker, message)
+        return await _decided(request, asker.of(request_of(one)), one)
     except RemitError as error:
         return failure(error.message, STATUS[error.kind])
 
