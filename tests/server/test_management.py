@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from remit.decision_log.entry import AgentChanged, BundlePublished, DecisionMade, KillReleased, KillSet, TaskClosed, TokenIssued
 from remit.decision_log.verify.proofs import verify_proof
@@ -386,12 +387,15 @@ class TestTokens:
         for path in ("/v1/agents/bot/tokens", f"/v1/tasks/{task}/tokens"):
             refused(tell(client, "ada", path, {"key": key}), 403 if "k" in key else 400)
 
-    def test_an_agent_has_one_for_its_own_task_bound_to_what_it_proved(self, client: Client, world: World) -> None:
+    def test_an_agent_has_one_for_its_own_task_bound_to_what_it_proved(
+        self, client: Client, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(PEOPLE, "bot", replace(PEOPLE["bot"], key="its-thumbprint"))
         session = begun(client)
         path = f"/v1/tasks/{session['task']}/tokens"
         made(tell(client, "bot", path, {"session": session["id"], "seconds": 30}))
         [body] = by(world, TokenIssued)
-        assert (body.task, body.operator, body.key) == (session["task"], "bot", PEOPLE["bot"].key)
+        assert (body.task, body.operator, body.key) == (session["task"], "bot", "its-thumbprint")
         refused(tell(client, "bot", path, {"key": {"kty": "EC"}}), 403)
         refused(tell(client, "other", path), 404)
         refused(tell(client, "gateway", path), 403)
