@@ -124,12 +124,30 @@ _owed: dict[SessionId, list[SessionId]] = {}
 """The sessions whose touches one has to join before anything is decided in it: those that were left when that could not be done."""
 
 
+_owing = threading.Lock()
+
+
+def _owe(session: SessionId, child: SessionId) -> None:
+    with _owing:
+        _owed.setdefault(session, []).append(child)
+
+
 def _settled(entrance: Entrance, session: SessionId) -> Steps:
-    """Join what is owed to a session. Raises `RemitError` if that cannot be done; then it is owed still."""
-    while left := _owed.get(session):
-        yield entrance.inherit(session, left[0])
-        del left[:1]
-    _owed.pop(session, None)
+    """Join what is owed to a session. Raises `RemitError` if that cannot be done; then it is owed still.
+
+    Several may be at it at once: what one of them has joined is off the list, and nothing that came meanwhile.
+    """
+    while True:
+        with _owing:
+            left = _owed.get(session)
+            if not left:
+                _owed.pop(session, None)
+                return
+            child = left[0]
+        yield entrance.inherit(session, child)
+        with _owing:
+            if child in left:
+                left.remove(child)
 
 
 guard = Guard(_working)
@@ -252,7 +270,7 @@ class task:
         try:
             if outer is not None and outer.session is not None and self.session is not None:
                 # INVARIANT (labels come from what was touched): owed until it is joined, whatever becomes of this.
-                _owed.setdefault(outer.session, []).append(self.session.id)
+                _owe(outer.session, self.session.id)
                 yield from _settled(self._entered, outer.session)
         finally:
             if self.task is not None:
