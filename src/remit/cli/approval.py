@@ -11,7 +11,8 @@ from remit.model.authorizer import ApprovalState
 from remit.model.errors import not_found
 from remit.model.identity import ApprovalId
 from remit.model.request import SESSION_DECLASSIFY
-from remit.runtime.approvals import Shown, resolve
+from remit.runtime.answering import resolve
+from remit.runtime.approvals import Shown
 from remit.runtime.inbox import as_plain, card, cards
 from remit.runtime.store import Approval
 

@@ -215,7 +215,7 @@ def _not_permitted(
     if lift is None:
         message = f"policy forbids {_act(inputs)}: {_why(locus, answer)}"
         return _shadowed(inputs, Deny(inputs.decision, Reason.FORBIDDEN, message, situation.tier, basis=basis))
-    if inputs.grant is not None and _covered(inputs.grant, situation, lift, bool(by_approver(locus, situation, lift.answer))):
+    if inputs.grant is not None and _granted(inputs.grant, inputs, locus, situation, answer, lift):
         granted = replace(situation, approver=inputs.grant.approver)
         return _permitted(inputs, locus, granted, spent, lift.answer, lift.question)
     message = f"this needs an approval: {'lowering a label needs two people' if answer.allowed else _why(locus, answer)}"
@@ -264,7 +264,21 @@ def _obligations(locus: Locus, answer: EngineAnswer) -> tuple[Obligation, ...]:
 
 
 def _rule(situation: Situation, rule: ApproverRule) -> ApproverRule:
-    return ApproverRule.FOUR_EYES if situation.tier is Tier.CRITICAL else rule
+    """The rule that policies ask for, raised by the tier: as the bundle says, and at the critical one in any case."""
+    least = ApproverRule.FOUR_EYES if situation.tier is Tier.CRITICAL else ApproverRule.ONE
+    return rule.and_(least).and_(situation.bundle.approvals.rules.get(situation.tier, ApproverRule.ONE))
+
+
+def _granted(grant: Grant, inputs: Inputs, locus: Locus, situation: Situation, answer: EngineAnswer, lift: _Lift) -> bool:
+    """Whether an approval lifts this denial: it covers it, and policies accept each of the people who gave it."""
+    if not _covered(grant, situation, lift, bool(by_approver(locus, situation, lift.answer))):
+        return False
+    # INVARIANT (an approval is for one exact action): where several must approve, policies are asked about every one of them.
+    for other in grant.others:
+        alike = _lift(replace(inputs, grant=replace(grant, approver=other)), locus, situation, answer)
+        if alike is None or not alike.answer.allowed or alike.obligations != lift.obligations:
+            return False
+    return len({grant.approver, *grant.others}) >= lift.rule.people
 
 
 def _covered(grant: Grant, situation: Situation, lift: _Lift, by_approver: bool) -> bool:
@@ -274,7 +288,7 @@ def _covered(grant: Grant, situation: Situation, lift: _Lift, by_approver: bool)
         situation.reached.within(grant.label)
         and situation.steering == grant.steering
         and (lift.obligations == grant.obligations or (by_approver and set(grant.obligations) <= set(lift.obligations)))
-        and (grant.rule is ApproverRule.FOUR_EYES or lift.rule is ApproverRule.ONE)
+        and grant.rule.covers(lift.rule)
         and (situation.request.action != SESSION_DECLASSIFY or grant.touches == touches_of(situation.session))
     )
 

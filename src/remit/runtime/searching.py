@@ -13,9 +13,9 @@ from remit.pdp.compiled import CompiledBundle
 from remit.pdp.decide import decide_asking
 from remit.pdp.parties import askers
 from remit.runtime import sessions
-from remit.runtime.authorize import load
 from remit.runtime.beside import Behind
 from remit.runtime.committing import Loaded
+from remit.runtime.loading import load
 from remit.runtime.runtime import ATTEMPTS, Runtime
 
 
