@@ -213,7 +213,7 @@ def _not_permitted(
         return _shadowed(inputs, Deny(inputs.decision, Reason.NO_PERMIT, message, situation.tier, basis=basis))
     lift = _lift(inputs, locus, situation, answer)
     if lift is None:
-        message = f"policy forbids {_act(inputs)}: {_why(locus, answer)}"
+        message = f"policy forbids {_act(inputs)}{_approved_by(inputs, locus, situation) or f': {_why(locus, answer)}'}"
         return _shadowed(inputs, Deny(inputs.decision, Reason.FORBIDDEN, message, situation.tier, basis=basis))
     if inputs.grant is not None and _granted(inputs.grant, inputs, locus, situation, answer, lift):
         granted = replace(situation, approver=inputs.grant.approver)
@@ -336,6 +336,15 @@ def _bare(bundle: CompiledBundle | None) -> Basis:
 def _act(inputs: Inputs) -> str:
     resource: EntityRef = inputs.request.resource
     return f"`{inputs.request.action}` on `{resource.id}`"
+
+
+def _approved_by(inputs: Inputs, locus: Locus, situation: Situation) -> str:
+    """That it is forbidden although somebody approved it, and by what; empty where nobody did, or that is not why."""
+    if inputs.grant is None:
+        return ""
+    granted = replace(situation, approver=inputs.grant.approver)
+    said = answer_to(locus, granted, question_of(locus, granted), inputs.outside)
+    return f" though `{inputs.grant.approver}` approves: {_why(locus, said)}" if said.reasons and not said.allowed else ""
 
 
 def _why(locus: Locus, answer: EngineAnswer) -> str:

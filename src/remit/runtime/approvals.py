@@ -43,7 +43,7 @@ class Asked(msgspec.Struct, frozen=True):
     upstream: str = ""
     definition: str = ""
     hints: Hints = NO_HINTS
-    properties: msgspec.Raw | None = None
+    properties: msgspec.Raw = msgspec.Raw(b"{}")
 
 
 class Shown(msgspec.Struct, frozen=True):
@@ -153,7 +153,7 @@ def _shown(inputs: Inputs, deny: Deny) -> Shown:
             request.upstream,
             request.definition,
             request.hints,
-            msgspec.Raw(request.properties.canonical) if request.properties is not NO_ARGUMENTS else None,
+            msgspec.Raw(request.properties.canonical),
         ),
     )
 

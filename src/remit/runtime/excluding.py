@@ -46,6 +46,7 @@ def _inputs(runtime: Runtime, approval: Approval, shown: Shown) -> Inputs | None
     asked = shown.asked
     if asked is None:
         return None
+    properties = thaw(bytes(asked.properties))
     request = EvaluationRequest(
         EntityRef(asked.subject, approval.agent),
         shown.action,
@@ -56,7 +57,7 @@ def _inputs(runtime: Runtime, approval: Approval, shown: Shown) -> Inputs | None
         asked.upstream,
         definition=asked.definition,
         hints=asked.hints,
-        properties=thaw(bytes(asked.properties)) if asked.properties is not None else NO_ARGUMENTS,
+        properties=properties if properties.values else NO_ARGUMENTS,
     )
     return load(runtime, request, approval.decision, runtime.clock()).inputs
 
