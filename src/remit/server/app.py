@@ -10,10 +10,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from remit.local.webhooks.settings import read_webhooks
 from remit.local.wiring import Embedded
 from remit.model.errors import RemitError
 from remit.pdp.administration import Administration
-from remit.server.api import access, approvals, enforcing, requestable, requests, tasks
+from remit.server.api import access, approvals, callback, enforcing, requestable, requests, tasks
 from remit.server.api.metadata import metadata
 from remit.server.callers import Callers
 from remit.server.direct import App, Message, directly
@@ -39,6 +40,7 @@ def application(embedded: Embedded, hosts: frozenset[str], url: str, callers: Ca
         Route(f"{requestable.REQUESTS}/{{id}}", requests.status, methods=["GET"]),
         Route(f"{requestable.REQUESTS}/{{id}}/cancel", requests.cancellation, methods=["POST"]),
         Route("/v1/approvals", approvals.listed, methods=["GET"]),
+        Route("/v1/approvals/callback", callback.called, methods=["POST"]),
         Route("/v1/approvals/{id}", approvals.shown, methods=["GET"]),
         Route("/v1/approvals/{id}/answer", approvals.answered, methods=["POST"]),
         Route("/v1/tasks", tasks.open_, methods=["POST"]),
@@ -58,6 +60,7 @@ def application(embedded: Embedded, hosts: frozenset[str], url: str, callers: Ca
     app = Starlette(routes=routes, exception_handlers=handlers)
     app.state.embedded = embedded
     app.state.callers, app.state.url, app.state.administration = callers, url, administration
+    app.state.webhooks, app.state.callbacks = read_webhooks(embedded.settings, embedded.home), callback.Once()
     app.state.repeats, app.state.unused = Repeats(), Unused()
     return _with_request_id(_for_hosts(directly(app, deciding), hosts))
 
