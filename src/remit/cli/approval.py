@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from remit.cli.card import needed, panel, readable
+from remit.cli.inbox import stats, watch
 from remit.cli.output import JsonFlag, asked, out, say, show_json, show_list, store, when
 from remit.local.config import this_operator
 from remit.model.authorizer import ApprovalState
@@ -17,6 +18,8 @@ from remit.runtime.inbox import as_plain, card, cards, group
 from remit.runtime.store import Approval
 
 app = typer.Typer(no_args_is_help=True)
+app.command("watch")(watch)
+app.command("stats")(stats)
 Id = Annotated[str, typer.Argument(help="The access request's id (`apr_…`).")]
 Why = Annotated[str, typer.Option(help="Why, for the record.")]
 

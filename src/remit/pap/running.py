@@ -106,7 +106,7 @@ class _Run:
         if not isinstance(decided.decision, Deny) or decided.decision.requestable is None:
             return [Failure(step.line, explained(step, "it could not be approved", decided.decision))]
         rule = decided.decision.requestable
-        approvers = step.approvers or _ANYBODY[: rule.people]
+        approvers = step.approvers or ANYBODY[: rule.people]
         for approver in approvers:
             if why := barred(approver, rule, self._agent.id, self._agent, self._at.chain):
                 return [Failure(step.line, explained(step, f"`{approver}` may not approve it: {why}", decided.decision))]
@@ -201,7 +201,8 @@ class _Run:
         return []
 
 
-_ANYBODY = ("approver", "another-approver")
+ANYBODY = ("approver", "another-approver")
+"""Who approves where a step names nobody: as many of them as must."""
 
 
 def _grant(deny: Deny, approvers: tuple[str, ...], session: Session | None) -> Grant:
