@@ -16,7 +16,7 @@ from remit.model.identity import AgentId
 from remit.model.kill import KillKind
 from remit.model.labels import PUBLIC_TRUSTED
 from remit.runtime import kills
-from remit.runtime.approvals import resolve
+from remit.runtime.answering import resolve
 from remit.server.problems import Problem
 from tests.conftest import OpenStore
 from tests.runtime.world import ANA, CARL, Clock, World, small_bundle

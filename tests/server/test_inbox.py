@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from remit.model.errors import RemitError
+from tests.runtime.world import POLICIES, small_bundle
 from tests.server.serving import Answer
 from tests.server.test_access_requests import Served, served_agent
 
@@ -38,6 +39,39 @@ def test_what_was_said_for_it_is_shown_as_said(served_agent: Served) -> None:
     name = served_agent.submit(told, requested_access={"role": "payer"}).body["task"]["id"]
     shown = served_agent.get(f"/v1/approvals/{name}").body
     assert shown["submitted"] == {"by": "development", "verified_by": "nobody", "says": {"requested_access": {"role": "payer"}}}
+
+
+def test_what_one_task_asks_of_one_tool_is_one_group(served_agent: Served) -> None:
+    for to in ("x", "y", "x"):
+        served_agent.asked["action"]["properties"] = {"to": to}
+        served_agent.denied()
+    found = served_agent.get("/v1/approvals").body["approvals"]
+    assert len(found) == 2 and {(one["group"], one["alike"]) for one in found} == {(f"{found[0]['task']} pay", 2)}
+
+
+def test_who_policy_excludes_is_told_and_nothing_is_answered(served_agent: Served) -> None:
+    barring = '@id("not-dev") @description("development pays nobody") forbid (principal, action, resource) '
+    barring += 'when { context.approval.granted && context.approval.approver == "development" };'
+    served_agent.world.publish(small_bundle(policies=POLICIES + barring))
+    name = served_agent.denied()["approval"]["id"]
+    told = answered(served_agent, name, b'{"approve": true}')
+    assert told.status == 403 and "policy does not let `development` approve this, ask somebody else" in told.body["detail"]
+    assert served_agent.get(f"/v1/approvals/{name}").body["state"] == "pending"
+    served_agent.answer(name, True)
+    assert served_agent.client.post("evaluation", served_agent.asked).body["decision"] is True
+
+
+def test_the_first_of_two_is_shown_and_waited_on(served_agent: Served) -> None:
+    served_agent.world.publish(
+        small_bundle(policies=POLICIES.replace('"pay-asks") @requestable("one")', '"pay-asks") @requestable("two")'))
+    )
+    name = served_agent.denied()["approval"]["id"]
+    first = answered(served_agent, name, b'{"approve": true}').body
+    assert (first["state"], first["people"], first["approved_by"]) == ("pending", 2, ["development"])
+    assert answered(served_agent, name, b'{"approve": true}').status == 409
+    assert served_agent.client.post("evaluation", served_agent.asked).body["decision"] is False
+    served_agent.answer(name, True)
+    assert served_agent.client.post("evaluation", served_agent.asked).body["decision"] is True
 
 
 @pytest.mark.parametrize(

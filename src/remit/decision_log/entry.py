@@ -199,8 +199,31 @@ class ApprovalSubmitted(Body, frozen=True, gc=False, tag="approval.submitted"):
     sealed: bytes
 
 
+class ApprovalGiven(Body, frozen=True, gc=False, tag="approval.given"):
+    """One person approved an access request that more than one must approve: the `number`th of `people`. `why` is sealed under the task's
+    key. The last of them is an `approval`."""
+
+    id: str
+    decision: str
+    task: str | None
+    number: int
+    people: int
+    operator: str
+    verified_by: str
+    sealed: bytes
+
+
+class ApprovalEscalated(Body, frozen=True, gc=False, tag="approval.escalated"):
+    """Nobody answered an access request in the time that the bundle gives: it is told to further people."""
+
+    id: str
+    decision: str
+    task: str | None
+    to: tuple[str, ...]
+
+
 class ApprovalResolved(Body, frozen=True, gc=False, tag="approval"):
-    """A human (or the clock) answered an access request. `why` is sealed under the task's key."""
+    """A human answered an access request, or its time had passed (`expired`, by nobody). `why` is sealed under the task's key."""
 
     id: str
     decision: str
@@ -287,6 +310,8 @@ EntryBody: TypeAlias = (
     | MemoryRaised
     | ApprovalRequested
     | ApprovalSubmitted
+    | ApprovalGiven
+    | ApprovalEscalated
     | ApprovalResolved
     | TokenIssued
     | KeyDestroyed

@@ -153,6 +153,11 @@ class StateReader:
             rows = self._rows("SELECT approval FROM approvals WHERE state = ? ORDER BY id DESC LIMIT ?", state.value, limit)
         return [read(Approval, row[0]) for row in rows]
 
+    def waiting_since(self, first: ApprovalId) -> list[Approval]:
+        """The access requests from this id on that nobody has answered yet, oldest first."""
+        query = "SELECT approval FROM approvals WHERE id >= ? AND state = 'pending' ORDER BY id"
+        return [read(Approval, row[0]) for row in self._rows(query, first)]
+
     def approvals_for(self, digest: str) -> list[Approval]:
         """The access requests for this exact action that are pending or approved, newest first."""
         query = "SELECT approval FROM approvals WHERE digest = ? AND state IN ('pending', 'approved') ORDER BY id DESC LIMIT 100"

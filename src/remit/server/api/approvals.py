@@ -10,7 +10,7 @@ from starlette.responses import Response
 from remit.local.wiring import Embedded
 from remit.model.errors import malformed, not_found, refused
 from remit.model.identity import ApprovalId
-from remit.runtime.approvals import resolve
+from remit.runtime.answering import resolve
 from remit.runtime.inbox import as_plain, card, cards
 from remit.server.api.enforcing import MAX_WAIT, number
 from remit.server.callers import caller_of

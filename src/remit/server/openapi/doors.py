@@ -81,8 +81,21 @@ class Approval(msgspec.Struct, frozen=True, kw_only=True):
     opened: int | msgspec.UnsetType = msgspec.UNSET
     expires: int | msgspec.UnsetType = msgspec.UNSET
     resolver: str | msgspec.UnsetType = msgspec.UNSET
+    people: int | msgspec.UnsetType = msgspec.UNSET
+    approved_by: list[str] | msgspec.UnsetType = msgspec.UNSET
+    escalated: int | msgspec.UnsetType = msgspec.UNSET
+    told: list[str] | msgspec.UnsetType = msgspec.UNSET
+    group: str | msgspec.UnsetType = msgspec.UNSET
+    alike: int | msgspec.UnsetType = msgspec.UNSET
     shown: dict[str, Any] | msgspec.UnsetType | None = msgspec.UNSET
     submitted: dict[str, Any] | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class Called(msgspec.Struct, frozen=True):
+    """The access request that a callback answered, as it stands now."""
+
+    id: str
+    state: str
 
 
 class Approvals(msgspec.Struct, frozen=True):

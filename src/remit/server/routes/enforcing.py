@@ -2,7 +2,7 @@
 
 from remit.local import enrolment
 from remit.model.task import Session
-from remit.server.api import approvals, enforcing, tasks
+from remit.server.api import approvals, callback, enforcing, tasks
 from remit.server.api.enrolment import Enrolling, enrolled
 from remit.server.openapi import doors
 from remit.server.openapi.operation import Operation, Repeated
@@ -18,6 +18,17 @@ ENFORCING = (
         tag=INBOX,
         query=doors.ApprovalsWanted,
         answer=doors.Approvals,
+    ),
+    # Signed by its sender instead of a token, and good once by its signature.
+    Operation(
+        method="POST",
+        path="/v1/approvals/callback",
+        endpoint=callback.called,
+        tag=INBOX,
+        body=callback.Said,
+        answer=doors.Called,
+        fails=(401, 403, 404, 409),
+        open=True,
     ),
     Operation(
         method="GET", path="/v1/approvals/{id}", endpoint=approvals.shown, tag=INBOX, query=doors.Waiting, answer=doors.Approval
