@@ -20,6 +20,7 @@ from remit.local.webhooks.sending import Sender, undelivered
 from remit.local.webhooks.settings import read_webhooks
 from remit.model.clock import SECOND
 from remit.model.errors import ErrorKind, RemitError
+from remit.model.values import freeze
 from remit.runtime import answering
 from remit.runtime.overdue import sweep
 from remit.server.sweeps import sweeping
@@ -173,6 +174,19 @@ def test_with_arguments_all_is_shown_in_ascii_and_it_can_be_answered(world: Worl
     assert told["remit"]["arguments"] == PAY and told["blocks"][2]["elements"][0]["value"] == approval
     assert len(long["blocks"]) == 2, "what does not fit cannot be approved from there"
     assert all(len(block["text"]["text"]) <= 3000 for block in long["blocks"])
+
+
+def test_what_would_execute_it_and_what_was_said_with_it_are_shown(world: World) -> None:
+    said = freeze({"context": {"incident": "INC-7"}})
+    with receiving() as (receiver, url):
+        one = sender(hooked(world, url, arguments=True, people={"U1": "carl"}))
+        requested(world.ask(world.open_session(), "pay", PAY, upstream="bank", properties=said))
+        requested(world.ask(world.open_session(), "pay", PAY, properties=freeze({"context": {"note": "x" * 4000}})))
+        send(one)
+    short, long = (json.loads(body) for body in receiver.bodies)
+    text = short["blocks"][1]["text"]["text"]
+    assert "executed by: bank" in text and "INC-7" in text and short["remit"]["upstream"] == "bank"
+    assert len(long["blocks"]) == 2, "nor can it be approved where what came with it does not fit"
 
 
 def test_only_what_is_waited_for_is_sent(world: World) -> None:

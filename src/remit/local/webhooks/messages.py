@@ -75,6 +75,8 @@ def _rows(seen: Card, shown: Shown) -> list[tuple[str, str]]:
         ("purpose", shown.purpose or "(no task)"),
         ("wants", f"{shown.action} {shown.resource}"),
         ("arguments", arguments),
+        *([("executed by", f"{shown.upstream} {shown.definition[:12]}".strip())] if shown.upstream or shown.definition else []),
+        *([("said with it", bytes(shown.said).decode())] if bytes(shown.said) != b"{}" else []),
         ("because", shown.why),
         *[("value", f"{one.argument} = {one.value}: {one.origin} {one.source}".strip()) for one in shown.steering],
         ("session", f"{shown.label.confidentiality.value}, {', '.join(shown.label.sources) or 'nothing untrusted'}"),
@@ -120,6 +122,7 @@ def _machine(webhook: Webhook, event: str, entry: Entry, seen: Card, log: str) -
     }
     if webhook.arguments and shown is not None:
         told |= {"purpose": shown.purpose, "arguments": shown.arguments, "steering": shown.steering}
+        told |= {"upstream": shown.upstream, "definition": shown.definition, "properties": shown.said}
     return told
 
 
