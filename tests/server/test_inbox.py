@@ -21,15 +21,15 @@ def answered(served: Served, name: str, body: bytes) -> Answer:
 
 def test_what_waits_is_shown_and_answered_once(served_agent: Served) -> None:
     name = served_agent.denied()["approval"]["id"]
-    [waits] = served_agent.get("/v1/approvals").body["approvals"]
+    [waits] = served_agent.get("/v1/approvals").body["items"]
     assert (waits["id"], waits["state"], waits["shown"]["arguments"]) == (name, "pending", {"sum": 10, "to": "boss@corp.com"})
     assert served_agent.get(f"/v1/approvals/{name}").body == waits
     given = answered(served_agent, name, b'{"approve": true, "why": "rent"}')
     assert (given.status, given.body["state"], given.body["resolver"]) == (200, "approved", "development")
     again = answered(served_agent, name, b'{"approve": false}')
     assert (again.status, again.headers["content-type"]) == (409, "application/problem+json")
-    assert served_agent.get("/v1/approvals").body == {"approvals": []}
-    assert [one["state"] for one in served_agent.get("/v1/approvals?all=true").body["approvals"]] == ["approved"]
+    assert served_agent.get("/v1/approvals").body == {"items": [], "next_cursor": ""}
+    assert [one["state"] for one in served_agent.get("/v1/approvals?all=true").body["items"]] == ["approved"]
     assert served_agent.client.post("evaluation", served_agent.asked).body["decision"] is True
     assert served_agent.client.post("evaluation", served_agent.asked).body["decision"] is False
 
@@ -45,8 +45,27 @@ def test_what_one_task_asks_of_one_tool_is_one_group(served_agent: Served) -> No
     for to in ("x", "y", "x"):
         served_agent.asked["action"]["properties"] = {"to": to}
         served_agent.denied()
-    found = served_agent.get("/v1/approvals").body["approvals"]
+    found = served_agent.get("/v1/approvals").body["items"]
     assert len(found) == 2 and {(one["group"], one["alike"]) for one in found} == {(f"{found[0]['task']} pay", 2)}
+
+
+def test_it_is_read_in_pages(served_agent: Served) -> None:
+    for to in "abcde":
+        served_agent.asked["action"]["properties"] = {"to": to}
+        served_agent.denied()
+    whole = [one["id"] for one in served_agent.get("/v1/approvals").body["items"]]
+    answered(served_agent, whole[1], b'{"approve": false}')
+    for more, expected in (("", [whole[0], *whole[2:]]), ("&all=true", whole)):
+        found, cursor = [], ""
+        for _ in range(4):
+            page = served_agent.get(f"/v1/approvals?limit=2{more}&cursor={cursor}").body
+            found += [one["id"] for one in page["items"]]
+            cursor = page["next_cursor"]
+            if not cursor:
+                break
+        assert found == expected and not cursor
+    first = served_agent.get("/v1/approvals?limit=2").body["next_cursor"]
+    assert served_agent.get(f"/v1/approvals?limit=2&all=true&cursor={first}").status == 400, "a cursor is of one list"
 
 
 def test_who_policy_excludes_is_told_and_nothing_is_answered(served_agent: Served) -> None:

@@ -31,6 +31,7 @@ class BundlePublished(Body, frozen=True, gc=False, tag="bundle.published"):
     previous: str
     operator: str
     rollback: bool
+    verified_by: str = ""
 
 
 class AgentChanged(Body, frozen=True, gc=False, tag="agent.changed"):
@@ -44,6 +45,7 @@ class AgentChanged(Body, frozen=True, gc=False, tag="agent.changed"):
     status: str
     operator: str
     identities: tuple[str, ...] = ()
+    verified_by: str = ""
 
 
 class TaskOpened(Body, frozen=True, gc=False, tag="task.opened"):
@@ -69,6 +71,7 @@ class TaskClosed(Body, frozen=True, gc=False, tag="task.closed"):
 
     task: str
     operator: str
+    verified_by: str = ""
 
 
 class FlowGranted(Body, frozen=True, gc=False, tag="flow.granted"):
@@ -254,6 +257,7 @@ class KeyDestroyed(Body, frozen=True, gc=False, tag="key.destroyed"):
 
     task: str
     operator: str
+    verified_by: str = ""
 
 
 class KillSet(Body, frozen=True, gc=False, tag="kill.set"):
@@ -263,6 +267,7 @@ class KillSet(Body, frozen=True, gc=False, tag="kill.set"):
     name: str
     operator: str
     why: str
+    verified_by: str = ""
 
 
 class KillReleased(Body, frozen=True, gc=False, tag="kill.released"):
@@ -272,6 +277,7 @@ class KillReleased(Body, frozen=True, gc=False, tag="kill.released"):
     name: str
     operator: str
     why: str
+    verified_by: str = ""
 
 
 class ToolSeen(Body, frozen=True, gc=False, tag="tool.seen"):

@@ -216,12 +216,12 @@ def is_closed(runtime: Runtime, chain: Sequence[TaskState]) -> bool:
     return any(state.task.status is not TaskStatus.OPEN or now >= state.task.expires for state in chain)
 
 
-def waiting(runtime: Runtime, limit: int) -> list[Approval]:
-    """The newest access requests that an answer is of use for: pending, unexpired, of an open task."""
+def waiting(runtime: Runtime, limit: int, before: ApprovalId | None = None) -> list[Approval]:
+    """The newest access requests (older than `before`) that an answer is of use for: pending, unexpired, of an open task."""
     look = limit
     while True:
         now = runtime.clock()
-        found = runtime.view.store.approvals(ApprovalState.PENDING, look)
+        found = runtime.view.store.approvals(ApprovalState.PENDING, look, before)
         current = [approval for approval in found if now < approval.expires]
         live = [approval for approval in current if not of_closed_task(runtime, approval)]
         # They come newest first and all live equally long: behind the first that has expired there are only such.

@@ -141,7 +141,8 @@ def _given(runtime: Runtime, loaded: Loaded, decision: Decision) -> Decision:
         agent = AgentId(request.subject.id)
         tasks = tuple([state.task.id for state in loaded.inputs.chain])
         until = min([decision.until, *(state.task.expires for state in loaded.inputs.chain)])
-        live = Live(until, loaded.revision, agent, request.resource, tasks, decision.basis.bundle)
+        bundle = decision.basis.bundle
+        live = Live(until, loaded.revision, agent, request.resource, tasks, bundle, request.caller, request.proof)
         runtime.view.live[decision.id] = live
     return decision
 

@@ -58,9 +58,10 @@ def _card(runtime: Runtime, approval: Approval, groups: Counter[str]) -> Card:
     return Card(approval, shown, said, state, groups[group(approval)] if state == ApprovalState.PENDING else 0)
 
 
-def cards(runtime: Runtime, limit: int, everything: bool = False) -> list[Card]:
-    """The newest that an answer is of use for; with `everything` also those that were answered, have expired, or are of closed tasks."""
-    found = runtime.view.store.approvals(None, limit) if everything else waiting(runtime, limit)
+def cards(runtime: Runtime, limit: int, everything: bool = False, before: ApprovalId | None = None) -> list[Card]:
+    """The newest (older than `before`) that an answer is of use for; with `everything` also those that were answered, have expired, or are
+    of closed tasks."""
+    found = runtime.view.store.approvals(None, limit, before) if everything else waiting(runtime, limit, before)
     groups = _groups(runtime)
     return [_card(runtime, approval, groups) for approval in found]
 

@@ -329,8 +329,8 @@ class RuntimeStore(Protocol):
         """One access request."""
         ...
 
-    def approvals(self, state: ApprovalState | None, limit: int) -> list[Approval]:
-        """The newest access requests, of one state or all."""
+    def approvals(self, state: ApprovalState | None, limit: int, before: ApprovalId | None = None) -> list[Approval]:
+        """The newest access requests (older than `before`), of one state or all."""
         ...
 
     def waiting_since(self, first: ApprovalId) -> list[Approval]:

@@ -22,6 +22,7 @@ from remit.server.problems import Problem, fault, problem_of
 from remit.server.repeating import Repeats
 from remit.server.routes import OPERATIONS
 from remit.server.unreported import Unreported
+from remit.server.waits import Waits
 
 REQUEST_ID = b"x-request-id"
 MAX_REQUEST_ID = 200
@@ -43,7 +44,7 @@ def routed(embedded: Embedded, url: str, callers: Callers, administration: Admin
     app.state.callers, app.state.url, app.state.administration = callers, url, administration
     app.state.webhooks, app.state.callbacks = read_webhooks(embedded.settings, embedded.home), Once()
     app.state.document = described(OPERATIONS, url)
-    app.state.repeats, app.state.unreported = Repeats(), Unreported(embedded)
+    app.state.repeats, app.state.unreported, app.state.waits = Repeats(), Unreported(embedded), Waits(embedded)
     return app
 
 

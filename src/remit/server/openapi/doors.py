@@ -6,7 +6,6 @@ import msgspec
 
 from remit.model.caller import Proof, Role
 from remit.model.kill import Kill
-from remit.server.api.approvals import MAX_SHOWN
 from remit.server.api.enforcing import MAX_WAIT
 
 
@@ -62,13 +61,6 @@ class Waiting(msgspec.Struct, frozen=True):
     wait: Annotated[float, msgspec.Meta(ge=0, le=MAX_WAIT)] = 0
 
 
-class ApprovalsWanted(msgspec.Struct, frozen=True):
-    """How many, newest first, and whether also those that do not wait any more."""
-
-    limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_SHOWN)] = 50
-    all: bool = False
-
-
 class Approval(msgspec.Struct, frozen=True, kw_only=True):
     """An access request; those who may not look are told its id and state alone."""
 
@@ -96,9 +88,3 @@ class Called(msgspec.Struct, frozen=True):
 
     id: str
     state: str
-
-
-class Approvals(msgspec.Struct, frozen=True):
-    """Access requests."""
-
-    approvals: list[Approval]
