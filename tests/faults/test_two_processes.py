@@ -18,6 +18,8 @@ from tests.faults.disk import FaultyConnection
 from tests.faults.processes import line, python, rest, tell
 from tests.runtime.world import CARL, Clock, World, asked, permit
 
+pytestmark = pytest.mark.disk
+
 
 @pytest.fixture
 def real_time(open_store: OpenStore) -> World:
