@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -30,10 +30,8 @@ class Repeats:
         self._kept = kept
         self._known: dict[tuple[str, str], tuple[bytes, asyncio.Task[Any]]] = {}
 
-    async def once(self, key: tuple[str, str], message: dict[str, Any], decide: Callable[[], Awaitable[T]]) -> T:
+    async def once(self, key: tuple[str, str], message: Mapping[str, Any], decide: Callable[[], Awaitable[T]]) -> T:
         """The answer to a message, decided once under a key. Raises `Problem` for a key that was another message's."""
-        if not key[1]:
-            return await decide()
         if len(key[1]) > MAX_KEY:
             raise Problem(HTTPStatus.BAD_REQUEST, f"an `Idempotency-Key` has at most {MAX_KEY} characters")
         digest = hashlib.sha256(_digested(message)).digest()
