@@ -11,6 +11,7 @@ import typer
 
 from remit.cli.output import err, say, store, warn
 from remit.local.config import Settings, this_operator
+from remit.local.enrolment import PATH, begin, needs_administrator
 from remit.local.policy import publish_folder
 from remit.local.wiring import Embedded
 from remit.model.errors import malformed, unavailable
@@ -32,6 +33,7 @@ def serve(
         Path | None, typer.Option(help="Take client certificates of these authorities (PEM), to which tokens may be bound.")
     ] = None,
     behind_proxy: Annotated[bool, typer.Option("--behind-proxy", help="A server in front of this one does TLS.")] = False,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="So many processes answer; one that dies is begun again.")] = 1,
 ) -> None:
     """Answer the AuthZEN Authorization API 1.0 and Remit's own API to callers who prove who they are."""
     if bundle is not None and not dev:
@@ -41,24 +43,30 @@ def serve(
             "a certificate and its key belong together: give `--tls-cert` and `--tls-key`, and `--client-ca` only with them"
         )
     try:
-        from remit.server.running import Place
+        from remit.server.running import Place, check
         from remit.server.running import serve as run
         from remit.server.tls import Tls
+        from remit.server.watching import watch
     except ImportError as error:
         raise unavailable(f"serving needs more than is installed ({error.name}): install `remit[server]`") from None
     if dev:
         err.print("[bold red]DEVELOPMENT MODE[/]: whoever reaches this port is believed, whoever they say they are.")
     tls = Tls(tls_cert, tls_key, client_ca) if tls_cert is not None and tls_key is not None else None
+    place = Place(host, port, dev, tls, behind_proxy, workers)
     with store() if bundle is None else _passing(bundle) as embedded:
-        run(embedded, Place(host, port, dev, tls, behind_proxy), lambda address: _listening(embedded, address, dev))
+        enrols = not dev and needs_administrator(embedded, embedded.settings)
+        if workers == 1:
+            run(embedded, place, lambda address: _listening(embedded, address, enrols))
+        else:
+            check(embedded, place)
+            embedded.close()  # each worker opens it; whoever watches them needs none
+            watch(embedded.home, embedded.settings, place, lambda address: _listening(embedded, address, enrols))
     say("stopped")
 
 
-def _listening(embedded: Embedded, address: str, dev: bool) -> None:
-    from remit.local.enrolment import PATH, begin, needs_administrator
-
+def _listening(embedded: Embedded, address: str, enrols: bool) -> None:
     say(f"listening on {address}")
-    if not dev and needs_administrator(embedded, embedded.settings):
+    if enrols:
         code = begin(embedded.home, embedded.runtime.clock)
         warn("nobody can administer this server yet: within an hour, whoever has this link becomes its administrator, once")
         err.print(f"  remit enrol {embedded.settings.url or address}{PATH}#{code}", soft_wrap=True, highlight=False)

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from remit.model.decision import Permit
-from remit.model.errors import RemitError, malformed
+from remit.model.errors import RemitError, malformed, unavailable
 from remit.model.identity import AGENT, EntityRef
 from remit.model.request import EvaluationRequest
 from remit.runtime.authorize import hand_out
@@ -21,7 +21,7 @@ from remit.server.asking import Asker, asking
 from remit.server.paging import query_digest, resumed, token_of
 from remit.server.problems import STATUS
 from remit.server.reading import MAX_BODY, read_body, read_object
-from remit.server.repeating import Repeats
+from remit.server.repeating import Once
 from remit.server.responding import answer, embedded_of
 from remit.server.unreported import Unreported
 
@@ -42,9 +42,9 @@ async def evaluation(request: Request) -> Response:
     wanted = asker.of(asked.request)
     key = request.headers.get("idempotency-key", "")
     if not key:
-        return answer(await _decided(request, wanted, asked))
-    repeats: Repeats = request.app.state.repeats
-    return answer(await repeats.once((asker.whole, key), asked.message, lambda: _decided(request, wanted, asked)))
+        return await _evaluated(request, wanted, asked)
+    repeats: Once = request.app.state.repeats
+    return await repeats.once((asker.whole, key), asked.message, lambda: _evaluated(request, wanted, asked))
 
 
 async def evaluations(request: Request) -> Response:
@@ -89,9 +89,15 @@ async def _until(request: Request, asker: Asker, messages: Sequence[dict[str, An
     return answers
 
 
+async def _evaluated(request: Request, wanted: EvaluationRequest, asked: Asked) -> Response:
+    return answer(await _decided(request, wanted, asked))
+
+
 async def _decided(request: Request, wanted: EvaluationRequest, asked: Asked) -> dict[str, Any]:
     embedded = embedded_of(request)
     unreported: Unreported = request.app.state.unreported
+    if asked.door and embedded.ending:  # nobody would be there to be asked whether it stands
+        raise unavailable("this server is being stopped: ask again, of another or of the one that follows")
     decision = await embedded.evaluate(wanted)
     if isinstance(decision, Permit) and asked.door:
         unreported.promised(decision)
