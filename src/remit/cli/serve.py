@@ -1,5 +1,6 @@
 """`remit serve`: decisions over HTTP."""
 
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -18,8 +19,10 @@ from remit.model.errors import malformed, unavailable
 
 
 def serve(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 8181,
-    host: Annotated[str, typer.Option(help="The address to listen on: of this machine alone.")] = "127.0.0.1",
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="The port (8181); 0 takes a free one.")] = None,
+    host: Annotated[str | None, typer.Option(help="The address to listen on (127.0.0.1): of this machine alone.")] = None,
+    socket: Annotated[Path | None, typer.Option(help="Listen at this Unix socket instead of a port.")] = None,
+    socket_mode: Annotated[str, typer.Option(help="Who may reach that socket, in octal.")] = "600",
     bundle: Annotated[
         Path | None,
         typer.Option(help="Decide by this bundle, on a store that ends with the server. Without it: REMIT_HOME."),
@@ -42,6 +45,10 @@ def serve(
         raise malformed(
             "a certificate and its key belong together: give `--tls-cert` and `--tls-key`, and `--client-ca` only with them"
         )
+    if socket is not None and (port is not None or host is not None):
+        raise malformed("`--socket` is instead of a port: leave out `--port` and `--host`, or it")
+    if not re.fullmatch("0?[67][0-7]{2}", socket_mode):
+        raise malformed("`--socket-mode` is an octal mode that lets you read and write, as `660` does")
     try:
         from remit.server.running import Place, check
         from remit.server.running import serve as run
@@ -50,9 +57,10 @@ def serve(
     except ImportError as error:
         raise unavailable(f"serving needs more than is installed ({error.name}): install `remit[server]`") from None
     if dev:
-        err.print("[bold red]DEVELOPMENT MODE[/]: whoever reaches this port is believed, whoever they say they are.")
+        err.print("[bold red]DEVELOPMENT MODE[/]: whoever reaches this server is believed, whoever they say they are.")
     tls = Tls(tls_cert, tls_key, client_ca) if tls_cert is not None and tls_key is not None else None
-    place = Place(host, port, dev, tls, behind_proxy, workers)
+    at = socket.absolute() if socket is not None else None
+    place = Place(host or "127.0.0.1", 8181 if port is None else port, dev, tls, behind_proxy, workers, at, int(socket_mode, 8))
     with store() if bundle is None else _passing(bundle) as embedded:
         enrols = not dev and needs_administrator(embedded, embedded.settings)
         if workers == 1:

@@ -60,17 +60,18 @@ class Believed:
 
 
 class Proven:
-    """Callers with a token of an issuer that is trusted, and with proof that it is theirs where it is bound to a key."""
+    """Callers with a token of an issuer that is trusted, and with proof that it is theirs where it is bound to a key: for a request that
+    is addressed to `address`."""
 
-    def __init__(self, trust: Trust, embedded: Embedded) -> None:
-        self._trust, self._embedded = trust, embedded
+    def __init__(self, trust: Trust, embedded: Embedded, address: str) -> None:
+        self._trust, self._embedded, self._address = trust, embedded, address
         self._identities: tuple[int, Mapping[str, Agent]] = -1, {}
         self._holders: Memo[int, tuple[VerifiedToken, Caller]] = Memo(REMEMBERED)
 
     async def identify(self, request: Request) -> Caller:
         """The caller. Raises `Problem`, or `RemitError` (refused) for one who is proven and nobody here."""
         scope = request.scope
-        sent = Sent(tuple(scope["headers"]), scope["method"], self._trust.url + scope["path"], scope.get(CERTIFICATE))
+        sent = Sent(tuple(scope["headers"]), scope["method"], self._address + scope["path"], scope.get(CERTIFICATE))
         try:
             token = await authenticate(self._trust.verifier, sent)
             return self._caller(token)

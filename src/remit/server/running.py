@@ -6,24 +6,30 @@ import ipaddress
 import signal
 import socket
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
 import uvicorn
 
 from remit.authentication.possession.dpop import Proofs
+from remit.local.config import DEFAULT_URL
 from remit.local.trust import checked_url, read_trust
 from remit.local.wiring import Embedded
-from remit.model.errors import malformed, unavailable
+from remit.model.errors import malformed
 from remit.pap.administration import read_administration
 from remit.pdp.administration import Administration
 from remit.server.app import application
+from remit.server.binding import PRIVATE, port_at, socket_at
 from remit.server.callers import Believed, Callers, Proven
 from remit.server.peers import Peers
 from remit.server.sweeps import sweeping
 from remit.server.tls import Tls, WithCertificate
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
+BEHIND_SOCKET = "http://localhost"
+"""What a request over a Unix socket is addressed to, and a proof for it names: its `Host` is `localhost`."""
 MAX_CONNECTIONS = 10_000
 IDLE_SECONDS = 30
 DRAIN_SECONDS = 10
@@ -33,7 +39,7 @@ ACT_SECONDS = 3.0
 
 class Place(msgspec.Struct, frozen=True):
     """Where a server listens, and how. `development`: nobody is asked who they are. `proxied`: another server in front of it does TLS.
-    `workers`: so many processes answer."""
+    `workers`: so many processes answer. `socket`: the path of a Unix socket to listen at instead of a port, for those whom `mode` lets."""
 
     host: str = "127.0.0.1"
     port: int = 8181
@@ -41,6 +47,8 @@ class Place(msgspec.Struct, frozen=True):
     tls: Tls | None = None
     proxied: bool = False
     workers: int = 1
+    socket: Path | None = None
+    mode: int = PRIVATE
 
 
 class Shared(msgspec.Struct, frozen=True):
@@ -56,8 +64,8 @@ def serve(embedded: Embedded, place: Place, listening: Callable[[str], None]) ->
     Raises `RemitError`: malformed for an address or settings that it must not be served with, unavailable where the port is taken.
     """
     check(embedded, place)
-    with bound(place.host, place.port) as listener:
-        address = address_of(place, listener.getsockname()[1])
+    with listening_at(place) as listener:
+        address = address_of(place, listener)
         serve_on(listener, embedded, place, address, lambda: listening(address))
 
 
@@ -70,8 +78,7 @@ def serve_on(
     shared: Shared | None = None,
 ) -> None:
     """Serve connections to a socket that others may take some of. Raises `RemitError` as `serve` does."""
-    url = address if place.development else embedded.settings.url or address
-    tls = place.tls
+    url, tls = _url(embedded, place, address), place.tls
     callers = _callers(embedded, place, url, shared.proofs if shared is not None else None)
     peers = shared.peers if shared is not None else None
     config = uvicorn.Config(
@@ -125,8 +132,7 @@ class _Draining(uvicorn.Server):
 def check(embedded: Embedded, place: Place) -> None:
     """Raises `RemitError` (malformed) for a place that must not be served, or not with these settings."""
     _check_place(place)
-    url = address_of(place, place.port) if place.development else embedded.settings.url or address_of(place, place.port)
-    _callers(embedded, place, url, None)
+    _callers(embedded, place, _url(embedded, place, address_of(place)), None)
     _administration(embedded)
 
 
@@ -142,6 +148,8 @@ def _check_place(place: Place) -> None:
             f"tokens must not cross a network in the open: serve `{place.host}` with `--tls-cert` and `--tls-key`, or with "
             "`--behind-proxy` where a server in front of this one does TLS"
         )
+    if place.socket is not None and (place.tls is not None or set("?#") & set(str(place.socket))):
+        raise malformed("a Unix socket is reached from this machine alone, without TLS, by a path without `?` and `#`")
     if place.proxied and place.tls is not None:
         raise malformed("`--behind-proxy` leaves TLS to the server in front: leave out `--tls-cert`, or it")
     if place.tls is not None:
@@ -155,7 +163,8 @@ def _callers(embedded: Embedded, place: Place, url: str, proofs: Proofs | None) 
         raise malformed(
             "say where callers reach this server: the setting `url` (`https://remit.example`), which their tokens name"
         )
-    return Proven(read_trust(embedded.settings, embedded.home, checked_url(url), embedded.runtime.clock, proofs), embedded)
+    trust = read_trust(embedded.settings, embedded.home, checked_url(url), embedded.runtime.clock, proofs)
+    return Proven(trust, embedded, BEHIND_SOCKET if place.socket is not None and not place.proxied else url)
 
 
 def _administration(embedded: Embedded) -> Administration:
@@ -163,10 +172,24 @@ def _administration(embedded: Embedded) -> Administration:
     return read_administration(embedded.home / file) if file else read_administration()
 
 
-def address_of(place: Place, port: int) -> str:
-    """The address of a place that listens on this port."""
+def listening_at(place: Place) -> AbstractContextManager[socket.socket]:
+    """A socket that listens there, closed afterwards. Raises `RemitError` where it cannot be served."""
+    return socket_at(place.socket, place.mode) if place.socket is not None else port_at(place.host, place.port)
+
+
+def address_of(place: Place, listener: socket.socket | None = None) -> str:
+    """Where a place is reached, which listens so."""
+    if place.socket is not None:
+        return f"unix://{place.socket}"
     name = f"[{place.host}]" if ":" in place.host else place.host
+    port = listener.getsockname()[1] if listener is not None else place.port
     return f"{'https' if place.tls is not None else 'http'}://{name}:{port}"
+
+
+def _url(embedded: Embedded, place: Place, address: str) -> str:
+    """The address that tokens name: where callers reach the server, or, of one behind a socket, what they name if nobody says."""
+    here = DEFAULT_URL if place.socket is not None else address
+    return here if place.development else embedded.settings.url or here
 
 
 def _hosts(place: Place, url: str) -> frozenset[str]:
@@ -175,22 +198,3 @@ def _hosts(place: Place, url: str) -> frozenset[str]:
     host = named.rpartition(":")[0] if named.rpartition(":")[2].isdecimal() else named
     here = ipaddress.ip_address(place.host).is_loopback
     return frozenset({host}) | (LOOPBACK if here else frozenset())
-
-
-def bound(host: str, port: int, together: bool = False) -> socket.socket:
-    """A socket that listens there; with `together`, beside others that do, among whom the system shares connections out.
-
-    Raises `RemitError` (unavailable).
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if together:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        listener.bind((host, port))
-        listener.listen(2048)
-    except OSError as error:
-        listener.close()
-        raise unavailable(f"port {port} of {host} cannot be served ({error.strerror}): name another by `--port`") from None
-    return listener

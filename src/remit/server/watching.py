@@ -10,7 +10,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -21,7 +22,8 @@ from remit.local.config import Settings
 from remit.local.wiring import wall_clock
 from remit.model.errors import RemitError, malformed, unavailable
 from remit.model.identity import random_bytes
-from remit.server.running import ACT_SECONDS, DRAIN_SECONDS, Place, address_of, bound
+from remit.server.binding import port_at
+from remit.server.running import ACT_SECONDS, DRAIN_SECONDS, Place, address_of, listening_at
 from remit.server.working import KEYS, PROOFS, Charge, Failed, Ready, encoded
 
 MAX_WORKERS = 64
@@ -31,9 +33,8 @@ START_SECONDS = 60.0
 """So long a worker may take until it answers."""
 END_SECONDS = DRAIN_SECONDS + ACT_SECONDS + 30.0
 """So long a worker may take to end; then it is killed."""
-STEADY_SECONDS = 10.0
-"""A worker that dies sooner is not begun again at once, and each time later."""
 LATEST = 30.0
+"""A worker that has answered is followed at once if it dies; one that never did, after a pause (s) that doubles up to this."""
 _TICK = 0.05
 _log = logging.getLogger("remit.server")
 _said = msgspec.json.Decoder(Ready | Failed).decode
@@ -50,27 +51,28 @@ def watch(home: Path, settings: Settings, place: Place, listening: Callable[[str
         raise malformed(
             f"the folder of temporary files has too long a name for sockets: set `TMPDIR` to one of {MAX_FOLDER - 15} bytes"
         )
-    listeners = _listeners(place)
     try:
-        address = address_of(place, listeners[0].getsockname()[1])
-        for name in (PROOFS, KEYS):
-            SharedTable.make(folder / name, wall_clock())
-        begin = Charge(0, -1, home, settings, place, address, folder, random_bytes(32))
-        _Watch([_Worker(begin, listener) for listener in listeners], folder).run(lambda: listening(address))
+        with _listening(place) as listeners:
+            address = address_of(place, listeners[0])
+            for name in (PROOFS, KEYS):
+                SharedTable.make(folder / name, wall_clock())
+            begin = Charge(0, -1, home, settings, place, address, folder, random_bytes(32))
+            _Watch([_Worker(begin, listener) for listener in listeners], folder).run(lambda: listening(address))
     finally:
-        for listener in listeners:
-            listener.close()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _listeners(place: Place) -> list[socket.socket]:
+@contextmanager
+def _listening(place: Place) -> Iterator[list[socket.socket]]:
     """A socket for each worker. They are kept here: of a worker that dies, no connection is lost that it has not taken."""
-    first = bound(place.host, place.port)  # alone: whoever else listens there is found out
-    if not sys.platform.startswith("linux"):
-        return [first, *[first.dup() for _ in range(place.workers - 1)]]
-    port = first.getsockname()[1]
-    first.close()
-    return [bound(place.host, port, together=True) for _ in range(place.workers)]
+    with ExitStack() as kept:
+        first = kept.enter_context(listening_at(place))  # alone: whoever else listens there is found out
+        if place.socket is not None or not sys.platform.startswith("linux"):
+            yield [first, *[kept.enter_context(first.dup()) for _ in range(place.workers - 1)]]
+            return
+        port = first.getsockname()[1]
+        first.close()
+        yield [kept.enter_context(port_at(place.host, port, together=True)) for _ in range(place.workers)]
 
 
 class _Worker:
@@ -125,8 +127,7 @@ class _Worker:
         return failed
 
     def _over(self, process: "subprocess.Popen[bytes]") -> None:
-        steady = time.monotonic() - self._begun >= STEADY_SECONDS
-        self._pause = 0.0 if steady else min(LATEST, self._pause * 2 or 0.25)
+        self._pause = 0.0 if self.ready else min(LATEST, self._pause * 2 or 0.25)
         self._at, self.ready = time.monotonic() + self._pause, False
         _log.warning("worker %d ended (%s): another follows in %g s", process.pid, _how(process.returncode), self._pause)
         self.let_go()
