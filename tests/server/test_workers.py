@@ -87,6 +87,7 @@ def many(open_store: OpenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert not world.store.writers() and world.verified().open == 0, "nothing is left open"
 
 
+@pytest.mark.sqlite
 def test_a_permit_is_used_once_whichever_worker_is_asked(many: Many) -> None:
     assert len(many.workers()) == WORKERS
     with ThreadPoolExecutor(16) as pool:
@@ -97,6 +98,7 @@ def test_a_permit_is_used_once_whichever_worker_is_asked(many: Many) -> None:
             assert Counter(answer.body["stands"] for answer in answers) == {True: 1, False: 15}
 
 
+@pytest.mark.postgresql
 def test_an_outcome_is_recorded_once_and_known_best_whichever_worker_is_told(many: Many) -> None:
     unused = [many.permitted("secret") for _ in range(8)]
     for decision in unused:
@@ -112,6 +114,7 @@ def test_an_outcome_is_recorded_once_and_known_best_whichever_worker_is_told(man
     assert many.tell(used, status="succeeded", content="seen").status == 200
 
 
+@pytest.mark.postgresql
 def test_a_request_that_comes_again_is_decided_once(many: Many) -> None:
     with ThreadPoolExecutor(8) as pool:
         for key in ("a", "b", "c", "d"):
@@ -126,6 +129,7 @@ def test_a_request_that_comes_again_is_decided_once(many: Many) -> None:
     assert statuses == [400] * 6, "what was not decided may be asked again"
 
 
+@pytest.mark.sqlite
 def test_what_changes_something_is_done_once_or_not_done_again(many: Many) -> None:
     def open_task(purpose: str = "look around") -> Answer:
         return many.client.post("/v1/tasks", {"purpose": purpose, "agent": AGENT}, **{"Idempotency-Key": "k"})
@@ -162,6 +166,7 @@ def test_a_worker_that_dies_is_followed_by_another_and_takes_its_permits_with_it
     until(lambda: [one for one in permits if many.outcomes().get(one)] == lost)
 
 
+@pytest.mark.sqlite
 def test_no_connection_is_lost_that_a_dead_worker_had_not_taken(many: Many) -> None:
     for worker in many.workers():
         worker.kill()
@@ -170,6 +175,7 @@ def test_no_connection_is_lost_that_a_dead_worker_had_not_taken(many: Many) -> N
     assert len(set(answers)) == 16
 
 
+@pytest.mark.sqlite
 def test_workers_end_with_whoever_watches_them(open_store: OpenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     open_store("store", clock=wall_clock)
     monkeypatch.setenv("REMIT_HOME", str(tmp_path / "store"))
