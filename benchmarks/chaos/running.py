@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
+import psycopg
 
 from benchmarks.chaos.callers import Caller, Server, Shared
 from benchmarks.chaos.checking import AMOUNTS, CALLS, Recorded, faults
@@ -27,6 +28,15 @@ from remit.local.wiring import wall_clock
 from remit.model.caller import Role
 
 CALLERS, TASKS = 12, 4
+SETTLED = 60.0
+"""So long (s) workers that live may take to settle what others left open."""
+_OPEN = """
+SELECT count(*) FROM permits p WHERE NOT EXISTS (
+    SELECT 1 FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND ((l.classid::bigint << 32) | l.objid::bigint) = hashtextextended(p.writer, 0)
+)
+"""
 _BUNDLE = {
     "bundle.yaml": "name: chaos\n",
     "policies/all.cedar": """
@@ -63,10 +73,13 @@ def held(plan: Plan, folder: Path, url: str) -> tuple[Report, list[str]]:
         begun = time.monotonic()
         killed = _loaded(plan, told, server, port, home)
         seconds = time.monotonic() - begun
+        left = _left_open(url)
     verified = json.loads(_verified(environment))
     with opened(home, url) as embedded:
         recorded = Recorded(decode(index, line) for index, line in enumerate(embedded.store.log.lines()))
     found = [*faults(told, recorded), *(f"not as logged: {one}" for one in verified["state"])]
+    if left:
+        found.append(f"{left} permits of workers that died were not settled by those that live")
     if not verified["verified"] or verified["open"]:
         found.append(f"the log does not verify: {verified['open']} permits open, {verified['findings']}")
     return _report(told, recorded, killed, seconds, len(found)), found
@@ -124,6 +137,15 @@ def _report(told: Told, recorded: Recorded, killed: int, seconds: float, found: 
     for name, part in (("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)):
         report.tell(f"an answer, {name}", 1000 * waits[int(part * (len(waits) - 1))] if waits else 0.0, "ms")
     return report
+
+
+def _left_open(url: str) -> int:
+    """How many permits of dead workers are still open although there was time to settle them, the others serving on."""
+    until = time.monotonic() + SETTLED
+    with psycopg.connect(url, autocommit=True) as connection:
+        while (row := connection.execute(_OPEN).fetchone()) is not None and row[0] and time.monotonic() < until:
+            time.sleep(0.2)
+    return int(row[0]) if row is not None else 0
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """The control plane as one ASGI application: its routes, request ids, and errors."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,6 +23,7 @@ from remit.server.openapi.document import described
 from remit.server.openapi.operation import routes_of
 from remit.server.peers import Peers
 from remit.server.problems import Problem, fault, problem_of
+from remit.server.recovering import recover
 from remit.server.repeating import Repeats
 from remit.server.routes import OPERATIONS
 from remit.server.unreported import Unreported
@@ -54,14 +56,15 @@ def routed(
 
     @asynccontextmanager
     async def together(_app: Starlette) -> AsyncIterator[None]:
-        if peers is None:
-            yield
-            return
-        await peers.listen(embedded)
+        if peers is not None:
+            await peers.listen(embedded)
+        recovering = asyncio.ensure_future(recover(embedded))
         try:
             yield
         finally:
-            peers.close()
+            recovering.cancel()
+            if peers is not None:
+                peers.close()
 
     handlers: dict[Any, Any] = {Problem: _problem, RemitError: _error, HTTPException: _unknown, Exception: _fault}
     app = Starlette(routes=routes_of(OPERATIONS), exception_handlers=handlers, lifespan=together)

@@ -1,6 +1,7 @@
 """Several workers at one port: begun together, watched, begun again when they die, ended together."""
 
 import contextlib
+import fcntl
 import logging
 import os
 import shutil
@@ -51,6 +52,8 @@ def watch(home: Path, settings: Settings, place: Place, listening: Callable[[str
         raise malformed(
             f"the folder of temporary files has too long a name for sockets: set `TMPDIR` to one of {MAX_FOLDER - 15} bytes"
         )
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fcntl.flock(held, fcntl.LOCK_SH)  # who cleans up what is old leaves a folder alone that somebody has locked
     try:
         with _listening(place) as listeners:
             address = address_of(place, listeners[0])
@@ -60,6 +63,7 @@ def watch(home: Path, settings: Settings, place: Place, listening: Callable[[str
             _Watch([_Worker(begin, listener) for listener in listeners], folder).run(lambda: listening(address))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        os.close(held)
 
 
 @contextmanager
