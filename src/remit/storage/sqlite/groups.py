@@ -288,9 +288,10 @@ class _Transaction(Staging):
         change = " ON CONFLICT (id) DO UPDATE SET version = excluded.version, state = excluded.state"
         self._insert("INSERT INTO sessions (id, version, state) VALUES ", sessions, change)
         known.update(((_SESSION, key), session.version) for key, session in self.sessions.items())
-        for key, spent in self.spent.items():
-            self._run("UPDATE tasks SET spent_version = ?, spent = ? WHERE id = ?", (spent.version, encode(spent), key))
-            known[_SPENT, key] = spent.version
+        spent = [(key, "", 0, b"", spent.version, encode(spent)) for key, spent in self.spent.items()]
+        change = " ON CONFLICT (id) DO UPDATE SET spent_version = excluded.spent_version, spent = excluded.spent"
+        self._insert("INSERT INTO tasks (id, status, opened, task, spent_version, spent) VALUES ", spent, change)  # all are there
+        known.update(((_SPENT, key), spent.version) for key, spent in self.spent.items())
         for task in self.closed:
             self._run("UPDATE tasks SET status = 'closed' WHERE id = ?", (task,))
             known.pop((_SPENT, task), None)
