@@ -244,7 +244,26 @@ GOOD = '{"result": {"permit": [{"id": "p"}], "forbid": []}}'
         _whole(" " * (2 << 20) + GOOD),
         lambda connection: connection.sendall(b"\x00\xff" * 500),
     ],
-    ids=str,
+    ids=[
+        "silence",
+        "a slow loris",
+        "nothing",
+        "no JSON",
+        "no object",
+        "no result",
+        "an empty result",
+        "no forbid",
+        "a permit that is true",
+        "a name twice",
+        "500",
+        "301",
+        "204",
+        "longer than it says",
+        "cut",
+        "too many",
+        "too long",
+        "garbage",
+    ],
 )
 def test_what_is_no_answer_in_time_is_none(answer: Answering, client: OpaClient) -> None:
     with misbehaving(answer) as url:
