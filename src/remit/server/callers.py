@@ -64,6 +64,7 @@ class Proven:
     def __init__(self, trust: Trust, embedded: Embedded) -> None:
         self._trust, self._embedded = trust, embedded
         self._identities: tuple[int, Mapping[str, Agent]] = -1, {}
+        self._since = max([entry.time for entry in embedded.store.log.by_kind("log.restored", 1)], default=0)
 
     async def identify(self, request: Request) -> Caller:
         """The caller. Raises `Problem`, or `RemitError` (refused) for one who is proven and nobody here."""
@@ -84,6 +85,7 @@ class Proven:
             token = await awaited(lambda: self._trust.verifier.verify(text, Shown(key=key)))
             if token.issuer != self._trust.own.name or not isinstance(token.claims.get("task"), str):
                 raise invalid("what came as a task token is none: send one that this server gave for a task")
+            self._check_since(token)
             self._check_open(TaskId(token.claims["task"]))
             return token
         except NotVerified as refusal:
@@ -100,6 +102,7 @@ class Proven:
         return self._person(token, self._trust.issuers[token.issuer], name)
 
     def _ours(self, token: VerifiedToken) -> Caller:
+        self._check_since(token)
         if token.subject.startswith(AGENT_PREFIX):
             agent = AgentId(token.subject.removeprefix(AGENT_PREFIX))
             task = token.claims.get("task")
@@ -113,6 +116,12 @@ class Proven:
             name = token.subject.removeprefix(OPERATOR_PREFIX)
             return Caller(name, _roles(token.claims.get("roles"), _OWN_ROLES), token.issuer, token.proof, None, token.key)
         raise invalid("the token is for nobody that there is: get a new one")
+
+    def _check_since(self, token: VerifiedToken) -> None:
+        """Raises `NotVerified` for a token of ours from before the store was restored."""
+        # INVARIANT (fail closed): what was taken back since the backup is not known, so nothing that was given before is good.
+        if token.issued < self._since:
+            raise invalid("the token was made before the store was restored from a backup: get a new one")
 
     def _check_open(self, task: TaskId) -> None:
         """Raises `NotVerified` once the task, or one that it was delegated from, has ended."""

@@ -7,6 +7,7 @@ from remit.decision_log.entry import (
     ApprovalRequested,
     ApprovalResolved,
     ApprovalSubmitted,
+    BackupTaken,
     BundlePublished,
     DecisionMade,
     EntryBody,
@@ -14,6 +15,7 @@ from remit.decision_log.entry import (
     KeyDestroyed,
     KillReleased,
     KillSet,
+    LogRestored,
     MemoryRaised,
     OutcomeSeen,
     SessionJoined,
@@ -67,13 +69,22 @@ def event_of(body: EntryBody, decision: DecisionMade | None) -> Event:
         case SessionJoined():
             return Event(ocsf.BASE, Caption(ocsf.OTHER, "session.joined"), {}, ())
         case MemoryRaised():
-            return Event(ocsf.BASE, Caption(ocsf.OTHER, "memory.raised"), {}, (), correlation=body.decision)
+            return Event(ocsf.BASE, Caption(ocsf.OTHER, "memory.raised"), {}, (), correlation=body.decision or None)
         case _:
             return _administration(body)
 
 
 def _administration(
-    body: BundlePublished | AgentChanged | TaskOpened | TaskClosed | FlowGranted | KeyDestroyed | KillSet | KillReleased,
+    body: BundlePublished
+    | AgentChanged
+    | TaskOpened
+    | TaskClosed
+    | FlowGranted
+    | KeyDestroyed
+    | KillSet
+    | KillReleased
+    | BackupTaken
+    | LogRestored,
 ) -> Event:
     match body:
         case BundlePublished():
@@ -98,6 +109,13 @@ def _administration(
             return _kill(ocsf.SUSPEND, body, ocsf.HIGH)
         case KillReleased():
             return _kill(ocsf.RESUME, body, ocsf.INFORMATIONAL)
+        case BackupTaken():
+            severity = ocsf.HIGH if body.keys else ocsf.INFORMATIONAL
+            by = {"operator": body.operator}
+            return _managed(ocsf.READ, _entity("Backup", body.backup), ("backup",), by, severity=severity)
+        case LogRestored():
+            by = {"operator": body.operator}
+            return _managed(ocsf.UPDATE, _entity("Decision Log", body.backup), ("backup",), by, severity=ocsf.HIGH)
         case _:
             assert_never(body)
 
@@ -177,6 +195,7 @@ def _managed(
     by: dict[str, str] | None,
     *,
     status: Caption = ocsf.SUCCESS,
+    severity: Caption = ocsf.INFORMATIONAL,
     correlation: str | None = None,
 ) -> Event:
     """Something that is administered; `by` is the field that names who did it, and what it says."""
@@ -184,7 +203,7 @@ def _managed(
     for field, person in (by or {}).items():
         attributes["actor"] = {"user": _person(person)}
         carries = (*carries, field)
-    return Event(ocsf.ENTITY, activity, attributes, carries, status=status, correlation=correlation)
+    return Event(ocsf.ENTITY, activity, attributes, carries, status=status, severity=severity, correlation=correlation)
 
 
 def _entity(type: str, uid: str) -> dict[str, Any]:
