@@ -44,6 +44,8 @@ def lived(open_store: OpenStore) -> Lived:
 def backup(lived: Lived, tmp_path: Path) -> Path:
     """A backup, with the key."""
     (lived.world.home / "config.toml").write_text("lock_seconds = 2.0\n")
+    (lived.world.home / "streams").mkdir()
+    (lived.world.home / "streams" / "siem.json").write_text('{"next":3,"leaf":"00"}')
     made(lived.world, tmp_path / "backup")
     return tmp_path / "backup"
 
@@ -340,6 +342,7 @@ def test_what_is_there_is_not_written_over(lived: Lived, backup: Path, tmp_path:
 @pytest.mark.sqlite
 def test_files_are_for_their_owner_alone(backup: Path, tmp_path: Path, clock: Clock) -> None:
     put_back(tmp_path / "home", backup, clock.now)
+    assert (tmp_path / "home" / "streams" / "siem.json").read_text() == '{"next":3,"leaf":"00"}', "how far a receiver came"
     for folder in (backup, tmp_path / "home"):
         assert folder.stat().st_mode & 0o077 == 0
         assert [

@@ -15,6 +15,7 @@ from remit.cli import (
     kill,
     log,
     operator,
+    ping,
     policy,
     serve,
     session,
@@ -34,6 +35,7 @@ def register(app: typer.Typer) -> None:
     app.command("doctor")(doctor.doctor)
     app.command("serve")(serve.serve)
     app.command("enrol")(enrol.enrol)
+    app.command("ping")(ping.ping)
     app.add_typer(policy.app, name="policy", help="Policy bundles: check, test, publish, roll back, explain.")
     app.add_typer(agent.app, name="agent", help="Agents: who acts, for which purpose, owned by whom.")
     app.add_typer(operator.app, name="operator", help="Operators: people and services that call a server.")
