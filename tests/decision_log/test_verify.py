@@ -350,6 +350,11 @@ GRANT = {"kind": "approval", "id": "a", "state": "approved"}
 REFUSAL = {"kind": "approval", "id": "a", "state": "denied"}
 SECOND = {"kind": "decision", "id": "e", "effect": "permit", "approval": "a"}
 THIRD = {"kind": "decision", "id": "f", "effect": "permit", "approval": "a"}
+OPENED = {"kind": "writer.opened", "writer": "r"}
+
+
+def restored(size: Any, known: Any = 0) -> dict[str, Any]:
+    return {"kind": "log.restored", "writer": "r", "size": size, "known": known}
 
 
 @pytest.mark.parametrize(
@@ -361,6 +366,9 @@ THIRD = {"kind": "decision", "id": "f", "effect": "permit", "approval": "a"}
         [DENY, REQUEST, REFUSAL],
         [DENY, REQUEST, GRANT, SECOND],
         [{**PERMIT, "id": "a"}, {**DENY, "id": "d"}, REQUEST],
+        [DENY, REQUEST, GRANT, SECOND, OPENED, restored(4)],
+        [PERMIT, OPENED, restored(1), OUTCOME],
+        [OPENED, restored(0), DENY, REQUEST, GRANT, SECOND, {**OPENED, "writer": "s"}, {**restored(6), "writer": "s"}],
     ],
 )
 def test_what_belongs_together_joins(check: Check, entries: list[dict[str, Any]]) -> None:
@@ -386,10 +394,29 @@ def test_what_belongs_together_joins(check: Check, entries: list[dict[str, Any]]
         ([DENY, REQUEST, REFUSAL, SECOND], 6),
         ([DENY, REQUEST, GRANT, SECOND, THIRD], 7),
         ([SECOND], 3),
+        ([DENY, REQUEST, GRANT, OPENED, restored(3), SECOND], 8),
+        ([DENY, REQUEST, OPENED, restored(2), GRANT], 7),
+        ([PERMIT, OPENED, restored(0)], 5),
+        ([PERMIT, OPENED, restored(2)], 5),
+        ([PERMIT, OPENED, restored("1")], 5),
+        ([PERMIT, OPENED, restored(1, None)], 5),
     ],
 )
 def test_what_does_not_belong_together_is_noticed(check: Check, entries: list[dict[str, Any]], line: int) -> None:
     assert joined(check, *entries) == [(line, "join")]
+
+
+def test_a_restore_is_told_with_what_it_lost(check: Check) -> None:
+    log = Log()
+    for entry in (PERMIT, OUTCOME, OPENED, restored(2, 5)):
+        log.add(**entry)
+    report = check(log.lines, KEY)
+    assert report.verified and [vars(one) for one in report.restored] == [{"index": 3, "size": 2, "known": 5}]
+    words = "entry 3 says that the store was put back from a backup of 2 entries; 3 that a known head had are lost"
+    assert f"restored: {words}" in report.to_text() and json.loads(report.to_json())["restored"][0]["known"] == 5
+    kept = signed_note([*log.lines[:2], b"what was lost"])
+    [finding] = check(log.lines, KEY, head=kept).findings
+    assert finding.problem == "head" and finding.message.endswith(f"({words})")
 
 
 @pytest.mark.parametrize(

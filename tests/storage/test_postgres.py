@@ -23,6 +23,7 @@ from remit.storage.postgres import store
 from remit.storage.postgres.groups import _Transaction
 from remit.storage.postgres.migrate import scripts
 from remit.storage.postgres.tables import SCHEMA, metadata
+from tests.backup.building import made
 from tests.conftest import OpenStore
 from tests.faults.processes import python, rest
 from tests.postgres import Server, served
@@ -203,6 +204,7 @@ class TestSchema:
         tasks.close_task(world.runtime, session.task, "ana").result()
         administration.erase(world.runtime, session.task, ANA).result()
         assert world.embedded.head.prove_entry(5)
+        made(world, tmp_path / "backup")
         world.verified()
         world.close()
         for statement in ("UPDATE entries SET line = ''", "DELETE FROM entries", "TRUNCATE entries", "DELETE FROM positions"):

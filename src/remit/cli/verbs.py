@@ -5,6 +5,7 @@ import typer
 from remit.cli import (
     agent,
     approval,
+    backup,
     decision,
     demo,
     doctor,
@@ -14,6 +15,7 @@ from remit.cli import (
     kill,
     log,
     operator,
+    ping,
     policy,
     serve,
     session,
@@ -33,6 +35,7 @@ def register(app: typer.Typer) -> None:
     app.command("doctor")(doctor.doctor)
     app.command("serve")(serve.serve)
     app.command("enrol")(enrol.enrol)
+    app.command("ping")(ping.ping)
     app.add_typer(policy.app, name="policy", help="Policy bundles: check, test, publish, roll back, explain.")
     app.add_typer(agent.app, name="agent", help="Agents: who acts, for which purpose, owned by whom.")
     app.add_typer(operator.app, name="operator", help="Operators: people and services that call a server.")
@@ -42,4 +45,5 @@ def register(app: typer.Typer) -> None:
     app.add_typer(tool.app, name="tool", help="Tools that nobody pinned: which definition counts, and what else was reported.")
     app.add_typer(approval.app, name="approval", help="Approvals: what waits for a person.")
     app.add_typer(store.app, name="store", help="The store: where it is, and its schema.")
+    app.add_typer(backup.app, name="backup", help="Backups: make one while everything runs, check it, put it back.")
     app.add_typer(log.app, name="log", help="The decision log: export it, verify it anywhere, erase personal data.")

@@ -62,9 +62,14 @@ def sign_checkpoint(checkpoint: Checkpoint, signer: Signer) -> str:
     """
     if signer.name != checkpoint.origin:
         raise refused(f"key `{signer.name}` does not sign for log `{checkpoint.origin}`: use the log's own key")
+    return sign_note(checkpoint.text, signer)
+
+
+def sign_note(text: str, signer: Signer) -> str:
+    """A text, which ends with a newline, as a note with one signature."""
     key_id = VerificationKey(signer.name, signer.public_key).id
-    signed = base64.b64encode(key_id + signer.sign(checkpoint.text.encode())).decode()
-    return f"{checkpoint.text}\n— {signer.name} {signed}\n"
+    signed = base64.b64encode(key_id + signer.sign(text.encode())).decode()
+    return f"{text}\n— {signer.name} {signed}\n"
 
 
 def split_note(note: str) -> tuple[str, list[Signature]]:
@@ -94,17 +99,23 @@ def verify_checkpoint(note: str, verifier: Verifier) -> Checkpoint:
 
     Raises `RemitError`: malformed if it is no such note, refused if it does not verify.
     """
-    text, signatures = split_note(note)
-    key = verifier.key
-    ours = [found.signature for found in signatures if (found.name, found.key_id) == (key.name, key.id)]
-    if not ours:
-        raise refused(f"the checkpoint is not signed by `{key.text}`: it is another log's, or forged")
-    if not all(verifier.verify(text.encode(), signature) for signature in ours):
-        raise refused(f"the signature of `{key.name}` on the checkpoint is wrong: the checkpoint was changed, or forged")
+    text, key = open_note(note, verifier, "the checkpoint"), verifier.key
     checkpoint = parse_checkpoint(text)
     if checkpoint.origin != key.name:
         raise refused(f"a checkpoint of `{checkpoint.origin}` is signed by the key of `{key.name}`: it is another log's")
     return checkpoint
+
+
+def open_note(note: str, verifier: Verifier, what: str) -> str:
+    """The text of a note that this key signed; other signatures are passed over. Raises `RemitError` as `verify_checkpoint` does."""
+    text, signatures = split_note(note)
+    key = verifier.key
+    ours = [found.signature for found in signatures if (found.name, found.key_id) == (key.name, key.id)]
+    if not ours:
+        raise refused(f"{what} is not signed by `{key.text}`: it is another log's, or forged")
+    if not all(verifier.verify(text.encode(), signature) for signature in ours):
+        raise refused(f"the signature of `{key.name}` on {what} is wrong: it was changed, or forged")
+    return text
 
 
 def _signature(line: str) -> Signature:

@@ -170,7 +170,7 @@ class OutcomeSeen(Body, frozen=True, gc=False, tag="outcome"):
 
 
 class MemoryRaised(Body, frozen=True, gc=False, tag="memory.raised"):
-    """A decision lets something be written to a memory whose label it raises: to this."""
+    """A decision lets something be written to a memory whose label it raises: to this. Without one, a restore raised it."""
 
     memory: str
     decision: str
@@ -302,6 +302,31 @@ class ToolApproved(Body, frozen=True, gc=False, tag="tool.approved"):
     why: str
 
 
+class BackupTaken(Body, frozen=True, gc=False, tag="backup.taken"):
+    """An operator began to copy the whole store, with the log's private key if `keys`; whether it was finished the copy shows."""
+
+    backup: str
+    keys: bool
+    operator: str
+    verified_by: str
+
+
+class LogRestored(Body, frozen=True, gc=False, tag="log.restored"):
+    """The store was put back from a backup of `size` entries with this root (hex), taken at `taken` (µs). Everything that could be used
+    ends here: tasks that were open, access requests that were not answered or whose approval was not used, tokens made before. `known` is
+    the size of the last head that the operator knew, 0 for none: what it had beyond `size` is lost."""
+
+    backup: str
+    taken: int
+    size: int
+    root: str
+    known: int
+    known_root: str
+    memories_trusted: bool
+    operator: str
+    verified_by: str
+
+
 EntryBody: TypeAlias = (
     WriterOpened
     | BundlePublished
@@ -325,6 +350,8 @@ EntryBody: TypeAlias = (
     | KillReleased
     | ToolSeen
     | ToolApproved
+    | BackupTaken
+    | LogRestored
 )
 
 

@@ -28,10 +28,12 @@ class _Open(msgspec.Struct, frozen=True):
 
 
 def needs_administrator(embedded: Embedded, settings: Settings) -> bool:
-    """Whether nobody can administer over HTTP: no issuer gives the role, and no token was ever made that has it."""
+    """Whether nobody can administer over HTTP: no issuer gives the role, and no token was made that has it and is good."""
     if any(Role.ADMINISTRATOR in (issuer.get("roles") or {}) for issuer in settings.issuers):
         return False
-    issued = [entry.body for entry in embedded.store.log.by_kind("token.issued", 10_000)]
+    log = embedded.store.log
+    restored = max([entry.index for entry in log.by_kind("log.restored", 1)], default=-1)
+    issued = [entry.body for entry in log.by_kind("token.issued", 10_000) if entry.index > restored]
     return not any(isinstance(body, TokenIssued) and Role.ADMINISTRATOR in body.roles for body in issued)
 
 

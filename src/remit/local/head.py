@@ -9,7 +9,8 @@ from pathlib import Path
 import msgspec
 
 from remit.decision_log.archive import SEGMENT, Segment, manifest_text, read_manifest
-from remit.decision_log.checkpoint import Checkpoint, sign_checkpoint, verify_checkpoint, with_signatures
+from remit.decision_log.checkpoint import Checkpoint, sign_checkpoint, sign_note, verify_checkpoint, with_signatures
+from remit.decision_log.entry import LogRestored
 from remit.decision_log.export import ExportSummary, write_export
 from remit.decision_log.keys import Ed25519Signer, Ed25519Verifier
 from remit.decision_log.merkle import (
@@ -32,6 +33,14 @@ HEAD_FILE = "log.head"
 
 class _Kept(msgspec.Struct, frozen=True):
     note: str
+
+
+def kept_note(file: Path) -> str:
+    """The signed head in a file that keeps one. Raises `RemitError` (corrupt)."""
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=_Kept).note
+    except (OSError, msgspec.MsgspecError) as error:
+        raise corrupt(f"the log's head `{file}` cannot be read ({error}): restore it, or move it away") from None
 
 
 class Head:
@@ -73,6 +82,12 @@ class Head:
             raise self._regress(f"it has {size} entries, its last signed head has {self._signed.size}: it was truncated")
 
     def _regress(self, what: str) -> RemitError:
+        for entry in self._log.by_kind("log.restored", 1):
+            if isinstance(said := entry.body, LogRestored):
+                return corrupt(
+                    f"the log is not the one that was signed: {what} or replaced. Its entry {entry.index} says that `{said.operator}` put "
+                    f"back {said.backup}, of {said.size} entries: if that is so, move `{self._file}` away, and start again"
+                )
         return corrupt(
             f"the log is not the one that was signed: {what} or replaced; restore a backup, or move `{self._file}` away if the loss is "
             "understood"
@@ -82,9 +97,9 @@ class Head:
         if not self._file.exists():
             return "", Checkpoint(self._signer.name, 0, EMPTY_ROOT)
         try:
-            note = msgspec.json.decode(self._file.read_bytes(), type=_Kept).note
+            note = kept_note(self._file)
             return note, verify_checkpoint(note, Ed25519Verifier(self._signer.key))
-        except (msgspec.MsgspecError, ValueError, RemitError) as error:
+        except (ValueError, RemitError) as error:
             raise corrupt(f"the log's head `{self._file}` cannot be read ({error}): restore it, or move it away") from None
 
     def sign(self) -> str:
@@ -116,6 +131,24 @@ class Head:
         """The head as of now: the signed note, and what it says. Raises as `sign` does."""
         with self._lock:
             return self.sign(), self._signed
+
+    def sign_copy(self, log: LogReader) -> str:
+        """The signed note of a copy of the log, made just now. Raises `RemitError` (corrupt) where that does not extend what was signed."""
+        with self._lock:
+            size, before = log.size(), self._signed
+            tiles = Tiles(log, size, before.size)
+            checkpoint = Checkpoint(self._signer.name, size, tiles.root(0, size))
+            proof = consistency_proof(tiles.root, before.size, size) if before.size <= size else ()
+            if not verify_consistency(before.size, before.root, size, checkpoint.root, proof):
+                raise self._regress(f"its first {before.size} entries are not those of its last signed head: it was written anew")
+            note = sign_checkpoint(checkpoint, self._signer)
+            self._keep(checkpoint, note)
+            return note
+
+    def vouch(self, text: str) -> str:
+        """A signed note of a text whose first line has a blank in it, so that it can be no checkpoint."""
+        assert " " in text.partition("\n")[0]
+        return sign_note(text, self._signer)
 
     def _keep(self, checkpoint: Checkpoint, note: str) -> None:
         if self._remembered()[1].size > checkpoint.size:

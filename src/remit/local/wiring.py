@@ -2,8 +2,8 @@
 
 import os
 import time
-from collections.abc import Callable, Generator
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterable
+from contextlib import AbstractContextManager, suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -12,7 +12,7 @@ from remit import __version__
 from remit.decision_log.append import Appender, Ticket
 from remit.decision_log.encoding import encode_body
 from remit.decision_log.entry import WriterOpened
-from remit.decision_log.store import GroupStore, LogReader, Record
+from remit.decision_log.store import GroupStore, Line, LogReader, Record
 from remit.local.config import Settings, read_settings
 from remit.local.head import Head
 from remit.model.authorizer import ApprovalState, Outcome, OutcomeStatus
@@ -36,6 +36,7 @@ from remit.storage.sqlite.store import SqliteStore
 if TYPE_CHECKING:
     from remit.local.opa import OpaClient
     from remit.local.witnessing import Witnessed
+    from remit.storage.copying import AnyRow, Snapshot
 
 STORE_FILE = "remit.db"
 _POLL = 0.2
@@ -75,6 +76,10 @@ class Store(RuntimeStore, BundleStore, Protocol):
     @property
     def log(self) -> LogReader:
         """The log."""
+        ...
+
+    def snapshot(self) -> "AbstractContextManager[Snapshot]":
+        """The whole store as it is now, while others go on. Raises `RemitError` (unavailable, corrupt)."""
         ...
 
     def close(self) -> None:
@@ -213,6 +218,11 @@ def create_store(home: Path) -> bool:
     if made:
         Embedded(home, settings).close()
     return made
+
+
+def fill_server(settings: Settings, rows: "Iterable[AnyRow]", lines: Iterable[Line]) -> None:
+    """Fill the empty store on a server with what was copied. Raises `RemitError`: conflict where it is not empty, unavailable."""
+    _postgres().fill(settings.store, settings.lock_seconds, rows, lines)
 
 
 def migrate_store(home: Path) -> tuple[str, str]:

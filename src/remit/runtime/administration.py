@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from remit.decision_log.encoding import encode_body
-from remit.decision_log.entry import AgentChanged, BundlePublished, KeyDestroyed, TokenIssued
+from remit.decision_log.entry import AgentChanged, BackupTaken, BundlePublished, KeyDestroyed, TokenIssued
 from remit.decision_log.store import Record
 from remit.inventory.agents import check_alone
 from remit.model.errors import not_found, refused
@@ -48,6 +48,11 @@ def _activate(runtime: Runtime, published: BundlePublished, document: bytes) -> 
         return [Record(encode_body(published), "bundle.published")], [write]
 
     yield from administer(runtime, prepare)
+
+
+def begin_backup(runtime: Runtime, taken: BackupTaken) -> Driven[None]:
+    """Record that the whole store is about to be copied. Raises `RemitError`."""
+    return Driven(lambda: administer(runtime, lambda: ([Record(encode_body(taken), "backup.taken")], [])))
 
 
 def hand_out(runtime: Runtime, issued: TokenIssued, token: str) -> Driven[str]:

@@ -16,6 +16,7 @@ from remit.decision_log.entry import (
     DecisionMade,
     KillReleased,
     KillSet,
+    LogRestored,
     MemoryRaised,
     OutcomeSeen,
     SessionJoined,
@@ -103,6 +104,10 @@ class _Expected:
                 self.definitions.setdefault(_named(body.upstream, body.tool), body.digest)
             case ToolApproved():
                 self.definitions[_named(body.upstream, body.tool)] = body.digest
+            case LogRestored():
+                unused = (ApprovalState.PENDING.value, ApprovalState.APPROVED.value)
+                ended = [name for name, state in self.approvals.items() if state.startswith(unused)]
+                self.approvals.update(dict.fromkeys(ended, ApprovalState.EXPIRED.value))
 
     def _decision(self, body: DecisionMade) -> None:
         self._label(body.session, Label(Confidentiality(body.label), body.sources))

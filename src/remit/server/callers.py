@@ -67,6 +67,7 @@ class Proven:
         self._trust, self._embedded, self._address = trust, embedded, address
         self._identities: tuple[int, Mapping[str, Agent]] = -1, {}
         self._holders: Memo[int, tuple[VerifiedToken, Caller]] = Memo(REMEMBERED)
+        self._since = max([entry.time for entry in embedded.store.log.by_kind("log.restored", 1)], default=0)
 
     async def identify(self, request: Request) -> Caller:
         """The caller. Raises `Problem`, or `RemitError` (refused) for one who is proven and nobody here."""
@@ -87,6 +88,7 @@ class Proven:
             token = await awaited(lambda: self._trust.verifier.verify(text, Shown(key=key)))
             if token.issuer != self._trust.own.name or not isinstance(token.claims.get("task"), str):
                 raise invalid("what came as a task token is none: send one that this server gave for a task")
+            self._check_since(token)
             self._check_open(TaskId(token.claims["task"]))
             return token
         except NotVerified as refusal:
@@ -103,6 +105,7 @@ class Proven:
         return self._person(token, self._trust.issuers[token.issuer], name)
 
     def _ours(self, token: VerifiedToken) -> Caller:
+        self._check_since(token)
         # A token that is remembered is one object as long as it is: whom it names was found before.
         known = self._holders.find(id(token))
         if known is None or known[0] is not token:
@@ -110,6 +113,12 @@ class Proven:
         if known[1].task is not None:
             self._check_open(known[1].task)
         return known[1]
+
+    def _check_since(self, token: VerifiedToken) -> None:
+        """Raises `NotVerified` for a token of ours from before the store was restored."""
+        # INVARIANT (fail closed): what was taken back since the backup is not known, so nothing that was given before is good.
+        if token.issued < self._since:
+            raise invalid("the token was made before the store was restored from a backup: get a new one")
 
     def _check_open(self, task: TaskId) -> None:
         """Raises `NotVerified` once the task, or one that it was delegated from, has ended."""

@@ -9,6 +9,7 @@ from remit.decision_log.entry import (
     ApprovalRequested,
     ApprovalResolved,
     ApprovalSubmitted,
+    BackupTaken,
     BundlePublished,
     DecisionMade,
     EntryBody,
@@ -16,6 +17,7 @@ from remit.decision_log.entry import (
     KeyDestroyed,
     KillReleased,
     KillSet,
+    LogRestored,
     MemoryRaised,
     OutcomeSeen,
     SessionJoined,
@@ -61,7 +63,7 @@ def event_of(body: EntryBody, decision: DecisionMade | None) -> Event:
         case SessionJoined():
             return Event(ocsf.BASE, Caption(ocsf.OTHER, "session.joined"), {}, ())
         case MemoryRaised():
-            return Event(ocsf.BASE, Caption(ocsf.OTHER, "memory.raised"), {}, (), correlation=body.decision)
+            return Event(ocsf.BASE, Caption(ocsf.OTHER, "memory.raised"), {}, (), correlation=body.decision or None)
         case _:
             return _administration(body)
 
@@ -87,7 +89,16 @@ def _request(
 
 
 def _administration(
-    body: BundlePublished | AgentChanged | TaskOpened | TaskClosed | FlowGranted | KeyDestroyed | KillSet | KillReleased,
+    body: BundlePublished
+    | AgentChanged
+    | TaskOpened
+    | TaskClosed
+    | FlowGranted
+    | KeyDestroyed
+    | KillSet
+    | KillReleased
+    | BackupTaken
+    | LogRestored,
 ) -> Event:
     match body:
         case BundlePublished():
@@ -112,6 +123,13 @@ def _administration(
             return _kill(ocsf.SUSPEND, body, ocsf.HIGH)
         case KillReleased():
             return _kill(ocsf.RESUME, body, ocsf.INFORMATIONAL)
+        case BackupTaken():
+            severity = ocsf.HIGH if body.keys else ocsf.INFORMATIONAL
+            by = {"operator": body.operator}
+            return _managed(ocsf.READ, _entity("Backup", body.backup), ("backup",), by, severity=severity)
+        case LogRestored():
+            by = {"operator": body.operator}
+            return _managed(ocsf.UPDATE, _entity("Decision Log", body.backup), ("backup",), by, severity=ocsf.HIGH)
         case _:
             assert_never(body)
 
@@ -191,6 +209,7 @@ def _managed(
     by: dict[str, str] | None,
     *,
     status: Caption = ocsf.SUCCESS,
+    severity: Caption = ocsf.INFORMATIONAL,
     correlation: str | None = None,
 ) -> Event:
     """Something that is administered; `by` is the field that names who did it, and what it says."""
@@ -198,7 +217,7 @@ def _managed(
     for field, person in (by or {}).items():
         attributes["actor"] = {"user": _person(person)}
         carries = (*carries, field)
-    return Event(ocsf.ENTITY, activity, attributes, carries, status=status, correlation=correlation)
+    return Event(ocsf.ENTITY, activity, attributes, carries, status=status, severity=severity, correlation=correlation)
 
 
 def _entity(type: str, uid: str) -> dict[str, Any]:

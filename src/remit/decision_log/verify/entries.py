@@ -31,6 +31,8 @@ KNOWN_KINDS = frozenset(
         "tool.seen",
         "tool.approved",
         "kill.released",
+        "backup.taken",
+        "log.restored",
     ]
 )
 VERSION = 1

@@ -47,7 +47,7 @@ class Following:
         kind = envelope[0]
         self._kinds[kind] = self._kinds.get(kind, 0) + 1
         self._chains.follow(number, envelope, leaf.hex())
-        self._joins.join(number, kind, entry)
+        self._joins.join(number, kind, entry, self.tree.size - 1)
         return envelope, entry
 
     def check_head(self, key: Key | None, key_line: int, last_line: int, grown: Note | None = None) -> None:
@@ -63,11 +63,15 @@ class Following:
             root = grown.root
         elif head.size > self.tree.size:
             message = f"the log had {head.size} entries before, here are {self.tree.size}: it was truncated or rolled back"
-            self._findings.add(last_line, "head", message)
+            self._findings.add(last_line, "head", message + self._why())
             return
         if head.root != root:
             message = f"the first {head.size} entries are not those of the known head: the log was rewritten"
-            self._findings.add(last_line, "head", message)
+            self._findings.add(last_line, "head", message + self._why())
+
+    def _why(self) -> str:
+        """What the log itself says of why it does not go on from a head that was kept."""
+        return f" ({self._joins.restored[-1].words})" if self._joins.restored else ""
 
     def report(self, signing: Signing) -> Report:
         """What was verified."""
@@ -89,6 +93,7 @@ class Following:
             denials=joins.denials,
             outcomes=joins.outcomes,
             open=joins.open,
+            restored=tuple(joins.restored),
             first_time=min((chain.first_time for chain in chains), default=None),
             last_time=max((chain.time for chain in chains), default=None),
             finding_count=self._findings.count,

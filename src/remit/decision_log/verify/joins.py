@@ -4,7 +4,7 @@ from hashlib import sha256
 from typing import Any
 
 from .entries import Entry
-from .report import Findings, shown
+from .report import MAX_FINDINGS, Findings, Restored, shown
 
 OPEN = "a permit without an outcome"
 DONE = "a permit with its outcome"
@@ -13,6 +13,7 @@ PENDING = "an access request nobody answered"
 APPROVED = "an approval nobody used"
 REFUSED = "a refused access request"
 USED = "an approval that was used"
+ENDED = "an access request that a restore ended"
 
 
 class Joins:
@@ -24,9 +25,10 @@ class Joins:
         self._quorums: dict[bytes, set[str]] = {}
         """Who approved each request that waits for two people."""
         self.permits = self.denials = self.outcomes = self.open = 0
+        self.restored: list[Restored] = []
 
-    def join(self, line: int, kind: str, entry: Entry) -> None:
-        """Check that what an entry refers to stands above it, and is as it must be then."""
+    def join(self, line: int, kind: str, entry: Entry, index: int) -> None:
+        """Check that what an entry, which has this index in the log, refers to stands above it, and is as it must be then."""
         if kind == "decision":
             self._decision(line, entry)
         elif kind == "outcome":
@@ -45,6 +47,20 @@ class Joins:
             answer = APPROVED if entry.get("state") == "approved" else REFUSED
             if self._step(line, "approval", entry.get("id"), PENDING, answer):
                 self._answered(line, entry, answer)
+        elif kind == "log.restored":
+            self._restored(line, entry, index)
+
+    def _restored(self, line: int, entry: Entry, index: int) -> None:
+        """The store was put back: what could be used then can be used no longer."""
+        size, known = entry.get("size"), entry.get("known")
+        if type(size) is not int or type(known) is not int or size != index - 1:
+            message = f"it says that {shown(size)} entries were restored, above it stand {index}, its writer's first included"
+            self._findings.add(line, "join", f"{message}: an entry was dropped, moved or forged")
+            return
+        states = self._states["approval"]
+        states.update(dict.fromkeys([id for id, state in states.items() if state in (PENDING, APPROVED)], ENDED))
+        if len(self.restored) < MAX_FINDINGS:
+            self.restored.append(Restored(index, size, known))
 
     def _given(self, line: int, entry: Entry) -> None:
         """One of the two approvals that a request needs, which must be those of two people."""

@@ -59,11 +59,27 @@ class Findings:
 
 
 @dataclass(frozen=True)
+class Restored:
+    """The entry with this index tells of a backup of `size` entries that was put back, when a head of `known` was known (0: none)."""
+
+    index: int
+    size: int
+    known: int
+
+    @property
+    def words(self) -> str:
+        """The same for people."""
+        lost = f"; {self.known - self.size} that a known head had are lost" if self.known > self.size else ""
+        return f"entry {self.index} says that the store was put back from a backup of {self.size} entries{lost}"
+
+
+@dataclass(frozen=True)
 class Report:
     """What was verified; `findings` holds the first 20 of `finding_count`, and `verified` means that there are none.
 
     Entry times are microseconds since the epoch. `witnesses` maps the name of each witness that cosigned to the second at which it
-    says it did. `head` is the size of the known head that was compared. `open` counts the permits without an outcome.
+    says it did. `head` is the size of the known head that was compared. `open` counts the permits without an outcome. `restored` has the
+    first 20 restores from a backup that the log tells of.
     """
 
     verified: bool
@@ -82,6 +98,7 @@ class Report:
     denials: int
     outcomes: int
     open: int
+    restored: tuple[Restored, ...]
     first_time: int | None
     last_time: int | None
     finding_count: int
@@ -107,6 +124,7 @@ class Report:
             f"time: {clock(self.first_time)} to {clock(self.last_time)}",
             f"decisions: {self.permits} permits, {self.denials} denials, {self.outcomes} outcomes, {self.open} open",
         ]
+        lines += [f"restored: {restored.words}" for restored in self.restored]
         lines += [f"unknown kind: `{kind}`, {count} times" for kind, count in self.unknown_kinds.items()]
         lines += [f"line {finding.line}: {finding.problem}: {finding.message}" for finding in self.findings]
         if self.finding_count > len(self.findings):

@@ -39,7 +39,7 @@ _REVISION = """
 SELECT value, current_setting('fsync') = 'on' AND current_setting('synchronous_commit') <> 'off' FROM meta WHERE name = 'revision'
 """
 _SHARED = "SELECT pg_advisory_xact_lock_shared(hashtextextended('remit administration', 0))"
-_ALONE = "SELECT pg_advisory_xact_lock(hashtextextended('remit administration', 0))"
+ALONE = "SELECT pg_advisory_xact_lock(hashtextextended('remit administration', 0))"
 _DEFINING = "SELECT pg_advisory_xact_lock(hashtextextended('remit definitions', 0))"
 """Held by whoever sees a definition first: there is no row yet that two could wait for."""
 TAKE_TURN = "SELECT pg_advisory_lock(hashtextextended('remit administration', 0))"
@@ -192,7 +192,7 @@ class _Transaction(Staging):
         wanted = _touched(writes)
         with connection.pipeline():
             connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
-            connection.execute(_ALONE if any(isinstance(write, _ADMINISTRATIVE) for write in writes) else _SHARED)
+            connection.execute(ALONE if any(isinstance(write, _ADMINISTRATIVE) for write in writes) else _SHARED)
             if any(isinstance(write, SeeDefinition) for write in writes):
                 connection.execute(_DEFINING)
             found = connection.execute(_REVISION)

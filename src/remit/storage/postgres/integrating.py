@@ -85,7 +85,7 @@ class Integrator:
         return True
 
 
-class _Rows:
+class TransactionRows:
     """A connection in the middle of its transaction."""
 
     def __init__(self, connection: Connection) -> None:
@@ -110,6 +110,6 @@ def _tree(connection: Connection) -> tuple[int, int | None]:
 def _grow(connection: Connection, newest: int | None, size: int) -> None:
     start = 0 if newest is None else (newest + 1) * WIDTH
     if whole(size) > start:
-        tiles = list(grow(StoredLog(_Rows(connection), "log"), start, whole(size)))
+        tiles = list(grow(StoredLog(TransactionRows(connection), "log"), start, whole(size)))
         with connection.pipeline():
             connection.cursor().executemany(_TILE, tiles)

@@ -1,11 +1,19 @@
 """The store of many processes: one PostgreSQL database behind every protocol that the parts declare."""
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from remit.decision_log.store import Line
 from remit.storage.postgres import writers
 from remit.storage.postgres.connecting import Address, check_server, explained
 from remit.storage.postgres.groups import END_TURN, TAKE_TURN, Groups
 from remit.storage.postgres.integrating import Integrator
 from remit.storage.postgres.reading import PostgresLog, PostgresState, Reading
 from remit.storage.postgres.watching import Watcher
+
+if TYPE_CHECKING:
+    from remit.storage.copying import AnyRow, Snapshot  # whoever decides does without
 
 _ERASED = ("data_keys", "observations", "tasks")
 
@@ -58,6 +66,14 @@ class PostgresStore(PostgresState):
         for table in _ERASED:
             self.groups.ask(f"VACUUM {table}")
 
+    @contextmanager
+    def snapshot(self) -> "Iterator[Snapshot]":
+        """The whole store as it is now, while others go on. Raises `RemitError` (unavailable, corrupt)."""
+        from remit.storage.postgres.copying import snapshot
+
+        with snapshot(self.groups, self._integrator) as taken:
+            yield taken
+
     def close(self) -> None:
         """Close all connections."""
         self._watcher.close()
@@ -75,6 +91,14 @@ def create(url: str, lock_seconds: float = 5.0) -> bool:
         return False
     upgrade(url, lock_seconds)
     return True
+
+
+def fill(url: str, lock_seconds: float, rows: "Iterable[AnyRow]", lines: Iterable[Line]) -> None:
+    """Fill an empty store with what was copied, its tables made if there are none; see `copying.fill`."""
+    from remit.storage.postgres import copying
+
+    create(url, lock_seconds)
+    copying.fill(url, lock_seconds, rows, lines)
 
 
 def upgrade(url: str, lock_seconds: float = 5.0) -> tuple[str, str]:

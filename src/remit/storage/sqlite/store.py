@@ -1,13 +1,19 @@
 """The embedded store: one SQLite file behind every protocol that the parts declare."""
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from remit.model.errors import unavailable
 from remit.storage.sqlite.database import Database, explain
 from remit.storage.sqlite.groups import Groups
 from remit.storage.sqlite.reading import Reading, SqliteLog, SqliteState
 from remit.storage.sqlite.writers import Writers
+
+if TYPE_CHECKING:
+    from remit.storage.copying import Snapshot  # whoever decides does without
 
 
 class SqliteStore(SqliteState):
@@ -53,6 +59,14 @@ class SqliteStore(SqliteState):
             raise unavailable(
                 "the data is erased, but another process keeps remains of it in the write-ahead log: close it, then repeat"
             )
+
+    @contextmanager
+    def snapshot(self) -> "Iterator[Snapshot]":
+        """The whole store as it is now, while others go on. Raises `RemitError` (unavailable, corrupt)."""
+        from remit.storage.sqlite.copying import snapshot
+
+        with snapshot(self._database) as taken:
+            yield taken
 
     def close(self) -> None:
         """Close the file."""

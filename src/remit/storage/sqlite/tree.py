@@ -7,7 +7,7 @@ from remit.decision_log.tiles import WIDTH, grow, whole
 from remit.storage.reading import StoredLog
 
 
-class _Rows:
+class TransactionRows:
     """A connection in the middle of its transaction."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -26,5 +26,5 @@ def grow_tree(connection: sqlite3.Connection, size: int) -> None:
     """Store what a log of `size` entries has in full tiles, and the tiles above. Raises `RemitError` (corrupt), `sqlite3.Error`."""
     newest = connection.execute("SELECT max(n) FROM tiles WHERE level = 0").fetchone()[0]
     start = 0 if newest is None else (newest + 1) * WIDTH
-    for tile in grow(StoredLog(_Rows(connection), "entries"), start, whole(size)):
+    for tile in grow(StoredLog(TransactionRows(connection), "entries"), start, whole(size)):
         connection.execute("INSERT OR REPLACE INTO tiles VALUES (?, ?, ?)", tile)

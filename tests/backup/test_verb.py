@@ -1,0 +1,118 @@
+"""`remit backup` as an operator uses it, and what a server makes of a store that was put back."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from remit.local.backup.restoring import _alone
+from remit.local.config import Settings
+from remit.local.enrolment import needs_administrator
+from remit.local.wiring import wall_clock
+from remit.model.errors import ErrorKind, RemitError
+from tests.backup.building import made, put_back
+from tests.cli.running import error, ok, run
+from tests.runtime.world import World, permit, small_bundle
+from tests.server.serving import Client, served
+
+pytestmark = pytest.mark.sqlite
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A store in REMIT_HOME that nobody has open."""
+    home = tmp_path / "first"
+    monkeypatch.setenv("REMIT_HOME", str(home))
+    monkeypatch.delenv("REMIT_STORE", raising=False)
+    world = World(home, wall_clock, store="")
+    world.publish(small_bundle())
+    world.register()
+    session = world.open_session()
+    permit(world.ask(session, "look"))
+    world.close()
+    return home
+
+
+def test_the_drill(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Create, verify, restore, look, release: as docs/operating.md tells it."""
+    outside = '[[issuers]]\nissuer = "https://idp.example"\njwks_file = "/etc/remit/keys.json"\n'
+    (home / "config.toml").write_text(f'administration = "rules.cedar"\n{outside}')
+    (home / "rules.cedar").write_text("permit (principal, action, resource);")
+    kept = tmp_path / "head"
+    kept.write_text(ok("log", "head"))
+    said = ok("backup", "create", str(tmp_path / "backup"), "--with-keys")
+    assert "wrote bkp_" in said and "not in it: /etc/remit/keys.json" in said
+    assert "private key is in it" in run("backup", "create", str(tmp_path / "other"), "--with-keys").stderr
+    key = ok("log", "key").strip()
+    assert key in said
+    told = ok("backup", "verify", str(tmp_path / "backup"), "--key", key, "--head", str(kept))
+    assert "verified: bkp_" in told and "(pinned)" in told and "would end 1 open tasks" in told
+    shown = json.loads(ok("backup", "verify", str(tmp_path / "backup"), "--json"))
+    assert shown["keys"] is True and shown["pinned"] is False and shown["would_end"]["tasks"] == 1
+    monkeypatch.setenv("REMIT_HOME", str(tmp_path / "second"))
+    told = ok("backup", "restore", str(tmp_path / "backup"), "--key", key, "--head", str(kept))
+    assert "everything is stopped" in told and f"the log's key: {key}" in told
+    assert (tmp_path / "second" / "rules.cedar").read_text() == (home / "rules.cedar").read_text()
+    assert "restored from backup" in ok("kill")
+    assert "verified" in ok("log", "verify", "--head", str(kept)) and "state: as the log says" in ok("log", "verify")
+    assert "closed" in ok("task", "list")
+    assert "released everything; 0 still stopped" in ok("release", "all", "--why", "looked at")
+    assert error("backup", "restore", str(tmp_path / "backup")).kind is ErrorKind.CONFLICT
+
+
+def test_what_lacks_is_said(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "not in it: the log's private key" in ok("backup", "create", str(tmp_path / "backup"))
+    assert "private key of the log: not in it" in ok("backup", "verify", str(tmp_path / "backup"))
+    kept = tmp_path / "head"
+    kept.write_text(ok("log", "head"))
+    ok("log", "verify")
+    assert "--head" in run("backup", "restore", "--help").output
+    world = World(home, wall_clock, store="")
+    world.open_task()
+    kept.write_text(world.embedded.head.sign())
+    world.close()
+    assert "LOST: " in ok("backup", "verify", str(tmp_path / "backup"), "--head", str(kept))
+    monkeypatch.setenv("REMIT_HOME", str(tmp_path / "second"))
+    named = str(tmp_path / "backup"), "--log-key", str(home / "log.key"), "--head", str(kept)
+    assert "would be lost" in error("backup", "restore", *named).message
+    assert "LOST: " in ok("backup", "restore", *named, "--accept-loss")
+
+
+def test_tokens_of_before_are_not_good(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even where another machine still has the key that they were signed with."""
+    monkeypatch.setenv("REMIT_URL", "http://127.0.0.1:8181")
+    old = ok("operator", "token", "ana", "--role", "administrator").split()[-1]
+    agents = ok("agent", "token", "bot").split()[-1]
+    with served(tmp_path, dev=False) as client:
+        assert status(client, old) == status(client, agents) == 200
+    ok("backup", "create", str(tmp_path / "backup"), "--with-keys")
+    monkeypatch.setenv("REMIT_HOME", str(tmp_path / "second"))
+    (tmp_path / "second").mkdir()
+    shutil.copytree(home / "issuer", tmp_path / "second" / "issuer")
+    ok("backup", "restore", str(tmp_path / "backup"))
+    assert not (tmp_path / "second" / "issuer").exists()
+    shutil.copytree(home / "issuer", tmp_path / "second" / "issuer")
+    world = World(tmp_path / "second", wall_clock, store="")
+    assert needs_administrator(world.embedded, Settings())
+    world.close()
+    with served(tmp_path, dev=False) as client:
+        for token in (old, agents):
+            refused = client.send("GET", "/v1/tasks", None, {"Authorization": f"Bearer {token}"})
+            assert refused.status == 401 and b"before the store was restored" in refused.text
+        new = ok("operator", "token", "ana", "--role", "administrator").split()[-1]
+        shown = client.send("GET", "/v1/kills", None, {"Authorization": f"Bearer {new}"})
+        assert shown.status == 200 and [kill["kind"] for kill in shown.body["items"]] == ["all"]
+
+
+def status(client: Client, token: str) -> int:
+    return client.send("GET", "/v1/tasks", None, {"Authorization": f"Bearer {token}"}).status
+
+
+def test_two_restores_at_once(home: Path, tmp_path: Path) -> None:
+    world = World(home, wall_clock, store="")
+    made(world, tmp_path / "backup")
+    world.close()
+    (tmp_path / "second").mkdir()
+    with _alone(tmp_path / "second"), pytest.raises(RemitError, match="another process restores"):
+        put_back(tmp_path / "second", tmp_path / "backup", wall_clock())
