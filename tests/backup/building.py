@@ -10,7 +10,7 @@ from remit.local.backup.restoring import Restored, Wanted, restore
 from remit.model.identity import ApprovalId, DecisionId
 from remit.model.kill import KillKind
 from remit.model.task import Session, Task
-from remit.runtime import approvals, kills, tasks
+from remit.runtime import answering, kills, tasks
 from remit.runtime.administration import erase
 from tests.conftest import OpenStore
 from tests.runtime.world import ANA, BEN, CARL, World, permit, small_bundle
@@ -63,7 +63,7 @@ def live(open_store: OpenStore, name: str = "store") -> Lived:
 def _approved(world: World, session: Session | None, to: str) -> ApprovalId:
     approval = world.ask(session, "pay", {"to": to}).approval
     assert approval is not None
-    approvals.resolve(world.runtime, approval, CARL, True, "fine").result()
+    answering.resolve(world.runtime, approval, CARL, True, "fine").result()
     return approval
 
 

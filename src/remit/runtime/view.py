@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from remit.decision_log.sealed import report_of
 from remit.decision_log.sealing import SealKey
+from remit.model.caller import Proof
 from remit.model.definition import KnownDefinition
 from remit.model.errors import corrupt
 from remit.model.identity import Agent, AgentId, ApprovalId, DecisionId, EntityRef, SessionId, TaskId
@@ -31,7 +32,8 @@ Compile = Callable[[bytes], CompiledBundle]
 
 
 class Live(NamedTuple):
-    """A permit that may be used before `until` (µs), as long as what it was decided on still stands."""
+    """A permit that may be used before `until` (µs), as long as what it was decided on still stands. `caller` and `proof` are as in the
+    request that it was given to."""
 
     until: int
     revision: int
@@ -39,6 +41,8 @@ class Live(NamedTuple):
     resource: EntityRef
     tasks: tuple[TaskId, ...]
     bundle: str
+    caller: str = ""
+    proof: Proof | None = None
 
 
 class View:

@@ -124,8 +124,8 @@ class Ending:
             LogRestored(said.backup, said.taken, said.size, said.root, *head, self._memories_trusted, by.id, by.verified_by),
             None,
         )
-        yield KillSet(KillKind.ALL.value, "", by.id, self._why), None
+        yield KillSet(KillKind.ALL.value, "", by.id, self._why, by.verified_by), None
         for task in self._tasks:
-            yield TaskClosed(task, by.id), task
+            yield TaskClosed(task, by.id, by.verified_by), task
         for memory in self._memories:
             yield MemoryRaised(memory.name, "", None, memory.label.confidentiality.value, memory.label.sources), None

@@ -24,7 +24,7 @@ ANNOTATIONS: Mapping[str, str] = {
     "id": "the policy's name in decisions, logs and links",
     "description": "why the policy exists, in words shown to the agent and to approvers",
     OBLIGATION: "what the enforcement point must do for a permit to stand: `type:argument`, several with `;`",
-    REQUESTABLE: "who may lift this forbid by an approval: `one` or `four-eyes`",
+    REQUESTABLE: "who may lift this forbid by an approval: `one`, `four-eyes` or `two`",
 }
 
 _OBLIGATION_ARGUMENTS: Mapping[str, tuple[str, str]] = {
