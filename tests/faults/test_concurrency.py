@@ -15,6 +15,8 @@ from remit.runtime import tasks
 from remit.runtime.tasks import close_task
 from tests.runtime.world import ANA, World, asked, permit
 
+pytestmark = pytest.mark.disk
+
 CALLS = 64
 
 

@@ -4,12 +4,16 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from remit.decision_log.sealed import open_sealed
 from remit.decision_log.sealing import SealKey
 from remit.local.wiring import wall_clock
 from remit.model.task import Budgets
 from tests.conftest import OpenStore
 from tests.faults.processes import python, rest
+
+pytestmark = pytest.mark.disk
 
 KILLS = {"sqlite": 200, "postgresql": 45}
 """To open a store on a server takes longer."""

@@ -22,9 +22,10 @@ from remit.model.task import Session
 from tests.conftest import OpenStore
 from tests.faults.disk import DISK_FULL, FSYNC_FAILED, WRITE_FAILED, failing_at
 from tests.faults.processes import ROOT, line, python, rest, tell
+from tests.places import on_disk
 from tests.runtime.world import World, permit, reason
 
-pytestmark = pytest.mark.sqlite
+pytestmark = [pytest.mark.sqlite, pytest.mark.disk]
 
 HOLD = """
 import sqlite3, sys
@@ -297,17 +298,18 @@ class TestFailingCommits:
 
 
 @pytest.fixture(scope="session")
-def failing_disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def failing_disk() -> Iterator[Path]:
     """The library that makes system calls fail; needs a C compiler."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         pytest.skip("no C compiler: the same faults are injected into the connection above")
-    library = tmp_path_factory.mktemp("disk") / "failing_disk.so"
     source = Path(__file__).with_name("failing_disk.c")
-    subprocess.run(
-        [compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(source), "-ldl"], check=True, capture_output=True
-    )
-    return library
+    with on_disk() as folder:
+        library = folder / "failing_disk.so"
+        subprocess.run(
+            [compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(source), "-ldl"], check=True, capture_output=True
+        )
+        yield library
 
 
 class TestSystemCalls:

@@ -11,12 +11,17 @@ import pytest
 from remit.local.wiring import wall_clock
 from remit.model.authorizer import OutcomeStatus
 from remit.model.decision import Decision, Deny, Reason
+from remit.model.identity import EntityRef
+from remit.model.kill import KillKind
 from remit.model.task import Amount, Budgets, Session
-from remit.runtime import answering
+from remit.runtime import answering, kills
+from remit.runtime.searching import SearchKind, search
 from tests.conftest import OpenStore
 from tests.faults.disk import FaultyConnection
 from tests.faults.processes import line, python, rest, tell
-from tests.runtime.world import CARL, Clock, World, asked, permit
+from tests.runtime.world import ANA, CARL, MANIFEST, Clock, World, asked, permit, small_bundle
+
+pytestmark = pytest.mark.disk
 
 
 @pytest.fixture
@@ -215,3 +220,15 @@ def test_a_decision_that_waited_for_another_process_is_not_taken_for_a_clock_gon
     disk = FaultyConnection(world, meanwhile)
     permit(world.ask(session, "look"))
     disk.mend()
+
+
+def test_what_is_answered_without_a_commit_is_as_another_process_left_it(open_store: OpenStore) -> None:
+    idle = open_store()
+    wanted = asked(idle.open_session(), "look")
+    before = [one for one in search(idle.runtime, SearchKind.RESOURCE, wanted) if isinstance(one, EntityRef)]
+    assert "look" in {one.id for one in before} and idle.embedded.mode == "enforce"
+    other = open_store(again=True)
+    kills.kill(other.runtime, KillKind.TOOL, "look", "it leaks", ANA).result()
+    other.publish(small_bundle(manifest=MANIFEST + "mode: shadow\n"))
+    after = [one for one in search(idle.runtime, SearchKind.RESOURCE, wanted) if isinstance(one, EntityRef)]
+    assert "look" not in {one.id for one in after} and idle.embedded.mode == "shadow"

@@ -196,6 +196,7 @@ def spoil(value: Any) -> None:
 def test_json_that_is_read_is_what_was_written(values: dict[str, Any]) -> None:
     assert same(read_json(json.dumps(values)), values)
     assert same(read_json(json.dumps(values, ensure_ascii=False).encode()), values)
+    assert same(read_json(json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode()), values)
 
 
 @given(objects(SCALARS), NAMES, SCALARS, SCALARS, st.integers(0, 5))
@@ -210,8 +211,10 @@ def test_a_name_that_stands_twice_is_refused_at_any_depth(
     )
     inner = f"{{{key}: {json.dumps(one)}, {escaped}: {json.dumps(other)}}}"
     text = f'{{"first": {json.dumps(values)}, "second": {"[" * depth}{inner}{"]" * depth}}}'
-    with pytest.raises(RemitError, match="twice"):
-        read_json(text)
+    compact = f'{{"second":{"[" * depth}{{{key}:{json.dumps(one)},{key}:{json.dumps(other)}}}{"]" * depth}}}'
+    for twice in (text, text.encode(), compact.encode()):
+        with pytest.raises(RemitError, match="twice"):
+            read_json(twice)
 
 
 @pytest.mark.parametrize(
@@ -224,9 +227,10 @@ def test_a_name_that_stands_twice_is_refused_at_any_depth(
     ids=lambda text: repr(text[:20]),
 )  # fmt: skip
 def test_what_i_json_forbids_is_refused(text: str | bytes) -> None:
-    with pytest.raises(RemitError) as caught:
-        read_json(text)
-    assert caught.value.kind is ErrorKind.MALFORMED
+    for given_ in (text, text.encode() if isinstance(text, str) else text):
+        with pytest.raises(RemitError) as caught:
+            read_json(given_)
+        assert caught.value.kind is ErrorKind.MALFORMED
 
 
 def test_json_is_read_as_utf_8_only() -> None:

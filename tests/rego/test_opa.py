@@ -22,7 +22,7 @@ from remit.pap.problems import BundleError
 from remit.pap.rego.served import opa_bundle
 from remit.pdp.outside import Opa, Unanswered
 from tests.conftest import OpenStore
-from tests.opa import OpaServer, free_port, served
+from tests.opa import OpaServer, served
 from tests.rego.bundles import made, regopy
 from tests.runtime.world import World, asked, permit, reason
 
@@ -178,7 +178,7 @@ Answering = Callable[[socket.socket], None]
 @contextmanager
 def misbehaving(answer: Answering) -> Iterator[str]:
     """A server that takes connections and answers each as told."""
-    listener = socket.create_server(("127.0.0.1", free_port()))
+    listener = socket.create_server(("127.0.0.1", 0))
     held: list[socket.socket] = []
 
     def serve() -> None:

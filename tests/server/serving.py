@@ -69,7 +69,7 @@ def serving(embedded: Embedded, callers: Callers | None = None) -> Iterator[Clie
         application(embedded, LOOPBACK, url, callers or Believed(), read_administration()),
         http=WithCertificate,
         log_config=None,
-        lifespan="off",
+        lifespan="on",
         access_log=False,
     )
     server = uvicorn.Server(config)

@@ -16,6 +16,7 @@ from remit.local.wiring import Embedded, wall_clock
 from remit.model.decision import Decision
 from remit.model.request import TOOL_CALL, EvaluationRequest
 from remit.pap.administration import read_administration
+from remit.runtime import tasks
 from remit.runtime.pending import Driven
 from remit.server import reading
 from remit.server.app import application
@@ -80,9 +81,14 @@ def test_an_agent_in_its_task_is_decided_on_the_store(
         ours = {"context": {"remit": {"task": task.id, "session": session.id}}}
         permitted = client.post("evaluation", {**message, **ours}).body
         assert permitted["decision"] is True
+        again = client.post("evaluation", {**message, **ours}).body
+        assert again["decision"] is True and again["context"]["id"] != permitted["context"]["id"]
         found = client.post("search/resource", {**message, **ours, "resource": {"type": "Tool"}}).body
         assert {"type": "Tool", "id": "look"} in found["results"] and {"type": "Tool", "id": "never"} not in found["results"]
-    assert permitted["context"]["id"] in {made.id for made in world.decisions()}
+        tasks.close_task(world.runtime, task.id, "tester").result()
+        assert client.post("evaluation", {**message, **ours}).body["context"]["reason"] == "task-closed"
+    made = [one.id for one in world.decisions()]
+    assert {permitted["context"]["id"], again["context"]["id"]} <= set(made) and len(made) == 4
 
 
 class Faulty(Embedded):
@@ -132,6 +138,16 @@ def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyP
     with pytest.raises(Problem) as caught:
         asyncio.run(reading.read_object(ask(never)))
     assert caught.value.status == 408
+
+
+def test_a_body_that_comes_in_parts_is_read_whole() -> None:
+    parts = [b'{"a"', b": [1,", b" 2]}"]
+
+    async def slowly() -> dict[str, Any]:
+        await asyncio.sleep(0.001 if len(parts) % 2 else 0)
+        return {"type": "http.request", "body": parts.pop(0), "more_body": bool(parts)}
+
+    assert asyncio.run(reading.read_object(ask(slowly))) == {"a": [1, 2]}
 
 
 def test_a_body_is_not_longer_than_it_may_be_whatever_its_length_is_said_to_be() -> None:

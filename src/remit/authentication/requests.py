@@ -1,7 +1,7 @@
 """Who sends a request: its one token and the one proof beside it, taken from the headers (RFC 6750, RFC 9449, section 7)."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -11,6 +11,7 @@ from remit.authentication.waiting import awaited, blocking
 from remit.model.caller import VerifiedToken
 
 _AUTHORIZATION = re.compile(r"([A-Za-z]+) +([A-Za-z0-9._~+/-]+=*)", re.ASCII)
+_SCHEMES: Mapping[str, Scheme] = {scheme.value: scheme for scheme in Scheme}
 
 
 class Sent(msgspec.Struct, frozen=True):
@@ -37,16 +38,21 @@ def authenticate_blocking(verifier: Verifier, request: Sent) -> VerifiedToken:
 
 def presented(request: Sent) -> tuple[str, Shown]:
     """The token of a request, and what came with it. Raises `NotVerified` if there is none, or if it is not plain which."""
-    found = _values(request.headers, b"authorization")
-    proofs = _values(request.headers, b"dpop")
+    found, proofs = list[str](), list[str]()
+    for name, value in request.headers:
+        match name.lower():
+            case b"authorization":
+                found.append(value.decode("latin-1"))
+            case b"dpop":
+                proofs.append(value.decode("latin-1"))
     if not found:
         raise NotVerified(Code.MISSING, "a token is needed: send it as `Authorization: Bearer` or `Authorization: DPoP`")
     if len(found) > 1:
         raise NotVerified(Code.INVALID_REQUEST, "there is more than one `Authorization` header: send one")
     matched = _AUTHORIZATION.fullmatch(found[0])
-    if matched is None or matched[1].lower() not in tuple(Scheme):
+    scheme = _SCHEMES.get(matched[1].lower()) if matched is not None else None
+    if matched is None or scheme is None:
         raise NotVerified(Code.INVALID_REQUEST, "`Authorization` cannot be read: send `Bearer` or `DPoP` and one token")
-    scheme = Scheme(matched[1].lower())
     if len(proofs) > 1:
         raise bad_proof("there is more than one `DPoP` header: send one")
     if scheme is Scheme.BEARER and proofs:
@@ -54,7 +60,3 @@ def presented(request: Sent) -> tuple[str, Shown]:
     if scheme is Scheme.DPOP and not proofs:
         raise bad_proof("no proof came with the token: send one in `DPoP`")
     return matched[2], Shown(scheme, proofs[0] if proofs else "", request.method, request.url, request.certificate)
-
-
-def _values(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> list[str]:
-    return [value.decode("latin-1") for key, value in headers if key.lower() == name]

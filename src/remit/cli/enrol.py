@@ -1,7 +1,6 @@
 """`remit enrol`: become the first administrator of a server, by the link that it printed."""
 
 from typing import Annotated
-from urllib.parse import urlsplit
 
 import msgspec
 import typer
@@ -21,18 +20,17 @@ def enrol(
     json: JsonFlag = False,
 ) -> None:
     """Become the first administrator of a server, by the link that it printed; prints your token."""
+    from remit.local.enrolment import PATH
     from remit.pep.remote.connection import Connections, Lost, NotSent, address_of
     from remit.pep.remote.messages import Unreadable, problem
 
-    parts = urlsplit(link)
-    if not parts.fragment or not parts.netloc:
-        raise malformed(f"`{link.partition('#')[0]}` is no link of a server: give all of what `remit serve` printed")
-    connections = Connections(address_of(f"{parts.scheme}://{parts.netloc}"), lambda: "")
-    said = {"code": parts.fragment, "name": name or this_operator().id, "key": bound_to(key)}
+    place, _, code = link.partition("#")
+    if not code or not place.endswith(PATH):
+        raise malformed(f"`{place}` is no link of a server: give all of what `remit serve` printed")
+    connections = Connections(address_of(place.removesuffix(PATH)), lambda: "")
+    said = {"code": code, "name": name or this_operator().id, "key": bound_to(key)}
     try:
-        answer = connections.exchange(
-            "POST", parts.path, msgspec.json.encode(said), {"Content-Type": "application/json"}, SECONDS
-        )
+        answer = connections.exchange("POST", PATH, msgspec.json.encode(said), {"Content-Type": "application/json"}, SECONDS)
         if answer.status != 200:
             raise problem(answer.status, answer.body)
         token = msgspec.json.decode(answer.body, type=dict[str, object])["token"]

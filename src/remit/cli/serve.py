@@ -1,5 +1,6 @@
 """`remit serve`: decisions over HTTP."""
 
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,14 +12,17 @@ import typer
 
 from remit.cli.output import err, say, store, warn
 from remit.local.config import Settings, this_operator
+from remit.local.enrolment import PATH, begin, needs_administrator
 from remit.local.policy import publish_folder
 from remit.local.wiring import Embedded
 from remit.model.errors import malformed, unavailable
 
 
 def serve(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 8181,
-    host: Annotated[str, typer.Option(help="The address to listen on: of this machine alone.")] = "127.0.0.1",
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="The port (8181); 0 takes a free one.")] = None,
+    host: Annotated[str | None, typer.Option(help="The address to listen on (127.0.0.1): of this machine alone.")] = None,
+    socket: Annotated[Path | None, typer.Option(help="Listen at this Unix socket instead of a port.")] = None,
+    socket_mode: Annotated[str, typer.Option(help="Who may reach that socket, in octal.")] = "600",
     bundle: Annotated[
         Path | None,
         typer.Option(help="Decide by this bundle, on a store that ends with the server. Without it: REMIT_HOME."),
@@ -32,6 +36,7 @@ def serve(
         Path | None, typer.Option(help="Take client certificates of these authorities (PEM), to which tokens may be bound.")
     ] = None,
     behind_proxy: Annotated[bool, typer.Option("--behind-proxy", help="A server in front of this one does TLS.")] = False,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="So many processes answer; one that dies is begun again.")] = 1,
 ) -> None:
     """Answer the AuthZEN Authorization API 1.0 and Remit's own API to callers who prove who they are."""
     if bundle is not None and not dev:
@@ -40,25 +45,36 @@ def serve(
         raise malformed(
             "a certificate and its key belong together: give `--tls-cert` and `--tls-key`, and `--client-ca` only with them"
         )
+    if socket is not None and (port is not None or host is not None):
+        raise malformed("`--socket` is instead of a port: leave out `--port` and `--host`, or it")
+    if not re.fullmatch("0?[67][0-7]{2}", socket_mode):
+        raise malformed("`--socket-mode` is an octal mode that lets you read and write, as `660` does")
     try:
-        from remit.server.running import Place
+        from remit.server.running import Place, check
         from remit.server.running import serve as run
         from remit.server.tls import Tls
+        from remit.server.watching import watch
     except ImportError as error:
         raise unavailable(f"serving needs more than is installed ({error.name}): install `remit[server]`") from None
     if dev:
-        err.print("[bold red]DEVELOPMENT MODE[/]: whoever reaches this port is believed, whoever they say they are.")
+        err.print("[bold red]DEVELOPMENT MODE[/]: whoever reaches this server is believed, whoever they say they are.")
     tls = Tls(tls_cert, tls_key, client_ca) if tls_cert is not None and tls_key is not None else None
+    at = socket.absolute() if socket is not None else None
+    place = Place(host or "127.0.0.1", 8181 if port is None else port, dev, tls, behind_proxy, workers, at, int(socket_mode, 8))
     with store() if bundle is None else _passing(bundle) as embedded:
-        run(embedded, Place(host, port, dev, tls, behind_proxy), lambda address: _listening(embedded, address, dev))
+        enrols = not dev and needs_administrator(embedded, embedded.settings)
+        if workers == 1:
+            run(embedded, place, lambda address: _listening(embedded, address, enrols))
+        else:
+            check(embedded, place)
+            embedded.close()  # each worker opens it; whoever watches them needs none
+            watch(embedded.home, embedded.settings, place, lambda address: _listening(embedded, address, enrols))
     say("stopped")
 
 
-def _listening(embedded: Embedded, address: str, dev: bool) -> None:
-    from remit.local.enrolment import PATH, begin, needs_administrator
-
+def _listening(embedded: Embedded, address: str, enrols: bool) -> None:
     say(f"listening on {address}")
-    if not dev and needs_administrator(embedded, embedded.settings):
+    if enrols:
         code = begin(embedded.home, embedded.runtime.clock)
         warn("nobody can administer this server yet: within an hour, whoever has this link becomes its administrator, once")
         err.print(f"  remit enrol {embedded.settings.url or address}{PATH}#{code}", soft_wrap=True, highlight=False)

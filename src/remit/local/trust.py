@@ -45,16 +45,19 @@ class Issuer(TrustedIssuer, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 class Trust:
     """Everybody who is believed at `url`; safe to share between threads."""
 
-    def __init__(self, url: str, issuers: Mapping[str, Issuer], own: TokenIssuer, clock: Clock) -> None:
+    def __init__(
+        self, url: str, issuers: Mapping[str, Issuer], own: TokenIssuer, clock: Clock, proofs: Proofs | None = None
+    ) -> None:
         self.url, self.issuers, self.own = url, issuers, own
         kept: list[tuple[TrustedIssuer, KeySource]] = [(one, keys_of(one, clock)) for one in issuers.values()]
         terms = TrustedIssuer(own.name, (url,), types=(ACCESS_TYPE, TASK_TYPE), jwks_file="-")
         kept.append((terms, HeldKeys(own.key_set, Terms(own.name, refresh=MINUTE, retry=SECOND, grace=5 * MINUTE), clock)))
-        self.verifier = Verifier(kept, clock, Proofs(ProofsInMemory(clock), Nonces()))
+        self.verifier = Verifier(kept, clock, proofs or Proofs(ProofsInMemory(clock), Nonces()))
 
 
-def read_trust(settings: Settings, home: Path, url: str, clock: Clock) -> Trust:
-    """Whom the settings let a server believe that callers reach at `url`. Raises `RemitError` (malformed), naming what is wrong."""
+def read_trust(settings: Settings, home: Path, url: str, clock: Clock, proofs: Proofs | None = None) -> Trust:
+    """Whom the settings let a server believe that callers reach at `url`; `proofs` of possession are checked by this process alone unless
+    they are given. Raises `RemitError` (malformed), naming what is wrong."""
     checked_url(url)
     issuers: dict[str, Issuer] = {}
     for given in settings.issuers:
@@ -62,7 +65,7 @@ def read_trust(settings: Settings, home: Path, url: str, clock: Clock) -> Trust:
         if issuer.issuer in issuers or issuer.issuer == url:
             raise malformed(f"the issuer `{issuer.issuer}` stands twice in `[[issuers]]`, or is this server itself: keep one")
         issuers[issuer.issuer] = issuer
-    return Trust(url, issuers, own_issuer(home, url, clock), clock)
+    return Trust(url, issuers, own_issuer(home, url, clock), clock, proofs)
 
 
 def own_issuer(home: Path, url: str, clock: Clock) -> TokenIssuer:

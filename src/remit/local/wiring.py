@@ -120,6 +120,8 @@ class Embedded:
         self.real_home = os.path.realpath(home)
         self.settings = settings
         self._pid = os.getpid()
+        self.ending = False
+        """Set once this process is to end: whoever waits for something is answered."""
         self.store = open_store(home, settings)
         try:
             self._start(home, settings, clock)
@@ -155,7 +157,8 @@ class Embedded:
 
     def wait(self, approval: ApprovalId, seconds: float) -> "Waiting":
         """Wait until a person has answered; see `Authorizer`."""
-        return Waiting(lambda: self._state(approval), time.monotonic() + seconds)
+        until = time.monotonic() + seconds
+        return Waiting(lambda: self._state(approval), lambda: time.monotonic() < until and not self.ending)
 
     def _state(self, approval: ApprovalId) -> ApprovalState:
         found = self.store.approval(approval)
@@ -171,6 +174,7 @@ class Embedded:
         view = self.runtime.view
         with view.lock:
             view.refresh()
+            view.look()
             return view.bundle.mode.value if view.bundle is not None else ""
 
     def witness(self) -> "Witnessed | None":
@@ -234,15 +238,15 @@ def migrate_store(home: Path) -> tuple[str, str]:
 
 
 class Waiting:
-    """A `Pending` answer by a person, looked for five times a second."""
+    """A `Pending` answer by a person, looked for five times a second as long as `going_on`."""
 
-    def __init__(self, state: Callable[[], ApprovalState], until: float) -> None:
+    def __init__(self, state: Callable[[], ApprovalState], going_on: Callable[[], bool]) -> None:
         self._state = state
-        self._until = until
+        self._going_on = going_on
 
     def result(self) -> ApprovalState:
         """Block until it is answered, or time is up."""
-        while (state := self._state()) is ApprovalState.PENDING and time.monotonic() < self._until:
+        while (state := self._state()) is ApprovalState.PENDING and self._going_on():
             time.sleep(_POLL)
         return state
 
@@ -250,7 +254,7 @@ class Waiting:
         """Await the answer, or the end of the time."""
         import asyncio
 
-        while (state := self._state()) is ApprovalState.PENDING and time.monotonic() < self._until:
+        while (state := self._state()) is ApprovalState.PENDING and self._going_on():
             yield from asyncio.sleep(_POLL).__await__()
         return state
 

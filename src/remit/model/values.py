@@ -22,6 +22,7 @@ _FLOAT = re.compile(rb"[:\[,]-?[0-9]+[.eE]")
 _SCALARS = frozenset({str, int, bool, type(None)})
 _NAMES = frozenset({str})
 _encode = msgspec.json.Encoder(order="deterministic").encode
+_encode_as_is = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
 
@@ -155,10 +156,23 @@ def read_json(text: bytes | str) -> Any:
 
     Raises `RemitError` (malformed) saying which.
     """
+    # Text that its value is written as again, byte for byte, has nothing that is refused: a name that stood there twice would be missing.
+    # That is how most programs write; whatever they write otherwise is read the careful way.
+    if isinstance(text, bytes):
+        try:
+            value = _decode(text)
+            if _encode_as_is(value) == text:
+                return value
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            pass
+    return _read_carefully(text)
+
+
+def _read_carefully(text: bytes | str) -> Any:
     try:
         if isinstance(text, bytes):
             text = text.decode("utf-8")
-        value = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_float=_finite)
+        value = _strictly(text)
         _encode(value)
     except RemitError:
         raise
@@ -187,3 +201,6 @@ def _finite(text: str) -> float:
 
 def _no_constant(name: str) -> Any:
     raise malformed(f"JSON has `{name}`, which is not a number: send a finite one")
+
+
+_strictly = json.JSONDecoder(object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_float=_finite).decode

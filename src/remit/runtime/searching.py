@@ -38,6 +38,7 @@ def search(runtime: Runtime, kind: SearchKind, request: EvaluationRequest, after
     """
     with runtime.view.lock:
         runtime.view.refresh()
+        runtime.view.look()
         bundle = runtime.view.bundle
     if bundle is None:
         raise unavailable("no policy is published: run `remit policy publish`")

@@ -89,14 +89,7 @@ class View:
         """Drop what administrative changes may have touched; the revision that everything read from now on has at least."""
         revision = self.store.revision
         if revision != self.revision:
-            self._kills = None
-            self._definitions.clear()
-            self._agents.clear()
-            self._tasks.clear()
-            self._keys.clear()
-            self._memories.clear()
-            self._accounts.clear()
-            self._bundle_read = False
+            self._forget_administration()
             self.revision = revision
         if len(self._definitions) > _DEFINITIONS:
             self._definitions.clear()
@@ -106,6 +99,21 @@ class View:
         if len(self._sessions) > _LIMIT or len(self._spent) > _LIMIT or self._held > MAX_HELD:
             self.forget_all()
         return revision
+
+    def look(self) -> None:
+        """Drop what others have changed since this process last committed: for answers that are not committed, and so never conflict."""
+        if self.store.standing(())[0] != self.revision:
+            self._forget_administration()
+
+    def _forget_administration(self) -> None:
+        self._kills = None
+        self._definitions.clear()
+        self._agents.clear()
+        self._tasks.clear()
+        self._keys.clear()
+        self._memories.clear()
+        self._accounts.clear()
+        self._bundle_read = False
 
     def _load_bundle(self) -> CompiledBundle | None:
         active = self.store.active_bundle()

@@ -1,6 +1,9 @@
 """The control plane as one ASGI application: its routes, request ids, and errors."""
 
+import asyncio
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any
 
@@ -13,12 +16,14 @@ from remit.local.webhooks.settings import read_webhooks
 from remit.local.wiring import Embedded
 from remit.model.errors import RemitError
 from remit.pdp.administration import Administration
-from remit.server.api.callback import Once
+from remit.server.api import callback
 from remit.server.callers import Callers
 from remit.server.direct import App, Message, directly
 from remit.server.openapi.document import described
 from remit.server.openapi.operation import routes_of
+from remit.server.peers import Peers
 from remit.server.problems import Problem, fault, problem_of
+from remit.server.recovering import recover
 from remit.server.repeating import Repeats
 from remit.server.routes import OPERATIONS
 from remit.server.unreported import Unreported
@@ -29,22 +34,46 @@ MAX_REQUEST_ID = 200
 _HOST = re.compile(r"([\w.-]+|\[[0-9A-Fa-f:]+\])(?::\d{1,5})?", re.ASCII)
 
 
-def application(embedded: Embedded, hosts: frozenset[str], url: str, callers: Callers, administration: Administration) -> App:
+def application(
+    embedded: Embedded,
+    hosts: frozenset[str],
+    url: str,
+    callers: Callers,
+    administration: Administration,
+    peers: Peers | None = None,
+) -> App:
     """The application on a store. `hosts` are the names that it answers to: a page that a browser shows under another reaches nothing.
-    `url` is where callers reach it, `callers` tells who they are, and `administration` what they may."""
+    `url` is where callers reach it, `callers` tells who they are, and `administration` what they may. `peers` are the other processes
+    that serve with this one."""
     deciding = {one.path: one.endpoint for one in OPERATIONS if one.path.startswith("/access/v1/evaluation")}
-    return _with_request_id(_for_hosts(directly(routed(embedded, url, callers, administration), deciding), hosts))
+    return _with_request_id(_for_hosts(directly(routed(embedded, url, callers, administration, peers), deciding), hosts))
 
 
-def routed(embedded: Embedded, url: str, callers: Callers, administration: Administration) -> Starlette:
+def routed(
+    embedded: Embedded, url: str, callers: Callers, administration: Administration, peers: Peers | None = None
+) -> Starlette:
     """The routes of the table, and what their endpoints work with."""
+
+    @asynccontextmanager
+    async def together(_app: Starlette) -> AsyncIterator[None]:
+        if peers is not None:
+            await peers.listen(embedded)
+        recovering = asyncio.ensure_future(recover(embedded))
+        try:
+            yield
+        finally:
+            recovering.cancel()
+            if peers is not None:
+                peers.close()
+
     handlers: dict[Any, Any] = {Problem: _problem, RemitError: _error, HTTPException: _unknown, Exception: _fault}
-    app = Starlette(routes=routes_of(OPERATIONS), exception_handlers=handlers)
+    app = Starlette(routes=routes_of(OPERATIONS), exception_handlers=handlers, lifespan=together)
     app.state.embedded = embedded
     app.state.callers, app.state.url, app.state.administration = callers, url, administration
-    app.state.webhooks, app.state.callbacks = read_webhooks(embedded.settings, embedded.home), Once()
+    app.state.webhooks, app.state.callbacks = read_webhooks(embedded.settings, embedded.home), callback.Once()
     app.state.document = described(OPERATIONS, url)
-    app.state.repeats, app.state.unreported, app.state.waits = Repeats(), Unreported(embedded), Waits(embedded)
+    app.state.repeats, app.state.peers, app.state.waits = peers or Repeats(), peers, Waits(embedded)
+    app.state.unreported, app.state.readiness = Unreported(embedded), None
     return app
 
 

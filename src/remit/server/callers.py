@@ -10,7 +10,7 @@ from remit.authentication.issuers import SPIFFE
 from remit.authentication.possession.dpop import ALGORITHMS
 from remit.authentication.refusal import Code, NotVerified, challenges, invalid
 from remit.authentication.requests import Sent, authenticate
-from remit.authentication.verify import Shown
+from remit.authentication.verify import REMEMBERED, Shown
 from remit.authentication.waiting import awaited
 from remit.credentials.minting import AGENT_PREFIX, OPERATOR_PREFIX
 from remit.inventory.agents import checked_name
@@ -19,6 +19,7 @@ from remit.local.wiring import Embedded
 from remit.model.caller import UNPROVEN, Caller, Proof, Role, VerifiedToken
 from remit.model.errors import RemitError, refused
 from remit.model.identity import Agent, AgentId, SessionId, TaskId
+from remit.pdp.memo import Memo
 from remit.server.known import Known
 from remit.server.problems import Problem
 
@@ -59,17 +60,19 @@ class Believed:
 
 
 class Proven:
-    """Callers with a token of an issuer that is trusted, and with proof that it is theirs where it is bound to a key."""
+    """Callers with a token of an issuer that is trusted, and with proof that it is theirs where it is bound to a key: for a request that
+    is addressed to `address`."""
 
-    def __init__(self, trust: Trust, embedded: Embedded) -> None:
-        self._trust, self._embedded = trust, embedded
+    def __init__(self, trust: Trust, embedded: Embedded, address: str) -> None:
+        self._trust, self._embedded, self._address = trust, embedded, address
         self._identities: tuple[int, Mapping[str, Agent]] = -1, {}
         self._since = max([entry.time for entry in embedded.store.log.by_kind("log.restored", 1)], default=0)
+        self._holders: Memo[int, tuple[VerifiedToken, Caller]] = Memo(REMEMBERED)
 
     async def identify(self, request: Request) -> Caller:
         """The caller. Raises `Problem`, or `RemitError` (refused) for one who is proven and nobody here."""
         scope = request.scope
-        sent = Sent(tuple(scope["headers"]), scope["method"], self._trust.url + scope["path"], scope.get(CERTIFICATE))
+        sent = Sent(tuple(scope["headers"]), scope["method"], self._address + scope["path"], scope.get(CERTIFICATE))
         try:
             token = await authenticate(self._trust.verifier, sent)
             return self._caller(token)
@@ -103,19 +106,13 @@ class Proven:
 
     def _ours(self, token: VerifiedToken) -> Caller:
         self._check_since(token)
-        if token.subject.startswith(AGENT_PREFIX):
-            agent = AgentId(token.subject.removeprefix(AGENT_PREFIX))
-            task = token.claims.get("task")
-            if isinstance(task, str):
-                self._check_open(TaskId(task))
-            named = TaskId(task) if isinstance(task, str) else None
-            session = token.claims.get("session")
-            within = SessionId(session) if isinstance(session, str) else None
-            return Caller(agent, frozenset({Role.AGENT}), token.issuer, token.proof, agent, token.key, named, within)
-        if token.subject.startswith(OPERATOR_PREFIX):
-            name = token.subject.removeprefix(OPERATOR_PREFIX)
-            return Caller(name, _roles(token.claims.get("roles"), _OWN_ROLES), token.issuer, token.proof, None, token.key)
-        raise invalid("the token is for nobody that there is: get a new one")
+        # A token that is remembered is one object as long as it is: whom it names was found before.
+        known = self._holders.find(id(token))
+        if known is None or known[0] is not token:
+            known = self._holders.keep(id(token), (token, _holder(token)))
+        if known[1].task is not None:
+            self._check_open(known[1].task)
+        return known[1]
 
     def _check_since(self, token: VerifiedToken) -> None:
         """Raises `NotVerified` for a token of ours from before the store was restored."""
@@ -157,6 +154,20 @@ class Proven:
             agents = self._embedded.store.agents()
             known = self._identities = revision, {name: agent for agent in agents for name in agent.identities}
         return known[1]
+
+
+def _holder(token: VerifiedToken) -> Caller:
+    """Whom a token of Remit's own issuer names. Raises `NotVerified`."""
+    if token.subject.startswith(AGENT_PREFIX):
+        agent = AgentId(token.subject.removeprefix(AGENT_PREFIX))
+        task, session = token.claims.get("task"), token.claims.get("session")
+        named = TaskId(task) if isinstance(task, str) else None
+        within = SessionId(session) if isinstance(session, str) else None
+        return Caller(agent, frozenset({Role.AGENT}), token.issuer, token.proof, agent, token.key, named, within)
+    if token.subject.startswith(OPERATOR_PREFIX):
+        name = token.subject.removeprefix(OPERATOR_PREFIX)
+        return Caller(name, _roles(token.claims.get("roles"), _OWN_ROLES), token.issuer, token.proof, None, token.key)
+    raise invalid("the token is for nobody that there is: get a new one")
 
 
 _OWN_ROLES: Mapping[Role, tuple[str, ...]] = {role: (role.value,) for role in Role if role is not Role.AGENT}

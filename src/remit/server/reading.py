@@ -1,6 +1,7 @@
 """The body of a request: JSON, read strictly, of bounded length, within a bounded time."""
 
 import asyncio
+from collections.abc import Coroutine, Generator
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -51,17 +52,27 @@ async def read_object(request: Request) -> dict[str, Any]:
     if _READ in request.scope:
         read: dict[str, Any] = request.scope[_READ]
         return read
+    value = request.scope[_READ] = object_in(await read_body(request))
+    return value
+
+
+def object_in(body: bytes) -> dict[str, Any]:
+    """The JSON object that a body is. Raises `Problem`, or `RemitError` (malformed) for what is no JSON."""
+    value = read_json(body)
+    if not isinstance(value, dict):
+        raise Problem(HTTPStatus.BAD_REQUEST, "the body must be one JSON object")
+    return value
+
+
+async def read_body(request: Request) -> bytes:
+    """The body of a request that says it is JSON, once it is there whole. Raises `Problem`."""
     headers = _headers(request)
     kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
     if kind != b"application/json":
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the body must be JSON: send `Content-Type: application/json`")
     if headers.get(b"content-encoding", b"identity") != b"identity":
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the body must not be compressed: send it as it is")
-    value = read_json(await _body(request, headers.get(b"content-length", b"0")))
-    if not isinstance(value, dict):
-        raise Problem(HTTPStatus.BAD_REQUEST, "the body must be one JSON object")
-    request.scope[_READ] = value
-    return value
+    return await _body(request, headers.get(b"content-length", b"0"))
 
 
 async def read_bytes(request: Request) -> tuple[bytes, str]:
@@ -95,11 +106,28 @@ def _headers(request: Request) -> dict[bytes, bytes]:
 async def _body(request: Request, length: bytes) -> bytes:
     if not length.isdigit() or int(length) > MAX_BODY:
         raise _too_long()
+    received = _received(request.receive)
+    try:
+        first = received.send(None)
+    except StopIteration as whole:  # it came with the headers, as nearly all do: nobody waits, and no clock is set
+        body: bytes = whole.value
+        return body
     try:
         async with asyncio.timeout(SECONDS):
-            return await _received(request.receive)
+            return await _Rest(first, received)
     except TimeoutError:
         raise Problem(HTTPStatus.REQUEST_TIMEOUT, f"the body did not come within {SECONDS:g} s") from None
+
+
+class _Rest:
+    """What is left of a coroutine that was begun, and waits for `first`."""
+
+    def __init__(self, first: Any, begun: Coroutine[Any, Any, bytes]) -> None:
+        self._first, self._begun = first, begun
+
+    def __await__(self) -> Generator[Any, Any, bytes]:
+        yield self._first
+        return (yield from self._begun.__await__())
 
 
 async def _received(receive: Receive) -> bytes:

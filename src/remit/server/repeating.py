@@ -2,9 +2,9 @@
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 from starlette.requests import Request
@@ -20,7 +20,20 @@ MAX_KEY = 128
 MAX_KEPT = 10_000
 """So many of the latest answers are kept."""
 _digested = msgspec.json.Encoder(order="deterministic").encode
-T = TypeVar("T")
+Key: TypeAlias = tuple[str, str]
+"""Who asks, with whose authority, and under which `Idempotency-Key`."""
+Answering: TypeAlias = Callable[[], Awaitable[Response]]
+
+
+class Once(Protocol):
+    """Answers a message once under a key, be it sent again to this process or to another of this server."""
+
+    async def once(self, key: Key, message: Mapping[str, Any], decide: Answering, changes: bool = False) -> Response:
+        """The answer to a message. What `changes` something is not done again where nobody knows whether it was done.
+
+        Raises `Problem` for a key that was another message's, and whatever `decide` raises: then the same may be asked again.
+        """
+        ...
 
 
 class Repeats:
@@ -28,28 +41,34 @@ class Repeats:
 
     def __init__(self, kept: int = MAX_KEPT) -> None:
         self._kept = kept
-        self._known: dict[tuple[str, str], tuple[bytes, asyncio.Task[Any]]] = {}
+        self._known: dict[Key, tuple[bytes, asyncio.Task[Response]]] = {}
 
-    async def once(self, key: tuple[str, str], message: dict[str, Any], decide: Callable[[], Awaitable[T]]) -> T:
-        """The answer to a message, decided once under a key. Raises `Problem` for a key that was another message's."""
-        if not key[1]:
-            return await decide()
-        if len(key[1]) > MAX_KEY:
-            raise Problem(HTTPStatus.BAD_REQUEST, f"an `Idempotency-Key` has at most {MAX_KEY} characters")
-        digest = hashlib.sha256(_digested(message)).digest()
-        known = self._known.get(key)
+    async def once(self, key: Key, message: Mapping[str, Any], decide: Answering, changes: bool = False) -> Response:  # noqa: ARG002 - by itself a process knows
+        """The answer to a message, decided once under a key; see `Once`."""
+        digest = checked_digest(key, message)
+        known = self.known(key, digest)
         if known is None:
             # It goes on when whoever asked hangs up: the same question, asked again, must find its answer.
-            known = self._known[key] = digest, asyncio.ensure_future(_awaited(decide))
+            known = asyncio.ensure_future(self._decided(key, decide))
+            self._known[key] = digest, known
             self._forget()
-        elif known[0] != digest:
+        return await asyncio.shield(known)
+
+    def known(self, key: Key, digest: bytes) -> "asyncio.Task[Response] | None":
+        """The answer under a key, which may still be under way; None if there is none. Raises `Problem` for another message's."""
+        known = self._known.get(key)
+        if known is None:
+            return None
+        if known[0] != digest:
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "this `Idempotency-Key` was sent with another request: take a new one")
+        return known[1]
+
+    async def _decided(self, key: Key, decide: Answering) -> Response:
         try:
-            answer: T = await asyncio.shield(known[1])
-        except Exception:
+            return await decide()
+        except BaseException:
             self._known.pop(key, None)  # nothing was decided, so it may be asked again
             raise
-        return answer
 
     def _forget(self) -> None:
         if len(self._known) > self._kept:
@@ -57,8 +76,11 @@ class Repeats:
                 del self._known[key]
 
 
-async def _awaited(decide: Callable[[], Awaitable[T]]) -> T:
-    return await decide()
+def checked_digest(key: Key, message: Mapping[str, Any]) -> bytes:
+    """A digest of a message that is sent under this key. Raises `Problem` for a key that is too long."""
+    if len(key[1]) > MAX_KEY:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"an `Idempotency-Key` has at most {MAX_KEY} characters")
+    return hashlib.sha256(_digested(message)).digest()
 
 
 def repeatable(endpoint: Endpoint) -> Endpoint:
@@ -70,7 +92,7 @@ def repeatable(endpoint: Endpoint) -> Endpoint:
             return await endpoint(request)
         caller, body = await caller_of(request), await read_object(request)
         message = {"method": request.method, "path": request.scope["path"], "query": str(request.url.query), "body": body}
-        repeats: Repeats = request.app.state.repeats
-        return await repeats.once((caller.caller.whole, key), message, lambda: endpoint(request))
+        repeats: Once = request.app.state.repeats
+        return await repeats.once((caller.caller.whole, key), message, lambda: endpoint(request), changes=True)
 
     return asked

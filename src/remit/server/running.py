@@ -1,39 +1,61 @@
 """The control plane, served until a signal ends it."""
 
+import asyncio
 import gc
 import ipaddress
 import signal
 import socket
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
 import uvicorn
 
+from remit.authentication.possession.dpop import Proofs
+from remit.local.config import DEFAULT_URL
 from remit.local.trust import checked_url, read_trust
 from remit.local.wiring import Embedded
-from remit.model.errors import malformed, unavailable
+from remit.model.errors import malformed
 from remit.pap.administration import read_administration
 from remit.pdp.administration import Administration
 from remit.server.app import application
+from remit.server.binding import PRIVATE, port_at, socket_at
 from remit.server.callers import Believed, Callers, Proven
+from remit.server.peers import Peers
 from remit.server.sweeps import sweeping
 from remit.server.tls import Tls, WithCertificate
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
+BEHIND_SOCKET = "http://localhost"
+"""What a request over a Unix socket is addressed to, and a proof for it names: its `Host` is `localhost`."""
 MAX_CONNECTIONS = 10_000
 IDLE_SECONDS = 30
 DRAIN_SECONDS = 10
+ACT_SECONDS = 3.0
+"""So long a server that is to end answers whether permits stand that it has given."""
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where a server listens, and how. `development`: nobody is asked who they are. `proxied`: another server in front of it does TLS."""
+    """Where a server listens, and how. `development`: nobody is asked who they are. `proxied`: another server in front of it does TLS.
+    `workers`: so many processes answer. `socket`: the path of a Unix socket to listen at instead of a port, for those whom `mode` lets."""
 
     host: str = "127.0.0.1"
     port: int = 8181
     development: bool = False
     tls: Tls | None = None
     proxied: bool = False
+    workers: int = 1
+    socket: Path | None = None
+    mode: int = PRIVATE
+
+
+class Shared(msgspec.Struct, frozen=True):
+    """What the workers of one server have in common."""
+
+    peers: Peers
+    proofs: Proofs
 
 
 def serve(embedded: Embedded, place: Place, listening: Callable[[str], None]) -> None:
@@ -41,38 +63,80 @@ def serve(embedded: Embedded, place: Place, listening: Callable[[str], None]) ->
 
     Raises `RemitError`: malformed for an address or settings that it must not be served with, unavailable where the port is taken.
     """
-    _check(place)
-    with _bound(place.host, place.port) as listener:
-        address = _address(place, listener.getsockname()[1])
-        url = address if place.development else embedded.settings.url or address
-        tls = place.tls
-        config = uvicorn.Config(
-            application(embedded, _hosts(place, url), url, _callers(embedded, place, url), _administration(embedded)),
-            loop="auto",
-            http=WithCertificate,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            limit_concurrency=MAX_CONNECTIONS,
-            timeout_keep_alive=IDLE_SECONDS,
-            timeout_graceful_shutdown=DRAIN_SECONDS,
-            ssl_context_factory=(lambda _config, _default: tls.context()) if tls is not None else None,
-        )
-        server = uvicorn.Server(config)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            # It has handlers of its own once it runs, and hands the signal that ended it on to these: that is no fault.
-            signal.signal(number, lambda *_: setattr(server, "should_exit", True))
-        listening(address)
-        gc.collect()
-        gc.freeze()  # bundle, modules and routes stay: looked through again with each full collection, they held up every caller
-        with sweeping(embedded):
-            server.run(sockets=[listener])
+    check(embedded, place)
+    with listening_at(place) as listener:
+        address = address_of(place, listener)
+        serve_on(listener, embedded, place, address, lambda: listening(address))
 
 
-def _check(place: Place) -> None:
+def serve_on(
+    listener: socket.socket,
+    embedded: Embedded,
+    place: Place,
+    address: str,
+    listening: Callable[[], None],
+    shared: Shared | None = None,
+) -> None:
+    """Serve connections to a socket that others may take some of. Raises `RemitError` as `serve` does."""
+    url, tls = _url(embedded, place, address), place.tls
+    callers = _callers(embedded, place, url, shared.proofs if shared is not None else None)
+    peers = shared.peers if shared is not None else None
+    config = uvicorn.Config(
+        application(embedded, _hosts(place, url), url, callers, _administration(embedded), peers),
+        loop="auto",
+        http=WithCertificate,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_keep_alive=IDLE_SECONDS,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+        ssl_context_factory=(lambda _config, _default: tls.context()) if tls is not None else None,
+    )
+    server = _Draining(config, embedded, listening)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # It has handlers of its own once it runs, and hands the signal that ended it on to these: that is no fault.
+        signal.signal(number, lambda *_: setattr(server, "should_exit", True))
+    gc.collect()
+    gc.freeze()  # bundle, modules and routes stay: looked through again with each full collection, they held up every caller
+    with sweeping(embedded):
+        server.run(sockets=[listener])
+
+
+class _Draining(uvicorn.Server):
+    """A server that says that it ends before it does, and lets those act who were permitted to."""
+
+    def __init__(self, config: uvicorn.Config, embedded: Embedded, listening: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._embedded, self._listening = embedded, listening
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take connections, and say so."""
+        await super().startup(sockets)
+        if self.started:
+            self._listening()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer who waits, give no more permits that must be asked about again, wait for those that were given, then end."""
+        self._embedded.ending = True
+        until = asyncio.get_running_loop().time() + ACT_SECONDS
+        view = self._embedded.runtime.view
+        while view.live and not self.force_exit and asyncio.get_running_loop().time() < until:  # noqa: ASYNC110 - others use them
+            await asyncio.sleep(0.05)
+        await super().shutdown(sockets)
+
+
+def check(embedded: Embedded, place: Place) -> None:
+    """Raises `RemitError` (malformed) for a place that must not be served, or not with these settings."""
+    _check_place(place)
+    _callers(embedded, place, _url(embedded, place, address_of(place)), None)
+    _administration(embedded)
+
+
+def _check_place(place: Place) -> None:
     here = ipaddress.ip_address(place.host).is_loopback
     # INVARIANT (authority enters from outside the agent): without proof of who calls, nobody but this machine may.
     if place.development and not here:
@@ -84,20 +148,23 @@ def _check(place: Place) -> None:
             f"tokens must not cross a network in the open: serve `{place.host}` with `--tls-cert` and `--tls-key`, or with "
             "`--behind-proxy` where a server in front of this one does TLS"
         )
+    if place.socket is not None and (place.tls is not None or set("?#") & set(str(place.socket))):
+        raise malformed("a Unix socket is reached from this machine alone, without TLS, by a path without `?` and `#`")
     if place.proxied and place.tls is not None:
         raise malformed("`--behind-proxy` leaves TLS to the server in front: leave out `--tls-cert`, or it")
     if place.tls is not None:
         place.tls.context()  # what is wrong with it is said now
 
 
-def _callers(embedded: Embedded, place: Place, url: str) -> Callers:
+def _callers(embedded: Embedded, place: Place, url: str, proofs: Proofs | None) -> Callers:
     if place.development:
         return Believed()
     if not embedded.settings.url and not ipaddress.ip_address(place.host).is_loopback:
         raise malformed(
             "say where callers reach this server: the setting `url` (`https://remit.example`), which their tokens name"
         )
-    return Proven(read_trust(embedded.settings, embedded.home, checked_url(url), embedded.runtime.clock), embedded)
+    trust = read_trust(embedded.settings, embedded.home, checked_url(url), embedded.runtime.clock, proofs)
+    return Proven(trust, embedded, BEHIND_SOCKET if place.socket is not None and not place.proxied else url)
 
 
 def _administration(embedded: Embedded) -> Administration:
@@ -105,9 +172,24 @@ def _administration(embedded: Embedded) -> Administration:
     return read_administration(embedded.home / file) if file else read_administration()
 
 
-def _address(place: Place, port: int) -> str:
+def listening_at(place: Place) -> AbstractContextManager[socket.socket]:
+    """A socket that listens there, closed afterwards. Raises `RemitError` where it cannot be served."""
+    return socket_at(place.socket, place.mode) if place.socket is not None else port_at(place.host, place.port)
+
+
+def address_of(place: Place, listener: socket.socket | None = None) -> str:
+    """Where a place is reached, which listens so."""
+    if place.socket is not None:
+        return f"unix://{place.socket}"
     name = f"[{place.host}]" if ":" in place.host else place.host
+    port = listener.getsockname()[1] if listener is not None else place.port
     return f"{'https' if place.tls is not None else 'http'}://{name}:{port}"
+
+
+def _url(embedded: Embedded, place: Place, address: str) -> str:
+    """The address that tokens name: where callers reach the server, or, of one behind a socket, what they name if nobody says."""
+    here = DEFAULT_URL if place.socket is not None else address
+    return here if place.development else embedded.settings.url or here
 
 
 def _hosts(place: Place, url: str) -> frozenset[str]:
@@ -116,16 +198,3 @@ def _hosts(place: Place, url: str) -> frozenset[str]:
     host = named.rpartition(":")[0] if named.rpartition(":")[2].isdecimal() else named
     here = ipaddress.ip_address(place.host).is_loopback
     return frozenset({host}) | (LOOPBACK if here else frozenset())
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(2048)
-    except OSError as error:
-        listener.close()
-        raise unavailable(f"port {port} of {host} cannot be served ({error.strerror}): name another by `--port`") from None
-    return listener

@@ -49,6 +49,11 @@ class Address(msgspec.Struct, frozen=True):
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{'https' if self.tls else 'http'}://{host}:{self.port}{self.path}"
 
+    @property
+    def origin(self) -> str:
+        """What a request there is addressed to, as a proof for it names it."""
+        return "http://localhost" if self.socket else str(self)
+
 
 def address_of(url: str) -> Address:
     """The address in a URL: `https://host`, `http://` for this machine alone, `unix:///path`. Raises `RemitError` (malformed)."""
@@ -163,7 +168,7 @@ class Connections:
             raise NotSent("cannot be asked: the token has characters that no token has")
         if not token or self._prover is None:
             return {"Authorization": f"Bearer {token}"} if token else {}
-        url = f"{self.address}{path.partition('?')[0]}"
+        url = f"{self.address.origin}{path.partition('?')[0]}"
         return {"Authorization": f"DPoP {token}", "DPoP": self._prover.proof(method, url, token, self._nonce)}
 
     def _taken(self) -> http.client.HTTPConnection | None:

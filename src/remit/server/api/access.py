@@ -10,18 +10,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from remit.model.decision import Permit
-from remit.model.errors import RemitError, malformed
+from remit.model.errors import RemitError, malformed, unavailable
 from remit.model.identity import AGENT, EntityRef
 from remit.model.request import EvaluationRequest
 from remit.runtime.authorize import hand_out
 from remit.runtime.searching import SearchKind, search
-from remit.server.api.messages import answer_of, failure, is_door, request_of
-from remit.server.api.requestable import added, presented
+from remit.server.api.messages import Asked, answer_of, asked_by, asked_in, failure, request_of
+from remit.server.api.requestable import added
 from remit.server.asking import Asker, asking
 from remit.server.paging import query_digest, resumed, token_of
 from remit.server.problems import STATUS
-from remit.server.reading import MAX_BODY, read_object
-from remit.server.repeating import Repeats
+from remit.server.reading import MAX_BODY, read_body, read_object
+from remit.server.repeating import Once
 from remit.server.responding import answer, embedded_of
 from remit.server.unreported import Unreported
 
@@ -37,12 +37,14 @@ _ANOTHER = "`page.token` is of another search: all but the token must stay as it
 
 async def evaluation(request: Request) -> Response:
     """`POST /access/v1/evaluation`: one decision, on the disk before it is answered."""
-    asker, message = await asking(request), await read_object(request)
-    repeats: Repeats = request.app.state.repeats
-    key = request.headers.get("idempotency-key", "")
+    asker, asked = await asking(request), asked_in(await read_body(request))
     # INVARIANT (authority enters from outside the agent): whoever comes with a key that was used comes with their own authority first.
-    wanted = asker.of(request_of(message))
-    return answer(await repeats.once((asker.whole if key else "", key), message, lambda: _decided(request, wanted, message)))
+    wanted = asker.of(asked.request)
+    key = request.headers.get("idempotency-key", "")
+    if not key:
+        return await _evaluated(request, wanted, asked)
+    repeats: Once = request.app.state.repeats
+    return await repeats.once((asker.whole, key), asked.message, lambda: _evaluated(request, wanted, asked))
 
 
 async def evaluations(request: Request) -> Response:
@@ -50,7 +52,8 @@ async def evaluations(request: Request) -> Response:
     asker, message = await asking(request), await read_object(request)
     several = message.get("evaluations")
     if several is None or several == []:
-        return answer(await _decided(request, asker.of(request_of(message)), message))
+        asked = asked_by(message)
+        return answer(await _decided(request, asker.of(asked.request), asked))
     if not isinstance(several, list) or not all(isinstance(one, dict) for one in several):
         raise malformed("`evaluations` must be a list of objects")
     if len(several) > MAX_EVALUATIONS:
@@ -61,10 +64,10 @@ async def evaluations(request: Request) -> Response:
     if len(msgspec.json.encode(defaults)) * len(several) > MAX_BODY:
         # Each is decided and sealed whole: a short message must not become a long log.
         raise malformed(f"the defaults, {len(several)} times, are longer than {MAX_BODY} bytes: send the evaluations in parts")
-    asked = [{**defaults, **one} for one in several]
+    messages = [{**defaults, **one} for one in several]
     if ends is None:
-        return answer({"evaluations": await asyncio.gather(*(_tried(request, asker, one) for one in asked))})
-    return answer({"evaluations": await _until(request, asker, asked, ends)})
+        return answer({"evaluations": await asyncio.gather(*(_tried(request, asker, one) for one in messages))})
+    return answer({"evaluations": await _until(request, asker, messages, ends)})
 
 
 def _ending(message: dict[str, Any]) -> bool | None:
@@ -77,33 +80,40 @@ def _ending(message: dict[str, Any]) -> bool | None:
     return _SEMANTICS[semantic]
 
 
-async def _until(request: Request, asker: Asker, asked: Sequence[dict[str, Any]], ends: bool) -> list[dict[str, Any]]:
+async def _until(request: Request, asker: Asker, messages: Sequence[dict[str, Any]], ends: bool) -> list[dict[str, Any]]:
     answers: list[dict[str, Any]] = []
-    for one in asked:
+    for one in messages:
         answers.append(await _tried(request, asker, one))
         if answers[-1]["decision"] is ends:
             break
     return answers
 
 
-async def _decided(request: Request, wanted: EvaluationRequest, message: dict[str, Any]) -> dict[str, Any]:
-    door, embedded = is_door(message), embedded_of(request)
+async def _evaluated(request: Request, wanted: EvaluationRequest, asked: Asked) -> Response:
+    return answer(await _decided(request, wanted, asked))
+
+
+async def _decided(request: Request, wanted: EvaluationRequest, asked: Asked) -> dict[str, Any]:
+    embedded = embedded_of(request)
     unreported: Unreported = request.app.state.unreported
+    if asked.door and embedded.ending:  # nobody would be there to be asked whether it stands
+        raise unavailable("this server is being stopped: ask again, of another or of the one that follows")
     decision = await embedded.evaluate(wanted)
-    if isinstance(decision, Permit) and door:
+    if isinstance(decision, Permit) and asked.door:
         unreported.promised(decision)
     elif isinstance(decision, Permit) and wanted.subject.type == AGENT:
         hand_out(embedded.runtime, decision.id)
         unreported.handed_out(decision)
-    told = answer_of(decision, door)
-    if decision.approval is not None or presented(message) is not None:
-        told["context"] |= await asyncio.to_thread(added, embedded, request.app.state.url, message, decision)
+    told = answer_of(decision, asked.door)
+    if decision.approval is not None or asked.approval is not None:
+        told["context"] |= await asyncio.to_thread(added, embedded, request.app.state.url, asked.approval, decision)
     return told
 
 
-async def _tried(request: Request, asker: Asker, one: dict[str, Any]) -> dict[str, Any]:
+async def _tried(request: Request, asker: Asker, message: dict[str, Any]) -> dict[str, Any]:
     try:
-        return await _decided(request, asker.of(request_of(one)), one)
+        asked = asked_by(message)
+        return await _decided(request, asker.of(asked.request), asked)
     except RemitError as error:
         return failure(error.message, STATUS[error.kind])
 

@@ -15,7 +15,7 @@ from remit.model.authorizer import Outcome, OutcomeStatus
 from remit.model.caller import Proof
 from remit.model.errors import ErrorKind, RemitError, conflict, malformed, not_found
 from remit.model.identity import AGENT, AgentId, DecisionId, EntityRef, TaskId
-from remit.runtime.authorize import may_act
+from remit.server import peers
 from remit.server.callers import caller_of
 from remit.server.known import Known
 from remit.server.permitting import is_within, kills_shown, may_ask
@@ -39,7 +39,7 @@ async def act(request: Request) -> Response:
     caller, embedded = await caller_of(request), embedded_of(request)
     await read_as(request, Nothing)
     decision = _decision(embedded, caller, request)
-    return answer({"stands": may_act(embedded.runtime, decision)})
+    return answer({"stands": await peers.act(request.app.state.peers, embedded, decision)})
 
 
 async def outcome(request: Request) -> Response:
@@ -49,7 +49,7 @@ async def outcome(request: Request) -> Response:
     decision = _decision(embedded, caller, request)
     seen = Outcome(decision, None, report.status, report.content, report.error)
     try:
-        await embedded.report(seen)
+        await peers.report(request.app.state.peers, embedded, seen)
     except RemitError as error:
         if error.kind is not ErrorKind.CONFLICT or not _is_recorded(embedded, seen):
             raise
@@ -86,7 +86,7 @@ async def watch(request: Request) -> Response:
     revision = embedded.store.standing(())[0]
     if revision == since and seconds:
         with waits.one(caller):
-            while revision == since and time.monotonic() < until:
+            while revision == since and time.monotonic() < until and not embedded.ending:
                 await asyncio.sleep(EVERY)
                 revision = waits.revision()
     kills = kills_shown(caller, embedded.store.kills())

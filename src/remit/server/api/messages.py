@@ -1,7 +1,7 @@
 """The messages of the AuthZEN Authorization API 1.0, as our nouns."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -11,13 +11,44 @@ from remit.model.hints import NO_HINTS, Hints
 from remit.model.identity import EntityRef, SessionId, TaskId
 from remit.model.request import EvaluationRequest
 from remit.model.values import NO_ARGUMENTS, Arguments, freeze
+from remit.pdp.memo import Memo
 from remit.runtime.searching import SearchKind
+from remit.server.reading import object_in
 
 OURS = "remit"
 """The member of a request's context that is for Remit alone."""
 MACHINERY = frozenset({OURS, "approval"})
 """Members of a request's context that are no circumstances: they say which session it is of, and which approval it may rest on."""
 _PARTS = frozenset({"task", "session", "upstream", "definition", "malformed", "defined"})
+SHORT = 4096
+"""A body of no more bytes is remembered with what it asks: most programs ask the same again."""
+
+
+class Asked(NamedTuple):
+    """An evaluation as its message says: nobody changes it, for others may ask the same. `door`: a door of ours asks, which promises to
+    ask again just before the act, and to report. `approval` is the one that it refers to, by whatever name; None for none."""
+
+    message: Mapping[str, Any]
+    request: EvaluationRequest
+    door: bool
+    approval: str | None
+
+
+_known: Memo[bytes, Asked] = Memo(1024)
+
+
+def asked_in(body: bytes) -> Asked:
+    """What a body asks. Raises `Problem`, `RemitError` (malformed)."""
+    known = _known.find(body)
+    if known is not None:
+        return known
+    asked = asked_by(object_in(body))
+    return _known.keep(body, asked) if len(body) <= SHORT else asked
+
+
+def asked_by(message: Mapping[str, Any]) -> Asked:
+    """What a message asks. Raises `RemitError` (malformed)."""
+    return Asked(message, request_of(message), is_door(message), presented(message))
 
 
 def request_of(message: Mapping[str, Any], searched: SearchKind | None = None) -> EvaluationRequest:
@@ -82,8 +113,18 @@ def _object(value: Mapping[str, Any], name: str, where: str) -> dict[str, Any]:
 
 
 def is_door(message: Mapping[str, Any]) -> bool:
-    """Whether a door of ours asks, which promises to ask again just before the act, and to report."""
+    """Whether a door of ours asks."""
     return _ours(_object(message, "context", "")).get("door") is True
+
+
+def presented(message: Mapping[str, Any]) -> str | None:
+    """The approval that an evaluation refers to, as the caller says; None for none. Its name opens nothing."""
+    context = message.get("context")
+    approval = context.get("approval") if isinstance(context, dict) else None
+    if approval is None:
+        return None
+    name = approval.get("id") if isinstance(approval, dict) else None
+    return name if isinstance(name, str) else ""
 
 
 def _ours(context: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """What an evaluation is told beyond its decision: whether a denial can be requested, and what became of an approval (AuthZEN ARAP)."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from remit.local.wiring import Embedded
@@ -16,8 +15,8 @@ RETRY_SECONDS = 5
 """So long whoever waits for an answer should wait before they ask again."""
 
 
-def added(embedded: Embedded, base: str, message: Mapping[str, Any], decision: Decision) -> dict[str, Any]:
-    """Members of the answer's context. `base` is where this server is, `message` the request as it came."""
+def added(embedded: Embedded, base: str, shown: str | None, decision: Decision) -> dict[str, Any]:
+    """Members of the answer's context. `base` is where this server is, `shown` the approval that the request refers to, if it does."""
     if isinstance(decision, Permit):
         used = embedded.store.approval(decision.approval) if decision.approval is not None else None
         return {"approval": reference(used)} if used is not None else {}
@@ -25,20 +24,9 @@ def added(embedded: Embedded, base: str, message: Mapping[str, Any], decision: D
     more: dict[str, Any] = {}
     if asked is not None:
         more = {"evaluation_id": decision.id, "access_request": _requestable(base, asked, decision.message)}
-    shown = presented(message)
     if shown is not None:
         more |= _next(asked, shown)
     return more
-
-
-def presented(message: Mapping[str, Any]) -> str | None:
-    """The approval that an evaluation refers to, as the caller says; None for none. Its name opens nothing."""
-    context = message.get("context")
-    approval = context.get("approval") if isinstance(context, dict) else None
-    if approval is None:
-        return None
-    name = approval.get("id") if isinstance(approval, dict) else None
-    return name if isinstance(name, str) else ""
 
 
 def reference(approval: Approval) -> dict[str, str]:

@@ -2,10 +2,7 @@
 
 from typing import Any
 
-from starlette.requests import Request
-from starlette.responses import Response
-
-from remit.server.api import access, requests
+from remit.server.api import access, readiness, requests
 from remit.server.api.metadata import metadata
 from remit.server.api.requestable import REQUESTS
 from remit.server.openapi import authzen as az
@@ -17,11 +14,6 @@ TASK_HEADERS = {
     "Remit-Task": "a task token, which says in which task the agent asks",
     "Remit-Task-Key": "the thumbprint of the key whose possession an enforcement point has seen its caller prove",
 }
-
-
-async def healthy(_request: Request) -> Response:
-    """`GET /healthz`: is it there."""
-    return Response("ok\n", media_type="text/plain")
 
 
 DECIDING = (
@@ -103,6 +95,7 @@ DECIDING = (
         fails=(409,),
     ),
     Operation(method="GET", path="/.well-known/authzen-configuration", endpoint=metadata, tag=TAG, answer=az.Metadata, open=True),
-    Operation(method="GET", path="/healthz", endpoint=healthy, tag="server", answer=str, open=True),
+    Operation(method="GET", path="/healthz", endpoint=readiness.lives, tag="server", answer=str, open=True),
+    Operation(method="GET", path="/readyz", endpoint=readiness.ready, tag="server", answer=str, open=True),
     Operation(method="GET", path="/v1/openapi.json", endpoint=served, tag="server", answer=dict[str, Any], open=True),
 )

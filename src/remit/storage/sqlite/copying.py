@@ -12,7 +12,7 @@ from msgspec.structs import astuple
 from remit.decision_log.store import Line
 from remit.model.errors import unavailable
 from remit.storage.copying import AnyRow, Snapshot, fields_of, table_of
-from remit.storage.sqlite.database import Database, explain
+from remit.storage.sqlite.database import SPAN, Database, explain
 from remit.storage.sqlite.tree import TransactionRows, grow_tree
 
 _ROWS = 2000
@@ -83,6 +83,8 @@ def _fill(connection: sqlite3.Connection, rows: Iterable[AnyRow], lines: Iterabl
             for n, line in enumerate(page, size)
         ]
         connection.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+        spans = {(line.task, n // SPAN) for n, line in enumerate(page, size) if line.task is not None}
+        connection.executemany("INSERT OR IGNORE INTO task_spans VALUES (?, ?)", sorted(spans))
         size += len(page)
     grow_tree(connection, size)
     connection.execute("COMMIT")

@@ -8,6 +8,8 @@ from pathlib import Path
 from remit.model.errors import RemitError, corrupt, unavailable
 from remit.storage.sqlite.tree import grow_tree
 
+SPAN = 256
+"""`task_spans` says of so many entries at once, by the number of their span, whether some are of a task."""
 MIGRATIONS = (
     """
     CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -53,6 +55,18 @@ MIGRATIONS = (
     CREATE TABLE definitions (id TEXT PRIMARY KEY, digest TEXT NOT NULL, version INTEGER NOT NULL, state BLOB NOT NULL) WITHOUT ROWID;
     INSERT OR REPLACE INTO meta VALUES ('definitions', 0);
     """,
+    # What a commit writes is pages: an index by task has one for each task that acts, and rows that are kept in the order of their ids are
+    # moved about whenever a page is full.
+    f"""
+    CREATE TABLE IF NOT EXISTS task_spans (task TEXT NOT NULL, span INTEGER NOT NULL, PRIMARY KEY (task, span)) WITHOUT ROWID;
+    INSERT OR IGNORE INTO task_spans SELECT DISTINCT task, idx / {SPAN} FROM entries WHERE task IS NOT NULL;
+    DROP INDEX IF EXISTS entries_task;
+    CREATE INDEX IF NOT EXISTS entries_sessions ON entries (task, idx) WHERE kind = 'session.opened';
+    ALTER TABLE permits RENAME TO permits_before;
+    CREATE TABLE permits (n INTEGER PRIMARY KEY, decision TEXT NOT NULL UNIQUE, writer TEXT NOT NULL, permit BLOB NOT NULL);
+    INSERT INTO permits (decision, writer, permit) SELECT decision, writer, permit FROM permits_before;
+    DROP TABLE permits_before;
+    """,  # noqa: S608 - a number
 )
 """Each step brings the schema one version on; `PRAGMA user_version` counts the steps done."""
 

@@ -22,7 +22,7 @@ from remit.runtime.store import (
     SeeDefinition,
     Write,
 )
-from remit.storage.sqlite.database import Database, explain
+from remit.storage.sqlite.database import SPAN, Database, explain
 from remit.storage.sqlite.tree import grow_tree
 from remit.storage.staging import NOTHING_SPENT, Staging, encode, new_memories, purpose_erased
 
@@ -45,6 +45,8 @@ class Groups:
         self._next = self._count()
         self._data_version = self._external()
         self._versions: dict[tuple[str, str], int] = {}
+        self._spans: set[tuple[str, int]] = set()
+        """Of the newest spans of the log: which are known to have entries of which task."""
 
     def _read_revision(self) -> int:
         found: int = self._connection.execute("SELECT value FROM meta WHERE name = 'revision'").fetchone()[0]
@@ -96,6 +98,7 @@ class Groups:
 
     def _abandon(self) -> None:
         self._versions.clear()
+        self._spans.clear()
         self._data_version = -1
         try:
             if self._connection.in_transaction:
@@ -265,9 +268,18 @@ class _Transaction(Staging):
             for n, line in enumerate(lines)
         ]
         self._insert("INSERT INTO entries (idx, writer, seq, kind, decision, task, leaf, line) VALUES ", rows)
+        self._put_spans(start, lines)
         end = self._groups._next = start + len(lines)
         if whole(end) > whole(start):
             grow_tree(self._groups._connection, end)
+
+    def _put_spans(self, start: int, lines: Sequence[Line]) -> None:
+        known = self._groups._spans
+        new = {(line.task, (start + n) // SPAN) for n, line in enumerate(lines) if line.task is not None} - known
+        if len(known) > _KNOWN_LIMIT:
+            known.clear()
+        known |= new
+        self._insert("INSERT OR IGNORE INTO task_spans VALUES ", sorted(new))
 
     def finish(self) -> None:
         """Write what was staged: of states that moved several times in one group only the last."""

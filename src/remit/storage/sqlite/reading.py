@@ -5,11 +5,12 @@ import threading
 from typing import Any
 
 from remit.decision_log.encoding import decode
+from remit.decision_log.entry import Entry
 from remit.model.errors import malformed
 from remit.model.identity import TaskId
 from remit.model.task import Session
-from remit.storage.reading import StateReader, read
-from remit.storage.sqlite.database import Database, explain
+from remit.storage.reading import StateReader, StoredLog, read
+from remit.storage.sqlite.database import SPAN, Database, explain
 
 
 class Reading:
@@ -50,3 +51,25 @@ class SqliteState(StateReader):
         """The time (µs) of the newest entry of the log, 0 if there is none."""
         row = self._row("SELECT idx, line FROM entries ORDER BY idx DESC LIMIT 1")
         return 0 if row is None else decode(*row).time
+
+
+class SqliteLog(StoredLog):
+    """The log, where a task is found by the spans that have entries of it."""
+
+    def by_task(self, task: str) -> list[Entry]:
+        """The entries under one task, in order."""
+        return self._of_task(task, "", (), "s.span, e.idx")
+
+    def by_kind(self, kind: str, limit: int, before: int | None = None, task: str = "") -> list[Entry]:
+        """The newest entries of one kind, newest first; of those before an index, and of one task, if these are named."""
+        if not task:
+            return super().by_kind(kind, limit, before)
+        bound, known = ("", ()) if before is None else (" AND e.idx < ?", (before,))
+        return self._of_task(task, f" AND e.kind = ?{bound}", (kind, *known), "s.span DESC, e.idx DESC LIMIT ?", (limit,))
+
+    def _of_task(
+        self, task: str, more: str, parameters: tuple[str | int, ...], order: str, last: tuple[int, ...] = ()
+    ) -> list[Entry]:
+        within = f"e.idx >= s.span * {SPAN} AND e.idx < (s.span + 1) * {SPAN}"
+        query = f"SELECT e.idx, e.line FROM task_spans s JOIN entries e ON {within} WHERE s.task = ? AND e.task = s.task{more}"  # noqa: S608
+        return [decode(index, line) for index, line in self._rows(f"{query} ORDER BY {order}", task, *parameters, *last)]

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from remit.model.errors import unavailable
-from remit.storage.reading import StoredLog
 from remit.storage.sqlite.database import Database, explain
 from remit.storage.sqlite.groups import Groups
-from remit.storage.sqlite.reading import Reading, SqliteState
+from remit.storage.sqlite.reading import Reading, SqliteLog, SqliteState
 from remit.storage.sqlite.writers import Writers
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ class SqliteStore(SqliteState):
         self._database = Database(path, lock_seconds)
         reading = Reading(self._database)
         super().__init__(reading)
-        self.log = StoredLog(reading, "entries")
+        self.log = SqliteLog(reading, "entries")
         self.groups = Groups(self._database)
         self._writers = Writers(path.parent / "writers")
 

@@ -19,8 +19,12 @@ class Writers:
         """Say that this process writes as `writer`. Raises `RemitError` (unavailable)."""
         try:
             self._folder.mkdir(exist_ok=True, mode=0o700)
-            file = self._held[writer] = open(self._file(writer), "w")  # noqa: SIM115 - held as long as the process writes
+            draft = self._file(writer).with_suffix(".new")
+            file = self._held[writer] = open(draft, "w")  # noqa: SIM115 - held as long as the process writes
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            draft.replace(
+                self._file(writer)
+            )  # locked before it is seen: a process that looks now takes it for nobody's otherwise
         except OSError as error:
             raise unavailable(f"`{self._folder}` cannot be written ({error.strerror}): check its permissions") from None
 

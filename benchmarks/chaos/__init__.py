@@ -1,0 +1,1 @@
+"""What callers were told while workers died, compared with the log afterwards: `./run bench chaos`."""

@@ -1,0 +1,56 @@
+"""Whether this process lives, and whether it can decide."""
+
+import asyncio
+import time
+from http import HTTPStatus
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from remit.decision_log.append import Conflict, Ticket
+from remit.local.wiring import Embedded
+from remit.model.errors import RemitError
+from remit.runtime.store import Write
+from remit.server.problems import Problem
+from remit.server.responding import embedded_of
+
+SECONDS = 1.0
+"""So long what was found out holds: whoever asks often does not keep the store busy."""
+PATIENCE = 5.0
+
+
+async def lives(_request: Request) -> Response:
+    """`GET /healthz`: this process answers."""
+    return Response("ok\n", media_type="text/plain")
+
+
+async def ready(request: Request) -> Response:
+    """`GET /readyz`: it can decide. Raises `Problem` (503) that says what is missing."""
+    embedded, known = embedded_of(request), request.app.state.readiness
+    if embedded.ending:
+        raise _unready("this server is being stopped")
+    if known is None or time.monotonic() >= known[0]:
+        known = request.app.state.readiness = time.monotonic() + SECONDS, await _missing(embedded)
+    if known[1]:
+        raise _unready(known[1])
+    return Response("ready\n", media_type="text/plain", headers={"Cache-Control": "no-store"})
+
+
+async def _missing(embedded: Embedded) -> str:
+    """What it cannot decide without; empty if it can."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            nothing: Ticket[Write] = Ticket((), (), embedded.store.revision, embedded.runtime.clock())
+            await embedded.runtime.appender.submit(nothing)  # a commit, as of a decision
+        published = await asyncio.to_thread(embedded.store.active_bundle)
+    except Conflict:
+        return ""  # the store answers, and something administrative has just changed
+    except TimeoutError:
+        return f"the store does not commit within {PATIENCE:g} s"
+    except RemitError as error:
+        return f"the store cannot be written: {error.message}"
+    return "" if published is not None else "no bundle is published: run `remit policy publish`"
+
+
+def _unready(detail: str) -> Problem:
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, [("Retry-After", "5"), ("Cache-Control", "no-store")])

@@ -1,0 +1,125 @@
+"""Where a server listens: a port, or a Unix socket that is this user's alone."""
+
+import fcntl
+import os
+import socket
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from remit.model.errors import RemitError, conflict, malformed, unavailable
+
+PRIVATE = 0o600
+"""Who may reach a Unix socket, unless somebody says otherwise: the user that serves."""
+QUEUED = 2048
+"""So many connections wait to be taken."""
+_ASK_SECONDS = 1.0
+
+
+def port_at(host: str, port: int, together: bool = False) -> socket.socket:
+    """A socket that listens there; with `together`, beside others that do, among whom the system shares connections out.
+
+    Raises `RemitError` (unavailable).
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if together:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.bind((host, port))
+        listener.listen(QUEUED)
+    except OSError as error:
+        listener.close()
+        raise unavailable(f"port {port} of {host} cannot be served ({error.strerror}): name another by `--port`") from None
+    return listener
+
+
+@contextmanager
+def socket_at(path: Path, mode: int = PRIVATE) -> Iterator[socket.socket]:
+    """A Unix socket that listens there, for those whom `mode` lets; gone afterwards. One that nobody listens at any more is replaced.
+
+    Raises `RemitError`: conflict for what is there and is no socket, unavailable where another server listens, or none can.
+    """
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with _alone_in(path.parent):
+            _make_room(path)
+            made = _bind(listener, path, mode)
+        try:
+            yield listener
+        finally:
+            _remove(path, made)
+    finally:
+        listener.close()
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """While no other looks for room in this folder: of two that find a dead socket, the second would remove the new one of the first."""
+    try:
+        held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise unavailable(f"no socket can be made in `{folder}` ({error.strerror}): make the folder, or name another") from None
+    try:
+        mode = os.fstat(held).st_mode
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+            # INVARIANT (fail closed): whoever can put another socket there can permit anything.
+            raise conflict(f"anybody may put something else into `{folder}`: `chmod o-w` it, or name another folder")
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(held)
+
+
+def _make_room(path: Path) -> None:
+    """Remove a socket that nobody listens at. Raises `RemitError` for anything else that is there."""
+    try:
+        there = path.lstat()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise unavailable(f"`{path}` cannot be served ({error.strerror}): name another by `--socket`") from None
+    if not stat.S_ISSOCK(there.st_mode):
+        raise conflict(f"`{path}` is there and is no socket: remove it, or name another by `--socket`")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+        asking.settimeout(_ASK_SECONDS)
+        try:
+            asking.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)
+            return
+        except OSError:
+            pass  # INVARIANT (fail closed): somebody may be there, busy or another user's
+    raise unavailable(f"another server listens at `{path}`: end it, or name another by `--socket`")
+
+
+def _bind(listener: socket.socket, path: Path, mode: int) -> tuple[int, int]:
+    """Listen there; by what the file that was made is known."""
+    before = os.umask(0o777 & ~mode)  # from its first moment on nobody else may reach it
+    try:
+        listener.bind(str(path))
+    except OSError as error:
+        raise _cannot(path, error) from None
+    finally:
+        os.umask(before)
+    listener.listen(QUEUED)
+    found = path.lstat()
+    return found.st_dev, found.st_ino
+
+
+def _cannot(path: Path, error: OSError) -> RemitError:
+    if error.errno is None:  # as Python says it of an address that the system has no room for
+        return malformed(f"`{path}` is too long a name for a socket ({error}): name another by `--socket`")
+    return unavailable(f"`{path}` cannot be served ({error.strerror}): name another by `--socket`")
+
+
+def _remove(path: Path, made: tuple[int, int]) -> None:
+    """Remove what was made, unless another server has put its own there since."""
+    try:
+        found = path.lstat()
+        if (found.st_dev, found.st_ino) == made:
+            path.unlink()
+    except OSError:
+        return

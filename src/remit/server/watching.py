@@ -1,0 +1,221 @@
+"""Several workers at one port: begun together, watched, begun again when they die, ended together."""
+
+import contextlib
+import fcntl
+import logging
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+
+import msgspec
+
+from remit.authentication.possession.shared import SharedTable
+from remit.local.config import Settings
+from remit.local.wiring import wall_clock
+from remit.model.errors import RemitError, malformed, unavailable
+from remit.model.identity import random_bytes
+from remit.server.binding import port_at
+from remit.server.running import ACT_SECONDS, DRAIN_SECONDS, Place, address_of, listening_at
+from remit.server.working import KEYS, PROOFS, Charge, Failed, Ready, encoded
+
+MAX_WORKERS = 64
+MAX_FOLDER = 90
+"""Bytes in the name of the folder of the workers' sockets: the system lets an address have about a hundred."""
+START_SECONDS = 60.0
+"""So long a worker may take until it answers."""
+END_SECONDS = DRAIN_SECONDS + ACT_SECONDS + 30.0
+"""So long a worker may take to end; then it is killed."""
+LATEST = 30.0
+"""A worker that has answered is followed at once if it dies; one that never did, after a pause (s) that doubles up to this."""
+_TICK = 0.05
+_log = logging.getLogger("remit.server")
+_said = msgspec.json.Decoder(Ready | Failed).decode
+
+
+def watch(home: Path, settings: Settings, place: Place, listening: Callable[[str], None]) -> None:
+    """Serve by as many workers as the place says until a signal ends them. `listening` is told the address once all take connections.
+
+    Raises `RemitError` of a worker that cannot begin, unavailable where the port is taken.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="remit-"))
+    if len(os.fsencode(folder)) > MAX_FOLDER:
+        folder.rmdir()
+        raise malformed(
+            f"the folder of temporary files has too long a name for sockets: set `TMPDIR` to one of {MAX_FOLDER - 15} bytes"
+        )
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fcntl.flock(held, fcntl.LOCK_SH)  # who cleans up what is old leaves a folder alone that somebody has locked
+    try:
+        with _listening(place) as listeners:
+            address = address_of(place, listeners[0])
+            for name in (PROOFS, KEYS):
+                SharedTable.make(folder / name, wall_clock())
+            begin = Charge(0, -1, home, settings, place, address, folder, random_bytes(32))
+            _Watch([_Worker(begin, listener) for listener in listeners], folder).run(lambda: listening(address))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(held)
+
+
+@contextmanager
+def _listening(place: Place) -> Iterator[list[socket.socket]]:
+    """A socket for each worker. They are kept here: of a worker that dies, no connection is lost that it has not taken."""
+    with ExitStack() as kept:
+        first = kept.enter_context(listening_at(place))  # alone: whoever else listens there is found out
+        if place.socket is not None or not sys.platform.startswith("linux"):
+            yield [first, *[kept.enter_context(first.dup()) for _ in range(place.workers - 1)]]
+            return
+        port = first.getsockname()[1]
+        first.close()
+        yield [kept.enter_context(port_at(place.host, port, together=True)) for _ in range(place.workers)]
+
+
+class _Worker:
+    """One place among the workers, and the process that is there now."""
+
+    def __init__(self, charge: Charge, listener: socket.socket) -> None:
+        self._charge, self._listener = charge, listener
+        self._process: subprocess.Popen[bytes] | None = None
+        self._begun = 0.0
+        self._pause = 0.0
+        self._at: float | None = 0.0
+        self.ready = False
+
+    def begin(self, number: int) -> None:
+        charge = msgspec.structs.replace(self._charge, number=number, listener=self._listener.fileno())
+        self.ready, self._begun, self._at = False, time.monotonic(), None
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "remit.server.working"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            pass_fds=[charge.listener],
+            start_new_session=True,  # a signal from a terminal comes to whoever watches, who passes it on once
+        )
+        assert self._process.stdin is not None and self._process.stdout is not None
+        os.set_blocking(self._process.stdout.fileno(), False)
+        with contextlib.suppress(OSError):
+            self._process.stdin.write(encoded(charge))
+            self._process.stdin.flush()
+
+    @property
+    def due(self) -> bool:
+        """Whether it is to be begun now."""
+        return self._at is not None and time.monotonic() >= self._at
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid if self._process is not None else 0
+
+    def look(self) -> Failed | None:
+        """See what became of it; why it failed, if it says so."""
+        process, failed = self._process, None
+        if process is None or process.stdout is None:
+            return None
+        line = process.stdout.readline() or b""
+        if line:
+            said = _said(line)
+            self.ready, failed = isinstance(said, Ready), said if isinstance(said, Failed) else None
+        if process.poll() is not None:
+            self._over(process)
+        elif not self.ready and time.monotonic() - self._begun > START_SECONDS:
+            process.kill()
+        return failed
+
+    def _over(self, process: "subprocess.Popen[bytes]") -> None:
+        self._pause = 0.0 if self.ready else min(LATEST, self._pause * 2 or 0.25)
+        self._at, self.ready = time.monotonic() + self._pause, False
+        _log.warning("worker %d ended (%s): another follows in %g s", process.pid, _how(process.returncode), self._pause)
+        self.let_go()
+
+    def let_go(self) -> None:
+        if self._process is not None:
+            for end in (self._process.stdin, self._process.stdout):
+                with contextlib.suppress(OSError):
+                    if end is not None:
+                        end.close()
+        self._process = None
+
+    def tell(self, number: int) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+
+    def ended(self, until: float) -> int:
+        """Wait for its end, at most until then; its exit code."""
+        if self._process is None:
+            return 0
+        try:
+            code = self._process.wait(max(0.0, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            code = self._process.wait()
+        self.let_go()
+        return code
+
+
+class _Watch:
+    def __init__(self, workers: Sequence[_Worker], folder: Path) -> None:
+        self._workers, self._folder = workers, folder
+        self._ending = False
+        self._number = 0
+
+    def run(self, listening: Callable[[], None]) -> None:
+        before = {number: signal.signal(number, self._end) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            self._begin_all()
+            if not self._ending:
+                listening()
+            while not self._ending:
+                self._tend()
+                time.sleep(_TICK)
+        finally:
+            self._end_all()
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _end(self, _number: int, _frame: FrameType | None) -> None:
+        self._ending = True
+
+    def _begin_all(self) -> None:
+        for worker in self._workers:
+            self._begin(worker)
+        while not self._ending and not all(worker.ready for worker in self._workers):
+            for worker in self._workers:
+                failed = worker.look()
+                if failed is not None:
+                    raise RemitError(failed.kind, failed.message)
+                if worker.pid == 0:
+                    raise unavailable("a worker ended before it answered: what it said stands above")
+            time.sleep(_TICK)
+
+    def _tend(self) -> None:
+        for worker in self._workers:
+            failed = worker.look()
+            if failed is not None:
+                _log.error("a worker cannot begin: %s", failed.message)
+            if worker.due:
+                self._begin(worker)
+
+    def _begin(self, worker: _Worker) -> None:
+        self._number += 1
+        worker.begin(self._number)
+
+    def _end_all(self) -> None:
+        for worker in self._workers:
+            worker.tell(signal.SIGTERM)
+        until = time.monotonic() + END_SECONDS
+        codes = [worker.ended(until) for worker in self._workers]
+        if any(codes):
+            _log.warning("workers ended otherwise than they should: %s", ", ".join(_how(code) for code in codes if code))
+
+
+def _how(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit code {code}"

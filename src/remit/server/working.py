@@ -1,0 +1,93 @@
+"""One of several processes that answer at one port: begun by the one that watches it, ended by it or with it."""
+
+import os
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+
+import msgspec
+
+from remit.authentication.possession.dpop import Proofs
+from remit.authentication.possession.replays import Nonces
+from remit.authentication.possession.shared import SharedProofs, SharedTable
+from remit.local.config import Settings
+from remit.local.wiring import Embedded
+from remit.model.errors import ErrorKind, RemitError
+from remit.server.peers import Peers
+from remit.server.running import Place, Shared, serve_on
+
+PROOFS, KEYS = "proofs", "keys"
+"""Files of what the workers have seen, in their folder."""
+
+
+class Charge(msgspec.Struct, frozen=True):
+    """What a worker is to do: the first line of its input. It works until the input ends.
+
+    `number` is one that no worker of this server had before, `listener` the file descriptor of its socket, `folder` what the workers
+    have in common, and `nonces` what theirs are made with.
+    """
+
+    number: int
+    listener: int
+    home: Path
+    settings: Settings
+    place: Place
+    address: str
+    folder: Path
+    nonces: bytes
+
+
+class Ready(msgspec.Struct, frozen=True, tag="ready"):
+    """It takes connections."""
+
+
+class Failed(msgspec.Struct, frozen=True, tag="failed"):
+    """It cannot, and why."""
+
+    kind: ErrorKind
+    message: str
+
+
+def main() -> int:
+    """Work as the input says; what there is to say of it stands in one line of the output."""
+    charge = msgspec.json.decode(sys.stdin.buffer.readline(), type=Charge, dec_hook=lambda kind, value: kind(value))
+    try:
+        embedded = Embedded(charge.home, charge.settings)
+    except RemitError as error:
+        _say(Failed(error.kind, error.message))
+        return 1
+    try:
+        threading.Thread(target=_end_with_input, name="remit-lifeline", daemon=True).start()
+        peers = Peers(charge.folder, charge.number, SharedTable(charge.folder / KEYS))
+        proofs = Proofs(SharedProofs(SharedTable(charge.folder / PROOFS)), Nonces(charge.nonces))
+        listener = socket.socket(fileno=charge.listener)
+        serve_on(listener, embedded, charge.place, charge.address, lambda: _say(Ready()), Shared(peers, proofs))
+    except RemitError as error:
+        _say(Failed(error.kind, error.message))
+        return 1
+    finally:
+        embedded.close()
+    return 0
+
+
+def encoded(charge: Charge) -> bytes:
+    """A charge as a worker reads it."""
+    return msgspec.json.encode(charge, enc_hook=str) + b"\n"
+
+
+def _end_with_input() -> None:
+    """Nobody watches any more once the input ends: this process is to end, too."""
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _say(what: Ready | Failed) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(what) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""Whether a server can decide: asked of it, and answered truly."""
+
+import threading
+import time
+
+import pytest
+
+from tests.conftest import OpenStore
+from tests.faults.disk import DISK_FULL, failing_at
+from tests.runtime.world import World
+from tests.server.serving import Client, serving
+
+
+def ready(client: Client) -> tuple[int, str]:
+    answer = client.send("GET", "/readyz", None, {})
+    return answer.status, answer.text.decode()
+
+
+def test_one_that_can_decide_is_ready_and_leaves_nothing(world: World) -> None:
+    before = len(world.entries())
+    with serving(world.embedded) as client:
+        assert ready(client) == (200, "ready\n")
+    assert len(world.entries()) == before
+
+
+def test_without_a_bundle_it_is_not(open_store: OpenStore) -> None:
+    with serving(open_store(again=True).embedded) as client:
+        status, text = ready(client)
+        assert status == 503 and "bundle" in text
+        assert client.send("GET", "/healthz", None, {}).status == 200
+
+
+@pytest.mark.sqlite
+def test_without_its_store_it_is_not_until_it_is_back(world: World) -> None:
+    with serving(world.embedded) as client:
+        disk = failing_at(world, "BEGIN", DISK_FULL, times=100)
+        status, text = ready(client)
+        assert status == 503 and "full" in text
+        disk.mend()
+        time.sleep(1.1)
+        assert ready(client)[0] == 200
+
+
+def test_one_that_is_to_end_is_not_ready_answers_who_waits_and_permits_no_door(world: World) -> None:
+    with serving(world.embedded) as client:
+        revision = client.send("GET", "/v1/watch", None, {}).body["revision"]
+        took: list[float] = []
+
+        def wait() -> None:
+            begun = time.monotonic()
+            client.send("GET", f"/v1/watch?since={revision}&wait=15", None, {})
+            took.append(time.monotonic() - begun)
+
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        time.sleep(0.3)
+        world.embedded.ending = True
+        waiting.join(5)
+        assert took and took[0] < 3
+        assert ready(client)[0] == 503
+        message = {"subject": {"type": "Agent", "id": "bot"}, "action": {"name": "tool.call"},
+                   "resource": {"type": "Tool", "id": "free"}}  # fmt: skip
+        assert client.post("evaluation", {**message, "context": {"remit": {"door": True}}}).status == 503
+        assert client.post("evaluation", message).body["decision"] is True, "whoever asks once is answered"
+    assert len(world.decisions()) == 1

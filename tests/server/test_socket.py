@@ -1,0 +1,213 @@
+"""A server behind a Unix socket: who can reach it, whom it replaces, and the guard that asks it."""
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+import remit
+from remit.local import entering
+from remit.local.wiring import wall_clock
+from remit.model.decision import Permit
+from remit.model.errors import ErrorKind, RemitError
+from remit.pep.remote.client import Remote
+from remit.server.binding import socket_at
+from tests.cli.running import error, ok
+from tests.conftest import OpenStore
+from tests.runtime.world import World
+from tests.server.test_remote_identity import CANARY, look, secret
+from tests.server.test_workers import until
+
+pytestmark = pytest.mark.sqlite
+
+
+@contextmanager
+def at_socket(path: Path, *arguments: str, dev: bool = True) -> Iterator["subprocess.Popen[str]"]:
+    """A server behind a socket, once it takes connections; it must end well, and leave nothing there."""
+    command = [sys.executable, "-P", "-m", "remit.cli.main", "serve", *["--dev"][:dev], "--socket", str(path), *arguments]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout is not None and server.stderr is not None
+        line = server.stdout.readline()
+        assert f"listening on unix://{path}" in line, line + server.stderr.read()
+        yield server
+    finally:
+        server.terminate()
+        _, errors = server.communicate(timeout=60)
+    assert server.returncode == 0 and not path.exists(), errors
+
+
+@pytest.fixture
+def home(open_store: OpenStore, monkeypatch: pytest.MonkeyPatch) -> World:
+    world = open_store("home", clock=wall_clock)
+    monkeypatch.setenv("REMIT_HOME", str(world.home))
+    return world
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def refused(path: Path, kind: ErrorKind) -> str:
+    with pytest.raises(RemitError) as refusal, socket_at(path):
+        pass
+    assert refusal.value.kind is kind
+    return refusal.value.message
+
+
+def dead(path: Path) -> None:
+    """A socket that nobody listens at: its server was killed."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as left:
+        left.bind(str(path))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_guard_asks_over_one_kept_connection(home: World, tmp_path: Path, workers: int) -> None:
+    path, remote = tmp_path / "r.sock", Remote(f"unix://{tmp_path}/r.sock")
+    with at_socket(path, "--workers", str(workers)) as server:
+        assert mode(path) == 0o600
+        for _ in range(3):
+            decision = remote.evaluate(CANARY).result()
+            assert isinstance(decision, Permit) and remote.may_act(decision.id).result()
+        assert len(remote._connections._idle) == 1
+        for worker in psutil.Process(server.pid).children():
+            worker.kill()
+            until(lambda: isinstance(remote.evaluate(CANARY).result(), Permit))
+    remote.close()
+    assert not isinstance(remote.evaluate(CANARY).result(), Permit), "fail closed once nobody is there"
+
+
+def test_an_agent_proves_its_key_over_a_socket(home: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key, path, task = str(tmp_path / "bot.jwk"), tmp_path / "r.sock", home.open_task()
+    ok("agent", "key", key)
+    (tmp_path / "token").write_text(ok("agent", "token", "bot", "--key", key).strip())
+    with at_socket(path, dev=False):
+        for name, value in (("HOME", "nothing"), ("TOKEN_FILE", "token"), ("KEY_FILE", "bot.jwk")):
+            monkeypatch.setenv(f"REMIT_{name}", str(tmp_path / value))
+        monkeypatch.setenv("REMIT_SERVER", f"unix://{path}")
+        with remit.task(resume=task.id):
+            assert secret() == "the secret" and look("it") == "seen it"
+        monkeypatch.delenv("REMIT_KEY_FILE")
+        without = Remote(f"unix://{path}", (tmp_path / "token").read_text)
+        assert not isinstance(without.evaluate(CANARY).result(), Permit), "the token alone is not enough"
+        for remote in (without, *entering._connected.values()):
+            remote.close()
+        entering._connected.clear()
+    assert {one.proof for one in home.decisions() if one.effect == "permit"} == {"dpop"}
+
+
+def test_the_first_administrator_enrols_over_a_socket(home: World, tmp_path: Path) -> None:
+    with at_socket(tmp_path / "r.sock", dev=False) as server:
+        assert server.stderr is not None
+        server.stderr.readline()
+        link = server.stderr.readline().split()[-1]
+        assert link.startswith(f"unix://{tmp_path}/r.sock/v1/enrolment#")
+        token = ok("enrol", link, "--name", "ana").strip().splitlines()[-1]
+        remote = Remote(f"unix://{tmp_path}/r.sock", lambda: token)
+        assert remote.caller().result().name == "ana"
+        remote.close()
+
+
+def test_a_server_that_was_killed_is_replaced_and_one_that_listens_is_not(home: World, tmp_path: Path) -> None:
+    path = tmp_path / "r.sock"
+    with suppress(AssertionError), at_socket(path) as server:
+        said = error("serve", "--dev", "--socket", str(path))
+        assert "another server listens" in said.message and said.kind is ErrorKind.UNAVAILABLE
+        server.send_signal(signal.SIGKILL)
+        server.wait(20)
+    assert stat.S_ISSOCK(path.lstat().st_mode), "what a killed one leaves"
+    with at_socket(path):
+        remote = Remote(f"unix://{path}")
+        assert isinstance(remote.evaluate(CANARY).result(), Permit)
+        remote.close()
+
+
+def test_what_is_no_socket_stays(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "folder").mkdir()
+    for name in ("file", "link", "folder"):
+        assert "is no socket" in refused(tmp_path / name, ErrorKind.CONFLICT)
+    assert (tmp_path / "file").read_text() == "mine" and (tmp_path / "link").is_symlink()
+
+
+def test_a_socket_that_is_busy_or_unclear_is_not_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "busy"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as busy:
+        busy.bind(str(path))
+        busy.listen(0)
+        waiting = [socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) for _ in range(4)]
+        for one in waiting:  # until nobody more may wait
+            one.setblocking(False)
+            with suppress(BlockingIOError):
+                one.connect(str(path))
+        assert "another server listens" in refused(path, ErrorKind.UNAVAILABLE)
+        for one in waiting:
+            one.close()
+    assert path.exists()
+
+
+def test_of_many_that_find_a_dead_socket_one_serves(tmp_path: Path) -> None:
+    path, ended, begun = tmp_path / "r", threading.Event(), threading.Barrier(9)
+    listening: list[int] = []
+
+    def serve() -> None:
+        begun.wait()
+        with suppress(RemitError), socket_at(path) as listener:
+            listening.append(os.stat(path).st_ino)
+            ended.wait(20)
+            del listener
+
+    for _ in range(5):
+        dead(path)
+        many = [threading.Thread(target=serve) for _ in range(8)]
+        for one in many:
+            one.start()
+        begun.wait()
+        until(lambda: sum(one.is_alive() for one in many) == 1)  # noqa: B023 - used at once
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+            asking.connect(str(path))
+        ended.set()
+        for one in many:
+            one.join()
+        assert not path.exists()
+        ended.clear()
+    assert len(listening) == 5
+
+
+def test_who_ends_removes_only_their_own(tmp_path: Path) -> None:
+    path = tmp_path / "r"
+    with socket_at(path):
+        path.unlink()
+        dead(path)
+    assert path.exists()
+
+
+def test_who_may_reach_it(tmp_path: Path) -> None:
+    with socket_at(tmp_path / "a", 0o660):
+        assert mode(tmp_path / "a") == 0o660
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    assert "chmod o-w" in refused(tmp_path / "open" / "r", ErrorKind.CONFLICT)
+    (tmp_path / "open").chmod(0o1777)
+    with socket_at(tmp_path / "open" / "r"):
+        assert mode(tmp_path / "open" / "r") == 0o600
+
+
+def test_what_cannot_be_served_says_what_to_do(home: World, tmp_path: Path) -> None:
+    assert "too long" in refused(tmp_path / ("x" * 120), ErrorKind.MALFORMED)
+    assert "make the folder" in refused(tmp_path / "none" / "r", ErrorKind.UNAVAILABLE)
+    path = str(tmp_path / "r")
+    assert "--port" in error("serve", "--dev", "--socket", path, "--port", "1").message
+    assert "octal" in error("serve", "--dev", "--socket", path, "--socket-mode", "60").message
+    assert "octal" in error("serve", "--dev", "--socket", path, "--socket-mode", "066").message
+    assert "`?`" in error("serve", "--dev", "--socket", path + "?").message
