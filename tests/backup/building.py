@@ -74,7 +74,7 @@ def made(world: World, folder: Path, with_keys: bool = True) -> Made:
 
 def verified(folder: Path, key: str | None = None, head: str | None = None) -> Ended:
     """What verifying a backup says; raises what it raises."""
-    found = check(folder, Trusted(key, head))
+    found = check(folder, Trusted(key, (head,) if head is not None else ()))
     file = folder.with_name(f"{folder.name}.db")
     try:
         return rebuild(found, Ending(found.manifest, found.known, CARL, 0), file)

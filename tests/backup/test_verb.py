@@ -37,12 +37,15 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_drill(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Create, verify, restore, look, release: as docs/operating.md tells it."""
     outside = '[[issuers]]\nissuer = "https://idp.example"\njwks_file = "/etc/remit/keys.json"\n'
-    (home / "config.toml").write_text(f'administration = "rules.cedar"\n{outside}')
+    hook = '[[webhooks]]\nname = "chat"\nurl = "https://chat.example"\nsecret_file = "chat.secret"\n'
+    (home / "config.toml").write_text(f'administration = "rules.cedar"\n{outside}{hook}')
+    (home / "chat.secret").write_text("s" * 32)
     (home / "rules.cedar").write_text("permit (principal, action, resource);")
     kept = tmp_path / "head"
     kept.write_text(ok("log", "head"))
     said = ok("backup", "create", str(tmp_path / "backup"), "--with-keys")
-    assert "wrote bkp_" in said and "not in it: /etc/remit/keys.json" in said
+    assert "wrote bkp_" in said and "not in it: /etc/remit/keys.json" in said and "chat.secret, which" in said
+    assert [path for path in (tmp_path / "backup").rglob("*") if path.is_file() and b"ssss" in path.read_bytes()] == []
     assert "private key is in it" in run("backup", "create", str(tmp_path / "other"), "--with-keys").stderr
     key = ok("log", "key").strip()
     assert key in said

@@ -148,7 +148,8 @@ remit() { setpriv --bounding-set=-all --inh-caps=-all --no-new-privs "$PYTHON" -
 remit init
 setpriv --bounding-set=-all --inh-caps=-all --no-new-privs "$PYTHON" -P -c "$DENY" serve --host 0.0.0.0 --port "$PORT" --behind-proxy &
 server=$!
-remit ping "http://127.0.0.1:$PORT" --wait 30
+remit ping "http://127.0.0.1:$PORT" --wait 60
+remit ping "http://127.0.0.1:$PORT" --ready
 remit backup create backup
 kill -TERM $server
 wait $server

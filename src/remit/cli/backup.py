@@ -59,7 +59,7 @@ def verify(folder: Folder, key: LogKey = None, head: KnownHead = None, json: Jso
     from remit.local.backup.ending import Ending
 
     with progress("verifying"):
-        checked = check(folder, Trusted(key, known_head(head)))
+        checked = check(folder, Trusted(key, _heads(head)))
         ending = Ending(checked.manifest, checked.known, this_operator(), wall_clock())
         with tempfile.TemporaryDirectory() as scratch:
             ended = rebuild(checked, ending, Path(scratch) / "remit.db")
@@ -98,7 +98,7 @@ def restore(
     from remit.local.backup.restoring import Wanted
     from remit.local.backup.restoring import restore as put_back
 
-    trusted = Trusted(key, known_head(head))
+    trusted = Trusted(key, _heads(head))
     wanted = Wanted(trusted, log_key, new_log_key, origin, accept_loss, memories_trusted)
     with progress("restoring"):
         done = put_back(home_folder(), folder, wanted, this_operator(), wall_clock)
@@ -120,6 +120,11 @@ def restore(
         "yellow",
     )
     say(f"the log's key: {done.key}")
+
+
+def _heads(head: Path | None) -> tuple[str, ...]:
+    note = known_head(head)
+    return (note,) if note is not None else ()
 
 
 def _about(said: "Manifest") -> dict[str, Any]:

@@ -66,8 +66,8 @@ class Proven:
     def __init__(self, trust: Trust, embedded: Embedded, address: str) -> None:
         self._trust, self._embedded, self._address = trust, embedded, address
         self._identities: tuple[int, Mapping[str, Agent]] = -1, {}
-        self._holders: Memo[int, tuple[VerifiedToken, Caller]] = Memo(REMEMBERED)
         self._since = max([entry.time for entry in embedded.store.log.by_kind("log.restored", 1)], default=0)
+        self._holders: Memo[int, tuple[VerifiedToken, Caller]] = Memo(REMEMBERED)
 
     async def identify(self, request: Request) -> Caller:
         """The caller. Raises `Problem`, or `RemitError` (refused) for one who is proven and nobody here."""

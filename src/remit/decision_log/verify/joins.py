@@ -59,6 +59,7 @@ class Joins:
             return
         states = self._states["approval"]
         states.update(dict.fromkeys([id for id, state in states.items() if state in (PENDING, APPROVED)], ENDED))
+        self._quorums.clear()
         if len(self.restored) < MAX_FINDINGS:
             self.restored.append(Restored(index, size, known))
 

@@ -27,15 +27,15 @@ T = TypeVar("T")
 
 
 class Trusted(msgspec.Struct, frozen=True):
-    """What the caller knows from elsewhere: the log's public key, and a signed head (its whole note) kept from before."""
+    """What the caller knows from elsewhere: the log's public key, and signed heads (whole notes) kept from before."""
 
     key: str | None = None
-    head: str | None = None
+    heads: tuple[str, ...] = ()
 
 
 class Checked(msgspec.Struct, frozen=True):
-    """A backup whose files and log are as they were signed. `known` is the head kept from before: where it has more entries than the
-    backup, these are not in it."""
+    """A backup whose files and log are as they were signed. `known` is the largest head kept from before: where it has more entries than
+    the backup, these are not in it."""
 
     folder: Path
     manifest: Manifest
@@ -73,12 +73,13 @@ def check(folder: Path, trusted: Trusted) -> Checked:
     key = VerificationKey.parse(trusted.key) if trusted.key is not None else None
     manifest, key = read_manifest(folder, key)
     check_parts(folder, manifest)
-    known = verify_checkpoint(trusted.head, Ed25519Verifier(key)) if trusted.head is not None else None
+    heads = {verify_checkpoint(head, Ed25519Verifier(key)): head for head in trusted.heads}
+    known = max(heads, key=lambda head: head.size, default=None)
+    within = max([head for head in heads if head.size <= manifest.size], key=lambda head: head.size, default=None)
     if manifest.keys and Ed25519Signer.load(key.name, folder / KEY).key != key:
         raise corrupt(f"`{KEY}` of the backup is not the key that signed it: it was changed")
-    head = trusted.head if known is not None and known.size <= manifest.size else None
     try:
-        report = verify_export(folder / LOG, key.text, head=head)
+        report = verify_export(folder / LOG, key.text, head=heads[within] if within is not None else None)
     except UnusableInput as unusable:
         raise malformed(str(unusable)) from None
     if not report.verified:

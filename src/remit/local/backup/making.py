@@ -28,7 +28,8 @@ from remit.storage.copying import SCHEMA, Snapshot
 
 Told: TypeAlias = Callable[[int, int], None]
 """Called with how many entries of the log are copied, and how many there are."""
-STREAMS = "streams"
+FOLLOWING = ("streams", "webhooks")
+"""The folders of REMIT_HOME that say how far whoever follows the log came."""
 _EVERY = 4096
 _encode = msgspec.json.Encoder().encode
 
@@ -75,7 +76,7 @@ def create(embedded: Embedded, folder: Path, with_keys: bool, operator: Operator
             tuple(elsewhere),
         )
         _write(aside / MANIFEST, [embedded.head.vouch(manifest_text(manifest, key)).encode()])
-        for inner in (HOME, f"{HOME}/{STREAMS}", str(Path(KEY).parent)):
+        for inner in (HOME, *(f"{HOME}/{name}" for name in FOLLOWING), str(Path(KEY).parent)):
             if (aside / inner).is_dir():
                 sync_folder(aside / inner)
     return Made(str(folder), manifest, key.text)
@@ -137,14 +138,15 @@ def home_files(settings: Settings) -> list[str]:
 def _copy_home(embedded: Embedded, copy: Path) -> list[str]:
     """Copy what of REMIT_HOME is not in the store and not made anew; the files that are named and lie elsewhere."""
     elsewhere, home = [], embedded.home
-    streams = [f"{STREAMS}/{path.name}" for path in sorted((home / STREAMS).glob("*.json"))]
-    for name in dict.fromkeys([*home_files(embedded.settings), *streams]):
+    cursors = [f"{name}/{path.name}" for name in FOLLOWING for path in sorted((home / name).glob("*.json"))]
+    for name in dict.fromkeys([*home_files(embedded.settings), *cursors]):
         path = Path(os.path.normpath(home / name))
         if not path.is_relative_to(home):
             elsewhere.append(str(path))
         elif path.exists():
             _write(copy / path.relative_to(home), [_read(path)])
-    return elsewhere
+    secrets = [hook.get("secret_file") for hook in embedded.settings.webhooks]  # shared with somebody: theirs to give again
+    return elsewhere + [os.path.normpath(home / name) for name in secrets if isinstance(name, str)]
 
 
 def _read(path: Path) -> bytes:

@@ -86,6 +86,8 @@ def _alone(home: Path) -> Iterator[None]:
 
 
 def _restore(home: Path, folder: Path, wanted: Wanted, operator: Operator, clock: Clock) -> Restored:
+    for left in home.glob(f".{STORE_FILE}.*.partial*"):  # by a process that was ended in here
+        left.unlink()
     checked = check(folder, _known(home, folder, wanted))
     settings = read_settings(home if (home / FILE).exists() else folder / HOME)
     if not settings.store and any((home / f"{STORE_FILE}{end}").exists() for end in ("", "-wal", "-shm")):
@@ -124,14 +126,14 @@ def _restore(home: Path, folder: Path, wanted: Wanted, operator: Operator, clock
 
 def _known(home: Path, folder: Path, wanted: Wanted) -> Trusted:
     """What is known of the log: by the caller, and by what lies in REMIT_HOME still. Raises `RemitError`."""
-    head = wanted.trusted.head
-    if head is None and (home / HEAD_FILE).exists():
-        head = kept_note(home / HEAD_FILE)
+    heads = wanted.trusted.heads
+    if (home / HEAD_FILE).exists():
+        heads = (*heads, kept_note(home / HEAD_FILE))
     key = wanted.trusted.key
     if key is None and (home / KEY_FILE).exists():
         name = read_manifest(folder, None)[1].name
         key = Ed25519Signer.load(name, home / KEY_FILE).key.text
-    return Trusted(key, head)
+    return Trusted(key, heads)
 
 
 def _key(home: Path, checked: Checked, wanted: Wanted) -> Ed25519Signer | None:
