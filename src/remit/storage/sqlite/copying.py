@@ -86,6 +86,5 @@ def _fill(connection: sqlite3.Connection, rows: Iterable[AnyRow], lines: Iterabl
         spans = {(line.task, n // SPAN) for n, line in enumerate(page, size) if line.task is not None}
         connection.executemany("INSERT OR IGNORE INTO task_spans VALUES (?, ?)", sorted(spans))
         size += len(page)
-    connection.execute("INSERT INTO task_spans SELECT DISTINCT task, idx / ? FROM entries WHERE task IS NOT NULL", (SPAN,))
     grow_tree(connection, size)
     connection.execute("COMMIT")
