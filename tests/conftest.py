@@ -12,6 +12,8 @@ from tests.places import in_memory, on_disk
 from tests.postgres import Server, served
 from tests.runtime.world import Clock, World, small_bundle
 
+for name in ("COLUMNS", "LINES"):  # of no terminal: the readline library of the process that started this one leaves them behind
+    os.environ.pop(name, None)
 if folder := in_memory():
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(folder))
 
