@@ -1,13 +1,12 @@
 """Checks that need keys which have to be fetched first: done again when they have come, by a thread or on an event loop."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from collections.abc import Callable
 from typing import TypeVar
 
 from remit.authentication.keys.fetching import SECONDS
 from remit.authentication.keys.holding import KeysNeeded
-from remit.authentication.refusal import unavailable
+from remit.authentication.refusal import NotVerified, unavailable
 
 _Result = TypeVar("_Result")
 WAITS = 3
@@ -18,37 +17,31 @@ LONGEST = 3 * SECONDS
 
 def blocking(check: Callable[[], _Result]) -> _Result:
     """The result of a check, waited for by this thread. Raises what the check raises, and `NotVerified` (unavailable)."""
-    results: list[_Result] = []
-    for coming in _waits(check, results):
+    for _ in range(WAITS + 1):
+        try:
+            return check()
+        except KeysNeeded as needed:
+            coming = needed.coming
         try:
             coming.result(LONGEST)
         except TimeoutError:
             break
-    return _only(results)
+    raise _late()
 
 
 async def awaited(check: Callable[[], _Result]) -> _Result:
     """The same, awaited."""
-    results: list[_Result] = []
-    for coming in _waits(check, results):
+    for _ in range(WAITS + 1):
+        try:
+            return check()
+        except KeysNeeded as needed:
+            coming = needed.coming
         try:
             await asyncio.wait_for(asyncio.wrap_future(coming), LONGEST)
         except TimeoutError:
             break
-    return _only(results)
+    raise _late()
 
 
-def _waits(check: Callable[[], _Result], results: list[_Result]) -> "Iterator[Future[None]]":
-    """What has to be waited for until the check gives its result."""
-    for _ in range(WAITS + 1):
-        try:
-            results.append(check())
-            return
-        except KeysNeeded as needed:
-            yield needed.coming
-
-
-def _only(results: list[_Result]) -> _Result:
-    if not results:
-        raise unavailable("the keys of the token's issuer did not come in time: come again")
-    return results[0]
+def _late() -> NotVerified:
+    return unavailable("the keys of the token's issuer did not come in time: come again")

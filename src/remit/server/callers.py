@@ -72,7 +72,7 @@ class Proven:
     async def identify(self, request: Request) -> Caller:
         """The caller. Raises `Problem`, or `RemitError` (refused) for one who is proven and nobody here."""
         scope = request.scope
-        sent = Sent(tuple(scope["headers"]), scope["method"], self._address + scope["path"], scope.get(CERTIFICATE))
+        sent = Sent(scope["headers"], scope["method"], self._address + scope["path"], scope.get(CERTIFICATE))
         try:
             token = await authenticate(self._trust.verifier, sent)
             return self._caller(token)
