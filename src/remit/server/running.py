@@ -95,6 +95,7 @@ def serve_on(
         signal.signal(number, lambda *_: setattr(server, "should_exit", True))
     gc.collect()
     gc.freeze()  # bundle, modules and routes stay: looked through again with each full collection, they held up every caller
+    gc.set_threshold(10_000)  # requests leave little that only a collection ends, and each looks at all that are under way
     with sweeping(embedded):
         server.run(sockets=[listener])
 

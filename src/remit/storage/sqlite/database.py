@@ -115,7 +115,7 @@ class Database:
         # INVARIANT (durable before permit): every commit waits for its fsync.
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA secure_delete = ON")
-        connection.execute("PRAGMA wal_autocheckpoint = 4000")  # pages that change often are copied back less often
+        connection.execute("PRAGMA wal_autocheckpoint = 1000")  # whoever commits next waits for as many pages to be copied back
         level = connection.execute("PRAGMA synchronous").fetchone()[0]
         if mode != "wal" or level != 2:
             connection.close()
