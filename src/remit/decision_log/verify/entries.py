@@ -29,6 +29,11 @@ KNOWN_KINDS = frozenset(
         "tool.seen",
         "tool.approved",
         "kill.released",
+        "break-glass.asked",
+        "break-glass.started",
+        "break-glass.used",
+        "break-glass.ended",
+        "break-glass.reviewed",
     ]
 )
 VERSION = 1

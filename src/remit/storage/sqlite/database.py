@@ -53,6 +53,7 @@ MIGRATIONS = (
     CREATE TABLE definitions (id TEXT PRIMARY KEY, digest TEXT NOT NULL, version INTEGER NOT NULL, state BLOB NOT NULL) WITHOUT ROWID;
     INSERT OR REPLACE INTO meta VALUES ('definitions', 0);
     """,
+    "CREATE TABLE break_glass (id TEXT PRIMARY KEY, version INTEGER NOT NULL, stage TEXT NOT NULL, state BLOB NOT NULL) WITHOUT ROWID;",
 )
 """Each step brings the schema one version on; `PRAGMA user_version` counts the steps done."""
 
