@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from remit.cli.break_glass import warn_of_open
 from remit.cli.output import err, say, store, warn
 from remit.local.config import Settings, this_operator
 from remit.local.policy import publish_folder
@@ -58,6 +59,7 @@ def _listening(embedded: Embedded, address: str, dev: bool) -> None:
     from remit.local.enrolment import PATH, begin, needs_administrator
 
     say(f"listening on {address}")
+    warn_of_open(embedded)
     if not dev and needs_administrator(embedded, embedded.settings):
         code = begin(embedded.home, embedded.runtime.clock)
         warn("nobody can administer this server yet: within an hour, whoever has this link becomes its administrator, once")

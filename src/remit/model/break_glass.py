@@ -42,6 +42,15 @@ class BreakGlassRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     review_days: Annotated[int, msgspec.Meta(ge=1, le=90)] = 7
 
 
+class OpenGlass(msgspec.Struct, frozen=True):
+    """What doors are told of one that is open: for which agent, in which task if in one alone, and until when (µs)."""
+
+    id: BreakGlassId
+    agent: AgentId
+    task: TaskId | None
+    until: int
+
+
 class BreakGlass(msgspec.Struct, frozen=True):
     """One of them, from the asking to the review. It covers `agent`, in `task` alone if that is named: calls of `tools`, and other
     actions on resources that fit a pattern of `resources`.

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from remit.model.authorizer import ApprovalState, Outcome
+from remit.model.break_glass import OpenGlass
 from remit.model.decision import ApproverRule, Basis, Decision, Deny, Obligation, Permit, Reason, Steering
 from remit.model.errors import ErrorKind, RemitError
 from remit.model.identity import ApprovalId, BreakGlassId, DecisionId, SessionId
@@ -164,11 +165,13 @@ class Approved(msgspec.Struct, frozen=True):
 
 
 class Watched(msgspec.Struct, frozen=True):
-    """Administrative changes, counted; the mode of the published bundle (`enforce`, `shadow`, empty without one); the kills in force."""
+    """Administrative changes, counted; the mode of the published bundle (`enforce`, `shadow`, empty without one); the kills in force, and
+    what is open as break-glass."""
 
     revision: int
     mode: str
     kills: tuple[Kill, ...]
+    break_glass: tuple[OpenGlass, ...] = ()
 
 
 class Taken(msgspec.Struct, frozen=True):
