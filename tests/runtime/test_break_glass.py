@@ -4,13 +4,15 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from remit.decision_log.entry import BreakGlassAsked, BreakGlassEnded, BreakGlassReviewed, BreakGlassStarted, BreakGlassUsed
+from remit.decision_log.store import CommitFailed
 from remit.decision_log.verify import verify_export
 from remit.model.authorizer import OutcomeStatus
 from remit.model.break_glass import BreakGlass, Stage, Verdict
@@ -535,3 +537,19 @@ def test_another_bundle_is_asked_what_it_would_have_done(world: World) -> None:
     assert (change.before.reason, change.after.effect, change.after.reason) == ("break-glass", "deny", "forbidden")
     open_ = small_bundle(policies=POLICIES.replace('@id("never") forbid', '@id("never") permit'))
     assert world.replayed(open_).changed == 0, "it would have passed either way"
+
+
+def test_what_could_not_be_written_is_not_open(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    session, glass = world.open_session(), ask(world)
+
+    @contextmanager
+    def full() -> Iterator[Any]:
+        raise CommitFailed("the disk is full", poisons=False)
+        yield
+
+    monkeypatch.setattr(world.store.groups, "transaction", full)
+    fails(lambda: break_glass.confirm(world.runtime, glass.id, CARL).result(), ErrorKind.UNAVAILABLE, "the disk is full")
+    monkeypatch.undo()
+    assert reason(world.ask(session, "never")) is Reason.FORBIDDEN
+    assert break_glass.confirm(world.runtime, glass.id, CARL).result().stage is Stage.OPEN, "it can be tried again"
+    world.verified()

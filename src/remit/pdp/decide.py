@@ -20,7 +20,7 @@ from remit.model.labels import PUBLIC_TRUSTED, Label
 from remit.model.request import SESSION_DECLASSIFY, Tier
 from remit.model.task import TaskState
 from remit.pdp import checks
-from remit.pdp.answer import EngineAnswer
+from remit.pdp.answer import Annotations, EngineAnswer
 from remit.pdp.break_glass import lifted, open_until
 from remit.pdp.compiled import CompiledBundle, FirstUse, Mode
 from remit.pdp.context import Situation
@@ -217,7 +217,11 @@ def _not_permitted(
             return _permitted(inputs, locus, granted, spent, lift.answer, lift.question)
     deny = replace(_denied(inputs, locus, answer, lift), tier=situation.tier, basis=basis)
     glass = lifted(inputs, answer, annotations_of(locus, answer)) if inputs.glass is not None else None
-    return _opened(inputs, locus, spent, deny, glass) if glass is not None else _shadowed(inputs, deny)
+    if glass is None:
+        return _shadowed(inputs, deny)
+    # INVARIANT (fail closed): what forbids keeps permits from speaking, so whatever any of them asks for is asked for.
+    said = {**locus.slice.annotations, **answer.annotations, **answer.silenced}
+    return _opened(inputs, locus, spent, deny, glass, said)
 
 
 def _denied(inputs: Inputs, locus: Locus, answer: EngineAnswer, lift: "_Lift | None") -> Deny:
@@ -229,12 +233,13 @@ def _denied(inputs: Inputs, locus: Locus, answer: EngineAnswer, lift: "_Lift | N
     return Deny(inputs.decision, Reason.APPROVAL_REQUIRED, message, requestable=lift.rule, obligations=lift.obligations)
 
 
-def _opened(inputs: Inputs, locus: Locus, spent: tuple[TaskState, ...], deny: Deny, glass: BreakGlass) -> Decided:
-    """A permit of what policy denies. It costs, touches and is remembered as any, and obliges to all that one here could ask for."""
+def _opened(
+    inputs: Inputs, locus: Locus, spent: tuple[TaskState, ...], deny: Deny, glass: BreakGlass, said: Annotations
+) -> Decided:
+    """A permit of what policy denies. It costs, touches and is remembered as any, and obliges to all that the policies here `said`."""
     assert inputs.bundle is not None
     try:
-        # INVARIANT (fail closed): what forbids keeps permits from speaking, so whatever any of them asks for is asked for.
-        asked = obligations_of(locus.slice.ids, locus.slice.annotations)
+        asked = obligations_of(said, said)
     except UnknownObligation as problem:
         message = f"a policy asks for obligation {problem}, which nothing here understands"
         return _shadowed(inputs, Deny(inputs.decision, Reason.UNKNOWN_OBLIGATION, message, deny.tier, basis=deny.basis))
