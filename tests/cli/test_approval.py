@@ -2,19 +2,22 @@
 
 import json
 import re
+import threading
 from typing import Any
 
 import pytest
 
 from remit.cli.card import panel
+from remit.cli.inbox import _table
+from remit.local.config import this_operator
 from remit.model.decision import Deny
 from remit.model.errors import ErrorKind
 from remit.model.identity import ApprovalId
 from remit.model.task import Session
-from remit.runtime import inbox
+from remit.runtime import answering, inbox
 from remit.runtime.tasks import close_task
 from tests.cli.running import error, ok, printed
-from tests.runtime.world import Clock, World
+from tests.runtime.world import CARL, POLICIES, Clock, World, small_bundle
 
 LONG = "https://pay.example/" + "".join(f"{n:04d}" for n in range(100)) + "/the-end"
 
@@ -92,3 +95,72 @@ def test_a_request_is_denied_and_that_is_the_end_of_it(guarded: World) -> None:
     assert f"denied {approval}" in ok("approval", "deny", approval, "--why", "who is x?")
     assert error("approval", "approve", approval).kind is ErrorKind.CONFLICT
     assert "nothing waits" in ok("approval", "list")
+
+
+@pytest.mark.sqlite
+def test_who_policy_excludes_is_told_so(guarded: World) -> None:
+    me = this_operator().id
+    barring = '@id("not-me") forbid (principal, action, resource) when { context.approval.granted && context.approval.approver == "%s" };'
+    guarded.publish(small_bundle(policies=POLICIES + barring % me))
+    approval = held(guarded, {"to": "x"})
+    refused = error("approval", "approve", approval)
+    assert refused.kind is ErrorKind.REFUSED and f"policy does not let `{me}` approve this" in refused.message
+    assert "not-me" in refused.message and approval in ok("approval", "list")
+
+
+@pytest.mark.sqlite
+def test_half_an_approval_is_told_and_shown(guarded: World) -> None:
+    guarded.publish(small_bundle(policies=POLICIES.replace('"pay-asks") @requestable("one")', '"pay-asks") @requestable("two")')))
+    approval = held(guarded, {"to": "x"})
+    assert "approved by 1 of 2, another person must approve" in ok("approval", "approve", approval)
+    assert f"two ({this_operator().id} approved)" in ok("approval", "show", approval)
+    assert json.loads(ok("approval", "list", "--json"))[0]["approved_by"] == [this_operator().id]
+
+
+@pytest.mark.sqlite
+def test_what_one_task_asks_of_one_tool_stands_together(guarded: World, clock: Clock) -> None:
+    session, other = guarded.open_session(), guarded.open_session()
+    asked = [(session, "x"), (other, "y"), (session, "z"), (other, "y")]
+    for one, to in asked:
+        clock.forward(0.01)
+        held(guarded, {"to": to}, one)
+    rows = json.loads(ok("approval", "list", "--json"))
+    assert [(row["shown"]["arguments"]["to"], row["alike"]) for row in rows] == [("z", 2), ("y", 1), ("x", 2)]
+    text = ok("approval", "list")
+    assert text.index(rows[0]["id"]) < text.index(rows[2]["id"]) < text.index(rows[1]["id"])
+    assert text.count("pay (1 of 2)") == 2
+
+
+@pytest.mark.sqlite
+def test_watching_in_a_pipe_tells_each_event_on_a_line(guarded: World) -> None:
+    waits = held(guarded, {"to": "x"})
+
+    def later() -> None:
+        held(guarded, {"to": "y"})
+        answering.resolve(guarded.runtime, waits, CARL, False).result()
+
+    timer = threading.Timer(0.3, later)
+    timer.start()
+    lines = [json.loads(line) for line in ok("approval", "watch", "--for", "1.5", "--every", "0.05").splitlines()]
+    timer.join()
+    assert [line["event"] for line in lines] == ["waiting", "opened", "answered"]
+    assert (lines[0]["id"], lines[1]["shown"]["arguments"], lines[2]["state"]) == (waits, {"to": "y"}, "denied")
+
+
+@pytest.mark.sqlite
+def test_what_is_watched_is_a_table_of_what_waits(guarded: World) -> None:
+    approval = held(guarded, {"to": "x"})
+    text = printed(_table(inbox.cards(guarded.runtime, 10)), 160)
+    assert approval in text and "pay" in text and "one" in text
+
+
+@pytest.mark.sqlite
+def test_stats_say_how_it_was_answered(guarded: World) -> None:
+    approval = held(guarded, {"to": "x"})
+    ok("approval", "approve", approval)
+    found = json.loads(ok("approval", "stats", "--json"))
+    habit = found["approvers"][this_operator().id]
+    assert (found["requests"], habit["answers"], habit["share_approved"]) == (1, 1, 1.0)
+    assert 0 <= habit["median_seconds"] < 60
+    text = ok("approval", "stats")
+    assert "1 requests in 30 days" in text and this_operator().id in text and "100%" in text

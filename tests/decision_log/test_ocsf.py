@@ -160,14 +160,14 @@ def test_a_kill_is_grave_and_what_fits_no_class_is_a_base_event() -> None:
 
 
 def test_a_stores_log_as_events(open_store: OpenStore, tmp_path: Path) -> None:
-    from remit.runtime import approvals
+    from remit.runtime import answering
     from remit.runtime.tasks import close_task
 
     world = open_store()
     session = world.open_session()
     world.perform(session, "look", "seen")
     denied: Any = world.ask(session, "pay", {"to": "x"})
-    approvals.resolve(world.runtime, denied.approval, CARL, True, "fine").result()
+    answering.resolve(world.runtime, denied.approval, CARL, True, "fine").result()
     close_task(world.runtime, session.task or "", "ana").result()  # type: ignore[arg-type]
     file = tmp_path / "log.ocsf"
     log = world.store.log

@@ -14,7 +14,7 @@ from remit.model.decision import Decision, Deny, Permit, Reason
 from remit.model.errors import ErrorKind, RemitError
 from remit.model.identity import AgentStatus, ApprovalId, EntityRef, Operator
 from remit.model.task import Session
-from remit.runtime import administration, approvals
+from remit.runtime import administration, answering, approvals
 from remit.runtime.tasks import Opening, close_task, open_task
 from tests.conftest import OpenStore
 from tests.faults.disk import DISK_FULL, failing_at
@@ -33,7 +33,7 @@ def approved(
     world: World, session: Session, tool: str = "pay", arguments: Mapping[str, Any] = PAY, by: Operator = CARL
 ) -> ApprovalId:
     approval = requested(world.ask(session, tool, arguments))
-    approvals.resolve(world.runtime, approval, by, True, "fine").result()
+    answering.resolve(world.runtime, approval, by, True, "fine").result()
     return approval
 
 
@@ -116,7 +116,7 @@ class TestTime:
         clock.now += approvals.REQUEST_LIFE
         for grant in (True, False):
             with pytest.raises(RemitError) as caught:
-                approvals.resolve(world.runtime, approval, CARL, grant).result()
+                answering.resolve(world.runtime, approval, CARL, grant).result()
             assert caught.value.kind is ErrorKind.CONFLICT
 
     def test_it_lasts_over_a_restart_and_is_used_once_for_all(self, open_store: OpenStore) -> None:
@@ -135,7 +135,7 @@ class TestTime:
         session = world.open_session()
         first = {requested(world.ask(session, "pay", PAY)) for _ in range(5)}
         assert len(first) == 1
-        approvals.resolve(world.runtime, first.pop(), CARL, True).result()
+        answering.resolve(world.runtime, first.pop(), CARL, True).result()
         clock.now += approvals.REQUEST_LIFE
         assert len({requested(world.ask(session, "pay", PAY)) for _ in range(5)}) == 1
 
@@ -162,7 +162,7 @@ class TestWhatTheApproverWasShown:
         session = world.open_session()
         approval = requested(world.ask(session, "pay", PAY))
         world.perform(session, tool, content)
-        approvals.resolve(world.runtime, approval, CARL, True).result()
+        answering.resolve(world.runtime, approval, CARL, True).result()
         assert requested(world.ask(session, "pay", PAY)) != approval
         assert state(world, approval) is ApprovalState.APPROVED
 
@@ -238,7 +238,7 @@ class TestWho:
     def test_the_agent_never_approves_itself(self, world: World) -> None:
         approval = requested(world.ask(world.open_session(), "pay", PAY))
         with pytest.raises(RemitError) as caught:
-            approvals.resolve(world.runtime, approval, Operator("bot", "os"), True).result()
+            answering.resolve(world.runtime, approval, Operator("bot", "os"), True).result()
         assert caught.value.kind is ErrorKind.REFUSED
 
     @pytest.mark.parametrize(
@@ -250,18 +250,18 @@ class TestWho:
         session = world.open_session(world.open_task(parent=above.id))
         approval = requested(world.ask(session, "wipe", {"table": "x"}))
         with pytest.raises(RemitError) as caught:
-            approvals.resolve(world.runtime, approval, who, True).result()
+            answering.resolve(world.runtime, approval, who, True).result()
         assert caught.value.kind is ErrorKind.REFUSED
-        approvals.resolve(world.runtime, approval, CARL, True).result()
+        answering.resolve(world.runtime, approval, CARL, True).result()
         permit(world.ask(session, "wipe", {"table": "x"}))
 
     def test_everybody_may_deny(self, world: World) -> None:
         session = world.open_session()
         approval = requested(world.ask(session, "wipe", {"table": "x"}))
-        approvals.resolve(world.runtime, approval, ANA, False, "no").result()
+        answering.resolve(world.runtime, approval, ANA, False, "no").result()
         assert isinstance(world.ask(session, "wipe", {"table": "x"}), Deny)
         with pytest.raises(RemitError):
-            approvals.resolve(world.runtime, approval, CARL, True).result()
+            answering.resolve(world.runtime, approval, CARL, True).result()
 
     def test_a_request_is_answered_once(self, world: World) -> None:
         approval = requested(world.ask(world.open_session(), "pay", PAY))
@@ -271,7 +271,7 @@ class TestWho:
         def answer(n: int) -> None:
             start.wait()
             try:
-                answers.append(approvals.resolve(world.runtime, approval, CARL, bool(n % 2)).result().state.value)
+                answers.append(answering.resolve(world.runtime, approval, CARL, bool(n % 2)).result().state.value)
             except RemitError as error:
                 assert error.kind is ErrorKind.CONFLICT
 
@@ -360,12 +360,33 @@ unless { context.approval.granted && context.approval.approver == "carl" };
 def test_a_policy_may_say_who_approves(open_store: OpenStore) -> None:
     world = open_store(bundle=small_bundle(policies=APPROVED_BY))
     session = world.open_session()
-    for person, effect in ((BEN, Deny), (CARL, Permit)):
-        asked = world.ask(session, "pay", {"to": "x"})
-        assert isinstance(asked, Deny) and asked.reason is Reason.APPROVAL_REQUIRED and asked.approval is not None
-        approvals.resolve(world.runtime, asked.approval, person, True).result()
-        answer = world.ask(session, "pay", {"to": "x"})
-        assert isinstance(answer, effect), answer
+    approval = requested(world.ask(session, "pay", {"to": "x"}))
+    with pytest.raises(RemitError) as caught:
+        answering.resolve(world.runtime, approval, BEN, True).result()
+    assert caught.value.kind is ErrorKind.REFUSED
+    assert (
+        "policy does not let `ben` approve this, ask somebody else" in caught.value.message
+        and "only-carl" in caught.value.message
+    )
+    assert state(world, approval) is ApprovalState.PENDING
+    answering.resolve(world.runtime, approval, CARL, True).result()
+    assert permit(world.ask(session, "pay", {"to": "x"})).approval == approval
+
+
+def test_a_policy_that_excludes_whoever_approved_already_is_asked_again_at_the_act(open_store: OpenStore) -> None:
+    world = open_store(bundle=small_bundle(policies=APPROVED_BY.replace("carl", "ben")))
+    session = world.open_session()
+    approval = requested(world.ask(session, "pay", {"to": "x"}))
+    answering.resolve(world.runtime, approval, BEN, True).result()
+    world.publish(small_bundle(policies=APPROVED_BY))
+    assert requested(world.ask(session, "pay", {"to": "x"})) != approval
+    assert state(world, approval) is ApprovalState.APPROVED
+
+
+def test_whoever_policy_excludes_may_still_deny(open_store: OpenStore) -> None:
+    world = open_store(bundle=small_bundle(policies=APPROVED_BY))
+    approval = requested(world.ask(world.open_session(), "pay", {"to": "x"}))
+    assert answering.resolve(world.runtime, approval, BEN, False).result().state is ApprovalState.DENIED
 
 
 def test_what_a_permit_asks_for_comes_with_the_person_who_may_approve(open_store: OpenStore) -> None:
@@ -373,7 +394,7 @@ def test_what_a_permit_asks_for_comes_with_the_person_who_may_approve(open_store
     session = world.open_session()
     asked = world.ask(session, "pay", {"to": "x"})
     assert isinstance(asked, Deny) and asked.approval is not None
-    approvals.resolve(world.runtime, asked.approval, CARL, True).result()
+    answering.resolve(world.runtime, asked.approval, CARL, True).result()
     answer = world.ask(session, "pay", {"to": "x"})
     assert isinstance(answer, Permit) and [o.type for o in answer.obligations] == ["deadline"]
 

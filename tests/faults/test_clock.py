@@ -7,7 +7,7 @@ from remit.model.decision import Deny, Reason
 from remit.model.errors import RemitError
 from remit.model.identity import EntityRef
 from remit.model.task import Task
-from remit.runtime import approvals, sessions
+from remit.runtime import answering, sessions
 from tests.conftest import OpenStore
 from tests.runtime.world import CARL, Clock, World, asked, permit, reason
 
@@ -116,7 +116,7 @@ def test_an_approval_does_not_live_longer_because_the_clock_went_back(world: Wor
     session = world.open_session(moved_on(world, clock))
     denied = world.ask(session, "pay", {"to": "boss@corp.com"})
     assert isinstance(denied, Deny) and denied.approval is not None
-    approvals.resolve(world.runtime, denied.approval, CARL, True).result()
+    answering.resolve(world.runtime, denied.approval, CARL, True).result()
     clock.forward(HOUR)
     assert isinstance(world.ask(session, "pay", {"to": "boss@corp.com"}), Deny)
     clock.forward(-HOUR)

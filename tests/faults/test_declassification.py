@@ -20,7 +20,7 @@ from remit.model.labels import Confidentiality, Label
 from remit.model.request import SESSION_DECLASSIFY
 from remit.model.task import Scope, Session
 from remit.pdp.effects import Closed, session_after_outcome
-from remit.runtime import approvals, sessions
+from remit.runtime import answering, sessions
 from tests.conftest import OpenStore
 from tests.faults.test_approvals import requested
 from tests.runtime.world import ANA, BEN, CARL, POLICIES, World, asked, permit, reason, small_bundle
@@ -52,7 +52,7 @@ def label(world: World, session: Session) -> Label:
 
 
 def lowered(world: World, session: Session, arguments: Mapping[str, Any] = DOWN, by: Operator = CARL) -> None:
-    approvals.resolve(world.runtime, requested(ask(world, session, arguments)), by, True).result()
+    answering.resolve(world.runtime, requested(ask(world, session, arguments)), by, True).result()
     permit(ask(world, session, arguments))
 
 
@@ -111,7 +111,7 @@ def test_a_permit_for_everything_is_still_four_eyes(lowering: World) -> None:
     assert isinstance(denied, Deny) and denied.requestable == "four-eyes"
     for somebody in (ANA, BEN, Operator("bot", "os")):
         with pytest.raises(RemitError):
-            approvals.resolve(lowering.runtime, requested(denied), somebody, True).result()
+            answering.resolve(lowering.runtime, requested(denied), somebody, True).result()
     assert reason(ask(lowering, session)) is Reason.APPROVAL_REQUIRED
 
 
@@ -119,13 +119,13 @@ def test_who_asked_does_not_approve(lowering: World) -> None:
     session = touched(lowering)
     denied = ask(lowering, session, {**DOWN, "by": "carl"})
     with pytest.raises(RemitError, match="asked for this"):
-        approvals.resolve(lowering.runtime, requested(denied), CARL, True).result()
+        answering.resolve(lowering.runtime, requested(denied), CARL, True).result()
 
 
 def test_an_approval_covers_what_its_approver_was_shown(lowering: World) -> None:
     session = lowering.open_session()
     lowering.perform(session, "read", "hello")
-    approvals.resolve(lowering.runtime, requested(ask(lowering, session, {"sources": ["read"], "why": "x"})), CARL, True).result()
+    answering.resolve(lowering.runtime, requested(ask(lowering, session, {"sources": ["read"], "why": "x"})), CARL, True).result()
     lowering.perform(session, "secret", "restricted data")
     assert reason(ask(lowering, session, {"sources": ["read"], "why": "x"})) is Reason.APPROVAL_REQUIRED
 
@@ -135,11 +135,11 @@ def test_an_approval_does_not_cover_what_is_read_after_it_was_asked_for(lowering
     session = touched(lowering)
     approval = requested(ask(lowering, session))
     lowering.perform(session, tool, "before it was given")
-    approvals.resolve(lowering.runtime, approval, CARL, True).result()
+    answering.resolve(lowering.runtime, approval, CARL, True).result()
     denied = ask(lowering, session) if not covered else None
     if denied is not None:
         assert reason(denied) is Reason.APPROVAL_REQUIRED and denied.approval != approval
-        approvals.resolve(lowering.runtime, requested(denied), CARL, True).result()
+        answering.resolve(lowering.runtime, requested(denied), CARL, True).result()
         lowering.perform(session, tool, "after it was given")
         assert reason(ask(lowering, session)) is Reason.APPROVAL_REQUIRED
         assert label(lowering, session).confidentiality is Confidentiality.RESTRICTED
@@ -149,7 +149,7 @@ def test_an_approval_does_not_cover_what_is_read_after_it_was_asked_for(lowering
 
 def test_nor_what_another_session_passed_on_since(lowering: World) -> None:
     session, other = touched(lowering), lowering.open_session()
-    approvals.resolve(lowering.runtime, requested(ask(lowering, session)), CARL, True).result()
+    answering.resolve(lowering.runtime, requested(ask(lowering, session)), CARL, True).result()
     lowering.perform(other, "secret", "of another task")
     sessions.inherit(lowering.runtime, session.id, other.id).result()
     assert reason(ask(lowering, session)) is Reason.APPROVAL_REQUIRED
@@ -252,7 +252,7 @@ class TestFromPython:
             with pytest.raises(remit.Denied) as caught:
                 remit.declassify("published", sources=["read"])
             assert caught.value.decision.approval is not None
-            approvals.resolve(lowering.runtime, caught.value.decision.approval, CARL, True).result()
+            answering.resolve(lowering.runtime, caught.value.decision.approval, CARL, True).result()
             remit.declassify("published", sources=["read"])
             assert not label(lowering, entered.session).untrusted
 
@@ -263,7 +263,7 @@ class TestFromPython:
         with remit.task(session=session.id), pytest.raises(remit.Denied) as caught:
             remit.declassify("because", sources=["read"])
         with pytest.raises(RemitError, match="asked for this"):
-            approvals.resolve(lowering.runtime, requested(caught.value.decision), this_operator(), True).result()
+            answering.resolve(lowering.runtime, requested(caught.value.decision), this_operator(), True).result()
 
     def test_outside_of_a_task_there_is_nothing_to_lower(self, lowering: World, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("REMIT_HOME", str(lowering.home))
@@ -292,7 +292,7 @@ class TestTheVerb:
         assert first.exit_code == 1 and "remit approval approve apr_" in first.stdout
         approval = here.store.approvals(None, 1)[0].id
         with pytest.raises(RemitError, match="asked for this"):
-            approvals.resolve(here.runtime, approval, this_operator(), True).result()
-        approvals.resolve(here.runtime, approval, CARL, True).result()
+            answering.resolve(here.runtime, approval, this_operator(), True).result()
+        answering.resolve(here.runtime, approval, CARL, True).result()
         done = self.run(*call)
         assert done.exit_code == 0 and "lowered" in done.stdout and "untrusted: nothing" in done.stdout

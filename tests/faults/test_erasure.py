@@ -12,7 +12,7 @@ from remit.model.decision import Deny
 from remit.model.errors import ErrorKind, RemitError
 from remit.model.identity import TaskId
 from remit.model.task import Session
-from remit.runtime import administration, approvals
+from remit.runtime import administration, answering, approvals
 from remit.runtime.tasks import close_task
 from tests.conftest import OpenStore
 from tests.runtime.world import ANA, CARL, World, permit
@@ -35,7 +35,7 @@ def filled(world: World) -> Session:
     world.embedded.report(Outcome(failed.id, session.id, OutcomeStatus.FAILED, FAULT, FAULT)).result()
     denied = world.ask(session, "pay", {"to": NAME})
     assert isinstance(denied, Deny) and denied.approval is not None
-    approvals.resolve(world.runtime, denied.approval, CARL, True, WHY).result()
+    answering.resolve(world.runtime, denied.approval, CARL, True, WHY).result()
     assert isinstance(world.ask(session, "never", {"who": NAME}), Deny)
     return session
 
@@ -189,7 +189,7 @@ def test_an_approval_of_an_erased_task_can_no_longer_be_given(world: World) -> N
     assert isinstance(denied, Deny) and denied.approval is not None
     erase(world, session)
     with pytest.raises(RemitError):
-        approvals.resolve(world.runtime, denied.approval, CARL, True).result()
+        answering.resolve(world.runtime, denied.approval, CARL, True).result()
 
 
 def test_another_process_forgets_the_key_with_its_next_decision(open_store: OpenStore) -> None:

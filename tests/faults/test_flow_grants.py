@@ -15,7 +15,7 @@ from remit.model.flow import FORMS, FlowGrant, flow_grant
 from remit.model.identity import AgentId, ApprovalId, EntityRef
 from remit.model.task import Budgets, Scope, Session, Task
 from remit.pdp.provenance.forms import alone, behind, stands
-from remit.runtime import approvals, tasks
+from remit.runtime import answering, approvals, tasks
 from remit.runtime.administration import erase
 from remit.runtime.tasks import AgentOpener, Opening, close_task
 from tests.conftest import OpenStore
@@ -139,7 +139,7 @@ class TestAnApprover:
         session, approval = self.held(world, "kim@far.net and lou@near.org wrote")
         shown = approvals.shown_to_approver(world.store.approval(approval), world.runtime.view.key(session.task))  # type: ignore[arg-type]
         assert shown is not None and [offer.others for offer in shown.offers] == [("lou@near.org",)]
-        approvals.resolve(world.runtime, approval, CARL, True, flows=True).result()
+        answering.resolve(world.runtime, approval, CARL, True, flows=True).result()
         for receiver in ("kim@far.net", "lou@near.org", "kim@far.net"):
             assert permit(world.ask(session, "send", {"to": receiver})).approval is None
         world.perform(session, "read", "eve@evil.net wrote, too")
@@ -150,7 +150,7 @@ class TestAnApprover:
 
     def test_grants_only_what_that_output_said(self, world: World) -> None:
         session, approval = self.held(world)
-        approvals.resolve(world.runtime, approval, CARL, True, flows=True).result()
+        answering.resolve(world.runtime, approval, CARL, True, flows=True).result()
         permit(world.ask(session, "send", KIM))
         world.perform(session, "read", "eve@evil.net wrote")
         assert reason(world.ask(session, "send", {"to": "eve@evil.net"})) == "approval-required"
@@ -162,7 +162,7 @@ class TestAnApprover:
         world.perform(session, "read", MAILS)
         approval = requested(world.ask(session, "send", KIM))
         other.ask(session, "look")
-        approvals.resolve(world.runtime, approval, CARL, True, flows=True).result()
+        answering.resolve(world.runtime, approval, CARL, True, flows=True).result()
         permit(other.ask(other.open_session(task), "send", KIM))
         assert reason(other.ask(reading(other), "send", KIM)) == "approval-required"
         below = tasks.open_task(
@@ -177,16 +177,16 @@ class TestAnApprover:
         approval = requested(world.ask(session, "wipe", {"table": "orders"}))
         for somebody in (BEN, ANA):
             with pytest.raises(RemitError) as caught:
-                approvals.resolve(world.runtime, approval, somebody, True, flows=True).result()
+                answering.resolve(world.runtime, approval, somebody, True, flows=True).result()
             assert caught.value.kind is ErrorKind.REFUSED
         assert world.store.task(session.task).task.flows == ()  # type: ignore[arg-type, union-attr]
-        approvals.resolve(world.runtime, approval, CARL, True, flows=True).result()
+        answering.resolve(world.runtime, approval, CARL, True, flows=True).result()
         [flow] = world.store.task(session.task).task.flows  # type: ignore[arg-type, union-attr]
         assert flow.startswith('wipe.table := "orders" in read, repeatedly, sha256:')
 
     def test_a_denial_grants_nothing(self, world: World) -> None:
         session, approval = self.held(world)
-        approvals.resolve(world.runtime, approval, CARL, False, flows=True).result()
+        answering.resolve(world.runtime, approval, CARL, False, flows=True).result()
         assert world.store.task(session.task).task.flows == ()  # type: ignore[arg-type, union-attr]
 
     def test_a_closed_task_gets_none(self, world: World) -> None:
@@ -194,17 +194,17 @@ class TestAnApprover:
         assert session.task is not None
         close_task(world.runtime, session.task, "ana").result()
         with pytest.raises(RemitError, match="closed"):
-            approvals.resolve(world.runtime, approval, CARL, True, flows=True).result()
+            answering.resolve(world.runtime, approval, CARL, True, flows=True).result()
 
     def test_where_nothing_flows_there_is_nothing_to_grant(self, world: World) -> None:
         session = world.open_session()
         approval = requested(world.ask(session, "pay", {"to": "boss@corp.com", "amount": 1}))
         with pytest.raises(RemitError, match="one call"):
-            approvals.resolve(world.runtime, approval, CARL, True, flows=True).result()
+            answering.resolve(world.runtime, approval, CARL, True, flows=True).result()
 
     def test_an_erased_task_forgets_them(self, world: World) -> None:
         session, approval = self.held(world, '"kim@far.net"')
-        approvals.resolve(world.runtime, approval, CARL, True, flows=True).result()
+        answering.resolve(world.runtime, approval, CARL, True, flows=True).result()
         assert session.task is not None
         close_task(world.runtime, session.task, "ana").result()
         erase(world.runtime, session.task, ANA).result()
@@ -349,7 +349,7 @@ def test_a_digest_does_not_stand_for_the_document(world: World) -> None:
 def test_more_values_than_can_be_shown_are_not_offered(world: World) -> None:
     session = reading(world, " ".join(f"a{n}@far.net" for n in range(40)) + " kim@far.net")
     approval = requested(world.ask(session, "send", KIM))
-    approvals.resolve(world.runtime, approval, CARL, True, flows=True).result()
+    answering.resolve(world.runtime, approval, CARL, True, flows=True).result()
     assert world.store.task(session.task).task.flows[0].startswith('send.to := "kim@far.net" in read')  # type: ignore[arg-type, union-attr]
     assert reason(world.ask(session, "send", {"to": "a1@far.net"})) == "approval-required"
 
@@ -382,7 +382,7 @@ def test_an_offer_lets_nothing_through_that_is_not_shown(world: World, written: 
     session = reading(world, f"kim@far.net wrote to {written} today")
     approval = requested(world.ask(session, "send", KIM))
     shown = approvals.shown_to_approver(world.store.approval(approval), world.runtime.view.key(session.task))  # type: ignore[arg-type]
-    approvals.resolve(world.runtime, approval, CARL, True, flows=True).result()
+    answering.resolve(world.runtime, approval, CARL, True, flows=True).result()
     through = world.ask(session, "send", {"to": "eve@evil.net"}).reason == "permitted"
     assert shown is not None and through == any("eve@evil.net" in offer.others for offer in shown.offers)
     permit(world.ask(session, "send", KIM))

@@ -19,7 +19,7 @@ from remit.model.identity import EntityRef
 from remit.model.request import MAX_NAME
 from remit.model.task import Budgets, Scope, Session
 from remit.model.values import freeze
-from remit.runtime import administration, approvals, sessions
+from remit.runtime import administration, answering, sessions
 from remit.runtime.tasks import AgentOpener, Opening, close_task, open_task
 from tests.runtime.world import ANA, World, asked, permit, reason
 
@@ -121,7 +121,7 @@ def test_hostile_names_are_refused_by_administration(world: World, name: str) ->
         lambda: sessions.open_session(world.runtime, name),  # type: ignore[arg-type]
         lambda: close_task(world.runtime, name, "ana"),  # type: ignore[arg-type]
         lambda: administration.erase(world.runtime, name, ANA),  # type: ignore[arg-type]
-        lambda: approvals.resolve(world.runtime, name, ANA, True),  # type: ignore[arg-type]
+        lambda: answering.resolve(world.runtime, name, ANA, True),  # type: ignore[arg-type]
     ]
     for number, act in enumerate(acts):
         with pytest.raises(RemitError):

@@ -12,7 +12,7 @@ from remit.local.wiring import wall_clock
 from remit.model.authorizer import OutcomeStatus
 from remit.model.decision import Decision, Deny, Reason
 from remit.model.task import Amount, Budgets, Session
-from remit.runtime import approvals
+from remit.runtime import answering
 from tests.conftest import OpenStore
 from tests.faults.disk import FaultyConnection
 from tests.faults.processes import line, python, rest, tell
@@ -87,7 +87,7 @@ def test_one_approval_is_used_once(real_time: World) -> None:
     first = real_time.open_session(task)
     denied = real_time.ask(first, "pay", {"to": "x"})
     assert isinstance(denied, Deny) and denied.approval is not None
-    approvals.resolve(real_time.runtime, denied.approval, CARL, True).result()
+    answering.resolve(real_time.runtime, denied.approval, CARL, True).result()
     decisions = together(real_time, [real_time.open_session(task), real_time.open_session(task)], "pay", {"to": "x"}, 32)
     check(real_time, [*decisions, ["deny", denied.id, "approval-required", denied.approval]])
     assert [approval for effect, _, _, approval in decisions if effect == "permit"] == [denied.approval]

@@ -79,10 +79,10 @@ cases:
     assert case.task is not None and case.task.parent is not None and case.task.parent.purpose == "root"
     assert case.task.budgets.amounts == {"x.y": 5000}
     first, second, third = case.steps
-    assert (first.line, first.resource, first.approver, first.after, first.definition) == (
+    assert (first.line, first.resource, first.approvers, first.after, first.definition) == (
         19,
         EntityRef("Tool", "x"),
-        "carl",
+        ("carl",),
         -3,
         "abc",
     )

@@ -112,7 +112,7 @@ def test_policies_that_are_right(body: str) -> None:
         ('@id("p") @obligation("redact-result: , ")', "permit (principal, action, resource);", "obligation", "error"),
         ('@id("p") @obligation(" ")', "permit (principal, action, resource);", "obligation", "error"),
         ('@id("p") @obligation("notify:x")', f"{ANY};", "idle-obligation", "warning"),
-        ('@id("p") @requestable("two")', f"{ANY} unless {{ context.approval.granted }};", "requestable", "error"),
+        ('@id("p") @requestable("three")', f"{ANY} unless {{ context.approval.granted }};", "requestable", "error"),
         ('@id("p") @requestable("one")', f"{ANY};", "requestable", "error"),
         ('@id("p") @requestable("one")', "permit (principal, action, resource);", "requestable", "error"),
         ('@id("p") @break_glass("always")', f"{ANY};", "break-glass", "error"),

@@ -229,23 +229,38 @@ def ask_policies(case: Case, spent: tuple[Any, ...]) -> Answer:
     lifted, lifted_by, errs = engine(case, case.rules, context(case, case.grant.approver if case.grant else ""))
     asks_who = {rule.id for rule in matching if "approver" in rule.condition or rule.reads is None}
     up_to_who = case.grant is None and asks_who and set(lifted_by) <= asks_who
-    if not rules <= {"one", "four-eyes"} or errs or not (lifted or up_to_who):
+    if not rules <= set(STRICTNESS) or errs or not (lifted or up_to_who):
         raise No("forbidden")
     try:
         duties = obligations(lifted_by, notes) if lifted else ()
     except No:
         raise No("forbidden") from None
-    rule = "four-eyes" if "four-eyes" in rules or tier(case) == 3 else "one"
+    rule = max([*rules, "four-eyes" if tier(case) == 3 else "one"], key=STRICTNESS.index)
     grant, reached = case.grant, case.session.reached if case.session else PUBLIC_TRUSTED
     if (
         grant is not None
         and reached.within(grant.label)
         and [(s.argument, s.origin) for s in grant.steering] == shown
         and ((shown_duties := obliged(grant)) == duties or asks_who and set(shown_duties) <= set(duties))
-        and (grant.rule == "four-eyes" or rule == "one")
+        and STRICTNESS.index(grant.rule) >= STRICTNESS.index(rule)
+        and (rule != "two" or len({grant.approver, *grant.others}) == 2)
+        and all(lifts(case, other, lifted_by) for other in grant.others)
     ):
         return Answer("permit", "permitted", approval=grant.id, obligations=duties, spent=spent)
     return Answer("deny", "approval-required", requestable=rule, obligations=duties)
+
+
+STRICTNESS = ["one", "four-eyes", "two"]
+
+
+def lifts(case: Case, approver: str, by: list[str]) -> bool:
+    """Whether one more person may approve, and no other obligations come with them."""
+    allowed, reasons, errs = engine(case, case.rules, context(case, approver))
+    notes = {rule.id: rule.annotations for rule in case.rules}
+    try:
+        return allowed and not errs and obligations(reasons, notes) == obligations(by, notes)
+    except No:
+        return False
 
 
 def obliged(grant: Any) -> tuple[tuple[str, str, str], ...]:

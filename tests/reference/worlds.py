@@ -54,6 +54,8 @@ POOL = (
     Rule("nowhere", "forbid", CALL, "when { !context.flow.unknown.isEmpty() && context.session.untrusted }", {}, (), True),
     Rule("asks", "forbid", f'{CALL} == Tool::"pay"', "unless { context.approval.granted }", {"requestable": "one"}),
     Rule("asks-two", "forbid", CALL, "when { context.tierRank >= 2 } unless { context.approval.granted }", {"requestable": "four-eyes"}),
+    Rule("asks-quorum", "forbid", f'{CALL} == Tool::"pay"', "when { context.args has n } unless { context.approval.granted }",
+         {"requestable": "two"}, (("n",),)),
     Rule("asks-in-vain", "forbid", f'{CALL} == Tool::"send"', "", {"requestable": "one"}),
     Rule("asks-carl", "forbid", CALL, 'when { context.tier == "high" } unless { context.approval.approver == "carl" }',
          {"requestable": "one"}),
@@ -387,6 +389,7 @@ def grants(
         ) or (Steering("to", "x", "intent"),)
     if differs == "obligation":
         obligations = (*obligations, Obligation("notify", "nobody", "all"))
+    others = draw(st.sampled_from([(), ("carl",), ("dora",), ("eva",)])) if rule == "two" or draw(st.integers(0, 9)) == 0 else ()
     return Grant(
         ApprovalId("apr_1"),
         draw(st.sampled_from(["carl", "dora"])),
@@ -394,4 +397,5 @@ def grants(
         Label() if differs == "label" else reached.join(draw(LABELS)),
         steering,
         obligations,
+        others=others,
     )

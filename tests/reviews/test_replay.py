@@ -26,7 +26,7 @@ from remit.pap.bundle import compile_bundle
 from remit.pap.contents import Bundle
 from remit.reviews import asking, history, past_sessions
 from remit.reviews.replay import Change, Replay, Replayed, joined
-from remit.runtime import administration, approvals, kills, sessions, tasks
+from remit.runtime import administration, answering, kills, sessions, tasks
 from tests.conftest import OpenStore
 from tests.runtime.world import ANA, BEN, MANIFEST, POLICIES, SMALL, Clock, World, permit, small_bundle
 
@@ -99,7 +99,7 @@ def test_an_approval_that_was_used_still_counts_until_the_bundle_asks_for_more(w
     session = world.open_session()
     first = world.ask(session, "pay", {"to": "x"})
     assert first.approval is not None
-    approvals.resolve(world.runtime, ApprovalId(first.approval), BEN, grant=True).result()
+    answering.resolve(world.runtime, ApprovalId(first.approval), BEN, grant=True).result()
     assert permit(world.ask(session, "pay", {"to": "x"})).approval == first.approval
     assert not world.replayed(small_bundle()).changed
     stricter = small_bundle(

@@ -23,7 +23,7 @@ from remit.model.kill import KillKind
 from remit.model.labels import Confidentiality
 from remit.model.request import FILE_READ, SESSION_DECLASSIFY
 from remit.model.task import Budgets, Scope, Session
-from remit.runtime import administration, approvals, break_glass, emergencies, kills
+from remit.runtime import administration, answering, break_glass, emergencies, kills
 from remit.runtime.audit import differences
 from remit.runtime.pending import Driven
 from remit.runtime.runtime import administer
@@ -116,7 +116,7 @@ def test_an_approval_is_asked_for_no_more_but_one_that_was_given_is_used_first(w
     session = world.open_session()
     denied = world.ask(session, "pay", {"to": "x"})
     assert isinstance(denied, Deny) and denied.approval is not None
-    approvals.resolve(world.runtime, denied.approval, CARL, True).result()
+    answering.resolve(world.runtime, denied.approval, CARL, True).result()
     opened(world, tools=("pay", "wipe"))
     assert permit(world.ask(session, "pay", {"to": "x"})).approval == denied.approval
     for tool, arguments in (("pay", {"to": "x"}), ("wipe", {"table": "t"})):

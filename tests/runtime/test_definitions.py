@@ -13,8 +13,9 @@ from remit.model.decision import Deny, Permit, Reason
 from remit.model.definition import MAX_BYTES, Definition, definition_id, definition_of
 from remit.model.errors import ErrorKind, RemitError
 from remit.runtime import audit, definitions
-from remit.runtime.authorize import consider, load
+from remit.runtime.authorize import consider
 from remit.runtime.committing import Considered, commit
+from remit.runtime.loading import load
 from remit.runtime.store import SeeDefinition
 from tests.conftest import OpenStore
 from tests.runtime.world import ANA, BEN, TOOLS, World, asked, permit, reason, small_bundle

@@ -150,8 +150,8 @@ def test_who_what_and_why_are_in_the_log_and_last_over_a_restart(open_store: Ope
     assert world.store.kills() == []
     found = [entry.body for entry in world.entries() if isinstance(entry.body, KillSet | KillReleased)]
     assert found == [
-        KillSet("tool", "look", "ana", "it misbehaves"),
-        KillReleased("tool", "look", "ben", "it was looked at"),
+        KillSet("tool", "look", "ana", "it misbehaves", "os"),
+        KillReleased("tool", "look", "ben", "it was looked at", "os"),
     ]
 
 

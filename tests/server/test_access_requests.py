@@ -13,7 +13,8 @@ from remit.local.wiring import wall_clock
 from remit.model.authorizer import ApprovalState
 from remit.model.identity import ApprovalId
 from remit.model.request import TOOL_CALL
-from remit.runtime.approvals import resolve, shown_to_approver
+from remit.runtime.answering import resolve
+from remit.runtime.approvals import shown_to_approver
 from remit.runtime.requesting import submission_of
 from tests.conftest import OpenStore
 from tests.runtime.world import AGENT, CARL, World

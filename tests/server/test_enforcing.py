@@ -16,8 +16,9 @@ from remit.model.identity import AgentId
 from remit.model.kill import KillKind
 from remit.model.labels import PUBLIC_TRUSTED
 from remit.runtime import kills
-from remit.runtime.approvals import resolve
+from remit.runtime.answering import resolve
 from remit.server.problems import Problem
+from remit.server.waits import Waits
 from tests.conftest import OpenStore
 from tests.runtime.world import ANA, CARL, Clock, World, small_bundle
 from tests.server.serving import Answer, Client, serving
@@ -26,6 +27,9 @@ PEOPLE = {
     "bot": Caller("bot", frozenset({Role.AGENT}), "idp", Proof.DPOP, AgentId("bot")),
     "other": Caller("other", frozenset({Role.AGENT}), "idp", Proof.DPOP, AgentId("other")),
     "gateway": Caller("gateway", frozenset({Role.ENFORCEMENT_POINT}), "idp", Proof.MTLS),
+    "proxy": Caller("proxy", frozenset({Role.ENFORCEMENT_POINT}), "idp", Proof.MTLS),
+    "agent-named-door": Caller("bot", frozenset({Role.ENFORCEMENT_POINT}), "idp", Proof.MTLS),
+    "bot-elsewhere": Caller("bot", frozenset({Role.AGENT}), "spiffe", Proof.MTLS, AgentId("bot")),
     "ada": Caller("ada", frozenset({Role.ADMINISTRATOR}), "idp", Proof.DPOP),
     "aud": Caller("aud", frozenset({Role.AUDITOR}), "idp", Proof.DPOP),
     "nobody": Caller("nobody", frozenset(), "idp", Proof.DPOP),
@@ -171,6 +175,24 @@ class TestPermits:
         assert [(seen.decision, seen.status) for seen in world.outcomes()] == [(told["id"], "succeeded")]
         assert not stands(client, "bot", told["id"])
 
+    @pytest.mark.parametrize(
+        ("asker", "others"), [("gateway", ("proxy", "bot", "agent-named-door")), ("bot", ("gateway", "agent-named-door"))]
+    )
+    def test_are_of_the_door_that_asked(
+        self, client: Client, world: World, open_store: OpenStore, asker: str, others: tuple[str, ...]
+    ) -> None:
+        session = begun(client)
+        told = fine(tell(client, asker, "evaluation", asks(session)))["context"]["id"]
+        # Also by a process that learns of it from the log alone.
+        with serving(open_store(again=True).embedded, ByToken()) as again:
+            for server in (client, again):
+                for other in others:
+                    for path, message in (("act", {}), ("outcome", SUCCEEDED)):
+                        refused(tell(server, other, f"/v1/decisions/{told}/{path}", message), 404)
+        assert world.outcomes() == []
+        assert stands(client, "bot-elsewhere" if asker == "bot" else asker, told)
+        fine(tell(client, asker, f"/v1/decisions/{told}/outcome", SUCCEEDED))
+
     def test_a_report_is_known_again_after_a_restart(self, client: Client, world: World, open_store: OpenStore) -> None:
         session = begun(client)
         told = decided(client, session)
@@ -308,6 +330,29 @@ class TestWatching:
         told = fine(get(client, "bot", f"/v1/watch?since={seen['revision']}&wait=15"))
         assert told["revision"] > seen["revision"]
         assert [(kill["kind"], kill["name"], kill["why"]) for kill in told["kills"]] == [("tool", "look", "it leaks")]
+
+    def test_so_many_wait_and_no_more(self, client: Client, monkeypatch: pytest.MonkeyPatch, open_store: OpenStore) -> None:
+        made: list[Waits] = []
+        monkeypatch.setattr("remit.server.app.Waits", lambda embedded: made.append(Waits(embedded, 2, 3)) or made[-1])
+        with serving(open_store(again=True).embedded, ByToken()) as bounded:
+            approval = decided(bounded, begun(bounded), "pay", to="a", amount=1)["approval"]["id"]
+            seen = fine(get(bounded, "bot", "/v1/watch"))["revision"]
+            paths = [f"/v1/watch?since={seen}&wait=2", f"/v1/approvals/{approval}?wait=2"]
+            answers: list[Answer] = []
+            waiting = [threading.Thread(target=lambda path=path: answers.append(get(bounded, "bot", path))) for path in paths]
+            for thread in waiting:
+                thread.start()
+            while len(made[0]) < 2:
+                time.sleep(0.01)
+            answer = get(bounded, "bot", paths[0])
+            assert answer.status == 429 and answer.headers["retry-after"] == "1"
+            refused(get(bounded, "bot", paths[1]), 429)
+            assert fine(get(bounded, "bot", f"/v1/approvals/{approval}"))["state"] == "pending", "who does not wait is answered"
+            fine(get(bounded, "gateway", f"/v1/watch?since={seen}&wait=0.01"))
+            for thread in waiting:
+                thread.join()
+            assert [one.status for one in answers] == [200, 200]
+            fine(get(bounded, "bot", f"/v1/watch?since={seen}&wait=0.01"))
 
     def test_nothing_has_changed(self, client: Client) -> None:
         seen = fine(get(client, "bot", "/v1/watch"))

@@ -191,7 +191,7 @@ def test_roles_are_what_the_issuer_says_and_no_more(net: Net) -> None:
     seen = {name: net.get("/v1/approvals", token).status for name, token in who.items()}
     assert seen == {"admins": 200, "approvers": 200, "audit": 200, "doors": 403}
     assert net.get("/v1/approvals", net.token("client-7")).status == 403, "what waits is no agent's business"
-    [waits] = net.get("/v1/approvals", who["approvers"]).body["approvals"]
+    [waits] = net.get("/v1/approvals", who["approvers"]).body["items"]
     path = f"/v1/approvals/{waits['id']}"
     for name in ("admins", "audit", "doors"):
         assert net.post(f"{path}/answer", {"approve": True}, who[name]).status == 403, name

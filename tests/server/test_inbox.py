@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from remit.model.errors import RemitError
+from tests.runtime.world import POLICIES, small_bundle
 from tests.server.serving import Answer
 from tests.server.test_access_requests import Served, served_agent
 
@@ -20,15 +21,15 @@ def answered(served: Served, name: str, body: bytes) -> Answer:
 
 def test_what_waits_is_shown_and_answered_once(served_agent: Served) -> None:
     name = served_agent.denied()["approval"]["id"]
-    [waits] = served_agent.get("/v1/approvals").body["approvals"]
+    [waits] = served_agent.get("/v1/approvals").body["items"]
     assert (waits["id"], waits["state"], waits["shown"]["arguments"]) == (name, "pending", {"sum": 10, "to": "boss@corp.com"})
     assert served_agent.get(f"/v1/approvals/{name}").body == waits
     given = answered(served_agent, name, b'{"approve": true, "why": "rent"}')
     assert (given.status, given.body["state"], given.body["resolver"]) == (200, "approved", "development")
     again = answered(served_agent, name, b'{"approve": false}')
     assert (again.status, again.headers["content-type"]) == (409, "application/problem+json")
-    assert served_agent.get("/v1/approvals").body == {"approvals": []}
-    assert [one["state"] for one in served_agent.get("/v1/approvals?all=true").body["approvals"]] == ["approved"]
+    assert served_agent.get("/v1/approvals").body == {"items": [], "next_cursor": ""}
+    assert [one["state"] for one in served_agent.get("/v1/approvals?all=true").body["items"]] == ["approved"]
     assert served_agent.client.post("evaluation", served_agent.asked).body["decision"] is True
     assert served_agent.client.post("evaluation", served_agent.asked).body["decision"] is False
 
@@ -38,6 +39,58 @@ def test_what_was_said_for_it_is_shown_as_said(served_agent: Served) -> None:
     name = served_agent.submit(told, requested_access={"role": "payer"}).body["task"]["id"]
     shown = served_agent.get(f"/v1/approvals/{name}").body
     assert shown["submitted"] == {"by": "development", "verified_by": "nobody", "says": {"requested_access": {"role": "payer"}}}
+
+
+def test_what_one_task_asks_of_one_tool_is_one_group(served_agent: Served) -> None:
+    for to in ("x", "y", "x"):
+        served_agent.asked["action"]["properties"] = {"to": to}
+        served_agent.denied()
+    found = served_agent.get("/v1/approvals").body["items"]
+    assert len(found) == 2 and {(one["group"], one["alike"]) for one in found} == {(f"{found[0]['task']} pay", 2)}
+
+
+def test_it_is_read_in_pages(served_agent: Served) -> None:
+    for to in "abcde":
+        served_agent.asked["action"]["properties"] = {"to": to}
+        served_agent.denied()
+    whole = [one["id"] for one in served_agent.get("/v1/approvals").body["items"]]
+    answered(served_agent, whole[1], b'{"approve": false}')
+    for more, expected in (("", [whole[0], *whole[2:]]), ("&all=true", whole)):
+        found, cursor = [], ""
+        for _ in range(4):
+            page = served_agent.get(f"/v1/approvals?limit=2{more}&cursor={cursor}").body
+            found += [one["id"] for one in page["items"]]
+            cursor = page["next_cursor"]
+            if not cursor:
+                break
+        assert found == expected and not cursor
+    first = served_agent.get("/v1/approvals?limit=2").body["next_cursor"]
+    assert served_agent.get(f"/v1/approvals?limit=2&all=true&cursor={first}").status == 400, "a cursor is of one list"
+
+
+def test_who_policy_excludes_is_told_and_nothing_is_answered(served_agent: Served) -> None:
+    barring = '@id("not-dev") @description("development pays nobody") forbid (principal, action, resource) '
+    barring += 'when { context.approval.granted && context.approval.approver == "development" };'
+    served_agent.world.publish(small_bundle(policies=POLICIES + barring))
+    name = served_agent.denied()["approval"]["id"]
+    told = answered(served_agent, name, b'{"approve": true}')
+    assert told.status == 403 and "policy does not let `development` approve this, ask somebody else" in told.body["detail"]
+    assert served_agent.get(f"/v1/approvals/{name}").body["state"] == "pending"
+    served_agent.answer(name, True)
+    assert served_agent.client.post("evaluation", served_agent.asked).body["decision"] is True
+
+
+def test_the_first_of_two_is_shown_and_waited_on(served_agent: Served) -> None:
+    served_agent.world.publish(
+        small_bundle(policies=POLICIES.replace('"pay-asks") @requestable("one")', '"pay-asks") @requestable("two")'))
+    )
+    name = served_agent.denied()["approval"]["id"]
+    first = answered(served_agent, name, b'{"approve": true}').body
+    assert (first["state"], first["people"], first["approved_by"]) == ("pending", 2, ["development"])
+    assert answered(served_agent, name, b'{"approve": true}').status == 409
+    assert served_agent.client.post("evaluation", served_agent.asked).body["decision"] is False
+    served_agent.answer(name, True)
+    assert served_agent.client.post("evaluation", served_agent.asked).body["decision"] is True
 
 
 @pytest.mark.parametrize(

@@ -4,18 +4,22 @@ from typing import Annotated
 
 import typer
 
-from remit.cli.card import panel, readable
+from remit.cli.card import needed, panel, readable
+from remit.cli.inbox import stats, watch
 from remit.cli.output import JsonFlag, asked, out, say, show_json, show_list, store, when
 from remit.local.config import this_operator
 from remit.model.authorizer import ApprovalState
 from remit.model.errors import not_found
 from remit.model.identity import ApprovalId
 from remit.model.request import SESSION_DECLASSIFY
-from remit.runtime.approvals import Shown, resolve
-from remit.runtime.inbox import as_plain, card, cards
+from remit.runtime.answering import resolve
+from remit.runtime.approvals import Shown
+from remit.runtime.inbox import as_plain, card, cards, group
 from remit.runtime.store import Approval
 
 app = typer.Typer(no_args_is_help=True)
+app.command("watch")(watch)
+app.command("stats")(stats)
 Id = Annotated[str, typer.Argument(help="The access request's id (`apr_…`).")]
 Why = Annotated[str, typer.Option(help="Why, for the record.")]
 
@@ -34,16 +38,27 @@ def list_(
     if json:
         show_json([as_plain(one) for one in found])
         return
-    rows = [(one.approval, one.shown, one.state) for one in found]
+    place = {name: number for number, name in enumerate(dict.fromkeys(group(one.approval) for one in found))}
+    found.sort(
+        key=lambda one: place[group(one.approval)]
+    )  # what one task asks of one tool stands together, the newest group first
+    rows = [
+        (one.approval, one.shown, f"{one.state}, escalated" if one.waits and one.approval.escalated else one.state)
+        for one in found
+    ]
+    wide = [_what(one.approval, one.shown) + (f" (1 of {one.alike})" if one.alike > 1 else "") for one in found]
     table = [
-        (a.id, state, a.agent, _what(a, s), _arguments(s), a.rule.value, when(a.expires), s.why if s else "(erased)")
-        for a, s, state in rows
+        (a.id, state, a.agent, what, _arguments(s), needed(a), when(a.expires), s.why if s else "(erased)")
+        for (a, s, state), what in zip(rows, wide, strict=True)
     ]
     columns = ("request", "state", "agent", "tool or action", "arguments", "needs", "expires (UTC)", "why")
-    short = [(a.id, a.agent, _what(a, s), a.rule.value if state == ApprovalState.PENDING else state) for a, s, state in rows]
+    short = [
+        (one.approval.id, one.approval.agent, what, needed(one.approval) if one.waits else one.state)
+        for one, what in zip(found, wide, strict=True)
+    ]
     narrow = ("request", "agent", "tool or action", "needs")
     show_list((columns, table), (narrow, short), "nothing waits for an approval")
-    if out.is_terminal and any(state == ApprovalState.PENDING for _, _, state in rows):
+    if out.is_terminal and any(one.waits for one in found):
         say("look at one with `remit approval show ID`; answer it with `remit approval approve ID` or `remit approval deny ID`")
 
 
@@ -90,9 +105,15 @@ def _answer(approval: str, grant: bool, why: str, json: bool, flow: bool = False
     if json:
         show_json(as_plain(seen))
     else:
-        say(f"{answered.state.value} {answered.id}: {_what(answered, shown)} for agent {answered.agent}")
-        for offer in shown.offers if flow and shown else ():
+        say(f"{_told(answered)} {answered.id}: {_what(answered, shown)} for agent {answered.agent}")
+        for offer in shown.offers if flow and shown and answered.state is ApprovalState.APPROVED else ():
             say(f"granted for the rest of the task: {offer.flow}")
+
+
+def _told(answered: Approval) -> str:
+    if answered.state is ApprovalState.PENDING:
+        return f"approved by {len(answered.given)} of {answered.rule.people}, another person must approve"
+    return answered.state.value
 
 
 def _what(approval: Approval, shown: Shown | None) -> str:

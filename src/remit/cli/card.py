@@ -17,6 +17,7 @@ from remit.pdp.offering import Offer
 from remit.pdp.provenance.folding import folded
 from remit.runtime.approvals import Shown
 from remit.runtime.inbox import Card
+from remit.runtime.store import Approval
 
 _MIXED = re.compile("[A-Za-z]")
 """Letters of another script that look like these are marked in a word that has these; a text in that script is left alone."""
@@ -52,7 +53,13 @@ def panel(seen: Card) -> Panel:
         ("before", ", ".join(f"{name} ×{n}" for name, n in shown.before.items()) or "nothing"),
         *([(f"{said.requester} says", f"{said.words} (nobody checked this)")] if said and said.words not in ("", "{}") else []),
         *[("may grant" if not n else "", _offer(offer)) for n, offer in enumerate(shown.offers)],
-        ("needs", f"{approval.rule.value} until {when(approval.expires)} UTC; covers this one call, once"),
+        *([("alike", f"{seen.alike} of this task wait for {approval.tool}")] if seen.alike > 1 else []),
+        *(
+            [("escalated", f"{when(approval.escalated)} UTC, to {', '.join(approval.told) or 'whoever looks'}")]
+            if approval.escalated
+            else []
+        ),
+        ("needs", f"{needed(approval)} until {when(approval.expires)} UTC; covers this one call, once"),
     ]
     grid = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     grid.add_column(no_wrap=True)
@@ -61,6 +68,12 @@ def panel(seen: Card) -> Panel:
         # On one line each: arguments must not be able to write lines of their own into what the approver reads.
         grid.add_row(Text(name, "dim"), plain(text.replace("\n", "\\n")))
     return Panel(grid, title=f"{approval.id} · {seen.state}", title_align="left", border_style="yellow")
+
+
+def needed(approval: Approval) -> str:
+    """Who must approve, and who has."""
+    by = ", ".join(one.operator for one in approval.given)
+    return f"{approval.rule.value} ({by} approved)" if by else approval.rule.value
 
 
 def _marks(shown: Shown) -> Iterator[str]:

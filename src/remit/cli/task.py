@@ -170,7 +170,8 @@ def _used(flow: str, times: int) -> str:
 def close(task: Id, json: JsonFlag = False) -> None:
     """Close a task: it carries no authority from the next decision on."""
     with store() as embedded:
-        close_task(embedded.runtime, TaskId(task), this_operator().id).result()
+        operator = this_operator()
+        close_task(embedded.runtime, TaskId(task), operator.id, operator.verified_by).result()
     show_json({"task": task, "status": "closed"}) if json else say(f"closed {task}")
 
 

@@ -31,6 +31,7 @@ class BundlePublished(Body, frozen=True, gc=False, tag="bundle.published"):
     previous: str
     operator: str
     rollback: bool
+    verified_by: str = ""
 
 
 class AgentChanged(Body, frozen=True, gc=False, tag="agent.changed"):
@@ -44,6 +45,7 @@ class AgentChanged(Body, frozen=True, gc=False, tag="agent.changed"):
     status: str
     operator: str
     identities: tuple[str, ...] = ()
+    verified_by: str = ""
 
 
 class TaskOpened(Body, frozen=True, gc=False, tag="task.opened"):
@@ -69,6 +71,7 @@ class TaskClosed(Body, frozen=True, gc=False, tag="task.closed"):
 
     task: str
     operator: str
+    verified_by: str = ""
 
 
 class FlowGranted(Body, frozen=True, gc=False, tag="flow.granted"):
@@ -201,8 +204,31 @@ class ApprovalSubmitted(Body, frozen=True, gc=False, tag="approval.submitted"):
     sealed: bytes
 
 
+class ApprovalGiven(Body, frozen=True, gc=False, tag="approval.given"):
+    """One person approved an access request that more than one must approve: the `number`th of `people`. `why` is sealed under the task's
+    key. The last of them is an `approval`."""
+
+    id: str
+    decision: str
+    task: str | None
+    number: int
+    people: int
+    operator: str
+    verified_by: str
+    sealed: bytes
+
+
+class ApprovalEscalated(Body, frozen=True, gc=False, tag="approval.escalated"):
+    """Nobody answered an access request in the time that the bundle gives: it is told to further people."""
+
+    id: str
+    decision: str
+    task: str | None
+    to: tuple[str, ...]
+
+
 class ApprovalResolved(Body, frozen=True, gc=False, tag="approval"):
-    """A human (or the clock) answered an access request. `why` is sealed under the task's key."""
+    """A human answered an access request, or its time had passed (`expired`, by nobody). `why` is sealed under the task's key."""
 
     id: str
     decision: str
@@ -233,6 +259,7 @@ class KeyDestroyed(Body, frozen=True, gc=False, tag="key.destroyed"):
 
     task: str
     operator: str
+    verified_by: str = ""
 
 
 class KillSet(Body, frozen=True, gc=False, tag="kill.set"):
@@ -242,6 +269,7 @@ class KillSet(Body, frozen=True, gc=False, tag="kill.set"):
     name: str
     operator: str
     why: str
+    verified_by: str = ""
 
 
 class KillReleased(Body, frozen=True, gc=False, tag="kill.released"):
@@ -251,6 +279,7 @@ class KillReleased(Body, frozen=True, gc=False, tag="kill.released"):
     name: str
     operator: str
     why: str
+    verified_by: str = ""
 
 
 class ToolSeen(Body, frozen=True, gc=False, tag="tool.seen"):
@@ -348,6 +377,8 @@ EntryBody: TypeAlias = (
     | MemoryRaised
     | ApprovalRequested
     | ApprovalSubmitted
+    | ApprovalGiven
+    | ApprovalEscalated
     | ApprovalResolved
     | TokenIssued
     | KeyDestroyed

@@ -15,8 +15,8 @@ DEFAULT_HOME = ".remit"
 DEFAULT_URL = "http://127.0.0.1:8181"
 """Where a server is that nobody said anything of."""
 FILE = "config.toml"
-ISSUERS = "issuers"
-"""The one setting that no variable overrides."""
+TABLES = frozenset({"issuers", "webhooks"})
+"""The settings that no variable overrides."""
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -28,7 +28,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `url`: where callers reach this server, which tokens for it name. `issuers`: whose tokens it takes (`remit.local.trust`).
     `administration`: a file in REMIT_HOME with policies of administration; empty for those that come with Remit.
     `server`: the address of the server that decides for the guards of this process, `https://host` or `unix:///path`; empty to decide by
-    the store.
+    the store. `webhooks`: who is told of access requests, and may answer them (`remit.local.webhooks`).
     """
 
     store: str = ""
@@ -40,6 +40,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     issuers: tuple[dict[str, Any], ...] = ()
     administration: str = ""
     server: str = ""
+    webhooks: tuple[dict[str, Any], ...] = ()
 
 
 def home_folder() -> Path:
@@ -60,7 +61,7 @@ def read_settings(home: Path) -> Settings:
             raise malformed(f"`{file}` is no TOML ({error}): mend it, or remove it for the defaults") from None
     for field in Settings.__struct_fields__:
         value = os.environ.get(f"REMIT_{field.upper()}")
-        if value is not None and field != ISSUERS:
+        if value is not None and field not in TABLES:
             values[field] = value
     try:
         return msgspec.convert(values, Settings, strict=False)

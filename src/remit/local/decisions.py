@@ -36,7 +36,7 @@ def joined(embedded: Embedded, entry: Entry) -> dict[str, Any]:
         if isinstance(other.body, OutcomeSeen):
             row["outcome"] = other.body.status
         elif isinstance(other.body, ApprovalResolved):
-            row["answered_by"] = f"{other.body.operator} ({other.body.state})"
+            row["answered_by"] = f"{other.body.operator or 'nobody'} ({other.body.state})"
     row["index"], row["writer"], row["seq"] = entry.index, entry.writer, entry.seq
     return row
 

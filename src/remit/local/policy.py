@@ -56,8 +56,9 @@ def _activate(embedded: Embedded, publication: Publication) -> Publication:
         publication.name,
         publication.mode.value,
         publication.previous,
-        publication.operator,
+        publication.operator.id,
         publication.rollback,
+        publication.operator.verified_by,
     )
     activate_bundle(embedded.runtime, entry, publication.document).result()
     return publication

@@ -16,27 +16,19 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import SplitResult, urlsplit
 
-import msgspec
-
 from remit.decision_log.encoding import decode
 from remit.decision_log.entry import DecisionMade
 from remit.decision_log.merkle import leaf_hash
 from remit.decision_log.plain import plain
 from remit.decision_log.store import LogReader
-from remit.model.errors import conflict, corrupt, malformed, unavailable
+from remit.local.following import Cursor, check_cursor, keep_cursor, read_cursor
+from remit.model.errors import conflict, malformed, unavailable
 
 BATCH, BATCH_BYTES = 500, 1 << 20
 SECONDS = 10.0
 LONGEST_WAIT = 30.0
 _AUDIT = 13 << 3  # the facility of RFC 5424
 _WARNING, _INFO = 4, 6
-
-
-class _Cursor(msgspec.Struct, frozen=True):
-    """The entry to send next, and the leaf hash (hex) of the one before it."""
-
-    next: int
-    leaf: str
 
 
 class Sink(Protocol):
@@ -105,18 +97,13 @@ class Stream:
                 pause(wait)
                 wait = min(wait * 2, LONGEST_WAIT)
                 continue
-            self._keep(_Cursor(batch[-1][0] + 1, leaf_hash(batch[-1][1]).hex()))
+            keep_cursor(self._file, Cursor(batch[-1][0] + 1, leaf_hash(batch[-1][1]).hex()))
             sent, failing, wait = sent + len(batch), None, 1.0
         return sent
 
     def _batch(self) -> list[tuple[int, bytes]]:
-        cursor, size = self._cursor(), self._log.size()
-        if cursor.next > size:
-            raise corrupt(f"{cursor.next} entries were sent to `{self.shown}`, the log has {size}: it was truncated or replaced")
-        if cursor.next:
-            [before] = self._log.leaves(cursor.next - 1, cursor.next)
-            if before.hex() != cursor.leaf:
-                raise corrupt(f"entry {cursor.next - 1} is not the one that was sent to `{self.shown}`: the log was written anew")
+        cursor = self._cursor()
+        size = check_cursor(cursor, self._log, self.shown)
         batch: list[tuple[int, bytes]] = []
         held = 0
         for index, line in enumerate(self._log.lines(cursor.next, min(size, cursor.next + BATCH)), cursor.next):
@@ -126,28 +113,8 @@ class Stream:
             batch.append((index, line))
         return batch
 
-    def _cursor(self) -> _Cursor:
-        try:
-            return msgspec.json.decode(self._file.read_bytes(), type=_Cursor)
-        except FileNotFoundError:
-            return _Cursor(0, "")
-        except (OSError, msgspec.MsgspecError) as error:
-            raise corrupt(
-                f"`{self._file}`, which says how far it came, cannot be read ({error}): remove it to send all again"
-            ) from None
-
-    def _keep(self, cursor: _Cursor) -> None:
-        partial = self._file.with_suffix(".partial")
-        try:
-            with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-                file.write(msgspec.json.encode(cursor))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, self._file)
-        except OSError as error:
-            raise unavailable(
-                f"`{self._file}` could not be written ({error.strerror}): the last entries will be sent twice"
-            ) from None
+    def _cursor(self) -> Cursor:
+        return read_cursor(self._file) or Cursor(0, "")
 
 
 def _sink(url: str, origin: str, ca: Path | None, token: str) -> Sink:

@@ -21,6 +21,7 @@ class Reason(StrEnum):
     FORBIDDEN = "forbidden"
     APPROVAL_REQUIRED = "approval-required"
     BREAK_GLASS = "break-glass"
+    TOO_MANY_REQUESTS = "too-many-requests"
     POLICY_ERROR = "policy-error"
     ENGINE_UNAVAILABLE = "engine-unavailable"
     ENGINE_REVISION = "engine-revision"
@@ -54,11 +55,28 @@ class Reason(StrEnum):
 
 
 class ApproverRule(StrEnum):
-    """Who must approve what a policy calls requestable: one person, or two eyes more than the requester's (never the agent,
-    the requester, or the agent's owner alone)."""
+    """Who must approve what a policy calls requestable: one person (never the agent); `four-eyes`, one who is none of the requester, whom
+    the task is for, and the agent's owner; or two such people (`two`), each for themselves."""
 
     ONE = "one"
     FOUR_EYES = "four-eyes"
+    TWO = "two"
+
+    @property
+    def people(self) -> int:
+        """How many different people must approve."""
+        return 2 if self is ApproverRule.TWO else 1
+
+    def covers(self, other: "ApproverRule") -> bool:
+        """Whether an approval under this rule is one under the other, too."""
+        return _STRICTNESS.index(self) >= _STRICTNESS.index(other)
+
+    def and_(self, other: "ApproverRule") -> "ApproverRule":
+        """The stricter of two."""
+        return self if self.covers(other) else other
+
+
+_STRICTNESS = (ApproverRule.ONE, ApproverRule.FOUR_EYES, ApproverRule.TWO)
 
 
 class Obligation(msgspec.Struct, frozen=True, gc=False):

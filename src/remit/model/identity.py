@@ -47,6 +47,11 @@ def new_id(prefix: str, now: int) -> str:
     return f"{prefix}_{now // 1000 & 0xFFFFFFFFFFFF:012x}{random_bytes(10).hex()}"
 
 
+def floor_id(prefix: str, now: int) -> str:
+    """Sorts before each `new_id` of that time (µs) and later, and behind those of before."""
+    return f"{prefix}_{max(now, 0) // 1000 & 0xFFFFFFFFFFFF:012x}"
+
+
 class EntityRef(msgspec.Struct, frozen=True, gc=False, order=True):
     """A typed name, as Cedar and AuthZEN know it: `Agent::"support-bot"`."""
 

@@ -77,11 +77,11 @@ class Expectation(msgspec.Struct, frozen=True):
 class Step(msgspec.Struct, frozen=True):
     """One action, and what is expected of it.
 
-    `after` is how many seconds have passed since the step before. `then` is what is expected once `approver` has
-    approved a requestable denial and the same is asked again. `returns` is what a permitted action gives back,
-    `fails` the error it ends with; without either it gave nothing back. `definition` is the digest of the tool's
-    definition as the door sees it, `hints` what its server says of it, `upstream` that server
-    (the catalogue's, if left out). `begin` is what is opened before.
+    `after` is how many seconds have passed since the step before. `then` is what is expected once the `approvers` have
+    approved a requestable denial (none named: as many as must, whoever they are) and the same is asked again. `returns`
+    is what a permitted action gives back, `fails` the error it ends with; without either it gave nothing back.
+    `definition` is the digest of the tool's definition as the door sees it, `hints` what its server says of it,
+    `upstream` that server (the catalogue's, if left out). `begin` is what is opened before.
     """
 
     line: int
@@ -90,7 +90,7 @@ class Step(msgspec.Struct, frozen=True):
     arguments: dict[str, Any]
     expect: Expectation
     then: Expectation | None = None
-    approver: str = ""
+    approvers: tuple[str, ...] = ()
     returns: str = ""
     fails: str = ""
     after: int = 0

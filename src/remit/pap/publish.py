@@ -27,7 +27,7 @@ class Publication(msgspec.Struct, frozen=True):
     name: str
     mode: Mode
     previous: str
-    operator: str
+    operator: Operator
     time: int
     document: bytes
     rollback: bool = False
@@ -69,7 +69,7 @@ def publish(
         bundle.name,
         bundle.contents.manifest.mode,
         active[0] if active else "",
-        operator.id,
+        operator,
         now,
         to_document(bundle),
         warnings=problems,
@@ -98,7 +98,7 @@ def rollback(store: BundleStore, now: int, operator: Operator, to: str | None = 
     _check_mode(bundle, shadow)
     compile_bundle(bundle)
     mode = bundle.contents.manifest.mode
-    return Publication(bundle.digest, bundle.name, mode, current[0], operator.id, now, document, rollback=True)
+    return Publication(bundle.digest, bundle.name, mode, current[0], operator, now, document, rollback=True)
 
 
 def _check_mode(bundle: Bundle, shadow: bool) -> None:

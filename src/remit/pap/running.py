@@ -105,10 +105,14 @@ class _Run:
             return failures or self._act(step, decided)
         if not isinstance(decided.decision, Deny) or decided.decision.requestable is None:
             return [Failure(step.line, explained(step, "it could not be approved", decided.decision))]
-        why = barred(step.approver, decided.decision.requestable, self._agent.id, self._agent, self._at.chain)
-        if why:
-            return [Failure(step.line, explained(step, f"`{step.approver}` may not approve it: {why}", decided.decision))]
-        decided = self._ask(step, _grant(decided.decision, step.approver, before))
+        rule = decided.decision.requestable
+        approvers = step.approvers or ANYBODY[: rule.people]
+        for approver in approvers:
+            if why := barred(approver, rule, self._agent.id, self._agent, self._at.chain):
+                return [Failure(step.line, explained(step, f"`{approver}` may not approve it: {why}", decided.decision))]
+        if len(set(approvers)) != rule.people:
+            return [Failure(step.line, explained(step, f"`{rule.value}` needs {rule.people} to approve it", decided.decision))]
+        decided = self._ask(step, _grant(decided.decision, approvers, before))
         return compared(step, step.then, decided.decision) or self._act(step, decided)
 
     def _request(self, step: Step) -> EvaluationRequest:
@@ -197,8 +201,14 @@ class _Run:
         return []
 
 
-def _grant(deny: Deny, approver: str, session: Session | None) -> Grant:
-    """An approval by somebody who was shown exactly this."""
+ANYBODY = ("approver", "another-approver")
+"""Who approves where a step names nobody: as many of them as must."""
+
+
+def _grant(deny: Deny, approvers: tuple[str, ...], session: Session | None) -> Grant:
+    """An approval by people who were shown exactly this."""
     assert deny.requestable is not None
     label, touches = (session.reached, session.touches) if session else (PUBLIC_TRUSTED, 0)
-    return Grant(ApprovalId("apr_case"), approver, deny.requestable, label, deny.basis.steering, deny.obligations, touches)
+    *others, approver = approvers
+    about = deny.requestable, label, deny.basis.steering, deny.obligations, touches
+    return Grant(ApprovalId("apr_case"), approver, *about, tuple(others))

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from remit.model.break_glass import BreakGlassRules
+from remit.model.decision import ApproverRule
 from remit.model.identity import BundleDigest, EntityRef
 from remit.model.labels import Confidentiality
 from remit.model.rate import Rate
@@ -94,6 +95,17 @@ class Rego(msgspec.Struct, frozen=True):
     compared: tuple[tuple[tuple[str, ...], str], ...] = ()
 
 
+class ApprovalTerms(msgspec.Struct, frozen=True):
+    """What a bundle says of access requests. No more than `per_task` of one task and `per_agent` of one agent wait at a time. One that
+    nobody answered for `escalate_after` seconds (0: none) is told to `escalate_to`, too. `rules` raise who must approve at a tier."""
+
+    per_task: int = 20
+    per_agent: int = 100
+    escalate_after: int = 0
+    escalate_to: tuple[str, ...] = ()
+    rules: Mapping[Tier, ApproverRule] = {}
+
+
 class CompiledBundle(msgspec.Struct, frozen=True):
     """Everything a decision needs of a published bundle; immutable, shared by all threads.
 
@@ -103,8 +115,9 @@ class CompiledBundle(msgspec.Struct, frozen=True):
     `@domain`. `obligations` are the types its policies may ask for. `request_attributed` are the entity types whose properties may come
     with the request. `rego` are the policies in that language, if any, `facts` what it declares; `reads_history` says that decisions may
     hang on what was done under the task, `first_uses` that they may hang on whether a call is a first use. `memories` are the names of all
-    that tools and classes declare, `agent_rates` bound what each agent may use up over all its tasks. `loci` remembers what `pdp.locus`
-    found; it changes no answer. `break_glass` bounds what people may open against it.
+    that tools and classes declare, `agent_rates` bound what each agent may use up over all its tasks. `approvals` are its terms for access
+    requests. `loci` remembers what `pdp.locus` found; it changes no answer. `break_glass` bounds what people may open
+    against it.
     """
 
     digest: BundleDigest
@@ -128,6 +141,7 @@ class CompiledBundle(msgspec.Struct, frozen=True):
     first_use: FirstUse = FirstUse.OBSERVE
     first_uses: bool = False
     break_glass: BreakGlassRules = BreakGlassRules()
+    approvals: ApprovalTerms = ApprovalTerms()
     loci: Memo[Any, Any] = msgspec.field(default_factory=lambda: Memo(4096))
 
     def needs_task(self, action: str, resource: EntityRef) -> bool:

@@ -210,12 +210,10 @@ def _not_permitted(
         message = f"a policy could not be evaluated ({answer.errors[0]}): its author must mend it"
         return _shadowed(inputs, Deny(inputs.decision, Reason.POLICY_ERROR, message, situation.tier, basis=basis))
     lift = _lift(inputs, locus, situation, answer)
-    if lift is not None and inputs.grant is not None:
-        named = bool(by_approver(locus, situation, lift.answer))
-        if _covered(inputs.grant, situation, lift, named, touches_of(inputs)):
-            granted = replace(situation, approver=inputs.grant.approver)
-            return _permitted(inputs, locus, granted, spent, lift.answer, lift.question)
-    deny = replace(_denied(inputs, locus, answer, lift), tier=situation.tier, basis=basis)
+    if lift is not None and inputs.grant is not None and _granted(inputs.grant, inputs, locus, situation, answer, lift):
+        granted = replace(situation, approver=inputs.grant.approver)
+        return _permitted(inputs, locus, granted, spent, lift.answer, lift.question)
+    deny = replace(_denied(inputs, locus, situation, answer, lift), tier=situation.tier, basis=basis)
     glass = lifted(inputs, answer, annotations_of(locus, answer)) if inputs.glass is not None else None
     if glass is None:
         return _shadowed(inputs, deny)
@@ -224,11 +222,12 @@ def _not_permitted(
     return _opened(inputs, locus, spent, deny, glass, said)
 
 
-def _denied(inputs: Inputs, locus: Locus, answer: EngineAnswer, lift: "_Lift | None") -> Deny:
+def _denied(inputs: Inputs, locus: Locus, situation: Situation, answer: EngineAnswer, lift: "_Lift | None") -> Deny:
     if not answer.reasons:
         return Deny(inputs.decision, Reason.NO_PERMIT, f"no policy permits {_act(inputs)}")
     if lift is None:
-        return Deny(inputs.decision, Reason.FORBIDDEN, f"policy forbids {_act(inputs)}: {_why(locus, answer)}")
+        message = f"policy forbids {_act(inputs)}{_approved_by(inputs, locus, situation) or f': {_why(locus, answer)}'}"
+        return Deny(inputs.decision, Reason.FORBIDDEN, message)
     message = f"this needs an approval: {'lowering a label needs two people' if answer.allowed else _why(locus, answer)}"
     return Deny(inputs.decision, Reason.APPROVAL_REQUIRED, message, requestable=lift.rule, obligations=lift.obligations)
 
@@ -297,7 +296,21 @@ def _obligations(locus: Locus, answer: EngineAnswer) -> tuple[Obligation, ...]:
 
 
 def _rule(situation: Situation, rule: ApproverRule) -> ApproverRule:
-    return ApproverRule.FOUR_EYES if situation.tier is Tier.CRITICAL else rule
+    """The rule that policies ask for, raised by the tier: as the bundle says, and at the critical one in any case."""
+    least = ApproverRule.FOUR_EYES if situation.tier is Tier.CRITICAL else ApproverRule.ONE
+    return rule.and_(least).and_(situation.bundle.approvals.rules.get(situation.tier, ApproverRule.ONE))
+
+
+def _granted(grant: Grant, inputs: Inputs, locus: Locus, situation: Situation, answer: EngineAnswer, lift: _Lift) -> bool:
+    """Whether an approval lifts this denial: it covers it, and policies accept each of the people who gave it."""
+    if not _covered(grant, situation, lift, bool(by_approver(locus, situation, lift.answer)), touches_of(inputs)):
+        return False
+    # INVARIANT (an approval is for one exact action): where several must approve, policies are asked about every one of them.
+    for other in grant.others:
+        alike = _lift(replace(inputs, grant=replace(grant, approver=other)), locus, situation, answer)
+        if alike is None or not alike.answer.allowed or alike.obligations != lift.obligations:
+            return False
+    return len({person.casefold() for person in (grant.approver, *grant.others)}) >= lift.rule.people
 
 
 def _covered(grant: Grant, situation: Situation, lift: _Lift, by_approver: bool, touches: int) -> bool:
@@ -307,7 +320,7 @@ def _covered(grant: Grant, situation: Situation, lift: _Lift, by_approver: bool,
         situation.reached.within(grant.label)
         and situation.steering == grant.steering
         and (lift.obligations == grant.obligations or (by_approver and set(grant.obligations) <= set(lift.obligations)))
-        and (grant.rule is ApproverRule.FOUR_EYES or lift.rule is ApproverRule.ONE)
+        and grant.rule.covers(lift.rule)
         and (situation.request.action != SESSION_DECLASSIFY or grant.touches == touches)
     )
 
@@ -355,6 +368,15 @@ def _bare(bundle: CompiledBundle | None) -> Basis:
 def _act(inputs: Inputs) -> str:
     resource: EntityRef = inputs.request.resource
     return f"`{inputs.request.action}` on `{resource.id}`"
+
+
+def _approved_by(inputs: Inputs, locus: Locus, situation: Situation) -> str:
+    """That it is forbidden although somebody approved it, and by what; empty where nobody did, or that is not why."""
+    if inputs.grant is None:
+        return ""
+    granted = replace(situation, approver=inputs.grant.approver)
+    said = answer_to(locus, granted, question_of(locus, granted), inputs.outside)
+    return f" though `{inputs.grant.approver}` approves: {_why(locus, said)}" if said.reasons and not said.allowed else ""
 
 
 def _why(locus: Locus, answer: EngineAnswer) -> str:

@@ -24,6 +24,7 @@ class Grant(msgspec.Struct, frozen=True, gc=False):
 
     It covers the action under those obligations, from those origins, in a session that has touched no more than `label`. `touches` is
     what the session counted then: a label is lowered of what was touched before the approval was asked for, not of what came after.
+    `others` are those who approved it beside `approver`, where more than one had to.
     """
 
     id: ApprovalId
@@ -33,6 +34,7 @@ class Grant(msgspec.Struct, frozen=True, gc=False):
     steering: tuple[Steering, ...]
     obligations: tuple[Obligation, ...]
     touches: int = 0
+    others: tuple[str, ...] = ()
 
 
 class Inputs(msgspec.Struct, frozen=True, gc=False):

@@ -9,6 +9,7 @@ from remit.model.task import TaskState
 
 OBLIGATION = "obligation"
 REQUESTABLE = "requestable"
+_RULES = frozenset(rule.value for rule in ApproverRule)
 
 
 class UnknownObligation(Exception):
@@ -38,10 +39,9 @@ def approver_rule(policies: Iterable[str], annotations: Mapping[str, Mapping[str
     strictest: ApproverRule | None = None
     for policy in policies:
         asked = annotations.get(policy, {}).get(REQUESTABLE)
-        if asked not in (ApproverRule.ONE, ApproverRule.FOUR_EYES):
+        if asked not in _RULES:
             return None
-        if strictest is not ApproverRule.FOUR_EYES:
-            strictest = ApproverRule(asked)
+        strictest = ApproverRule(asked).and_(strictest or ApproverRule.ONE)
     return strictest
 
 
@@ -53,6 +53,7 @@ def barred(approver: str, rule: ApproverRule, agent: AgentId, known: Agent | Non
     involved = {person.casefold() for state in chain for person in (state.task.opener, state.task.on_behalf_of)}
     if known is not None:
         involved.add(known.owner.casefold())
-    if rule is ApproverRule.FOUR_EYES and approver.casefold() in involved:
-        return f"this needs four eyes: `{approver}` opened the task, is whom it is for, or owns the agent; ask somebody else"
+    if rule.covers(ApproverRule.FOUR_EYES) and approver.casefold() in involved:
+        eyes = "four eyes" if rule is ApproverRule.FOUR_EYES else "two people who have no part in it"
+        return f"this needs {eyes}: `{approver}` opened the task, is whom it is for, or owns the agent; ask somebody else"
     return ""

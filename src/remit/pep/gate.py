@@ -50,6 +50,8 @@ def explain(deny: Deny) -> str:
             f"{text} An approval was requested as {deny.approval}: a person must answer it, you cannot; "
             "once it is approved, make exactly this call again."
         )
+    if deny.reason is Reason.TOO_MANY_REQUESTS:
+        return f"{text} No access request was opened for this call: do not repeat it before a person has answered some of those that wait."
     return f"{text} It cannot be requested: do not repeat this call, do something else or tell the user."
 
 

@@ -303,7 +303,9 @@ def logged(body: DecisionMade, after: Verdict) -> Verdict:
         effect = ASK if body.reason == Reason.APPROVAL_REQUIRED else "deny"
         same = after.effect == effect
         return Verdict(effect, body.reason, after.rule if same else "", after.obligations if same else (), body.policies)
-    return Verdict(ASK if body.requestable else "deny", body.reason, body.requestable, body.obligations, body.policies)
+    # That too many requests waited already is no word of the policies: they asked for an approval.
+    reason = Reason.APPROVAL_REQUIRED if body.reason == Reason.TOO_MANY_REQUESTS else body.reason
+    return Verdict(ASK if body.requestable else "deny", reason, body.requestable, body.obligations, body.policies)
 
 
 def _verdict(decision: Decision) -> Verdict:

@@ -88,7 +88,15 @@ _Key = tuple[Verdict, Verdict, str, str, str, bytes]
 _DECISION, _OUTCOME = b'{"kind":"decision",', b'{"kind":"outcome",'
 _PASSED_OVER = tuple(
     f'{{"kind":"{kind}",'.encode()
-    for kind in ("writer.opened", "bundle.published", "approval.requested", "approval", "key.destroyed")
+    for kind in (
+        "writer.opened",
+        "bundle.published",
+        "approval.requested",
+        "approval.given",
+        "approval.escalated",
+        "approval",
+        "key.destroyed",
+    )
 )
 
 

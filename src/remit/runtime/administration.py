@@ -27,7 +27,7 @@ def _change_agent(runtime: Runtime, agent: AgentId, change: Callable[[Agent | No
         check_alone(after, runtime.view.store.agents())
         changed[:] = [after]
         about = after.owner, after.purpose, after.groups, after.status.value
-        body = AgentChanged(after.id, after.version, *about, operator.id, after.identities)
+        body = AgentChanged(after.id, after.version, *about, operator.id, after.identities, operator.verified_by)
         return [Record(encode_body(body), "agent.changed")], [PutAgent(after)]
 
     yield from administer(runtime, prepare)
@@ -78,7 +78,7 @@ def _erase(runtime: Runtime, task: TaskId, operator: Operator) -> Steps[None]:
             raise not_found(f"there is no task `{task}` in this store")
         if stored.task.status is TaskStatus.OPEN:
             raise refused(f"task `{task}` is open: close it before its data is erased")
-        record = Record(encode_body(KeyDestroyed(task, operator.id)), "key.destroyed", None, task)
+        record = Record(encode_body(KeyDestroyed(task, operator.id, operator.verified_by)), "key.destroyed", None, task)
         return [record], [DestroyKey(task)]
 
     with runtime.view.lock:

@@ -1,35 +1,31 @@
-"""Approvals: an access request for one exact action, answered by a human, used once."""
+"""Approvals: an access request for one exact action, opened by a denial, shown to whoever answers it, used once."""
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 import msgspec
 from msgspec.structs import replace
 
 from remit.decision_log.encoding import encode_body
-from remit.decision_log.entry import ApprovalRequested, ApprovalResolved, FlowGranted
+from remit.decision_log.entry import ApprovalRequested
 from remit.decision_log.sealing import SealKey
 from remit.decision_log.store import Record
 from remit.model.authorizer import ApprovalState
-from remit.model.caller import UNPROVEN, Proof
+from remit.model.caller import Proof
 from remit.model.clock import MINUTE
 from remit.model.decision import ApproverRule, Deny, Obligation, Steering
-from remit.model.errors import conflict, not_found, refused
-from remit.model.flow import MAX_FLOWS
-from remit.model.identity import AgentId, ApprovalId, Operator, new_id
+from remit.model.hints import NO_HINTS, Hints
+from remit.model.identity import AgentId, ApprovalId, new_id
 from remit.model.labels import PUBLIC_TRUSTED, Label
 from remit.model.request import SESSION_DECLASSIFY
 from remit.model.task import TaskState, TaskStatus
 from remit.model.values import NO_ARGUMENTS, Arguments, freeze
 from remit.pdp.declassification import touches_of
 from remit.pdp.inputs import Grant, Inputs
-from remit.pdp.obligations import barred
 from remit.pdp.offering import Offer, offers
 from remit.pdp.parties import CONTEXT, circumstances_in
-from remit.runtime.pending import Driven, Steps
-from remit.runtime.requesting import submission_of
-from remit.runtime.runtime import Change, Runtime, administer
-from remit.runtime.store import Approval, HoldTask, PutApproval, PutTask, Write
+from remit.runtime.runtime import Runtime
+from remit.runtime.store import Approval
 
 REQUEST_LIFE = 30 * MINUTE
 """An access request that nobody answered for so long has expired; an approval must be used within the same time."""
@@ -40,10 +36,18 @@ VOLATILE = frozenset({"time", "timestamp", "now", "nonce", "request_id"})
 _encode = msgspec.json.Encoder().encode
 
 
+class Asked(msgspec.Struct, frozen=True):
+    """What else of the request policies can read (its types, and what a door hinted): asked about whoever answers, before it counts."""
+
+    subject: str
+    resource: str
+    hints: Hints = NO_HINTS
+
+
 class Shown(msgspec.Struct, frozen=True):
     """What the approver is shown, and so what an approval covers. `offers` are the data flows that may be granted with it, `touches` is how
     often the session had touched something by then. `upstream` and `definition` say what would execute it; `said` are the properties and
-    circumstances that came with the request, in canonical form."""
+    circumstances that came with the request, in canonical form; `asked` is None in requests of older stores."""
 
     agent: str
     purpose: str
@@ -62,6 +66,7 @@ class Shown(msgspec.Struct, frozen=True):
     upstream: str = ""
     definition: str = ""
     said: msgspec.Raw = msgspec.Raw(b"{}")
+    asked: Asked | None = None
 
 
 _decode_shown = msgspec.json.Decoder(Shown).decode
@@ -148,6 +153,7 @@ def _shown(inputs: Inputs, deny: Deny) -> Shown:
         upstream=request.upstream,
         definition=request.definition,
         said=msgspec.Raw(request.properties.canonical),
+        asked=Asked(request.subject.type, request.resource.type, request.hints),
     )
 
 
@@ -163,23 +169,33 @@ def still_asks(approval: Approval, deny: Deny, key: SealKey, inputs: Inputs) -> 
     """Whether a pending access request shows its approver what holds now; if not, a new one is opened."""
     if approval.state is not ApprovalState.PENDING or inputs.now >= approval.expires:
         return False
-    shown = _decode_shown(key.open(approval.shown, approval.id))
+    shown = shown_in(approval, key)
     now = _shown(inputs, deny)
     same = shown.action != SESSION_DECLASSIFY or now.touches == shown.touches
     return approval.rule == deny.requestable and now.label.within(shown.label) and now.steering == shown.steering and same
 
 
+def shown_in(approval: Approval, key: SealKey) -> Shown:
+    """What its approver is shown."""
+    return _decode_shown(key.open(approval.shown, approval.id))
+
+
 def shown_to_approver(approval: Approval, key: SealKey | None) -> Shown | None:
     """What there is to see before answering; None once the task's key was destroyed."""
-    return None if key is None else _decode_shown(key.open(approval.shown, approval.id))
+    return None if key is None else shown_in(approval, key)
 
 
 def grant_of(approval: Approval, key: SealKey, now: int) -> Grant | None:
     """The approval as a decision may use it: given, unexpired, unused."""
     if approval.state is not ApprovalState.APPROVED or now >= approval.expires:
         return None
-    shown = _decode_shown(key.open(approval.shown, approval.id))
-    return Grant(approval.id, approval.resolver, approval.rule, shown.label, shown.steering, shown.obligations, shown.touches)
+    others = tuple([one.operator for one in approval.given if one.operator != approval.resolver])
+    return grant_by(approval, shown_in(approval, key), approval.resolver, others)
+
+
+def grant_by(approval: Approval, shown: Shown, approver: str, others: tuple[str, ...] = ()) -> Grant:
+    """The approval as somebody gave it, or would."""
+    return Grant(approval.id, approver, approval.rule, shown.label, shown.steering, shown.obligations, shown.touches, others)
 
 
 def used(approval: Approval) -> Approval:
@@ -191,132 +207,24 @@ def of_closed_task(runtime: Runtime, approval: Approval) -> bool:
     """Whether its task, or one that was delegated from, is closed or has expired: no approval can be used under it any more."""
     with runtime.view.lock:
         runtime.view.refresh()
-        return _is_closed(runtime, runtime.view.chain(approval.task)[0])
+        return is_closed(runtime, runtime.view.chain(approval.task)[0])
 
 
-def _is_closed(runtime: Runtime, chain: Sequence[TaskState]) -> bool:
+def is_closed(runtime: Runtime, chain: Sequence[TaskState]) -> bool:
+    """Whether a task of a chain is closed or has expired."""
     now = runtime.clock()
     return any(state.task.status is not TaskStatus.OPEN or now >= state.task.expires for state in chain)
 
 
-def waiting(runtime: Runtime, limit: int) -> list[Approval]:
-    """The newest access requests that an answer is of use for: pending, unexpired, of an open task."""
+def waiting(runtime: Runtime, limit: int, before: ApprovalId | None = None) -> list[Approval]:
+    """The newest access requests (older than `before`) that an answer is of use for: pending, unexpired, of an open task."""
     look = limit
     while True:
         now = runtime.clock()
-        found = runtime.view.store.approvals(ApprovalState.PENDING, look)
+        found = runtime.view.store.approvals(ApprovalState.PENDING, look, before)
         current = [approval for approval in found if now < approval.expires]
         live = [approval for approval in current if not of_closed_task(runtime, approval)]
         # They come newest first and all live equally long: behind the first that has expired there are only such.
         if len(live) >= limit or len(found) < look or len(current) < len(found):
             return live[:limit]
         look *= 4
-
-
-def resolve(
-    runtime: Runtime, approval: ApprovalId, operator: Operator, grant: bool, why: str = "", flows: bool = False
-) -> Driven[Approval]:
-    """Approve or deny an access request; with `flows`, grant the data flows that it offers for the rest of its task, too.
-
-    Raises `RemitError`: not-found, conflict (already answered, expired), refused (this person may not answer it, its task is
-    closed, nothing to grant).
-    """
-    return Driven(lambda: _resolve(runtime, approval, operator, grant, why, flows))
-
-
-def _resolve(runtime: Runtime, wanted: ApprovalId, operator: Operator, grant: bool, why: str, flows: bool) -> Steps[Approval]:
-    now = runtime.clock()
-    approval = runtime.view.store.approval(wanted)
-    if approval is None:
-        raise not_found(f"there is no access request `{wanted}`: see `remit approval list`")
-    if approval.state is not ApprovalState.PENDING:
-        raise conflict(f"access request `{wanted}` is already {approval.state.value}")
-    if now >= approval.expires:
-        raise conflict(f"access request `{wanted}` has expired: the agent must ask again")
-    with runtime.view.lock:
-        key = runtime.view.key(approval.task)
-    if key is None:
-        raise refused(f"access request `{wanted}` cannot be shown any more: its task was erased")
-    if grant:
-        said = submission_of(approval, key)
-        asked_by = _asked_by(_decode_shown(key.open(approval.shown, approval.id)))
-        submitter = said.requester if said is not None and said.verified_by != UNPROVEN else ""
-        _may_approve(runtime, approval, operator, {asked_by, submitter, approval.caller.partition("#")[2]})
-    state = ApprovalState.APPROVED if grant else ApprovalState.DENIED
-    answered = replace(approval, state=state, resolver=operator.id, version=approval.version + 1)
-    sealed = key.seal(why.encode(), wanted) if why else b""
-    body = ApprovalResolved(wanted, approval.decision, approval.task, state.value, operator.id, operator.verified_by, sealed)
-    record = Record(encode_body(body), "approval", approval.decision, approval.task)
-    granted = _offered(approval, key) if flows and grant else ()
-
-    def prepare() -> Change:
-        records, writes = _granting(runtime, answered, operator, key, granted) if granted else ([], [])
-        held = _held_open(runtime, approval) if grant else []
-        return [record, *records], [PutApproval(answered), *held, *writes]
-
-    yield from administer(runtime, prepare)
-    return answered
-
-
-def _held_open(runtime: Runtime, approval: Approval) -> list[Write]:
-    """What keeps an answer from being committed once its task is closed."""
-    chain, _ = runtime.view.chain(approval.task)
-    if _is_closed(runtime, chain):
-        raise refused(f"access request `{approval.id}` cannot be approved, its task is closed: nothing can use this")
-    return [HoldTask(state.task.id) for state in chain]
-
-
-def _offered(approval: Approval, key: SealKey) -> tuple[str, ...]:
-    found = tuple(dict.fromkeys(offer.flow for offer in _decode_shown(key.open(approval.shown, approval.id)).offers))
-    if not found or approval.task is None:
-        raise refused(f"access request `{approval.id}` has no data flow that could be granted: approve the one call")
-    return found
-
-
-def _granting(
-    runtime: Runtime, approval: Approval, operator: Operator, key: SealKey, flows: tuple[str, ...]
-) -> tuple[list[Record], list[Write]]:
-    """The entries of the grants, and the task with them."""
-    assert approval.task is not None
-    chain, _ = runtime.view.chain(approval.task)
-    task = chain[0].task
-    if task.status is not TaskStatus.OPEN or runtime.clock() >= task.expires:
-        raise refused(f"task `{task.id}` is closed or has expired: nothing can be granted to it")
-    new = [flow for flow in flows if flow not in task.flows]
-    first = len(task.scope.flows or ()) + len(task.flows)
-    if first + len(new) > MAX_FLOWS:
-        raise refused(f"task `{task.id}` has {first} data-flow grants, {MAX_FLOWS} at most: approve the one call")
-    records = [
-        Record(
-            encode_body(_granted(approval, first + number, operator, key.seal(flow.encode(), approval.id))),
-            "flow.granted",
-            approval.decision,
-            task.id,
-        )
-        for number, flow in enumerate(new)
-    ]
-    return records, [PutTask(replace(task, flows=(*task.flows, *new)))]
-
-
-def _granted(approval: Approval, number: int, operator: Operator, sealed: bytes) -> FlowGranted:
-    return FlowGranted(approval.task or "", number, approval.id, approval.decision, operator.id, operator.verified_by, sealed)
-
-
-def _asked_by(shown: Shown) -> str:
-    """The person who wants a label lowered, as the request says; empty where an agent asks."""
-    if shown.action != SESSION_DECLASSIFY:
-        return ""
-    return str(msgspec.json.decode(shown.arguments).get("by", ""))
-
-
-def _may_approve(runtime: Runtime, approval: Approval, operator: Operator, asked_by: Collection[str]) -> None:
-    with runtime.view.lock:
-        runtime.view.refresh()
-        chain, complete = runtime.view.chain(approval.task)
-        agent = runtime.view.agent(approval.agent)
-    if not complete:
-        raise refused("a task in the delegation chain cannot be found: nothing can be approved under it")
-    if why := barred(operator.id, approval.rule, approval.agent, agent, chain):
-        raise refused(why)
-    if operator.id.casefold() in {name.casefold() for name in asked_by}:
-        raise refused(f"`{operator.id}` asked for this: somebody else must approve it")

@@ -9,6 +9,7 @@ import msgspec
 from remit.decision_log.encoding import decode
 from remit.decision_log.entry import (
     AgentChanged,
+    ApprovalGiven,
     ApprovalRequested,
     ApprovalResolved,
     BreakGlassAsked,
@@ -33,7 +34,7 @@ from remit.model.authorizer import ApprovalState
 from remit.model.break_glass import Stage
 from remit.model.identity import AgentId, ApprovalId, SessionId, TaskId
 from remit.model.labels import MORE, PUBLIC_TRUSTED, Confidentiality, Label
-from remit.runtime.store import RuntimeStore
+from remit.runtime.store import Approval, RuntimeStore
 
 _EVERY = 1 << 40
 _ATTEMPTS = 5
@@ -87,6 +88,8 @@ class _Expected:
                 self.tasks[body.task] = "closed"
             case ApprovalRequested():
                 self.approvals[body.id] = ApprovalState.PENDING.value
+            case ApprovalGiven():
+                self.approvals[body.id] = f"{ApprovalState.PENDING.value}, approved by {body.number}"
             case ApprovalResolved():
                 self.approvals[body.id] = body.state
             case _:
@@ -161,9 +164,14 @@ def _compared(expected: _Expected, store: RuntimeStore) -> Iterator[Difference]:
         if memory is None or not _covers(memory.label, label):
             yield Difference("memory", name, _shown(label), _shown(memory.label) if memory else "nothing")
     states = {name: store.approval(ApprovalId(name)) for name in expected.approvals}
-    yield from _unequal("approval", expected.approvals, {name: a.state.value for name, a in states.items() if a is not None})
+    yield from _unequal("approval", expected.approvals, {name: _approval(a) for name, a in states.items() if a is not None})
     held = {permit.decision: "open" for writer in store.writers() for permit in store.permits_of(writer)}
     yield from _unequal("permit", dict.fromkeys(expected.open, "open"), held)
+
+
+def _approval(approval: Approval) -> str:
+    half = approval.state is ApprovalState.PENDING and approval.given
+    return f"{approval.state.value}, approved by {len(approval.given)}" if half else approval.state.value
 
 
 def _tasks(expected: _Expected, store: RuntimeStore) -> Iterator[Difference]:

@@ -6,25 +6,22 @@ from remit.decision_log.append import Conflict
 from remit.model.break_glass import BreakGlass, Stage
 from remit.model.decision import NO_EFFECTS, Decision, Deny, Permit, Reason
 from remit.model.errors import ErrorKind, RemitError
-from remit.model.identity import AGENT, Agent, AgentId, AgentStatus, DecisionId, SessionId, new_id
-from remit.model.memory import Memory
-from remit.model.request import SESSION_DECLASSIFY, EvaluationRequest, readable
-from remit.model.task import NOTHING_SPENT, Session
+from remit.model.identity import Agent, AgentId, AgentStatus, DecisionId, SessionId, new_id
+from remit.model.request import EvaluationRequest, readable
 from remit.pdp.break_glass import covers
 from remit.pdp.checks import CLOCK_TOLERANCE
 from remit.pdp.decide import decide
-from remit.pdp.definitions import asks_for_known
 from remit.pdp.inputs import PERMIT_MICROSECONDS, Decided, Inputs
-from remit.pdp.memory import memory_of
 from remit.pdp.outside import MAX_QUESTIONS, NotAsked, Outside
-from remit.pdp.provenance.seen import NOTHING_OBSERVED, Observed
 from remit.runtime import approvals, definitions, outcome, sessions
-from remit.runtime.beside import Behind, caught_up_with, is_behind, under_way, worse_for_being_behind
+from remit.runtime.beside import Behind, worse_for_being_behind
+from remit.runtime.caps import too_many
 from remit.runtime.committing import Considered, Loaded, commit
 from remit.runtime.line import Line
+from remit.runtime.loading import load
 from remit.runtime.pending import Asking, Driven, Steps
 from remit.runtime.runtime import ATTEMPTS, Runtime, turn
-from remit.runtime.view import Live, View
+from remit.runtime.view import Live
 
 
 def evaluate(runtime: Runtime, request: EvaluationRequest) -> Driven[Decision]:
@@ -103,66 +100,6 @@ def _asked(runtime: Runtime, question: NotAsked, before: Outside | None, line: L
     return question.answered(before, asking.said)
 
 
-def load(
-    runtime: Runtime,
-    request: EvaluationRequest,
-    decision: DecisionId,
-    now: int,
-    outside: Outside | None = None,
-    instead: tuple[Session, Observed] | None = None,
-) -> Loaded:
-    """Everything this request can touch: bundle, agent, task chain, session, and what it saw (or `instead` of these, others).
-
-    Raises `Behind`.
-    """
-    view = runtime.view
-    revision = view.refresh()
-    chain, complete = view.chain(request.task)
-    session = view.session(request.session) if instead is None else instead[0]
-    # Whoever is refused as a stranger moves nobody's session.
-    own = session is not None and bool(chain) and session.task == request.task and request.subject.id == session.agent
-    if session is not None and own and instead is None and view.caught_up.get(session.id) != chain[-1].spent.raised:
-        caught_up_with(view, chain, session)
-    observed = NOTHING_OBSERVED
-    if session is not None:
-        observed = view.observed(session.id, session.task) if instead is None else instead[1]
-    agent = view.agent(AgentId(request.subject.id)) if request.subject.type == AGENT else None
-    target = view.agent(AgentId(request.resource.id)) if request.resource.type == AGENT else None
-    inputs = Inputs(
-        view.bundle,
-        request,
-        agent,
-        now,
-        decision,
-        chain,
-        complete,
-        session,
-        None,
-        observed,
-        view.latest,
-        view.kills,
-        view.delegators(chain) if len(chain) > 1 else (),
-        target,
-        outside,
-        _memory(view, request),
-        view.account(agent.id) if agent is not None and view.bundle is not None and view.bundle.agent_rates else NOTHING_SPENT,
-        view.definition(request.upstream, request.resource.id) if asks_for_known(view.bundle, request) else None,
-    )
-    if own and session is not None:
-        if request.action == SESSION_DECLASSIFY:
-            inputs = replace(inputs, beside=caught_up_with(view, chain, session), under_way=under_way(view, session))
-        if is_behind(chain, session):
-            inputs = replace(inputs, behind=True)
-    if now > view.latest:
-        view.latest = now
-    return Loaded(inputs, revision, view.sealing_key(request.task if chain else None), view.open_glass(now))
-
-
-def _memory(view: View, request: EvaluationRequest) -> Memory | None:
-    name = memory_of(view.bundle, request.action, request.resource) if view.bundle is not None else ""
-    return view.memory(name) if name else None
-
-
 def consider(runtime: Runtime, loaded: Loaded) -> Considered:
     """Decide. Where an approval is required, decide again with the one given for this exact action; what is denied then, with what was
     opened for it; else ask for the approval."""
@@ -185,6 +122,10 @@ def consider(runtime: Runtime, loaded: Loaded) -> Considered:
     for approval in known:
         if approvals.still_asks(approval, decision, loaded.key, loaded.inputs):
             return Considered(replace(decided, decision=replace(decision, approval=approval.id)))
+    if words := too_many(runtime, loaded.inputs):
+        # A denial stays a denial: whoever may ask for nothing more has what waits answered first, or lets it expire.
+        crowded = replace(decision, reason=Reason.TOO_MANY_REQUESTS, message=f"{decision.message}; {words}")
+        return Considered(replace(decided, decision=crowded))
     opened = approvals.open_request(loaded.inputs, decision, loaded.key, digest)
     return Considered(replace(decided, decision=replace(decision, approval=opened.id)), approval=opened, opened=True)
 
@@ -217,7 +158,8 @@ def _given(runtime: Runtime, loaded: Loaded, decision: Decision) -> Decision:
         agent = AgentId(request.subject.id)
         tasks = tuple([state.task.id for state in loaded.inputs.chain])
         until = min([decision.until, *(state.task.expires for state in loaded.inputs.chain)])
-        live = Live(until, loaded.revision, agent, request.resource, tasks, decision.basis.bundle, decision.break_glass)
+        about = decision.basis.bundle, request.caller, request.proof, decision.break_glass
+        live = Live(until, loaded.revision, agent, request.resource, tasks, *about)
         runtime.view.live[decision.id] = live
     return decision
 

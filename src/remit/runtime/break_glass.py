@@ -80,8 +80,7 @@ _Made = tuple[BreakGlass, Record, list[Write]]
 
 
 def _committed(runtime: Runtime, make: Callable[[int], _Made]) -> Steps[BreakGlass]:
-    """Commit what `make` makes at a time (µs): every change of a break-glass is one entry and one state. Whoever is to be told of each
-    change is told of it from here."""
+    """Commit what `make` makes at a time (µs): every change of a break-glass is one entry and one state."""
     made: list[BreakGlass] = []
 
     def prepare() -> Change:

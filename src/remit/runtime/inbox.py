@@ -1,11 +1,13 @@
 """Access requests as people see them: what was asked for, what was shown and said of it, and where it stands."""
 
+from collections import Counter
 from typing import Any
 
 import msgspec
 
 from remit.model.authorizer import ApprovalState
-from remit.runtime.approvals import Shown, of_closed_task, shown_to_approver, waiting
+from remit.model.identity import ApprovalId, floor_id
+from remit.runtime.approvals import REQUEST_LIFE, Shown, of_closed_task, shown_to_approver, waiting
 from remit.runtime.requesting import Submission, submission_of
 from remit.runtime.runtime import Runtime
 from remit.runtime.store import Approval
@@ -15,12 +17,14 @@ TASK_CLOSED = "task-closed"
 
 
 class Card(msgspec.Struct, frozen=True):
-    """One access request. `shown` and `said` are None once its task's data was erased, and `said` where nobody submitted it."""
+    """One access request. `shown` and `said` are None once its task's data was erased, and `said` where nobody submitted it. `alike` is how
+    many of its group wait: of the same task (or, without one, the same agent) for the same tool."""
 
     approval: Approval
     shown: Shown | None
     said: Submission | None
     state: str
+    alike: int = 0
 
     @property
     def waits(self) -> bool:
@@ -28,19 +32,38 @@ class Card(msgspec.Struct, frozen=True):
         return self.state == ApprovalState.PENDING
 
 
+def group(approval: Approval) -> str:
+    """What names the group of a request."""
+    return f"{approval.task or approval.agent} {approval.tool}"
+
+
 def card(runtime: Runtime, approval: Approval) -> Card:
     """The card of an access request. Reads the store: not on an event loop."""
+    return _card(runtime, approval, _groups(runtime))
+
+
+def _groups(runtime: Runtime) -> Counter[str]:
+    """How many wait of each group."""
+    now = runtime.clock()
+    first = ApprovalId(floor_id("apr", now - REQUEST_LIFE))
+    return Counter(group(one) for one in runtime.view.store.waiting_since(first) if now < one.expires)
+
+
+def _card(runtime: Runtime, approval: Approval, groups: Counter[str]) -> Card:
     with runtime.view.lock:
         runtime.view.refresh()
         key = runtime.view.key(approval.task)
         shown, said = shown_to_approver(approval, key), submission_of(approval, key)
-    return Card(approval, shown, said, _state(runtime, approval))
+    state = _state(runtime, approval)
+    return Card(approval, shown, said, state, groups[group(approval)] if state == ApprovalState.PENDING else 0)
 
 
-def cards(runtime: Runtime, limit: int, everything: bool = False) -> list[Card]:
-    """The newest that an answer is of use for; with `everything` also those that were answered, have expired, or are of closed tasks."""
-    found = runtime.view.store.approvals(None, limit) if everything else waiting(runtime, limit)
-    return [card(runtime, approval) for approval in found]
+def cards(runtime: Runtime, limit: int, everything: bool = False, before: ApprovalId | None = None) -> list[Card]:
+    """The newest (older than `before`) that an answer is of use for; with `everything` also those that were answered, have expired, or are
+    of closed tasks."""
+    found = runtime.view.store.approvals(None, limit, before) if everything else waiting(runtime, limit, before)
+    groups = _groups(runtime)
+    return [_card(runtime, approval, groups) for approval in found]
 
 
 def as_plain(seen: Card) -> dict[str, Any]:
@@ -56,6 +79,12 @@ def as_plain(seen: Card) -> dict[str, Any]:
         "opened": approval.opened,
         "expires": approval.expires,
         "resolver": approval.resolver,
+        "people": approval.rule.people,
+        "approved_by": [one.operator for one in approval.given],
+        "escalated": approval.escalated,
+        "told": approval.told,
+        "group": group(approval),
+        "alike": seen.alike,
         "shown": msgspec.to_builtins(seen.shown, builtin_types=(msgspec.Raw,)) if seen.shown else None,
         "submitted": {"by": said.requester, "verified_by": said.verified_by, "says": msgspec.Raw(said.words.encode())}
         if said

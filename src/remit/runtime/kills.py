@@ -28,7 +28,9 @@ def _kill(runtime: Runtime, kind: KillKind, name: str, why: str, operator: Opera
     def prepare() -> Change:
         new = Kill(kind, name, runtime.clock(), operator.id, why)
         made[:] = [new]
-        return [Record(encode_body(KillSet(kind.value, name, operator.id, why)), "kill.set")], [PutKill(new)]
+        return [Record(encode_body(KillSet(kind.value, name, operator.id, why, operator.verified_by)), "kill.set")], [
+            PutKill(new)
+        ]
 
     yield from administer(runtime, prepare)
     return made[0]
@@ -48,7 +50,8 @@ def _release(runtime: Runtime, kind: KillKind, name: str, why: str, operator: Op
     def prepare() -> Change:
         if not any(known.kind is kind and known.name == name for known in runtime.view.store.kills()):
             raise not_found(f"no kill of {kind.value} `{name}` is in force: see `remit kill`")
-        return [Record(encode_body(KillReleased(kind.value, name, operator.id, why)), "kill.released")], [DeleteKill(kind, name)]
+        body = KillReleased(kind.value, name, operator.id, why, operator.verified_by)
+        return [Record(encode_body(body), "kill.released")], [DeleteKill(kind, name)]
 
     yield from administer(runtime, prepare)
 

@@ -15,10 +15,10 @@ from remit.pdp.decide import decide_asking
 from remit.pdp.parties import askers
 from remit.pdp.provenance.seen import Observed, observe
 from remit.runtime import sessions
-from remit.runtime.authorize import load
 from remit.runtime.beside import Behind
 from remit.runtime.committing import Loaded
 from remit.runtime.joining import ahead
+from remit.runtime.loading import load
 from remit.runtime.runtime import Runtime
 
 

@@ -16,12 +16,21 @@ from remit.model.memory import Memory
 from remit.model.task import Session, Spent, Task, TaskState
 
 
+class Given(msgspec.Struct, frozen=True):
+    """One person's approval; `flows` says that they would grant the data flows that were offered, too."""
+
+    operator: str
+    verified_by: str
+    flows: bool = False
+
+
 class Approval(msgspec.Struct, frozen=True):
     """An access request for one exact action, and what became of it.
 
     `digest` binds everything that would run (invariant 3); `shown` is sealed: what the approver saw, labels and flows included.
     `resolver` answered it; `version` is compared and set. `submitted` is what was said for it, sealed, once somebody submitted it;
-    `caller` is who asked over a network, as the decision has them.
+    `caller` is who asked over a network, as the decision has them. `given` are the approvals so far, where more than one person must
+    approve. `escalated` is when it was told to further people (µs), who are `told`; 0 if it was not.
     """
 
     id: ApprovalId
@@ -40,6 +49,9 @@ class Approval(msgspec.Struct, frozen=True):
     version: int = 1
     submitted: bytes = b""
     caller: str = ""
+    given: tuple[Given, ...] = ()
+    escalated: int = 0
+    told: tuple[str, ...] = ()
 
 
 class OpenPermit(msgspec.Struct, frozen=True, gc=False):
@@ -333,8 +345,12 @@ class RuntimeStore(Protocol):
         """One access request."""
         ...
 
-    def approvals(self, state: ApprovalState | None, limit: int) -> list[Approval]:
-        """The newest access requests, of one state or all."""
+    def approvals(self, state: ApprovalState | None, limit: int, before: ApprovalId | None = None) -> list[Approval]:
+        """The newest access requests (older than `before`), of one state or all."""
+        ...
+
+    def waiting_since(self, first: ApprovalId) -> list[Approval]:
+        """The access requests from this id on that nobody has answered yet, oldest first."""
         ...
 
     def approvals_for(self, digest: str) -> list[Approval]:

@@ -213,19 +213,22 @@ def _opened_record(task: Task, opener: Opener, key: SealKey) -> Record:
     return Record(encode_body(body), "task.opened", None, task.id)
 
 
-def close_task(runtime: Runtime, task: TaskId, operator: str) -> Driven[None]:
-    """End a task, and with it all authority it carried. Raises `RemitError`: not-found, conflict if it is closed already."""
-    return Driven(lambda: _close(runtime, task, operator))
+def close_task(runtime: Runtime, task: TaskId, operator: str, verified_by: str = "") -> Driven[None]:
+    """End a task, and with it all authority it carried; who says so is on record, and what showed that it is they.
+
+    Raises `RemitError`: not-found, conflict if it is closed already.
+    """
+    return Driven(lambda: _close(runtime, task, operator, verified_by))
 
 
-def _close(runtime: Runtime, task: TaskId, operator: str) -> Steps[None]:
+def _close(runtime: Runtime, task: TaskId, operator: str, verified_by: str) -> Steps[None]:
     def prepare() -> Change:
         chain, _ = runtime.view.chain(task)
         if not chain:
             raise not_found(f"there is no task `{task}` in this store")
         if chain[0].task.status is not TaskStatus.OPEN:
             raise conflict(f"task `{task}` is closed already")
-        record = Record(encode_body(TaskClosed(task, operator)), "task.closed", None, task)
+        record = Record(encode_body(TaskClosed(task, operator, verified_by)), "task.closed", None, task)
         return [record], [CloseTask(task)]
 
     yield from administer(runtime, prepare)

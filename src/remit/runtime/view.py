@@ -9,6 +9,7 @@ from typing import NamedTuple
 from remit.decision_log.sealed import report_of
 from remit.decision_log.sealing import SealKey
 from remit.model.break_glass import BreakGlass, Stage
+from remit.model.caller import Proof
 from remit.model.clock import MINUTE, Clock
 from remit.model.definition import KnownDefinition
 from remit.model.errors import corrupt
@@ -39,7 +40,8 @@ def steady() -> int:
 
 
 class Live(NamedTuple):
-    """A permit that may be used before `until` (µs), as long as what it was decided on, and the break-glass it rests on, still stands."""
+    """A permit that may be used before `until` (µs), as long as what it was decided on, and the break-glass it rests on, still stands.
+    `caller` and `proof` are as in the request that it was given to."""
 
     until: int
     revision: int
@@ -47,6 +49,8 @@ class Live(NamedTuple):
     resource: EntityRef
     tasks: tuple[TaskId, ...]
     bundle: str
+    caller: str = ""
+    proof: Proof | None = None
     glass: BreakGlassId | None = None
 
 

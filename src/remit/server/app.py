@@ -9,9 +9,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from remit.local.webhooks.settings import read_webhooks
 from remit.local.wiring import Embedded
 from remit.model.errors import RemitError
 from remit.pdp.administration import Administration
+from remit.server.api.callback import Once
 from remit.server.callers import Callers
 from remit.server.direct import App, Message, directly
 from remit.server.openapi.document import described
@@ -20,6 +22,7 @@ from remit.server.problems import Problem, fault, problem_of
 from remit.server.repeating import Repeats
 from remit.server.routes import OPERATIONS
 from remit.server.unreported import Unreported
+from remit.server.waits import Waits
 
 REQUEST_ID = b"x-request-id"
 MAX_REQUEST_ID = 200
@@ -39,8 +42,9 @@ def routed(embedded: Embedded, url: str, callers: Callers, administration: Admin
     app = Starlette(routes=routes_of(OPERATIONS), exception_handlers=handlers)
     app.state.embedded = embedded
     app.state.callers, app.state.url, app.state.administration = callers, url, administration
+    app.state.webhooks, app.state.callbacks = read_webhooks(embedded.settings, embedded.home), Once()
     app.state.document = described(OPERATIONS, url)
-    app.state.repeats, app.state.unreported = Repeats(), Unreported(embedded)
+    app.state.repeats, app.state.unreported, app.state.waits = Repeats(), Unreported(embedded), Waits(embedded)
     return app
 
 

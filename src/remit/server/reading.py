@@ -64,6 +64,15 @@ async def read_object(request: Request) -> dict[str, Any]:
     return value
 
 
+async def read_bytes(request: Request) -> tuple[bytes, str]:
+    """The body as it came, and what it says it is. Raises `Problem`."""
+    headers = _headers(request)
+    if headers.get(b"content-encoding", b"identity") != b"identity":
+        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the body must not be compressed: send it as it is")
+    kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1")
+    return await _body(request, headers.get(b"content-length", b"0")), kind
+
+
 async def read_optional(request: Request) -> dict[str, Any]:
     """The same, where a request need not carry anything."""
     if request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers:

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from remit.local.wiring import Embedded
+from remit.server.waits import Waits
 
 _encode = msgspec.json.Encoder().encode
 
@@ -20,3 +21,9 @@ def embedded_of(request: Request) -> Embedded:
     """The store that is served."""
     embedded: Embedded = request.app.state.embedded
     return embedded
+
+
+def waits_of(request: Request) -> Waits:
+    """Who waits at this server."""
+    waits: Waits = request.app.state.waits
+    return waits

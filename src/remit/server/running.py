@@ -17,6 +17,7 @@ from remit.pap.administration import read_administration
 from remit.pdp.administration import Administration
 from remit.server.app import application
 from remit.server.callers import Believed, Callers, Proven
+from remit.server.sweeps import sweeping
 from remit.server.tls import Tls, WithCertificate
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -67,7 +68,8 @@ def serve(embedded: Embedded, place: Place, listening: Callable[[str], None]) ->
         listening(address)
         gc.collect()
         gc.freeze()  # bundle, modules and routes stay: looked through again with each full collection, they held up every caller
-        server.run(sockets=[listener])
+        with sweeping(embedded):
+            server.run(sockets=[listener])
 
 
 def _check(place: Place) -> None:

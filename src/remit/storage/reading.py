@@ -157,13 +157,18 @@ class StateReader:
         row = self._row("SELECT approval FROM approvals WHERE id = ?", approval)
         return None if row is None else read(Approval, row[0])
 
-    def approvals(self, state: ApprovalState | None, limit: int) -> list[Approval]:
-        """The newest access requests, of one state or all."""
-        if state is None:
-            rows = self._rows("SELECT approval FROM approvals ORDER BY id DESC LIMIT ?", limit)
-        else:
-            rows = self._rows("SELECT approval FROM approvals WHERE state = ? ORDER BY id DESC LIMIT ?", state.value, limit)
-        return [read(Approval, row[0]) for row in rows]
+    def approvals(self, state: ApprovalState | None, limit: int, before: ApprovalId | None = None) -> list[Approval]:
+        """The newest access requests (older than `before`), of one state or all."""
+        asked = [("state = ?", state.value)] if state is not None else []
+        asked += [("id < ?", before)] if before is not None else []
+        where = f"WHERE {' AND '.join(condition for condition, _ in asked)} " if asked else ""
+        query = f"SELECT approval FROM approvals {where}ORDER BY id DESC LIMIT ?"  # noqa: S608 - of conditions that stand above
+        return [read(Approval, row[0]) for row in self._rows(query, *[value for _, value in asked], limit)]
+
+    def waiting_since(self, first: ApprovalId) -> list[Approval]:
+        """The access requests from this id on that nobody has answered yet, oldest first."""
+        query = "SELECT approval FROM approvals WHERE id >= ? AND state = 'pending' ORDER BY id"
+        return [read(Approval, row[0]) for row in self._rows(query, first)]
 
     def approvals_for(self, digest: str) -> list[Approval]:
         """The access requests for this exact action that are pending or approved, newest first."""

@@ -26,7 +26,7 @@ from remit.local.wiring import Embedded, create_store
 from remit.model.errors import refused
 from remit.model.identity import AgentId, ApprovalId
 from remit.runtime.administration import change_agent
-from remit.runtime.approvals import resolve
+from remit.runtime.answering import resolve
 from remit.runtime.inbox import card
 
 AGENT = AgentId("payables-bot")

@@ -4,6 +4,8 @@ from typing import Any, assert_never
 
 from remit.decision_log.entry import (
     AgentChanged,
+    ApprovalEscalated,
+    ApprovalGiven,
     ApprovalRequested,
     ApprovalResolved,
     ApprovalSubmitted,
@@ -47,16 +49,8 @@ def event_of(body: EntryBody, decision: DecisionMade | None) -> Event:
             return _decision(body)
         case OutcomeSeen():
             return _outcome(body, decision)
-        case ApprovalRequested():
-            entity = _entity("Access Request", body.id)
-            return _managed(ocsf.CREATE, entity, ("id",), None, correlation=body.decision)
-        case ApprovalSubmitted():
-            entity, by = _entity("Access Request", body.id), {"requester": body.requester}
-            return _managed(ocsf.UPDATE, entity, ("id",), by, correlation=body.decision)
-        case ApprovalResolved():
-            entity, status = _entity("Access Request", body.id), Caption(ocsf.OTHER, body.state)
-            by = {"operator": body.operator}
-            return _managed(ocsf.UPDATE, entity, ("id", "state"), by, status=status, correlation=body.decision)
+        case ApprovalRequested() | ApprovalSubmitted() | ApprovalGiven() | ApprovalEscalated() | ApprovalResolved():
+            return _request(body)
         case SessionOpened():
             return _session(body)
         case ToolSeen():
@@ -77,6 +71,26 @@ def event_of(body: EntryBody, decision: DecisionMade | None) -> Event:
             return Event(ocsf.BASE, Caption(ocsf.OTHER, "memory.raised"), {}, (), correlation=body.decision)
         case _:
             return _administration(body)
+
+
+def _request(
+    body: ApprovalRequested | ApprovalSubmitted | ApprovalGiven | ApprovalEscalated | ApprovalResolved,
+) -> Event:
+    entity, about = _entity("Access Request", body.id), body.decision
+    match body:
+        case ApprovalRequested():
+            return _managed(ocsf.CREATE, entity, ("id",), None, correlation=about)
+        case ApprovalSubmitted():
+            return _managed(ocsf.UPDATE, entity, ("id",), {"requester": body.requester}, correlation=about)
+        case ApprovalGiven():
+            return _managed(ocsf.UPDATE, entity, ("id",), {"operator": body.operator}, correlation=about)
+        case ApprovalEscalated():
+            return _managed(ocsf.UPDATE, entity, ("id",), None, correlation=about)
+        case ApprovalResolved():
+            by = {"operator": body.operator} if body.operator else None
+            return _managed(ocsf.UPDATE, entity, ("id", "state"), by, status=Caption(ocsf.OTHER, body.state), correlation=about)
+        case _:
+            assert_never(body)
 
 
 def _administration(

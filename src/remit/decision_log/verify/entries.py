@@ -22,6 +22,8 @@ KNOWN_KINDS = frozenset(
         "memory.raised",
         "approval.requested",
         "approval.submitted",
+        "approval.given",
+        "approval.escalated",
         "approval",
         "token.issued",
         "key.destroyed",

@@ -21,6 +21,8 @@ class Joins:
     def __init__(self, findings: Findings) -> None:
         self._findings = findings
         self._states: dict[str, dict[bytes, str]] = {"decision": {}, "approval": {}}
+        self._quorums: dict[bytes, set[str]] = {}
+        """Who approved each request that waits for two people."""
         self.permits = self.denials = self.outcomes = self.open = 0
 
     def join(self, line: int, kind: str, entry: Entry) -> None:
@@ -32,12 +34,39 @@ class Joins:
             self.open -= self._step(line, "decision", entry.get("decision"), OPEN, DONE)
         elif kind == "approval.requested":
             self._step(line, "decision", entry.get("decision"), DENIED, DENIED)
-            self._step(line, "approval", entry.get("id"), None, PENDING)
-        elif kind == "approval.submitted":
+            if self._step(line, "approval", entry.get("id"), None, PENDING) and entry.get("rule") == "two":
+                self._quorums[_digest(entry["id"])] = set()
+        elif kind in ("approval.submitted", "approval.escalated"):
             self._step(line, "approval", entry.get("id"), PENDING, PENDING)
+        elif kind == "approval.given":
+            if self._step(line, "approval", entry.get("id"), PENDING, PENDING):
+                self._given(line, entry)
         elif kind == "approval":
             answer = APPROVED if entry.get("state") == "approved" else REFUSED
-            self._step(line, "approval", entry.get("id"), PENDING, answer)
+            if self._step(line, "approval", entry.get("id"), PENDING, answer):
+                self._answered(line, entry, answer)
+
+    def _given(self, line: int, entry: Entry) -> None:
+        """One of the two approvals that a request needs, which must be those of two people."""
+        given, by = self._quorums.get(_digest(entry["id"])), _person(entry)
+        if given is None:
+            self._findings.add(
+                line, "join", f"approval `{shown(entry['id'])}` needs one person, but is given in part: an entry was forged"
+            )
+        elif by in given:
+            self._findings.add(
+                line, "join", f"approval `{shown(entry['id'])}` was given twice by one person: an entry was repeated or forged"
+            )
+        else:
+            given.add(by)
+
+    def _answered(self, line: int, entry: Entry, answer: str) -> None:
+        given = self._quorums.pop(_digest(entry["id"]), None)
+        if answer == APPROVED and given is not None and not given - {_person(entry)}:
+            message = (
+                f"approval `{shown(entry['id'])}` needs two people, and only one approved it: an entry was dropped or forged"
+            )
+            self._findings.add(line, "join", message)
 
     def _decision(self, line: int, entry: Entry) -> None:
         effect, approval = entry.get("effect"), entry.get("approval")
@@ -56,7 +85,7 @@ class Joins:
         """Take a decision or approval from one state to the next, if it is in the one before."""
         states = self._states[what]
         try:
-            digest = sha256(id.encode()).digest()[:16]
+            digest = _digest(id)
         except (AttributeError, UnicodeEncodeError):
             self._findings.add(line, "entry", f"it does not name its {what}: `{shown(id)}` is no id")
             return False
@@ -67,3 +96,13 @@ class Joins:
             return False
         states[digest] = after
         return True
+
+
+def _digest(id: str) -> bytes:
+    return sha256(id.encode()).digest()[:16]
+
+
+def _person(entry: Entry) -> str:
+    """Who an answer is by; nobody is two people by writing their name in another case."""
+    by = entry.get("operator")
+    return by.casefold() if isinstance(by, str) else ""

@@ -25,7 +25,7 @@ ANNOTATIONS: Mapping[str, str] = {
     "id": "the policy's name in decisions, logs and links",
     "description": "why the policy exists, in words shown to the agent and to approvers",
     OBLIGATION: "what the enforcement point must do for a permit to stand: `type:argument`, several with `;`",
-    REQUESTABLE: "who may lift this forbid by an approval: `one` or `four-eyes`",
+    REQUESTABLE: "who may lift this forbid by an approval: `one`, `four-eyes` or `two`",
     BREAK_GLASS: "on a forbid: `never`, if nobody may open what it forbids, not even two people in an incident",
 }
 

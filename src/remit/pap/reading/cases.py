@@ -68,7 +68,7 @@ class StepEntry(msgspec.Struct, frozen=True):
     action: str | None = None
     resource: str | None = None
     arguments: dict[str, Any] = {}
-    approve: bool | str = False
+    approve: bool | str | tuple[str, ...] = False
     then: Verdict | Expectation | None = None
     returns: str = ""
     fails: str = ""
@@ -88,7 +88,7 @@ class StepEntry(msgspec.Struct, frozen=True):
         told = self.then if self.then is not None else self.expect
         if (self.returns or self.fails) and _expectation(told).decision is Verdict.DENY:
             raise Malformed("what is denied gives nothing back", "remove `returns` and `fails`: no later step would see them")
-        approver = self.approve if isinstance(self.approve, str) else "approver"
+        named = (self.approve,) if isinstance(self.approve, str) else () if isinstance(self.approve, bool) else self.approve
         return Step(
             line,
             action,
@@ -96,7 +96,7 @@ class StepEntry(msgspec.Struct, frozen=True):
             self.arguments,
             _expectation(self.expect),
             None if self.then is None else _expectation(self.then),
-            approver if self.approve else "",
+            named,
             self.returns,
             self.fails,
             self.after,

@@ -119,6 +119,11 @@ class _Reading:
             except Malformed as fault:
                 place = MANIFEST_FILE, document.line("agent_rates", position) if document else 1
                 self._problems.append(error(place, "malformed", str(fault), fault.hint))
+        try:
+            _ = manifest.approvals.noun() if manifest is not None else None
+        except Malformed as fault:
+            line = document.line("approvals") if document else 1
+            self._problems.append(error((MANIFEST_FILE, line), "malformed", str(fault), fault.hint))
         if manifest is not None and not manifest.name.strip():
             self._problems.append(error((MANIFEST_FILE, 1), "no-name", "the bundle has no name", "give it one"))
         return manifest

@@ -215,7 +215,7 @@ class Remote:
                 if fault.late and not patient:
                     break
             else:
-                if patient and answer.status == 503:
+                if patient and answer.status in (429, 503):
                     why = "is not available"
                     continue
                 return self._checked(answer, asked, expected)

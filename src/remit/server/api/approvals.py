@@ -1,6 +1,7 @@
 """The approver's inbox: what waits, what exactly it is, and the answer."""
 
 import asyncio
+from contextlib import nullcontext
 from typing import Any
 
 import msgspec
@@ -8,17 +9,22 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from remit.local.wiring import Embedded
-from remit.model.errors import malformed, not_found, refused
+from remit.model.errors import not_found, refused
 from remit.model.identity import ApprovalId
-from remit.runtime.approvals import resolve
+from remit.runtime.answering import resolve
 from remit.runtime.inbox import as_plain, card, cards
 from remit.server.api.enforcing import MAX_WAIT, number
 from remit.server.callers import caller_of
+from remit.server.paging import Paged, asked_of
 from remit.server.permitting import is_within, may_answer, may_see, may_see_approvals
-from remit.server.reading import read_as
-from remit.server.responding import answer, embedded_of
+from remit.server.reading import read_as, read_query
+from remit.server.responding import answer, embedded_of, waits_of
 
-MAX_SHOWN = 500
+
+class ApprovalsWanted(Paged, frozen=True, forbid_unknown_fields=True):
+    """Which access requests: those that wait, or `all`."""
+
+    all: bool = False
 
 
 class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,13 +39,11 @@ async def listed(request: Request) -> Response:
     """`GET /v1/approvals`: what waits for an answer, newest first; with `all=true` also what does not any more."""
     if not may_see_approvals(await caller_of(request)):
         raise refused("you may not see what waits for an approval: an administrator gives you the role of an approver")
-    everything = request.query_params.get("all", "false")
-    limit = request.query_params.get("limit", "50")
-    if everything not in ("true", "false") or len(limit) > 3 or not limit.isdecimal() or not 1 <= int(limit) <= MAX_SHOWN:
-        raise malformed(f"`all` is true or false, `limit` a number from 1 to {MAX_SHOWN}")
-    embedded = embedded_of(request)
-    found = await asyncio.to_thread(cards, embedded.runtime, int(limit), everything == "true")
-    return answer({"approvals": [as_plain(one) for one in found]})
+    wanted, embedded = read_query(request, ApprovalsWanted), embedded_of(request)
+    asked = asked_of("approvals", wanted)
+    before = ApprovalId(asked.after) if asked.after else None
+    found = await asyncio.to_thread(cards, embedded.runtime, asked.limit + 1, wanted.all, before)
+    return answer(asked.page((one.approval.id, as_plain(one)) for one in found))
 
 
 async def shown(request: Request) -> Response:
@@ -51,7 +55,8 @@ async def shown(request: Request) -> Response:
     whole = may_see_approvals(caller)
     if found is None or not (whole or (may_see(caller, found.agent) and is_within(caller, [found.task]))):
         raise not_found(f"there is no access request `{name}`")
-    state = await embedded.wait(name, seconds)
+    with waits_of(request).one(caller) if seconds else nullcontext():
+        state = await embedded.wait(name, seconds)
     return answer(await asyncio.to_thread(_card, embedded, name) if whole else {"id": name, "state": state})
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 from starlette.requests import Request
@@ -13,6 +13,7 @@ from remit.decision_log.entry import DecisionMade, OutcomeSeen
 from remit.local.wiring import Embedded
 from remit.model.authorizer import Outcome, OutcomeStatus
 from remit.model.break_glass import OpenGlass, Stage
+from remit.model.caller import Proof
 from remit.model.errors import ErrorKind, RemitError, conflict, malformed, not_found
 from remit.model.identity import AGENT, AgentId, DecisionId, EntityRef, TaskId
 from remit.runtime.authorize import may_act
@@ -20,10 +21,10 @@ from remit.server.callers import caller_of
 from remit.server.known import Known
 from remit.server.permitting import glass_shown, is_within, kills_shown, may_ask
 from remit.server.reading import Nothing, read_as
-from remit.server.responding import answer, embedded_of
+from remit.server.responding import answer, embedded_of, waits_of
+from remit.server.waits import EVERY
 
 MAX_WAIT = 30.0
-_POLL = 0.2
 
 
 class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -82,9 +83,13 @@ async def watch(request: Request) -> Response:
     """`GET /v1/watch?since=REVISION&wait=SECONDS`: what is in force, and the count of administrative changes."""
     caller, embedded = await caller_of(request), embedded_of(request)
     since, seconds = number(request, "since", -1.0, 2.0**53), number(request, "wait", 0.0, MAX_WAIT)
-    until = time.monotonic() + seconds
-    while (revision := embedded.store.standing(())[0]) == since and time.monotonic() < until:  # noqa: ASYNC110 - others change it
-        await asyncio.sleep(_POLL)
+    until, waits = time.monotonic() + seconds, waits_of(request)
+    revision = embedded.store.standing(())[0]
+    if revision == since and seconds:
+        with waits.one(caller):
+            while revision == since and time.monotonic() < until:
+                await asyncio.sleep(EVERY)
+                revision = waits.revision()
     kills = kills_shown(caller, embedded.store.kills())
     now, glasses = embedded.runtime.clock(), glass_shown(caller, embedded.store.break_glasses([Stage.OPEN]))
     broken = [OpenGlass(glass.id, glass.agent, glass.task, glass.until) for glass in glasses if now < glass.until]
@@ -107,21 +112,37 @@ def _decision(embedded: Embedded, caller: Known, request: Request) -> DecisionId
     """The decision that a path names. Raises `RemitError` (not-found), also for one of somebody else: who asks learns nothing of it."""
     decision = DecisionId(request.path_params["id"])
     found = _about(embedded, decision)
-    if found is None or not may_ask(caller, found[0]) or not is_within(caller, found[1]):
+    if found is None or not may_ask(caller, found.subject) or not is_within(caller, found.tasks) or not _asked(caller, found):
         raise not_found(f"there is no decision `{decision}`")
     return decision
 
 
-def _about(embedded: Embedded, decision: DecisionId) -> tuple[EntityRef, Sequence[TaskId]] | None:
-    """Whom a decision is about, and the tasks that it was made in."""
+def _asked(caller: Known, about: "_About") -> bool:
+    """Whether it was given to this caller."""
+    # INVARIANT (what was decided is what runs): a permit is used by the door that asked for it, and only that one saw what came back. An
+    # agent asks for itself, by whatever shows that it is that one.
+    own = caller.agent is not None and about.proof != Proof.VOUCHED and about.subject == EntityRef(AGENT, caller.agent)
+    return own or about.caller == caller.caller.id
+
+
+class _About(NamedTuple):
+    """Whom a decision is about, the tasks that it was made in, who asked, and how its authority was shown."""
+
+    subject: EntityRef
+    tasks: Sequence[TaskId]
+    caller: str
+    proof: str | None
+
+
+def _about(embedded: Embedded, decision: DecisionId) -> _About | None:
     live = embedded.runtime.view.live.get(decision)
     if live is not None:
-        return EntityRef(AGENT, live.agent), live.tasks
+        return _About(EntityRef(AGENT, live.agent), live.tasks, live.caller, live.proof)
     made = _made(embedded, decision)
     if made is None:
         return None
     kind, _, name = made.subject.partition("::")
-    return EntityRef(kind, AgentId(name)), [TaskId(task) for task in made.chain]
+    return _About(EntityRef(kind, AgentId(name)), [TaskId(task) for task in made.chain], made.caller, made.proof)
 
 
 def _task(embedded: Embedded, decision: DecisionId) -> TaskId | None:

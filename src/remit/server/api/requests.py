@@ -26,7 +26,7 @@ from remit.server.known import Known
 from remit.server.permitting import is_within, may_ask
 from remit.server.problems import Problem
 from remit.server.reading import read_object, read_optional
-from remit.server.responding import embedded_of
+from remit.server.responding import embedded_of, waits_of
 
 MAX_WAIT = 30
 """Seconds that a status may be waited for (`Prefer: wait`, RFC 7240)."""
@@ -105,7 +105,8 @@ async def status(request: Request) -> Response:
     embedded, approval = await _ours(request)
     seconds = _patience(request)
     if seconds and _state(embedded, approval) is ApprovalState.PENDING:
-        await embedded.wait(approval.id, seconds)
+        with waits_of(request).one(await caller_of(request)):
+            await embedded.wait(approval.id, seconds)
         answered = await asyncio.to_thread(embedded.store.approval, approval.id)
         approval = answered or approval
     return _answer(request, embedded, approval, HTTPStatus.OK)

@@ -109,7 +109,7 @@ async def close(request: Request) -> Response:
     state = task_of(embedded, caller, TaskId(request.path_params["id"]))
     if not may_close(caller, state.task):
         raise refused(f"`{caller.name}` may not close task `{state.task.id}`: an administrator does, or its agent")
-    await close_task(embedded.runtime, state.task.id, caller.name)
+    await close_task(embedded.runtime, state.task.id, caller.name, caller.operator.verified_by)
     return answer(Closed(state.task.id, TaskStatus.CLOSED))
 
 

@@ -7,7 +7,6 @@ import msgspec
 from remit.model.break_glass import OpenGlass
 from remit.model.caller import Proof, Role
 from remit.model.kill import Kill
-from remit.server.api.approvals import MAX_SHOWN
 from remit.server.api.enforcing import MAX_WAIT
 
 
@@ -64,13 +63,6 @@ class Waiting(msgspec.Struct, frozen=True):
     wait: Annotated[float, msgspec.Meta(ge=0, le=MAX_WAIT)] = 0
 
 
-class ApprovalsWanted(msgspec.Struct, frozen=True):
-    """How many, newest first, and whether also those that do not wait any more."""
-
-    limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_SHOWN)] = 50
-    all: bool = False
-
-
 class Approval(msgspec.Struct, frozen=True, kw_only=True):
     """An access request; those who may not look are told its id and state alone."""
 
@@ -83,11 +75,18 @@ class Approval(msgspec.Struct, frozen=True, kw_only=True):
     opened: int | msgspec.UnsetType = msgspec.UNSET
     expires: int | msgspec.UnsetType = msgspec.UNSET
     resolver: str | msgspec.UnsetType = msgspec.UNSET
+    people: int | msgspec.UnsetType = msgspec.UNSET
+    approved_by: list[str] | msgspec.UnsetType = msgspec.UNSET
+    escalated: int | msgspec.UnsetType = msgspec.UNSET
+    told: list[str] | msgspec.UnsetType = msgspec.UNSET
+    group: str | msgspec.UnsetType = msgspec.UNSET
+    alike: int | msgspec.UnsetType = msgspec.UNSET
     shown: dict[str, Any] | msgspec.UnsetType | None = msgspec.UNSET
     submitted: dict[str, Any] | msgspec.UnsetType | None = msgspec.UNSET
 
 
-class Approvals(msgspec.Struct, frozen=True):
-    """Access requests."""
+class Called(msgspec.Struct, frozen=True):
+    """The access request that a callback answered, as it stands now."""
 
-    approvals: list[Approval]
+    id: str
+    state: str

@@ -90,6 +90,7 @@ DECIDING = (
         tag=ACCESS,
         answer=az.AccessStatus,
         headers={"Prefer": "`wait=SECONDS` (RFC 7240): answer once somebody has"},
+        fails=(429,),
     ),
     Operation(
         method="POST",

@@ -2,10 +2,11 @@
 
 from remit.local import enrolment
 from remit.model.task import Session
-from remit.server.api import approvals, enforcing, tasks
+from remit.server.api import approvals, callback, enforcing, tasks
 from remit.server.api.enrolment import Enrolling, enrolled
 from remit.server.openapi import doors
 from remit.server.openapi.operation import Operation, Repeated
+from remit.server.paging import Page
 from remit.server.reading import Nothing
 
 TASKS, DOORS, INBOX = "tasks", "enforcement", "approvals"
@@ -16,11 +17,28 @@ ENFORCING = (
         path="/v1/approvals",
         endpoint=approvals.listed,
         tag=INBOX,
-        query=doors.ApprovalsWanted,
-        answer=doors.Approvals,
+        query=approvals.ApprovalsWanted,
+        answer=Page[doors.Approval],
+    ),
+    # Signed by its sender instead of a token, and good once by its signature.
+    Operation(
+        method="POST",
+        path="/v1/approvals/callback",
+        endpoint=callback.called,
+        tag=INBOX,
+        body=callback.Said,
+        answer=doors.Called,
+        fails=(401, 403, 404, 409),
+        open=True,
     ),
     Operation(
-        method="GET", path="/v1/approvals/{id}", endpoint=approvals.shown, tag=INBOX, query=doors.Waiting, answer=doors.Approval
+        method="GET",
+        path="/v1/approvals/{id}",
+        endpoint=approvals.shown,
+        tag=INBOX,
+        query=doors.Waiting,
+        answer=doors.Approval,
+        fails=(429,),
     ),
     Operation(
         method="POST",
@@ -107,5 +125,13 @@ ENFORCING = (
         fails=(403,),
         open=True,
     ),
-    Operation(method="GET", path="/v1/watch", endpoint=enforcing.watch, tag=DOORS, query=doors.Watching, answer=doors.Watched),
+    Operation(
+        method="GET",
+        path="/v1/watch",
+        endpoint=enforcing.watch,
+        tag=DOORS,
+        query=doors.Watching,
+        answer=doors.Watched,
+        fails=(429,),
+    ),
 )

@@ -1,0 +1,1 @@
+"""Access requests told to people where they work, and their answers from there."""

@@ -1,0 +1,178 @@
+"""Answers to access requests: by people who may give them, each on record, counted once."""
+
+from collections.abc import Collection
+
+from msgspec.structs import replace
+
+from remit.decision_log.encoding import encode_body
+from remit.decision_log.entry import ApprovalGiven, ApprovalResolved, FlowGranted
+from remit.decision_log.sealing import SealKey
+from remit.decision_log.store import Record
+from remit.model.authorizer import ApprovalState
+from remit.model.caller import UNPROVEN
+from remit.model.errors import conflict, not_found, refused
+from remit.model.flow import MAX_FLOWS
+from remit.model.identity import ApprovalId, Operator
+from remit.model.request import SESSION_DECLASSIFY
+from remit.model.task import TaskStatus
+from remit.model.values import thaw
+from remit.pdp.obligations import barred
+from remit.runtime.approvals import Shown, is_closed, shown_in
+from remit.runtime.excluding import excluded
+from remit.runtime.pending import Driven, Steps
+from remit.runtime.requesting import submission_of
+from remit.runtime.runtime import Change, Runtime, administer
+from remit.runtime.store import Approval, Given, HoldTask, PutApproval, PutTask, Write
+
+
+def resolve(
+    runtime: Runtime, approval: ApprovalId, operator: Operator, grant: bool, why: str = "", flows: bool = False
+) -> Driven[Approval]:
+    """Approve or deny an access request; with `flows`, grant the data flows that it offers for the rest of its task, too.
+
+    Where two people must approve, the first approval is on record and the request still waits for the second; a denial ends it.
+    Raises `RemitError`: not-found, conflict (already answered, also by this person, or expired), refused (this person may not answer it,
+    policy lets somebody else do so, its task is closed, nothing to grant).
+    """
+    return Driven(lambda: _resolve(runtime, approval, operator, grant, why, flows))
+
+
+def _resolve(runtime: Runtime, wanted: ApprovalId, operator: Operator, grant: bool, why: str, flows: bool) -> Steps[Approval]:
+    approval, key = _waiting(runtime, wanted)
+    shown = shown_in(approval, key)
+    if grant:
+        said = submission_of(approval, key)
+        submitter = said.requester if said is not None and said.verified_by != UNPROVEN else ""
+        _may_approve(runtime, approval, operator, {_asked_by(shown), submitter, approval.caller.partition("#")[2]})
+        if words := (yield from excluded(runtime, approval, shown, operator)):
+            raise refused(words)
+    answered: list[Approval] = []
+
+    def prepare() -> Change:
+        current, key = _waiting(runtime, wanted)  # as it is now: somebody else may have approved it, too
+        sealed = key.seal(why.encode(), wanted) if why else b""
+        answered[:] = [_denied(current, operator) if not grant else _approved(current, operator, flows)]
+        records, writes = [_record(answered[0], operator, sealed)], [PutApproval(answered[0])]
+        if answered[0].state is ApprovalState.DENIED:
+            return records, writes
+        if flows:
+            _offered(current, key)  # said now, not once the second person has approved it
+        more = _granting(runtime, answered[0], operator, key, _offered(current, key)) if _grants(answered[0], flows) else ([], [])
+        return [*records, *more[0]], [*writes, *_held_open(runtime, current), *more[1]]
+
+    yield from administer(runtime, prepare)
+    return answered[0]
+
+
+def _waiting(runtime: Runtime, wanted: ApprovalId) -> tuple[Approval, SealKey]:
+    """The request as it waits, and its task's key."""
+    approval = runtime.view.store.approval(wanted)
+    if approval is None:
+        raise not_found(f"there is no access request `{wanted}`: see `remit approval list`")
+    if approval.state is not ApprovalState.PENDING:
+        raise conflict(f"access request `{wanted}` is already {approval.state.value}")
+    if runtime.clock() >= approval.expires:
+        raise conflict(f"access request `{wanted}` has expired: the agent must ask again")
+    with runtime.view.lock:
+        key = runtime.view.key(approval.task)
+    if key is None:
+        raise refused(f"access request `{wanted}` cannot be shown any more: its task was erased")
+    return approval, key
+
+
+def _denied(approval: Approval, operator: Operator) -> Approval:
+    return replace(approval, state=ApprovalState.DENIED, resolver=operator.id, version=approval.version + 1)
+
+
+def _approved(approval: Approval, operator: Operator, flows: bool) -> Approval:
+    """The request with one more approval; approved, once as many people have as must."""
+    # INVARIANT (an approval is for one exact action): two approvals are those of two people, whatever case their names are written in.
+    if any(one.operator.casefold() == operator.id.casefold() for one in approval.given):
+        raise conflict(f"`{operator.id}` has approved `{approval.id}` already: another person must, too")
+    if flows and not all(one.flows for one in approval.given):
+        first = approval.given[0].operator
+        raise refused(f"`{first}` approved the one call, not its data flows: approve `{approval.id}` without them")
+    given = (*approval.given, Given(operator.id, operator.verified_by, flows))
+    done = len(given) >= approval.rule.people
+    state, resolver = (ApprovalState.APPROVED, operator.id) if done else (ApprovalState.PENDING, "")
+    kept = given if approval.rule.people > 1 else ()
+    return replace(approval, state=state, resolver=resolver, given=kept, version=approval.version + 1)
+
+
+def _grants(approval: Approval, flows: bool) -> bool:
+    return flows and approval.state is ApprovalState.APPROVED
+
+
+def _record(approval: Approval, operator: Operator, sealed: bytes) -> Record:
+    """The entry of one person's answer."""
+    about = approval.id, approval.decision, approval.task
+    by = operator.id, operator.verified_by
+    match approval.state:
+        case ApprovalState.PENDING:
+            given = ApprovalGiven(*about, len(approval.given), approval.rule.people, *by, sealed)
+            return Record(encode_body(given), "approval.given", approval.decision, approval.task)
+        case _:
+            body = ApprovalResolved(*about, approval.state.value, *by, sealed)
+            return Record(encode_body(body), "approval", approval.decision, approval.task)
+
+
+def _held_open(runtime: Runtime, approval: Approval) -> list[Write]:
+    """What keeps an answer from being committed once its task is closed."""
+    chain, _ = runtime.view.chain(approval.task)
+    if is_closed(runtime, chain):
+        raise refused(f"access request `{approval.id}` cannot be approved, its task is closed: nothing can use this")
+    return [HoldTask(state.task.id) for state in chain]
+
+
+def _offered(approval: Approval, key: SealKey) -> tuple[str, ...]:
+    found = tuple(dict.fromkeys(offer.flow for offer in shown_in(approval, key).offers))
+    if not found or approval.task is None:
+        raise refused(f"access request `{approval.id}` has no data flow that could be granted: approve the one call")
+    return found
+
+
+def _granting(
+    runtime: Runtime, approval: Approval, operator: Operator, key: SealKey, flows: tuple[str, ...]
+) -> tuple[list[Record], list[Write]]:
+    """The entries of the grants, and the task with them."""
+    assert approval.task is not None
+    chain, _ = runtime.view.chain(approval.task)
+    task = chain[0].task
+    if task.status is not TaskStatus.OPEN or runtime.clock() >= task.expires:
+        raise refused(f"task `{task.id}` is closed or has expired: nothing can be granted to it")
+    new = [flow for flow in flows if flow not in task.flows]
+    first = len(task.scope.flows or ()) + len(task.flows)
+    if first + len(new) > MAX_FLOWS:
+        raise refused(f"task `{task.id}` has {first} data-flow grants, {MAX_FLOWS} at most: approve the one call")
+    records = [
+        Record(
+            encode_body(_granted(approval, first + number, operator, key.seal(flow.encode(), approval.id))),
+            "flow.granted",
+            approval.decision,
+            task.id,
+        )
+        for number, flow in enumerate(new)
+    ]
+    return records, [PutTask(replace(task, flows=(*task.flows, *new)))]
+
+
+def _granted(approval: Approval, number: int, operator: Operator, sealed: bytes) -> FlowGranted:
+    return FlowGranted(approval.task or "", number, approval.id, approval.decision, operator.id, operator.verified_by, sealed)
+
+
+def _asked_by(shown: Shown) -> str:
+    """The person who wants a label lowered, as the request says; empty where an agent asks."""
+    return str(thaw(bytes(shown.arguments)).values.get("by", "")) if shown.action == SESSION_DECLASSIFY else ""
+
+
+def _may_approve(runtime: Runtime, approval: Approval, operator: Operator, asked_by: Collection[str]) -> None:
+    with runtime.view.lock:
+        runtime.view.refresh()
+        chain, complete = runtime.view.chain(approval.task)
+        agent = runtime.view.agent(approval.agent)
+    if not complete:
+        raise refused("a task in the delegation chain cannot be found: nothing can be approved under it")
+    if why := barred(operator.id, approval.rule, approval.agent, agent, chain):
+        raise refused(why)
+    if operator.id.casefold() in {name.casefold() for name in asked_by}:
+        raise refused(f"`{operator.id}` asked for this: somebody else must approve it")

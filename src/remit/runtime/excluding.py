@@ -1,0 +1,73 @@
+"""Whether policies let a person approve: asked before the answer counts, and once more when it is used."""
+
+from functools import partial
+
+from msgspec.structs import replace
+
+from remit.model.decision import Deny, Reason
+from remit.model.identity import EntityRef, Operator
+from remit.model.request import EvaluationRequest
+from remit.model.values import NO_ARGUMENTS, thaw
+from remit.pdp.decide import decide
+from remit.pdp.inputs import Decided, Inputs
+from remit.pdp.outside import MAX_QUESTIONS, NotAsked
+from remit.runtime.approvals import Shown, grant_by
+from remit.runtime.beside import Behind
+from remit.runtime.loading import load
+from remit.runtime.pending import Asking, Steps
+from remit.runtime.runtime import Runtime
+from remit.runtime.store import Approval
+
+
+def excluded(runtime: Runtime, approval: Approval, shown: Shown, operator: Operator) -> Steps[str]:
+    """Why policies do not let this person approve what they let others approve; empty where they do, or cannot be asked now.
+
+    Nothing rests on it: an approval by somebody whom policies exclude lifts no denial. It spares everybody the detour.
+    """
+    try:
+        with runtime.view.lock:
+            inputs = _inputs(runtime, approval, shown)
+    except Behind:
+        return ""
+    if inputs is None:
+        return ""
+    open_to_all = yield from _decided(runtime, inputs)
+    by_them = yield from _decided(runtime, replace(inputs, grant=grant_by(approval, shown, operator.id)))
+    before, after = open_to_all.decision, by_them.decision
+    if not (isinstance(before, Deny) and isinstance(after, Deny)):
+        return ""
+    if before.reason is not Reason.APPROVAL_REQUIRED or after.reason is not Reason.FORBIDDEN:
+        return ""
+    return f"policy does not let `{operator.id}` approve this, ask somebody else: {after.message}"
+
+
+def _inputs(runtime: Runtime, approval: Approval, shown: Shown) -> Inputs | None:
+    """What was asked for, with everything as it is now; None in requests of older stores."""
+    asked = shown.asked
+    if asked is None:
+        return None
+    properties = thaw(bytes(shown.said))
+    request = EvaluationRequest(
+        EntityRef(asked.subject, approval.agent),
+        shown.action,
+        EntityRef(asked.resource, approval.tool),
+        thaw(bytes(shown.arguments)),
+        approval.task,
+        approval.session,
+        shown.upstream,
+        definition=shown.definition,
+        hints=asked.hints,
+        properties=properties if properties.values else NO_ARGUMENTS,
+    )
+    return load(runtime, request, approval.decision, runtime.clock()).inputs
+
+
+def _decided(runtime: Runtime, inputs: Inputs) -> Steps[Decided]:
+    for _ in range(MAX_QUESTIONS):
+        try:
+            return decide(inputs)
+        except NotAsked as question:
+            asking = Asking(partial(runtime.ask, question.opa, question.document))
+            yield asking
+            inputs = replace(inputs, outside=question.answered(inputs.outside, asking.said))
+    return decide(inputs)

@@ -1,0 +1,54 @@
+"""Callers who wait: so many at a time, and all of them for one look at the store."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+
+from remit.local.wiring import Embedded
+from remit.server.known import Known
+from remit.server.problems import Problem
+
+OF_ONE, OF_ALL = 256, 4096
+"""So many requests of one caller, and of all, wait at a time in one process."""
+EVERY = 0.2
+"""So old (seconds) may what those who wait are told of the store be."""
+
+
+class Waits:
+    """Who waits here. For one event loop."""
+
+    def __init__(self, embedded: Embedded, of_one: int = OF_ONE, of_all: int = OF_ALL) -> None:
+        self._embedded, self._of_one, self._of_all = embedded, of_one, of_all
+        self._waiting: Counter[str] = Counter()
+        self._revision, self._until = -1, 0.0
+
+    def __len__(self) -> int:
+        """How many wait."""
+        return self._waiting.total()
+
+    @contextmanager
+    def one(self, caller: Known) -> Iterator[None]:
+        """While a request of this caller waits. Raises `Problem` (429) where too many do."""
+        name = caller.caller.id
+        if self._waiting[name] >= self._of_one or self._waiting.total() >= self._of_all:
+            raise Problem(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                "too many requests wait already: ask without waiting, or later",
+                [("Retry-After", "1")],
+            )
+        self._waiting[name] += 1
+        try:
+            yield
+        finally:
+            self._waiting[name] -= 1
+            if not self._waiting[name]:
+                del self._waiting[name]
+
+    def revision(self) -> int:
+        """The count of administrative changes, read once for all who wait. Raises `RemitError` (unavailable)."""
+        now = time.monotonic()
+        if now >= self._until:
+            self._revision, self._until = self._embedded.store.standing(())[0], now + EVERY
+        return self._revision
