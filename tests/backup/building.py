@@ -7,10 +7,11 @@ from remit.local.backup.checking import Trusted, check, rebuild
 from remit.local.backup.ending import Ended, Ending
 from remit.local.backup.making import Made, create
 from remit.local.backup.restoring import Restored, Wanted, restore
-from remit.model.identity import ApprovalId, DecisionId
+from remit.model.break_glass import Stage, Verdict
+from remit.model.identity import ApprovalId, DecisionId, Operator
 from remit.model.kill import KillKind
 from remit.model.task import Session, Task
-from remit.runtime import answering, kills, tasks
+from remit.runtime import answering, break_glass, kills, tasks
 from remit.runtime.administration import erase
 from tests.conftest import OpenStore
 from tests.runtime.world import ANA, BEN, CARL, World, permit, small_bundle
@@ -57,6 +58,14 @@ def live(open_store: OpenStore, name: str = "store") -> Lived:
     approved, free = (_approved(world, asking, to) for asking, to in ((session, "a"), (None, "b")))
     pending = world.ask(session, "pay", {"to": "c"}).approval
     assert pending is not None
+    asking = break_glass.Asking("the desk is down", "INC-7", agent="bot", tools=("pay",), minutes=10)
+    for last in (Verdict.JUSTIFIED, Stage.OPEN, Stage.ASKED):
+        glass = break_glass.ask(world.runtime, asking, ANA).result()
+        if last is not Stage.ASKED:
+            break_glass.confirm(world.runtime, glass.id, CARL).result()
+        if last is Verdict.JUSTIFIED:
+            break_glass.end(world.runtime, glass.id, BEN).result()
+            break_glass.review(world.runtime, glass.id, Operator("dora", "os"), last, "as needed").result()
     return Lived(world, session, task, erased, approved, free, pending, permit(world.ask(session, "look")).id)
 
 

@@ -13,6 +13,7 @@ from remit.local.backup.checking import Trusted
 from remit.local.config import read_settings
 from remit.local.wiring import Embedded
 from remit.model.authorizer import ApprovalState
+from remit.model.break_glass import Stage
 from remit.model.decision import Deny, Reason
 from remit.model.errors import ErrorKind, RemitError
 from remit.model.identity import AgentStatus
@@ -25,6 +26,7 @@ from remit.runtime.audit import differences
 from remit.storage.copying import (
     AnyRow,
     ApprovalRow,
+    BreakGlassRow,
     KillRow,
     MemoryRow,
     MetaRow,
@@ -77,7 +79,7 @@ def rows_of(world: World) -> list[AnyRow]:
 
 def same(rows: list[AnyRow]) -> list[AnyRow]:
     """Rows that a restore leaves as they were, and that opening the store, which settles what was left, does not change."""
-    changed = (MetaRow, TaskRow, ApprovalRow, MemoryRow, KillRow, PermitRow, SessionRow, ObservationRow)
+    changed = (MetaRow, TaskRow, ApprovalRow, MemoryRow, KillRow, PermitRow, SessionRow, ObservationRow, BreakGlassRow)
     return [row for row in rows if not isinstance(row, changed)]
 
 
@@ -90,7 +92,10 @@ def test_everything_comes_back_and_the_log_goes_on(lived: Lived, into: OpenIn, t
     world.close()
     clock.forward(60)
     done = put_back(tmp_path / "home", tmp_path / "backup", clock.now)
-    assert structs.asdict(done.ended) == {"tasks": 1, "approvals": 3, "permits": 1, "memories": 1} and done.lost == 0
+    assert (
+        structs.asdict(done.ended) == {"tasks": 1, "approvals": 3, "permits": 1, "memories": 1, "break_glasses": 2}
+        and done.lost == 0
+    )
     back = into(tmp_path / "home")
     assert [entry.line for entry in back.entries()][: len(entries)] == [entry.line for entry in entries]
     restored = back.entries()[len(entries) + 1]
@@ -102,6 +107,10 @@ def test_everything_comes_back_and_the_log_goes_on(lived: Lived, into: OpenIn, t
     for now, then in zip(found, indexed, strict=True):
         assert [entry.line for entry in now][: len(then)] == [entry.line for entry in then]
     assert differences(back.store.log, back.store) == []
+    glasses = back.store.break_glasses()
+    assert {one.stage for one in glasses} == {Stage.REVIEWED, Stage.ENDED, Stage.WITHDRAWN} and len(glasses) == 3, (
+        "none is open, and what was open waits for its review"
+    )
     report = back.verified()
     assert [vars(one) for one in report.restored] == [{"index": len(entries) + 1, "size": len(entries), "known": 0}]
     said = f"restored: entry {len(entries) + 1} says that the store was put back from a backup of {len(entries)} entries"
@@ -266,4 +275,4 @@ def test_verify_says_the_same_without_any_store(lived: Lived, tmp_path: Path) ->
     head = lived.world.embedded.head.sign()
     made(lived.world, tmp_path / "backup")
     ended = verified(tmp_path / "backup", lived.world.embedded.head.vkey, head)
-    assert structs.asdict(ended) == {"tasks": 1, "approvals": 3, "permits": 1, "memories": 1}
+    assert structs.asdict(ended) == {"tasks": 1, "approvals": 3, "permits": 1, "memories": 1, "break_glasses": 2}

@@ -24,9 +24,10 @@ from remit.cli.main import app
 from remit.local import streaming
 from remit.local.streaming import Stream
 from remit.model.errors import ErrorKind, RemitError
+from remit.runtime import break_glass
 from tests.conftest import OpenStore
 from tests.faults.processes import python
-from tests.runtime.world import World
+from tests.runtime.world import ANA, CARL, World
 
 if not app.registered_commands:
     verbs.register(app)
@@ -224,12 +225,17 @@ def caught_up(got: list[dict[str, Any]], size: int) -> None:
 
 def test_syslog_says_who_when_and_how_grave(open_store: OpenStore) -> None:
     world = worked(open_store())
+    asking = break_glass.Asking("stuck", "INC-7", agent="bot", tools=("never",))
+    glass = break_glass.ask(world.runtime, asking, ANA).result()
+    break_glass.confirm(world.runtime, glass.id, CARL).result()
+    world.perform(world.open_session(), "never", "x")
     got: list[dict[str, Any]] = []
     with syslog_receiver(lambda wire: read_syslog(wire, got)) as port:
         stream(world, f"syslog+tcp://127.0.0.1:{port}")
         caught_up(got, world.store.log.size())
-    assert {one["pri"] for one in got if one.get("effect") == "deny"} == {"108"}
-    assert {one["pri"] for one in got if one.get("effect") != "deny"} == {"110"}
+    grave = {one["index"] for one in got if one.get("effect") == "deny" or one.get("break_glass") or "break-glass" in one["kind"]}
+    assert {one["pri"] for one in got if one["index"] in grave} == {"108"} and len(grave) > 4
+    assert {one["pri"] for one in got if one["index"] not in grave} == {"110"}
     assert all(one.pop("seen_as") == one["kind"] and one.pop("pri") for one in got)
     is_the_log(world, got)
 

@@ -18,15 +18,17 @@ from remit.local.config import Settings
 from remit.local.webhooks import sending
 from remit.local.webhooks.sending import Sender, undelivered
 from remit.local.webhooks.settings import read_webhooks
+from remit.model.break_glass import Verdict
 from remit.model.clock import SECOND
 from remit.model.errors import ErrorKind, RemitError
+from remit.model.identity import Operator
 from remit.model.values import freeze
-from remit.runtime import answering
+from remit.runtime import answering, break_glass
 from remit.runtime.overdue import sweep
 from remit.server.sweeps import sweeping
 from tests.conftest import OpenStore
 from tests.faults.test_approvals import requested
-from tests.runtime.world import CARL, MANIFEST, Clock, World, small_bundle
+from tests.runtime.world import ANA, CARL, MANIFEST, Clock, World, small_bundle
 
 pytestmark = pytest.mark.sqlite
 SECRET = "a secret that is long enough"
@@ -332,3 +334,33 @@ def test_two_webhooks_share_neither_name_nor_secret(tmp_path: Path) -> None:
         with pytest.raises(RemitError):
             read_webhooks(Settings(webhooks=(one, other)), tmp_path)
     assert len(read_webhooks(Settings(webhooks=(one, {**one, "name": "two", "secret_file": "two.secret"})), tmp_path)) == 2
+
+
+def test_break_glass_is_told_from_the_asking_to_the_review(world: World) -> None:
+    with receiving() as (receiver, url):
+        one = sender(hooked(world, url))
+        receiver.answers = [503, 503]
+        asking = break_glass.Asking("stuck <!channel> h\u00edgh", "INC-7", agent="bot", tools=("never",))
+        glass = break_glass.ask(world.runtime, asking, ANA).result()
+        break_glass.confirm(world.runtime, glass.id, CARL).result()
+        given = world.perform(world.open_session(), "never", "x")
+        break_glass.end(world.runtime, glass.id, ANA).result()
+        break_glass.review(world.runtime, glass.id, Operator("dora", "os"), Verdict.JUSTIFIED, "as needed").result()
+        assert send(one) == 5
+        told = [json.loads(body) for body in receiver.bodies]
+    assert [one["remit"]["kind"].partition(".")[2] for one in told] == ["asked", "started", "used", "ended", "reviewed"]
+    assert {(one["remit"]["event"], one["remit"]["break_glass"], one["remit"]["incident"]) for one in told} == {
+        ("break-glass", glass.id, "INC-7")
+    }
+    assert told[2]["remit"]["decision"] == given.id and told[1]["remit"]["operator"] == "carl"
+    assert all(one["text"].startswith("BREAK-GLASS ") and "<" not in one["text"] for one in told)
+    assert all(block["text"]["text"].isascii() for one in told for block in one["blocks"])
+    assert all(block["text"]["type"] == "plain_text" for one in told for block in one["blocks"])
+
+
+def test_who_waits_for_something_else_hears_nothing_of_break_glass(world: World) -> None:
+    with receiving() as (receiver, url):
+        one = sender(hooked(world, url, events=["opened"]))
+        asking = break_glass.Asking("stuck", "INC-7", agent="bot", tools=("never",))
+        break_glass.ask(world.runtime, asking, ANA).result()
+        assert send(one) == 0 and receiver.bodies == []

@@ -115,6 +115,8 @@ def test_policies_that_are_right(body: str) -> None:
         ('@id("p") @requestable("three")', f"{ANY} unless {{ context.approval.granted }};", "requestable", "error"),
         ('@id("p") @requestable("one")', f"{ANY};", "requestable", "error"),
         ('@id("p") @requestable("one")', "permit (principal, action, resource);", "requestable", "error"),
+        ('@id("p") @break_glass("always")', f"{ANY};", "break-glass", "error"),
+        ('@id("p") @break_glass("never")', "permit (principal, action, resource);", "break-glass", "error"),
         ('@id("p") @requestble("one")', f"{ANY};", "unknown-annotation", "warning"),
         ('@id("p\\u{1b}[2J")', f"{ANY};", "annotation", "error"),
         ('@id("p") @description("\\u{1b}[8mhidden")', f"{ANY};", "annotation", "error"),

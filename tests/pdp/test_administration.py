@@ -11,11 +11,14 @@ from remit.pap.administration import SHIPPED, administration_of, read_administra
 from remit.pdp.administration import Act, Thing
 
 OWN = {Act.ASK, Act.WORK, Act.OPEN_AS_AGENT, Act.CLOSE, Act.SEE}
-LOOK = {Act.SEE, Act.SEE_APPROVALS, Act.SEE_LOG}
+LOOK = {Act.SEE, Act.SEE_APPROVALS, Act.SEE_LOG, Act.SEE_BREAK_GLASS}
+GLASS = {Act.ASK_BREAK_GLASS, Act.CONFIRM_BREAK_GLASS, Act.END_BREAK_GLASS}
 MAY = {
-    Role.ADMINISTRATOR: LOOK | {Act.CLOSE, Act.OPEN, Act.CHANGE_AGENT, Act.PUBLISH, Act.KILL, Act.RELEASE, Act.ISSUE},
-    Role.APPROVER: {Act.ANSWER, Act.SEE_APPROVALS, Act.SEE},
-    Role.REVIEWER: LOOK,
+    Role.ADMINISTRATOR: LOOK
+    | GLASS
+    | {Act.CLOSE, Act.OPEN, Act.CHANGE_AGENT, Act.PUBLISH, Act.KILL, Act.RELEASE, Act.ISSUE, Act.REVIEW_BREAK_GLASS},
+    Role.APPROVER: GLASS | {Act.ANSWER, Act.SEE_APPROVALS, Act.SEE, Act.SEE_BREAK_GLASS},
+    Role.REVIEWER: LOOK | {Act.REVIEW_BREAK_GLASS},
     Role.AUDITOR: LOOK,
     Role.ENFORCEMENT_POINT: OWN,
     Role.AGENT: set[Act](),

@@ -4,17 +4,20 @@ import os
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
+from remit.model.break_glass import BreakGlass, Stage
 from remit.model.decision import Deny, Permit
+from remit.model.identity import AgentId, BreakGlassId, TaskId
 from remit.model.labels import PUBLIC_TRUSTED
 from remit.pdp.decide import decide
 from remit.pdp.inputs import Decided
 from tests.reference import facts, model
 from tests.reference.case import Case
 from tests.reference.model import Answer
-from tests.reference.worlds import cases, grants, inputs
+from tests.reference.worlds import NOON, cases, grants, inputs
 
 EXAMPLES = int(os.environ.get("REMIT_TEST_EXAMPLES", "900"))
 SLOW = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
@@ -72,6 +75,73 @@ def test_the_model_and_production_agree(case: Case) -> None:
     check_errors_deny(decided)
     check_effects(case, decided)
     assert answered(case, decided) == model.decide(case)
+
+
+BY_POLICY = {"no-permit", "forbidden", "approval-required"}
+DIFFERENCES: dict[str, dict[str, Any]] = {
+    "nothing": {},
+    "another agent": {"agent": AgentId("somebody")},
+    "another task": {"task": TaskId("tsk_other")},
+    "another tool or resource": {"tools": ("other",), "resources": ("other",)},
+    "over": {"until": NOON},
+    "not begun": {"started": NOON + 2_000_000, "until": NOON + 3_000_000},
+    "ended": {"stage": Stage.ENDED},
+    "never confirmed": {"stage": Stage.ASKED},
+    "of one person": {"asked_by": "X", "confirmed_by": "x"},
+    "of the owner": {"asked_by": "OWNER"},
+    "confirmed by the owner": {"confirmed_by": "OWNER"},
+    "of the agent itself": {"confirmed_by": "BOT"},
+    "of who opened the task": {"confirmed_by": "OPENER"},
+}
+
+
+def glass_for(case: Case, one_task: bool, differs: dict[str, Any]) -> BreakGlass:
+    """What two people have opened for exactly this case, or something else."""
+    asked = case.request
+    about: dict[str, Any] = {
+        "agent": AgentId(asked.subject.id),
+        "task": asked.task if one_task else None,
+        "tools": (asked.resource.id,),
+        "resources": (asked.resource.id,),
+        "asked_by": "eve",
+        "confirmed_by": "fay",
+        "stage": Stage.OPEN,
+        "started": case.now - 1,
+        "until": case.now + 1_000_000,
+    }
+    people = {"OWNER": case.agent.owner if case.agent else "", "OPENER": case.chain[-1].task.opener if case.chain else ""}
+    given = {name: value - NOON + case.now if type(value) is int else people.get(value, value) for name, value in differs.items()}
+    two = {"minutes": 5, "review_days": 7, "reason": "stuck", "incident": "INC-7", "asked_verified_by": "os"}
+    return BreakGlass(id=BreakGlassId("brg_1"), asked=0, confirm_by=1, **two, **{**about, **given})
+
+
+@given(cases(shadow=False), st.sampled_from([*DIFFERENCES, *["nothing"] * 10]), st.booleans())
+@SLOW
+def test_break_glass_opens_what_policies_deny_to_whom_it_names_and_nothing_else(case: Case, differs: str, task: bool) -> None:
+    plain = decide(inputs(case))
+    glass = glass_for(case, task, DIFFERENCES[differs])
+    opened = decide(msgspec.structs.replace(inputs(case), glass=glass))
+    asked, reason = case.request, plain.decision.reason.value
+    fits = asked.action == "tool.call" or asked.action not in ("session.declassify", "agent.delegate")
+    named = not isinstance(plain.decision, Permit) and differs == "nothing" and bool(case.chain) and case.session is not None
+    if not (named and fits and reason in BY_POLICY):
+        assert opened == plain
+        return
+    notes = {rule.id: rule.annotations for rule in case.rules}
+    heads = [replace(rule, effect="permit", condition="") for rule in case.rules]
+    try:
+        duties = model.obligations(model.engine(case, heads, {})[1], notes)
+    except model.No:
+        assert opened.decision.reason.value == "unknown-obligation"
+        return
+    event(f"opened: {reason}")
+    assert isinstance(opened.decision, Permit) and opened.decision.break_glass == glass.id
+    assert (opened.decision.reason.value, opened.decision.basis) == ("break-glass", plain.decision.basis)
+    assert set(duties) <= {(duty.type, duty.argument, duty.policy) for duty in opened.decision.obligations}
+    check_effects(case, opened)
+    found = answered(case, opened)
+    assert found.spent == tuple(model.spend(case, state) for state in case.chain)
+    assert found.session is not None and facts.worst(case).within(found.session[1])
 
 
 @given(cases(shadow=False, asking=True), st.data())

@@ -9,13 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from remit.model.decision import Reason
 from remit.pap.problems import BundleError
 from remit.pdp.answer import EngineAnswer, together
 from remit.pdp.arguments import Unrepresentable
 from remit.pdp.rego.engine import RegoPolicies
 from remit.pdp.rego.reading import Unreadable, canonical, read_answer
+from remit.runtime import break_glass
+from tests.conftest import OpenStore
 from tests.opa import binary
 from tests.rego.bundles import HEAD, made, regopy
+from tests.runtime.world import ANA, CARL, permit, reason
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -39,6 +43,23 @@ def test_a_forbid_outranks_every_permit(document: dict[str, Any], allowed: bool,
     found = answer(BOTH, document)
     assert (found.allowed, found.reasons, found.errors) == (allowed, reasons, ())
     assert set(found.annotations) == set(reasons)
+
+
+def test_two_people_open_what_rego_forbids_unless_it_says_never(open_store: OpenStore) -> None:
+    rules = """permit contains {"id": "p", "obligation": "limit-result:8"} if true
+forbid contains {"id": "f"} if true
+forbid contains {"id": "g", "break_glass": "never"} if input.resource.id == "shut"
+"""
+    files = {"tools.yaml": "- {name: queue}\n- {name: shut}\n", "policies/main.rego": HEAD + rules}
+    world = open_store(bundle=made(files))
+    session = world.open_session()
+    asking = break_glass.Asking("stuck", "INC-7", agent="bot", tools=("queue", "shut"))
+    glass = break_glass.ask(world.runtime, asking, ANA).result()
+    break_glass.confirm(world.runtime, glass.id, CARL).result()
+    [duty] = permit(world.ask(session, "queue")).obligations
+    assert (duty.type, duty.argument, duty.policy) == ("limit-result", "8", "p"), "what the permit that was beaten asks for"
+    assert reason(world.ask(session, "shut")) is Reason.FORBIDDEN
+    world.verified()
 
 
 @pytest.mark.parametrize(

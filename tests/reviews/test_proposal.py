@@ -19,8 +19,10 @@ from remit.pap.reading.cases import read_cases
 from remit.pap.reading.folder import bundle_of, read_bundle
 from remit.pap.running import run_cases
 from remit.pap.validate import check_folder
+from remit.reviews.usage import LeftOut
+from remit.runtime import break_glass
 from tests.conftest import OpenStore
-from tests.runtime.world import MANIFEST, World, permit, small_bundle
+from tests.runtime.world import ANA, CARL, MANIFEST, World, permit, small_bundle
 
 if not app.registered_commands:
     verbs.register(app)
@@ -112,6 +114,18 @@ def test_a_task_that_was_not_honest_is_left_out(shadowed: World) -> None:
     bundle, found = proposed(shadowed, without=frozenset(news))
     assert {policy.id for policy in bundle.policies if policy.effect == "permit"} == {"letters-read", "letters-send"}
     assert found.usage.left_out["its task was left out"].count == 9
+
+
+def test_what_was_done_under_break_glass_is_left_out(open_store: OpenStore) -> None:
+    world = open_store(bundle=small_bundle(policies=BROAD))
+    session = world.open_session()
+    asked = break_glass.ask(world.runtime, break_glass.Asking("stuck", "INC-7", agent="bot", tools=("never",)), ANA).result()
+    break_glass.confirm(world.runtime, asked.id, CARL).result()
+    world.perform(session, "never", "x")
+    world.perform(session, "look", "x")
+    bundle, found = proposed(world)
+    assert found.usage.left_out == {"two people let it pass, against policy (break-glass)": LeftOut(1, world.decisions()[0].id)}
+    assert not any('Tool::"never"' in policy.text for policy in bundle.policies if policy.effect == "permit")
 
 
 def test_numbers_are_bounded_by_what_was(open_store: OpenStore) -> None:

@@ -13,16 +13,18 @@ from jsonschema import Draft202012Validator
 from starlette.routing import Route
 
 from remit.local.wiring import wall_clock
+from remit.runtime import break_glass
 from remit.server.openapi.document import described
 from remit.server.openapi.operation import OfPath, Operation, Repeated
 from remit.server.reference import reference
 from remit.server.routes import OPERATIONS
 from tests.conftest import OpenStore
 from tests.pap.bundles import ROOT
+from tests.runtime.world import ANA
 from tests.server.serving import served, serving
 
 DOCUMENT: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(described(OPERATIONS)))
-MANAGED = {"/v1/agents", "/v1/tasks", "/v1/decisions", "/v1/bundles", "/v1/kills", "/v1/log"}
+MANAGED = {"/v1/agents", "/v1/tasks", "/v1/decisions", "/v1/bundles", "/v1/kills", "/v1/break-glass", "/v1/log"}
 
 
 def operations_of(document: dict[str, Any]) -> dict[tuple[str, str], Any]:
@@ -111,6 +113,7 @@ def known_names(world: Any) -> str:
     session = world.open_session()
     permit, held = world.ask(session, "look"), world.ask(session, "pay", {"to": "x"})
     digest = world.store.active_bundle()[0]
+    glass = break_glass.ask(world.runtime, break_glass.Asking("stuck", "INC-7", agent="bot", tools=("never",)), ANA).result()
     names = {
         "/v1/agents/": {"id": "bot"},
         "/v1/operators/": {"name": "cleo"},
@@ -118,6 +121,7 @@ def known_names(world: Any) -> str:
         "/v1/sessions/": {"id": session.id},
         "/v1/decisions/": {"id": permit.id},
         "/v1/approvals/": {"id": held.approval},
+        "/v1/break-glass/": {"id": glass.id},
         "/access/v1/requests/": {"id": held.approval},
         "/v1/bundles/\\\\{digest": {"digest": digest},
     }

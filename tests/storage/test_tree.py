@@ -85,6 +85,7 @@ def test_a_store_of_before_there_was_a_tree_gets_one(
         "DROP TABLE tiles",
         "DROP TABLE memories",
         "DROP TABLE definitions",
+        "DROP TABLE break_glass",
         "DELETE FROM meta WHERE name = 'memories'",
     ):
         changed(world, newer)

@@ -140,6 +140,7 @@ def _say_lost(lost: int) -> None:
 
 def _words(ended: "Ended") -> str:
     return (
-        f"{ended.tasks} open tasks, {ended.approvals} access requests, and the trust in {ended.memories} memories; "
+        f"{ended.tasks} open tasks, {ended.approvals} access requests, {ended.break_glasses} break-glasses, "
+        f"and the trust in {ended.memories} memories; "
         f"{ended.permits} permits have no known outcome"
     )

@@ -53,7 +53,7 @@ def list_(
             r["id"],
             r["subject"].removeprefix("Agent::"),
             asked(r["action"], r["resource"]),
-            "permit" if r["effect"] == "permit" else _denied(r),
+            _passed(r) if r["effect"] == "permit" else _denied(r),
         )
         for r in rows
     ]
@@ -108,6 +108,10 @@ def _tell(why: dict[str, Any], row: dict[str, Any]) -> None:
     for steering in why["steering"] or ():
         found = f" of {steering['source']}" if steering["source"] else ""
         say(f"argument `{steering['argument']}` = `{steering['value']}`: from {steering['origin']}{found}")
+
+
+def _passed(row: dict[str, Any]) -> str:
+    return "permit" if not row["break_glass"] else "permit (BREAK-GLASS)"
 
 
 def _denied(row: dict[str, Any]) -> str:

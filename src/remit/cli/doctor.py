@@ -11,7 +11,8 @@ from typing import NamedTuple
 import msgspec
 import typer
 
-from remit.cli.output import NOT_SO, JsonFlag, say, show_json, store, warn
+from remit.cli.break_glass import warnings
+from remit.cli.output import NOT_SO, JsonFlag, say, show_json, store, warn, when
 from remit.local.config import Settings, home_folder, read_settings, token_file
 from remit.local.wiring import Embedded
 from remit.model.authorizer import Authorizer, Outcome, OutcomeStatus
@@ -70,7 +71,7 @@ def _place(settings: Settings) -> Iterator[_Place]:
     """What the guards of this process ask, once it was reached and knows who asks. Raises `RemitError`."""
     if not settings.server:
         with store() as embedded:
-            yield _Place(settings.store or str(embedded.home), embedded.mode, embedded, embedded, ())
+            yield _Place(settings.store or str(embedded.home), embedded.mode, embedded, embedded, warnings(embedded))
         return
     from remit.local.on_server import connect
 
@@ -79,7 +80,10 @@ def _place(settings: Settings) -> Iterator[_Place]:
         remote.healthy().result()
         taken, watched = remote.caller().result(), remote.watch().result()
         stopped = tuple([f"{kill} was stopped by `{kill.operator}`: {kill.why}" for kill in watched.kills])
-        yield _Place(settings.server, watched.mode, remote, None, (*_of_token(), *stopped), taken.agent or "")
+        opened = tuple(
+            [f"BREAK-GLASS `{one.id}` is open for agent `{one.agent}` until {when(one.until)} UTC" for one in watched.break_glass]
+        )
+        yield _Place(settings.server, watched.mode, remote, None, (*_of_token(), *stopped, *opened), taken.agent or "")
     finally:
         remote.close()
 

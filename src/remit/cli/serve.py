@@ -3,13 +3,14 @@
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from remit.cli.break_glass import warnings
 from remit.cli.output import err, say, store, warn
 from remit.local.config import Settings, this_operator
 from remit.local.enrolment import PATH, begin, needs_administrator
@@ -62,18 +63,20 @@ def serve(
     at = socket.absolute() if socket is not None else None
     place = Place(host or "127.0.0.1", 8181 if port is None else port, dev, tls, behind_proxy, workers, at, int(socket_mode, 8))
     with store() if bundle is None else _passing(bundle) as embedded:
-        enrols = not dev and needs_administrator(embedded, embedded.settings)
+        enrols, open_now = not dev and needs_administrator(embedded, embedded.settings), warnings(embedded)
         if workers == 1:
-            run(embedded, place, lambda address: _listening(embedded, address, enrols))
+            run(embedded, place, lambda address: _listening(embedded, address, enrols, open_now))
         else:
             check(embedded, place)
             embedded.close()  # each worker opens it; whoever watches them needs none
-            watch(embedded.home, embedded.settings, place, lambda address: _listening(embedded, address, enrols))
+            watch(embedded.home, embedded.settings, place, lambda address: _listening(embedded, address, enrols, open_now))
     say("stopped")
 
 
-def _listening(embedded: Embedded, address: str, enrols: bool) -> None:
+def _listening(embedded: Embedded, address: str, enrols: bool, open_now: Sequence[str]) -> None:
     say(f"listening on {address}")
+    for text in open_now:
+        warn(text)
     if enrols:
         code = begin(embedded.home, embedded.runtime.clock)
         warn("nobody can administer this server yet: within an hour, whoever has this link becomes its administrator, once")

@@ -6,6 +6,7 @@ from remit.cli import (
     agent,
     approval,
     backup,
+    break_glass,
     decision,
     demo,
     doctor,
@@ -44,6 +45,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(decision.app, name="decision", help="Decisions: what was permitted or denied, and why.")
     app.add_typer(tool.app, name="tool", help="Tools that nobody pinned: which definition counts, and what else was reported.")
     app.add_typer(approval.app, name="approval", help="Approvals: what waits for a person.")
+    app.add_typer(break_glass.app, name="break-glass", help="Break-glass: what two people open in an incident, against policy.")
     app.add_typer(store.app, name="store", help="The store: where it is, and its schema.")
     app.add_typer(backup.app, name="backup", help="Backups: make one while everything runs, check it, put it back.")
     app.add_typer(log.app, name="log", help="The decision log: export it, verify it anywhere, erase personal data.")

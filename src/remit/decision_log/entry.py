@@ -117,7 +117,8 @@ class DecisionMade(Body, frozen=True, gc=False, tag="decision"):
     decision. `engine` is the engine outside of the process that was asked, with its version and the revision of its policies. `flows` are
     the data-flow grants that it rests on, as `task#number`; a permit uses each once. `hints` are what the tool's server said of it, by
     MCP's names. `caller` is who asked over a network, by issuer and name, and `proof` how the subject's authority came with it. `behind`
-    says that other sessions of the task were, or could be, told what is untrusted that this one had not taken over.
+    says that other sessions of the task were, or could be, told what is untrusted that this one had not taken over. `break_glass` names
+    what two people opened for it, where policy denied it.
     """
 
     id: str
@@ -153,6 +154,7 @@ class DecisionMade(Body, frozen=True, gc=False, tag="decision"):
     caller: str = ""
     proof: str = ""
     behind: bool = False
+    break_glass: str = ""
 
 
 class OutcomeSeen(Body, frozen=True, gc=False, tag="outcome"):
@@ -311,6 +313,25 @@ class BackupTaken(Body, frozen=True, gc=False, tag="backup.taken"):
     verified_by: str
 
 
+class BreakGlassAsked(Body, frozen=True, gc=False, tag="break-glass.asked"):
+    """Somebody asked that an agent (in `task` alone, if that is named) may do for so many minutes what policy denies. Another must
+    confirm it before `confirm_by` (µs)."""
+
+    id: str
+    at: int
+    agent: str
+    task: str | None
+    tools: tuple[str, ...]
+    resources: tuple[str, ...]
+    minutes: int
+    review_days: int
+    reason: str
+    incident: str
+    confirm_by: int
+    operator: str
+    verified_by: str
+
+
 class LogRestored(Body, frozen=True, gc=False, tag="log.restored"):
     """The store was put back from a backup of `size` entries with this root (hex), taken at `taken` (µs). Everything that could be used
     ends here: tasks that were open, access requests that were not answered or whose approval was not used, tokens made before. `known` is
@@ -323,6 +344,46 @@ class LogRestored(Body, frozen=True, gc=False, tag="log.restored"):
     known: int
     known_root: str
     memories_trusted: bool
+    operator: str
+    verified_by: str
+
+
+class BreakGlassStarted(Body, frozen=True, gc=False, tag="break-glass.started"):
+    """A second person confirmed it: it is open from `at` until `until` (µs), unless it is ended before."""
+
+    id: str
+    at: int
+    until: int
+    operator: str
+    verified_by: str
+
+
+class BreakGlassUsed(Body, frozen=True, gc=False, tag="break-glass.used"):
+    """The decision above permits something that nothing else permits."""
+
+    id: str
+    decision: str
+    task: str | None
+
+
+class BreakGlassEnded(Body, frozen=True, gc=False, tag="break-glass.ended"):
+    """Somebody ended it before its time, or (`stage` is `withdrawn`) before it was confirmed."""
+
+    id: str
+    at: int
+    stage: str
+    operator: str
+    verified_by: str
+    why: str
+
+
+class BreakGlassReviewed(Body, frozen=True, gc=False, tag="break-glass.reviewed"):
+    """A third person looked at what was done under it."""
+
+    id: str
+    at: int
+    verdict: str
+    comment: str
     operator: str
     verified_by: str
 
@@ -352,6 +413,11 @@ EntryBody: TypeAlias = (
     | ToolApproved
     | BackupTaken
     | LogRestored
+    | BreakGlassAsked
+    | BreakGlassStarted
+    | BreakGlassUsed
+    | BreakGlassEnded
+    | BreakGlassReviewed
 )
 
 

@@ -210,10 +210,11 @@ class _Syslog:
 
     def _message(self, index: int, line: bytes) -> bytes:
         entry = decode(index, line)
-        denied = isinstance(entry.body, DecisionMade) and entry.body.effect == "deny"
-        when = datetime.fromtimestamp(entry.time / 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         kind = type(entry.body).__struct_config__.tag
-        head = f"<{_AUDIT + (_WARNING if denied else _INFO)}>1 {when} {self._name} remit - {kind} - "
+        decided = isinstance(entry.body, DecisionMade) and (entry.body.effect == "deny" or bool(entry.body.break_glass))
+        loud = decided or str(kind).startswith("break-glass.")
+        when = datetime.fromtimestamp(entry.time / 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        head = f"<{_AUDIT + (_WARNING if loud else _INFO)}>1 {when} {self._name} remit - {kind} - "
         return head.encode() + plain(self._origin, index, line)
 
     @staticmethod

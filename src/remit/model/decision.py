@@ -6,7 +6,7 @@ from typing import NoReturn, TypeAlias
 import msgspec
 
 from remit.model.definition import KnownDefinition
-from remit.model.identity import ApprovalId, DecisionId
+from remit.model.identity import ApprovalId, BreakGlassId, DecisionId
 from remit.model.labels import Label
 from remit.model.memory import Memory
 from remit.model.request import Tier
@@ -20,6 +20,7 @@ class Reason(StrEnum):
     NO_PERMIT = "no-permit"
     FORBIDDEN = "forbidden"
     APPROVAL_REQUIRED = "approval-required"
+    BREAK_GLASS = "break-glass"
     TOO_MANY_REQUESTS = "too-many-requests"
     POLICY_ERROR = "policy-error"
     ENGINE_UNAVAILABLE = "engine-unavailable"
@@ -123,7 +124,8 @@ EMPTY_BASIS = Basis()
 class Permit(msgspec.Struct, frozen=True, gc=False, tag="permit"):
     """The action may happen once, before `until` (µs), if every obligation is fulfilled.
 
-    `enforced` is false for what shadow mode let pass although policy denied; then `reason` says what would have been.
+    `enforced` is false for what shadow mode let pass although policy denied; then `reason` says what would have been. `break_glass` names
+    what two people opened for it, where policy denied it and nothing else let it pass.
     """
 
     id: DecisionId
@@ -135,6 +137,7 @@ class Permit(msgspec.Struct, frozen=True, gc=False, tag="permit"):
     basis: Basis = EMPTY_BASIS
     approval: ApprovalId | None = None
     enforced: bool = True
+    break_glass: BreakGlassId | None = None
 
     def __bool__(self) -> NoReturn:
         raise TypeError("a decision is no truth value: match on Permit and Deny")

@@ -12,6 +12,7 @@ TaskId = NewType("TaskId", str)
 SessionId = NewType("SessionId", str)
 DecisionId = NewType("DecisionId", str)
 ApprovalId = NewType("ApprovalId", str)
+BreakGlassId = NewType("BreakGlassId", str)
 BundleDigest = NewType("BundleDigest", str)
 
 

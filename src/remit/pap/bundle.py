@@ -99,6 +99,7 @@ def compile_bundle(bundle: Bundle) -> CompiledBundle:
         memories=_memories(contents),
         first_use=manifest.first_use,
         agent_rates=tuple([rate.noun() for rate in manifest.agent_rates]),
+        break_glass=manifest.break_glass,
         approvals=manifest.approvals.noun(),
     )
     first_uses = manifest.first_use is FirstUse.RAISE or compiled.reads("session", "firstUse")

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from remit.model.break_glass import BreakGlassRules
 from remit.model.identity import BundleDigest, EntityRef
 from remit.model.tool import Tool
 from remit.pap.approving import ApprovalsEntry
@@ -32,7 +33,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     types that policies may ask for (all known ones, if left out). `request_attributed` are entity types whose
     properties may come with a request. `directory` are known destinations, exact or `@domain`. `opa` is the server that is asked about
     policies in Rego; without it they are evaluated in this process. `agent_rates` bound what each agent may use up, over all its tasks.
-    `first_use` says whether a first use that widens a session raises the tier. `approvals` are its terms for access requests.
+    `first_use` says whether a first use that widens a session raises the tier. `approvals` are its terms for access requests,
+    `break_glass` bounds what people may open against it.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     agent_rates: tuple[RateEntry, ...] = ()
     first_use: FirstUse = FirstUse.OBSERVE
     approvals: ApprovalsEntry = ApprovalsEntry()
+    break_glass: BreakGlassRules = BreakGlassRules()
 
 
 class Link(msgspec.Struct, frozen=True):

@@ -22,7 +22,11 @@ action "ask", "work", "open-as-agent" in ["own", "enforce"] appliesTo { principa
 action "close" in ["own", "enforce", "administer"] appliesTo { principal: [Caller], resource: [Thing] };
 action "see" in ["own", "enforce", "look"] appliesTo { principal: [Caller], resource: [Thing] };
 action "see-approvals", "see-log" in ["look"] appliesTo { principal: [Caller], resource: [Thing] };
-action "answer" appliesTo { principal: [Caller], resource: [Thing] };
+action "see-break-glass" in ["look"] appliesTo { principal: [Caller], resource: [Thing] };
+action "break-glass";
+action "ask-break-glass", "confirm-break-glass", "end-break-glass" in ["break-glass"]
+  appliesTo { principal: [Caller], resource: [Thing] };
+action "answer", "review-break-glass" appliesTo { principal: [Caller], resource: [Thing] };
 action "open", "change-agent", "publish", "kill", "release", "issue-token"
   in ["administer"] appliesTo { principal: [Caller], resource: [Thing] };
 """
@@ -53,6 +57,14 @@ class Act(StrEnum):
     KILL = "kill"
     RELEASE = "release"
     ISSUE = "issue-token"
+    ASK_BREAK_GLASS = "ask-break-glass"
+    """Ask that an agent may do for minutes what policy denies."""
+    CONFIRM_BREAK_GLASS = "confirm-break-glass"
+    """Confirm what another has asked for."""
+    END_BREAK_GLASS = "end-break-glass"
+    REVIEW_BREAK_GLASS = "review-break-glass"
+    """Say afterwards what is to be thought of it."""
+    SEE_BREAK_GLASS = "see-break-glass"
 
 
 class Thing(msgspec.Struct, frozen=True):
@@ -118,6 +130,9 @@ _GROUPS: dict[Act, tuple[str, ...]] = {
     Act.SEE_APPROVALS: ("look",),
     Act.SEE_LOG: ("look",),
     Act.ANSWER: (),
+    Act.SEE_BREAK_GLASS: ("look",),
+    Act.REVIEW_BREAK_GLASS: (),
+    **dict.fromkeys((Act.ASK_BREAK_GLASS, Act.CONFIRM_BREAK_GLASS, Act.END_BREAK_GLASS), ("break-glass",)),
     **dict.fromkeys((Act.OPEN, Act.CHANGE_AGENT, Act.PUBLISH, Act.KILL, Act.RELEASE, Act.ISSUE), ("administer",)),
 }
 _ACTIONS = [

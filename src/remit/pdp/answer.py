@@ -12,7 +12,8 @@ class EngineAnswer(msgspec.Struct, frozen=True, gc=False):
     """An engine's bare decision, the policies that determined it, and what erred.
 
     `reasons`, `errors` and `error_policies` are sorted; the latter are the policies behind `errors`, and an error of the engine itself
-    has none. `annotations` are those of the reasons, where policies bring them along with each answer.
+    has none. `annotations` are those of the reasons, where policies bring them along with each answer, and `silenced` those of permits that
+    a forbid beat.
     A caller must treat any error as a denial: engines pass over what errs, even a forbid.
     """
 
@@ -21,6 +22,7 @@ class EngineAnswer(msgspec.Struct, frozen=True, gc=False):
     errors: tuple[str, ...]
     error_policies: tuple[str, ...] = ()
     annotations: Annotations = {}
+    silenced: Annotations = {}
 
 
 def together(one: EngineAnswer, other: EngineAnswer) -> EngineAnswer:
@@ -40,4 +42,5 @@ def together(one: EngineAnswer, other: EngineAnswer) -> EngineAnswer:
         tuple(sorted(errors)),
         tuple(sorted((*one.error_policies, *other.error_policies))),
         {**one.annotations, **other.annotations},
+        {**one.silenced, **other.silenced},
     )

@@ -155,7 +155,7 @@ def _outside(inputs: Inputs, bundle: CompiledBundle, tool: CompiledTool | None, 
             return f"`{request.action}` is none of the task's tools, and it declares no resources"
         if request.action == NET_REQUEST and (outside := _undeclared_destination(inputs, None, scope)) is not None:
             return f"host `{outside}` is outside of the task's destinations"
-        if scope.resources is not None and not any(_covers(p, request.resource.id) for p in scope.resources):
+        if scope.resources is not None and not any(covers_resource(p, request.resource.id) for p in scope.resources):
             return f"resource `{request.resource.id}` is outside of the task's resources"
         classed = bundle.class_of(request.resource)
         sensitivity = classed.sensitivity if classed else None
@@ -174,7 +174,8 @@ def _declares(tools: tuple[str, ...], name: str, tool: CompiledTool | None) -> b
     return annotations.complete and annotations.reach is not Reach.EXTERNAL and f"effect:{annotations.effect}" in tools
 
 
-def _covers(pattern: str, resource: str) -> bool:
+def covers_resource(pattern: str, resource: str) -> bool:
+    """Whether a pattern of a scope has a resource: `*` is any text, and what ends with `/` a folder with all in it."""
     if pattern.endswith("/"):
         return resource.startswith(pattern) or resource == pattern[:-1]
     return matches(resource, pattern)

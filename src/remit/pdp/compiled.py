@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from remit.model.break_glass import BreakGlassRules
 from remit.model.decision import ApproverRule
 from remit.model.identity import BundleDigest, EntityRef
 from remit.model.labels import Confidentiality
@@ -115,7 +116,8 @@ class CompiledBundle(msgspec.Struct, frozen=True):
     with the request. `rego` are the policies in that language, if any, `facts` what it declares; `reads_history` says that decisions may
     hang on what was done under the task, `first_uses` that they may hang on whether a call is a first use. `memories` are the names of all
     that tools and classes declare, `agent_rates` bound what each agent may use up over all its tasks. `approvals` are its terms for access
-    requests. `loci` remembers what `pdp.locus` found; it changes no answer.
+    requests. `loci` remembers what `pdp.locus` found; it changes no answer. `break_glass` bounds what people may open
+    against it.
     """
 
     digest: BundleDigest
@@ -138,6 +140,7 @@ class CompiledBundle(msgspec.Struct, frozen=True):
     agent_rates: tuple[Rate, ...] = ()
     first_use: FirstUse = FirstUse.OBSERVE
     first_uses: bool = False
+    break_glass: BreakGlassRules = BreakGlassRules()
     approvals: ApprovalTerms = ApprovalTerms()
     loci: Memo[Any, Any] = msgspec.field(default_factory=lambda: Memo(4096))
 

@@ -3,6 +3,7 @@
 import msgspec
 from msgspec.structs import replace
 
+from remit.model.break_glass import BreakGlass
 from remit.model.decision import (
     EMPTY_BASIS,
     ApproverRule,
@@ -19,7 +20,8 @@ from remit.model.labels import PUBLIC_TRUSTED, Label
 from remit.model.request import SESSION_DECLASSIFY, Tier
 from remit.model.task import TaskState
 from remit.pdp import checks
-from remit.pdp.answer import EngineAnswer
+from remit.pdp.answer import Annotations, EngineAnswer
+from remit.pdp.break_glass import lifted, open_until
 from remit.pdp.compiled import CompiledBundle, FirstUse, Mode
 from remit.pdp.context import Situation
 from remit.pdp.declassification import check_declassification, declassified, touches_of
@@ -207,21 +209,52 @@ def _not_permitted(
     if answer.errors:
         message = f"a policy could not be evaluated ({answer.errors[0]}): its author must mend it"
         return _shadowed(inputs, Deny(inputs.decision, Reason.POLICY_ERROR, message, situation.tier, basis=basis))
-    if not answer.reasons:
-        message = f"no policy permits {_act(inputs)}"
-        return _shadowed(inputs, Deny(inputs.decision, Reason.NO_PERMIT, message, situation.tier, basis=basis))
     lift = _lift(inputs, locus, situation, answer)
-    if lift is None:
-        message = f"policy forbids {_act(inputs)}{_approved_by(inputs, locus, situation) or f': {_why(locus, answer)}'}"
-        return _shadowed(inputs, Deny(inputs.decision, Reason.FORBIDDEN, message, situation.tier, basis=basis))
-    if inputs.grant is not None and _granted(inputs.grant, inputs, locus, situation, answer, lift):
+    if lift is not None and inputs.grant is not None and _granted(inputs.grant, inputs, locus, situation, answer, lift):
         granted = replace(situation, approver=inputs.grant.approver)
         return _permitted(inputs, locus, granted, spent, lift.answer, lift.question)
+    deny = replace(_denied(inputs, locus, situation, answer, lift), tier=situation.tier, basis=basis)
+    glass = lifted(inputs, answer, annotations_of(locus, answer)) if inputs.glass is not None else None
+    if glass is None:
+        return _shadowed(inputs, deny)
+    # INVARIANT (fail closed): what forbids keeps permits from speaking, so whatever any of them asks for is asked for.
+    said = {**locus.slice.annotations, **answer.annotations, **answer.silenced}
+    return _opened(inputs, locus, spent, deny, glass, said)
+
+
+def _denied(inputs: Inputs, locus: Locus, situation: Situation, answer: EngineAnswer, lift: "_Lift | None") -> Deny:
+    if not answer.reasons:
+        return Deny(inputs.decision, Reason.NO_PERMIT, f"no policy permits {_act(inputs)}")
+    if lift is None:
+        message = f"policy forbids {_act(inputs)}{_approved_by(inputs, locus, situation) or f': {_why(locus, answer)}'}"
+        return Deny(inputs.decision, Reason.FORBIDDEN, message)
     message = f"this needs an approval: {'lowering a label needs two people' if answer.allowed else _why(locus, answer)}"
-    deny = Deny(
-        inputs.decision, Reason.APPROVAL_REQUIRED, message, situation.tier, lift.rule, obligations=lift.obligations, basis=basis
+    return Deny(inputs.decision, Reason.APPROVAL_REQUIRED, message, requestable=lift.rule, obligations=lift.obligations)
+
+
+def _opened(
+    inputs: Inputs, locus: Locus, spent: tuple[TaskState, ...], deny: Deny, glass: BreakGlass, said: Annotations
+) -> Decided:
+    """A permit of what policy denies. It costs, touches and is remembered as any, and obliges to all that the policies here `said`."""
+    assert inputs.bundle is not None
+    try:
+        asked = obligations_of(said, said)
+    except UnknownObligation as problem:
+        message = f"a policy asks for obligation {problem}, which nothing here understands"
+        return _shadowed(inputs, Deny(inputs.decision, Reason.UNKNOWN_OBLIGATION, message, deny.tier, basis=deny.basis))
+    until = min(inputs.now + PERMIT_MICROSECONDS, open_until(glass, inputs.bundle.break_glass))
+    message = f"break-glass {glass}, asked for by `{glass.asked_by}`, confirmed by `{glass.confirmed_by}`: {deny.message}"
+    permit = Permit(
+        inputs.decision,
+        deny.tier or Tier.HIGH,
+        until,
+        tuple(dict.fromkeys((*deny.obligations, *asked))),
+        Reason.BREAK_GLASS,
+        message,
+        deny.basis,
+        break_glass=glass.id,
     )
-    return _shadowed(inputs, deny)
+    return Decided(permit, _permit_effects(inputs, with_history(spent, adding(locus.adds, inputs.memory)), locus.worst, permit))
 
 
 class _Lift(msgspec.Struct, frozen=True):

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from remit.model.break_glass import BreakGlass
 from remit.model.decision import ApproverRule, Decision, Effects, Obligation, Steering
 from remit.model.definition import KnownDefinition
 from remit.model.identity import Agent, ApprovalId, DecisionId, SessionId
@@ -47,6 +48,7 @@ class Inputs(msgspec.Struct, frozen=True, gc=False):
     `known` is the definition of the tool that counts, if one was seen before. `beside` is how much the other sessions of the task and of
     those above it have touched, and `under_way` how many calls that can touch something they have under way, where a label is to be
     lowered. `behind` says that other sessions were, or can be, told what is untrusted that this one has not taken over.
+    `glass` is what two people may have opened for it.
     """
 
     bundle: CompiledBundle | None
@@ -70,6 +72,7 @@ class Inputs(msgspec.Struct, frozen=True, gc=False):
     beside: dict[SessionId, int] | None = None
     under_way: int = 0
     behind: bool = False
+    glass: BreakGlass | None = None
 
 
 class Decided(msgspec.Struct, frozen=True, gc=False):

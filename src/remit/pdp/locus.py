@@ -139,6 +139,7 @@ def same_ground(one: CompiledBundle, other: CompiledBundle) -> bool:
         and one.task_free == other.task_free
         and one.agent_rates == other.agent_rates
         and one.first_use == other.first_use
+        and one.break_glass == other.break_glass
         and one.approvals.rules == other.approvals.rules
         and one.request_attributed == other.request_attributed
         and one.facts.same(other.facts)

@@ -1,5 +1,6 @@
 """The one enforcement sequence of every door: ask, fulfil, act, report."""
 
+import logging
 from collections.abc import Callable, Generator
 from typing import Any, NoReturn, TypeAlias
 
@@ -9,6 +10,8 @@ from remit.model.authorizer import ApprovalState, Authorizer, Outcome, OutcomeSt
 from remit.model.decision import Decision, Deny, Permit, Reason
 from remit.model.request import EvaluationRequest
 from remit.pep.obligations import Duties, ObligationFailed, duties_of
+
+_log = logging.getLogger("remit")
 
 
 class Denied(Exception):
@@ -100,6 +103,8 @@ def _perform(authorizer: Authorizer, request: EvaluationRequest, permit: Permit,
         yield from _not_performed(
             authorizer, request, permit, Reason.PERMIT_EXPIRED, "the permit was used, came too late, or was taken back: ask again"
         )
+    if permit.break_glass is not None:
+        _log.warning("BREAK-GLASS: decision %s lets `%s` pass: %s", permit.id, request.resource.id, permit.message)
     try:
         result = duties.fulfil((yield Act(duties)))
     except GeneratorExit:

@@ -10,7 +10,7 @@ from remit.decision_log.entry import DecisionMade
 from remit.decision_log.sealed import SealedOutside
 from remit.decision_log.sealing import SealKey
 from remit.model.caller import Proof
-from remit.model.decision import Decision, Permit, Reason
+from remit.model.decision import Decision, Deny, Permit, Reason
 from remit.model.errors import corrupt
 from remit.model.identity import AGENT, ApprovalId, DecisionId, EntityRef, SessionId, TaskId
 from remit.model.request import SESSION_DECLASSIFY, EvaluationRequest
@@ -192,10 +192,15 @@ class Asker:
         )
 
     def _decide(self, body: DecisionMade, inputs: Inputs, observe: bool) -> Decision:
-        """The decision on the request itself, or with the approval that was used for it."""
+        """The decision on the request itself, or with the approval that was used for it, or what two people had opened."""
         if observe and body.session is not None:
             inputs = replace(inputs, observed=self._history.sessions.observed(body.session))
         decision = decide_asking(inputs, self._said).decision
+        if isinstance(decision, Deny) and body.break_glass:
+            glass = self._history.glass(body.break_glass)
+            if glass is None:
+                raise Gap("its break-glass is not in the log")
+            return decide_asking(replace(inputs, glass=glass), self._said).decision
         if isinstance(decision, Permit) or decision.requestable is None or body.effect != "permit" or not body.approval:
             return decision
         key = self._history.key(body.chain[0] if body.chain else None)
@@ -237,7 +242,7 @@ class Asker:
         """What tells this request from others at its place, None where more has a part in it."""
         history = self._history
         bounds = history.tasks.bounds(body.task)
-        if bounds is None or history.kills or body.approval or not bounds.holds(subject.id, body.at):
+        if bounds is None or history.kills or body.approval or body.break_glass or not bounds.holds(subject.id, body.at):
             return None
         label = history.sessions.reached(body.session, subject.id, body.task)
         if label is None or body.reason == Reason.MALFORMED_ARGUMENTS or sealed.properties is not None:

@@ -3,8 +3,12 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from remit.decision_log.entry import (
     AgentChanged,
+    BreakGlassAsked,
+    BreakGlassStarted,
     DecisionMade,
     EntryBody,
     FlowGranted,
@@ -20,8 +24,9 @@ from remit.decision_log.entry import (
     ToolSeen,
 )
 from remit.decision_log.sealing import SealKey
+from remit.model.break_glass import BreakGlass, Stage
 from remit.model.definition import KnownDefinition
-from remit.model.identity import Agent, AgentId, AgentStatus, DecisionId, EntityRef, TaskId
+from remit.model.identity import Agent, AgentId, AgentStatus, BreakGlassId, DecisionId, EntityRef, TaskId
 from remit.model.kill import Kill, KillKind
 from remit.model.labels import PUBLIC_TRUSTED, Label
 from remit.model.memory import Memory
@@ -65,6 +70,7 @@ class History:
         self._memories: dict[str, Label] = {}
         self._accounts: dict[str, Spent] = {}
         self._definitions: dict[tuple[str, str], KnownDefinition] = {}
+        self._glasses: dict[str, BreakGlass] = {}
         self.tasks = PastTasks(self._actions, wanted.deeds)
         self.sessions = PastSessions(archive, self._actions, self.key, wanted.flows, wanted.facts)
         self.kills: tuple[Kill, ...] = ()
@@ -82,6 +88,10 @@ class History:
     def definition(self, upstream: str, tool: str) -> KnownDefinition | None:
         """The definition of a tool that counts by now, without its text; None if none was seen yet."""
         return self._definitions.get((upstream, tool))
+
+    def glass(self, name: str) -> BreakGlass | None:
+        """What two people had opened by then; None if the log does not have it. Whether it was over, the decision itself says."""
+        return self._glasses.get(name)
 
     def agent(self, name: str, version: int) -> Agent | None:
         """An agent at one version; None if the log does not have it."""
@@ -134,6 +144,12 @@ class History:
                     body.upstream, body.tool, body.digest, b"", time, "", operator=body.operator, why=body.why
                 )
                 self._definitions[body.upstream, body.tool] = known
+            case BreakGlassAsked():
+                self._glasses[body.id] = _glass_of(body)
+            case BreakGlassStarted() if (asked := self._glasses.get(body.id)) is not None:
+                self._glasses[body.id] = replace(
+                    asked, stage=Stage.OPEN, confirmed_by=body.operator, started=body.at, until=body.until
+                )
             case KillSet():
                 self._kills[body.target, body.name] = Kill(KillKind(body.target), body.name, time, body.operator, body.why)
                 self.kills = tuple(sorted(self._kills.values()))
@@ -166,3 +182,11 @@ class History:
         except NotAnAmount:
             return
         self._accounts[subject.id] = after
+
+
+def _glass_of(body: BreakGlassAsked) -> BreakGlass:
+    task = TaskId(body.task) if body.task is not None else None
+    what = body.tools, body.resources, body.minutes, body.review_days, body.reason, body.incident
+    return BreakGlass(
+        BreakGlassId(body.id), AgentId(body.agent), task, *what, body.operator, body.verified_by, body.at, body.confirm_by
+    )

@@ -64,7 +64,8 @@ class Usage(msgspec.Struct):
 def usage_of(
     lines: Iterable[bytes], archive: Archive, floor: CompiledBundle, since: int = 0, without: Set[str] = frozenset()
 ) -> Usage:
-    """Follow a log from its first line. Honest is what `floor` permits, or what a person approved; not what tasks in `without` did.
+    """Follow a log from its first line. Honest is what `floor` permits, or what a person approved; not what tasks in `without` did, nor
+    what was done under break-glass.
 
     `since`: what was done before (µs) does not count. Raises `RemitError` (corrupt) for a line that is none.
     """
@@ -111,6 +112,9 @@ class _Gathering:
             raise Gap("its task was erased")
         if not self._without.isdisjoint(body.chain):
             self._leave_out(body, "its task was left out")
+            return
+        if body.break_glass:
+            self._leave_out(body, "two people let it pass, against policy (break-glass)")
             return
         verdict = self._asker.ask(body, subject, sealed).verdict
         approved = verdict.effect == ASK and body.effect == "permit" and body.enforced and body.approval is not None

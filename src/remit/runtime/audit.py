@@ -12,6 +12,10 @@ from remit.decision_log.entry import (
     ApprovalGiven,
     ApprovalRequested,
     ApprovalResolved,
+    BreakGlassAsked,
+    BreakGlassEnded,
+    BreakGlassReviewed,
+    BreakGlassStarted,
     BundlePublished,
     DecisionMade,
     KillReleased,
@@ -28,6 +32,7 @@ from remit.decision_log.entry import (
 )
 from remit.decision_log.store import LogReader
 from remit.model.authorizer import ApprovalState
+from remit.model.break_glass import Stage
 from remit.model.identity import AgentId, ApprovalId, SessionId, TaskId
 from remit.model.labels import MORE, PUBLIC_TRUSTED, Confidentiality, Label
 from remit.runtime.store import Approval, RuntimeStore
@@ -63,6 +68,7 @@ class _Expected:
         self.approvals: dict[str, str] = {}
         self.memories: dict[str, Label] = {}
         self.definitions: dict[str, str] = {}
+        self.glasses: dict[str, str] = {}
         for index, line in enumerate(lines):
             self._take(decode(index, line).body)
 
@@ -100,6 +106,14 @@ class _Expected:
                 self.kills.add((body.target, body.name))
             case KillReleased():
                 self.kills.discard((body.target, body.name))
+            case BreakGlassAsked():
+                self.glasses[body.id] = Stage.ASKED.value
+            case BreakGlassStarted():
+                self.glasses[body.id] = Stage.OPEN.value
+            case BreakGlassEnded():
+                self.glasses[body.id] = body.stage
+            case BreakGlassReviewed():
+                self.glasses[body.id] = Stage.REVIEWED.value
             case ToolSeen():
                 self.definitions.setdefault(_named(body.upstream, body.tool), body.digest)
             case ToolApproved():
@@ -147,6 +161,7 @@ def _compared(expected: _Expected, store: RuntimeStore) -> Iterator[Difference]:
     yield from _unequal("kill", {" ".join(kill).strip(): "in force" for kill in expected.kills}, kills)
     seen = {_named(known.upstream, known.tool): known.digest for known in store.definitions()}
     yield from _unequal("definition of", expected.definitions, seen)
+    yield from _unequal("break-glass", expected.glasses, {glass.id: glass.stage.value for glass in store.break_glasses()})
     yield from _tasks(expected, store)
     yield from _sessions(expected, store)
     for name, label in expected.memories.items():

@@ -3,10 +3,12 @@
 from msgspec.structs import replace
 
 from remit.decision_log.append import Conflict
+from remit.model.break_glass import BreakGlass, Stage
 from remit.model.decision import NO_EFFECTS, Decision, Deny, Permit, Reason
 from remit.model.errors import ErrorKind, RemitError
 from remit.model.identity import Agent, AgentId, AgentStatus, DecisionId, SessionId, new_id
 from remit.model.request import EvaluationRequest, readable
+from remit.pdp.break_glass import covers
 from remit.pdp.checks import CLOCK_TOLERANCE
 from remit.pdp.decide import decide
 from remit.pdp.inputs import PERMIT_MICROSECONDS, Decided, Inputs
@@ -99,11 +101,14 @@ def _asked(runtime: Runtime, question: NotAsked, before: Outside | None, line: L
 
 
 def consider(runtime: Runtime, loaded: Loaded) -> Considered:
-    """Decide. Where an approval is required, decide again with the one given for this exact action, or ask for it."""
+    """Decide. Where an approval is required, decide again with the one given for this exact action; what is denied then, with what was
+    opened for it; else ask for the approval."""
     decided = _decide(loaded.inputs)
     decision = decided.decision
-    if not isinstance(decision, Deny) or decision.requestable is None:
+    if not isinstance(decision, Deny):
         return Considered(decided)
+    if decision.requestable is None:
+        return Considered(_opened(loaded) or decided)
     digest = approvals.action_digest(loaded.key, loaded.inputs)
     known = runtime.view.approvals_for(digest)
     for approval in known:
@@ -112,6 +117,8 @@ def consider(runtime: Runtime, loaded: Loaded) -> Considered:
         if again is not None and isinstance(again.decision, Permit):
             used = approvals.used(approval) if again.effects.approval_used else None
             return Considered(again, approval=used)
+    if (opened_by := _opened(loaded)) is not None:
+        return Considered(opened_by)
     for approval in known:
         if approvals.still_asks(approval, decision, loaded.key, loaded.inputs):
             return Considered(replace(decided, decision=replace(decision, approval=approval.id)))
@@ -121,6 +128,16 @@ def consider(runtime: Runtime, loaded: Loaded) -> Considered:
         return Considered(replace(decided, decision=crowded))
     opened = approvals.open_request(loaded.inputs, decision, loaded.key, digest)
     return Considered(replace(decided, decision=replace(decision, approval=opened.id)), approval=opened, opened=True)
+
+
+def _opened(loaded: Loaded) -> Decided | None:
+    """The permit by what two people have opened, if that covers the request."""
+    for glass in loaded.glass:
+        if covers(glass, loaded.inputs.request):
+            again = _decide(replace(loaded.inputs, glass=glass))
+            if isinstance(again.decision, Permit):
+                return again
+    return None
 
 
 def _decide(inputs: Inputs) -> Decided:
@@ -141,8 +158,8 @@ def _given(runtime: Runtime, loaded: Loaded, decision: Decision) -> Decision:
         agent = AgentId(request.subject.id)
         tasks = tuple([state.task.id for state in loaded.inputs.chain])
         until = min([decision.until, *(state.task.expires for state in loaded.inputs.chain)])
-        bundle = decision.basis.bundle
-        live = Live(until, loaded.revision, agent, request.resource, tasks, bundle, request.caller, request.proof)
+        about = decision.basis.bundle, request.caller, request.proof, decision.break_glass
+        live = Live(until, loaded.revision, agent, request.resource, tasks, *about)
         runtime.view.live[decision.id] = live
     return decision
 
@@ -186,6 +203,8 @@ def hand_out(runtime: Runtime, decision: DecisionId) -> None:
 def _stands(runtime: Runtime, live: Live) -> bool:
     if not live.until - PERMIT_MICROSECONDS - CLOCK_TOLERANCE <= runtime.clock() < live.until:
         return False
+    if live.glass is not None and not runtime.view.is_open(live.glass):
+        return False
     try:
         revision, open_still = runtime.view.store.standing(live.tasks)
         return open_still and (revision == live.revision or _still_stands(runtime, live))
@@ -204,7 +223,12 @@ def _still_stands(runtime: Runtime, live: Live) -> bool:
         and active[0] == live.bundle
         and all(_may_act(store.agent(name)) for name in {live.agent, *(task.agent for task in chain)})
         and not any(kill.stops(live.agent, live.resource, chain) for kill in store.kills())
+        and _still_open(store.break_glass(live.glass) if live.glass is not None else None, live)
     )
+
+
+def _still_open(glass: BreakGlass | None, live: Live) -> bool:
+    return live.glass is None or (glass is not None and glass.stage is Stage.OPEN)
 
 
 def _may_act(agent: Agent | None) -> bool:

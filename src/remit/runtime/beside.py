@@ -12,7 +12,7 @@ from remit.pdp.effects import waits_for_untrusted
 from remit.pdp.inputs import Decided
 from remit.runtime.view import View
 
-_BY_POLICY = frozenset({Reason.FORBIDDEN, Reason.APPROVAL_REQUIRED, Reason.NO_PERMIT})
+_BY_POLICY = frozenset({Reason.FORBIDDEN, Reason.APPROVAL_REQUIRED, Reason.NO_PERMIT, Reason.BREAK_GLASS})
 
 
 class Behind(Exception):

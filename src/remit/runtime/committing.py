@@ -4,6 +4,7 @@ import msgspec
 
 from remit.decision_log.append import Ticket
 from remit.decision_log.sealing import SealKey
+from remit.model.break_glass import BreakGlass
 from remit.model.decision import Effects, Permit, Reason
 from remit.model.labels import PUBLIC_TRUSTED
 from remit.model.task import TaskStatus
@@ -12,7 +13,7 @@ from remit.pdp.hints import hints_for
 from remit.pdp.inputs import Decided, Inputs
 from remit.runtime import approvals, definitions
 from remit.runtime.beside import keep_up
-from remit.runtime.records import decision_record, memory_record
+from remit.runtime.records import decision_record, memory_record, used_record
 from remit.runtime.runtime import Runtime
 from remit.runtime.store import (
     Approval,
@@ -32,11 +33,12 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Loaded(msgspec.Struct, frozen=True, gc=False):
-    """The inputs of one decision, the revision they were read at, and the task's data key."""
+    """The inputs of one decision, the revision they were read at, the task's data key, and what is open as break-glass."""
 
     inputs: Inputs
     revision: int
     key: SealKey
+    glass: tuple[BreakGlass, ...] = ()
 
 
 class Considered(msgspec.Struct, frozen=True, gc=False):
@@ -57,6 +59,8 @@ def commit(runtime: Runtime, loaded: Loaded, considered: Considered) -> Ticket[W
         writes.append(PutSession(effects.session, inputs.session.version))
     if isinstance(decision, Permit):
         writes.extend(_permitted(runtime, loaded, considered))
+        if decision.break_glass is not None:
+            records.append(used_record(decision.break_glass, decision.id, inputs.request.task))
     if effects.memory is not None:
         records.append(memory_record(effects.memory, decision.id, inputs.request.task))
     if considered.approval is not None:

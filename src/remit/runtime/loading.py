@@ -69,7 +69,7 @@ def load(
             inputs = replace(inputs, behind=True)
     if now > view.latest:
         view.latest = now
-    return Loaded(inputs, revision, view.sealing_key(request.task if chain else None))
+    return Loaded(inputs, revision, view.sealing_key(request.task if chain else None), view.open_glass(now))
 
 
 def _memory(view: View, request: EvaluationRequest) -> Memory | None:

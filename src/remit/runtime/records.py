@@ -3,13 +3,13 @@
 import msgspec
 
 from remit.decision_log.encoding import encode_body
-from remit.decision_log.entry import DecisionMade, MemoryRaised, OutcomeSeen
+from remit.decision_log.entry import BreakGlassUsed, DecisionMade, MemoryRaised, OutcomeSeen
 from remit.decision_log.sealed import SealedDecision, SealedOutside, encode_sealed
 from remit.decision_log.sealing import SealKey
 from remit.decision_log.store import Record
 from remit.model.authorizer import Outcome
 from remit.model.decision import Decision, Permit
-from remit.model.identity import DecisionId, TaskId
+from remit.model.identity import BreakGlassId, DecisionId, TaskId
 from remit.model.labels import PUBLIC_TRUSTED
 from remit.model.memory import Memory
 from remit.model.task import Session
@@ -69,8 +69,14 @@ def decision_record(inputs: Inputs, decision: Decision, session: Session | None,
         caller=request.caller,
         proof=request.proof or "",
         behind=inputs.behind,
+        break_glass=(decision.break_glass or "") if isinstance(decision, Permit) else "",
     )
     return Record(encode_body(body), "decision", decision.id, request.task)
+
+
+def used_record(glass: BreakGlassId, decision: DecisionId, task: TaskId | None) -> Record:
+    """The entry of what was permitted under a break-glass alone; found by that, as all that is about it."""
+    return Record(encode_body(BreakGlassUsed(glass, decision, task)), "break-glass.used", glass, task)
 
 
 def _sealed_outside(outside: Outside) -> SealedOutside:

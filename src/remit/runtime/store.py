@@ -1,14 +1,15 @@
 """What runtime authorization needs of a store: the changes it commits, and reading state back."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol, TypeAlias
 
 import msgspec
 
 from remit.model.authorizer import ApprovalState
+from remit.model.break_glass import BreakGlass, Stage
 from remit.model.decision import ApproverRule
 from remit.model.definition import KnownDefinition
-from remit.model.identity import Agent, AgentId, ApprovalId, DecisionId, SessionId, TaskId
+from remit.model.identity import Agent, AgentId, ApprovalId, BreakGlassId, DecisionId, SessionId, TaskId
 from remit.model.kill import Kill, KillKind
 from remit.model.labels import Label
 from remit.model.memory import Memory
@@ -215,6 +216,12 @@ class ApproveDefinition(msgspec.Struct, frozen=True):
     known: KnownDefinition
 
 
+class PutBreakGlass(msgspec.Struct, frozen=True):
+    """A break-glass's new state; the stored version must be one less (none for version 1)."""
+
+    glass: BreakGlass
+
+
 Write: TypeAlias = (
     InsertTask
     | PutTask
@@ -237,6 +244,7 @@ Write: TypeAlias = (
     | DeleteKill
     | SeeDefinition
     | ApproveDefinition
+    | PutBreakGlass
 )
 
 
@@ -295,6 +303,14 @@ class RuntimeStore(Protocol):
 
     def kills(self) -> list[Kill]:
         """The kills in force."""
+        ...
+
+    def break_glass(self, glass: BreakGlassId) -> BreakGlass | None:
+        """One break-glass."""
+        ...
+
+    def break_glasses(self, stages: Collection[Stage] = tuple(Stage)) -> list[BreakGlass]:
+        """All that are stored in one of these stages, newest first."""
         ...
 
     def definition(self, upstream: str, tool: str) -> KnownDefinition | None:

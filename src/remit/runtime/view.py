@@ -2,15 +2,18 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
 
 from remit.decision_log.sealed import report_of
 from remit.decision_log.sealing import SealKey
+from remit.model.break_glass import BreakGlass, Stage
 from remit.model.caller import Proof
+from remit.model.clock import MINUTE, Clock
 from remit.model.definition import KnownDefinition
 from remit.model.errors import corrupt
-from remit.model.identity import Agent, AgentId, ApprovalId, DecisionId, EntityRef, SessionId, TaskId
+from remit.model.identity import Agent, AgentId, ApprovalId, BreakGlassId, DecisionId, EntityRef, SessionId, TaskId
 from remit.model.kill import Kill
 from remit.model.memory import Memory
 from remit.model.task import NOTHING_SPENT, Session, Spent, Task, TaskState
@@ -31,9 +34,14 @@ _MAX_CHAIN = 32
 Compile = Callable[[bytes], CompiledBundle]
 
 
+def steady() -> int:
+    """Microseconds since some moment: nobody sets them back."""
+    return time.monotonic_ns() // 1000
+
+
 class Live(NamedTuple):
-    """A permit that may be used before `until` (µs), as long as what it was decided on still stands. `caller` and `proof` are as in the
-    request that it was given to."""
+    """A permit that may be used before `until` (µs), as long as what it was decided on, and the break-glass it rests on, still stands.
+    `caller` and `proof` are as in the request that it was given to."""
 
     until: int
     revision: int
@@ -43,6 +51,7 @@ class Live(NamedTuple):
     bundle: str
     caller: str = ""
     proof: Proof | None = None
+    glass: BreakGlassId | None = None
 
 
 class View:
@@ -51,7 +60,7 @@ class View:
     What was read under one `revision` is dropped when the store has seen another; a commit decided on the old one conflicts.
     """
 
-    def __init__(self, store: RuntimeStore, compile_bundle: Compile) -> None:
+    def __init__(self, store: RuntimeStore, compile_bundle: Compile, steady: Clock = steady) -> None:
         self.lock = threading.RLock()
         self.store = store
         self.revision = -1
@@ -71,6 +80,9 @@ class View:
         self._bundle: CompiledBundle | None = None
         self._bundle_read = False
         self._kills: tuple[Kill, ...] | None = None
+        self._glass: tuple[BreakGlass, ...] | None = None
+        self.steady = steady
+        self._shut: dict[BreakGlassId, int] = {}
         self._agents: dict[AgentId, Agent] = {}
         self._tasks: dict[TaskId, Task] = {}
         self._spent: dict[TaskId, Spent] = {}
@@ -107,6 +119,7 @@ class View:
 
     def _forget_administration(self) -> None:
         self._kills = None
+        self._glass = None
         self._definitions.clear()
         self._agents.clear()
         self._tasks.clear()
@@ -143,6 +156,27 @@ class View:
         if self._kills is None:
             self._kills = tuple(self.store.kills())
         return self._kills
+
+    def open_glass(self, now: int) -> tuple[BreakGlass, ...]:
+        """What two people have opened and is not over, at this time (µs)."""
+        if self._glass is None:
+            self._glass = tuple(self.store.break_glasses([Stage.OPEN]))
+            for glass in self._glass:
+                self._meet(glass, now)
+        return tuple([glass for glass in self._glass if now < glass.until and self.is_open(glass.id)]) if self._glass else ()
+
+    def _meet(self, glass: BreakGlass, now: int) -> None:
+        """Remember of one that is seen first when it will be over, by a clock that nobody sets back."""
+        if glass.id not in self._shut:
+            left = min(glass.until - now, glass.minutes * MINUTE)
+            self._shut[glass.id] = self.steady() + left
+            if left > 0:
+                _log.warning("BREAK-GLASS %s is open for another %d s: policy does not hold there", glass, left // 1_000_000)
+
+    def is_open(self, glass: BreakGlassId) -> bool:
+        """Whether what this process has seen open can still be, however its clock was set since."""
+        # INVARIANT (fail closed): a clock that is set back gives nobody more time.
+        return self.steady() < self._shut.get(glass, 0)
 
     def definition(self, upstream: str, tool: str) -> KnownDefinition | None:
         """The definition of a tool that counts, committed or on its way; None if none was reported yet."""

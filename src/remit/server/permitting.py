@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from remit.model.break_glass import BreakGlass
 from remit.model.identity import AGENT, AgentId, EntityRef, Operator, SessionId, TaskId
 from remit.model.kill import Kill, KillKind
 from remit.model.task import Task
@@ -72,6 +73,21 @@ def may_release(caller: Known) -> bool:
 def may_issue(caller: Known) -> bool:
     """Have tokens made for others."""
     return caller.may(Act.ISSUE)
+
+
+def may_break_glass(caller: Known, act: Act, agent: str) -> bool:
+    """Ask for, confirm, end or review what people open for an agent: people alone, and each act says besides who may not."""
+    return caller.agent is None and caller.may(act, agent)
+
+
+def may_see_break_glass(caller: Known) -> bool:
+    """See what was opened against policy, by whom, and what was done under it."""
+    return caller.may(Act.SEE_BREAK_GLASS)
+
+
+def glass_shown(caller: Known, glasses: Iterable[BreakGlass]) -> list[BreakGlass]:
+    """What is open as far as a caller is told of it: an agent, what is open for itself."""
+    return [glass for glass in glasses if caller.agent in (None, glass.agent)]
 
 
 def may_inherit(caller: Known, agent: AgentId, chain: Iterable[Task]) -> bool:

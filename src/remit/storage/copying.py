@@ -8,7 +8,7 @@ import msgspec
 from remit.model.errors import corrupt
 from remit.storage.reading import PAGE, Rows, StoredLog
 
-SCHEMA = 5
+SCHEMA = 6
 """Counts what the tables can hold: raised with each migration, so that an older Remit does not take what it would cut short."""
 
 
@@ -129,6 +129,15 @@ class DefinitionRow(Row, frozen=True, tag="definitions"):
     state: bytes
 
 
+class BreakGlassRow(Row, frozen=True, tag="break_glass"):
+    """A break-glass, from the asking to the review."""
+
+    id: str
+    version: int
+    stage: str
+    state: bytes
+
+
 class KillRow(Row, frozen=True, tag="kills"):
     """A kill in force."""
 
@@ -151,6 +160,7 @@ AnyRow: TypeAlias = (
     | ActivationRow
     | MemoryRow
     | DefinitionRow
+    | BreakGlassRow
     | KillRow
 )
 TABLES: tuple[type[Row], ...] = (
@@ -166,6 +176,7 @@ TABLES: tuple[type[Row], ...] = (
     ActivationRow,
     MemoryRow,
     DefinitionRow,
+    BreakGlassRow,
     KillRow,
 )
 """In the order in which they are copied. What the log and its tree have is not among them: the log is copied as its lines."""

@@ -10,9 +10,10 @@ from remit.decision_log.encoding import decode
 from remit.decision_log.entry import Entry
 from remit.decision_log.tiles import Tile
 from remit.model.authorizer import ApprovalState
+from remit.model.break_glass import BreakGlass, Stage
 from remit.model.definition import KnownDefinition, definition_id
 from remit.model.errors import corrupt
-from remit.model.identity import Agent, AgentId, ApprovalId, DecisionId, SessionId, TaskId
+from remit.model.identity import Agent, AgentId, ApprovalId, BreakGlassId, DecisionId, SessionId, TaskId
 from remit.model.kill import Kill
 from remit.model.memory import Memory
 from remit.model.task import Session, Spent, Task, TaskState, TaskStatus
@@ -92,6 +93,17 @@ class StateReader:
     def kills(self) -> list[Kill]:
         """The kills in force."""
         return [read(Kill, row[0]) for row in self._rows("SELECT state FROM kills ORDER BY kind, name")]
+
+    def break_glass(self, glass: BreakGlassId) -> BreakGlass | None:
+        """One break-glass."""
+        row = self._row("SELECT state FROM break_glass WHERE id = ?", glass)
+        return None if row is None else read(BreakGlass, row[0])
+
+    def break_glasses(self, stages: Collection[Stage] = tuple(Stage)) -> list[BreakGlass]:
+        """All that are stored in one of these stages, newest first."""
+        marks = ",".join("?" * len(stages))
+        query = f"SELECT state FROM break_glass WHERE stage IN ({marks}) ORDER BY id DESC"  # noqa: S608 - only marks
+        return [read(BreakGlass, row[0]) for row in self._rows(query, *[stage.value for stage in stages])]
 
     def definition(self, upstream: str, tool: str) -> KnownDefinition | None:
         """The definition of an upstream's tool that counts, None if none was reported yet."""

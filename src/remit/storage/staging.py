@@ -25,6 +25,7 @@ from remit.runtime.store import (
     PutAccount,
     PutAgent,
     PutApproval,
+    PutBreakGlass,
     PutKill,
     PutMemory,
     PutSession,
@@ -92,13 +93,23 @@ class Staging(ABC):
                 return self._fits_administration(write)
 
     def _fits_administration(
-        self, write: PutAgent | PutApproval | ActivateBundle | DestroyKey | DeleteKill | SeeDefinition | ApproveDefinition
+        self,
+        write: PutAgent
+        | PutApproval
+        | PutBreakGlass
+        | ActivateBundle
+        | DestroyKey
+        | DeleteKill
+        | SeeDefinition
+        | ApproveDefinition,
     ) -> bool:
         match write:
             case PutAgent(agent):
                 return self.agent_version(agent.id) == agent.version - 1
             case PutApproval(approval):
                 return self.approval_version(approval.id) == approval.version - 1
+            case PutBreakGlass(glass):
+                return self.break_glass_version(glass.id) == glass.version - 1
             case ActivateBundle():
                 return self.active_bundle() == write.previous
             case DestroyKey() | DeleteKill():
@@ -172,6 +183,10 @@ class Staging(ABC):
     @abstractmethod
     def approval_version(self, approval: str) -> int:
         """The version of an access request, 0 if there is none."""
+
+    @abstractmethod
+    def break_glass_version(self, glass: str) -> int:
+        """The version of a break-glass, 0 if there is none."""
 
     @abstractmethod
     def definition(self, id: str) -> tuple[str, int] | None:

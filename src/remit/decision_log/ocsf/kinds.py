@@ -10,6 +10,11 @@ from remit.decision_log.entry import (
     ApprovalResolved,
     ApprovalSubmitted,
     BackupTaken,
+    BreakGlassAsked,
+    BreakGlassEnded,
+    BreakGlassReviewed,
+    BreakGlassStarted,
+    BreakGlassUsed,
     BundlePublished,
     DecisionMade,
     EntryBody,
@@ -60,6 +65,8 @@ def event_of(body: EntryBody, decision: DecisionMade | None) -> Event:
         case WriterOpened():
             app = {"name": "Remit", "vendor_name": "Remit", "version": body.version}
             return Event(ocsf.LIFECYCLE, ocsf.START, {"app": app}, ("version",))
+        case BreakGlassAsked() | BreakGlassStarted() | BreakGlassUsed() | BreakGlassEnded() | BreakGlassReviewed():
+            return _break_glass(body)
         case SessionJoined():
             return Event(ocsf.BASE, Caption(ocsf.OTHER, "session.joined"), {}, ())
         case MemoryRaised():
@@ -156,10 +163,16 @@ def _decision(body: DecisionMade) -> Event:
         attributes,
         carries,
         status=ocsf.SUCCESS if permitted else ocsf.FAILURE,
-        severity=ocsf.INFORMATIONAL if permitted else _DENIED_SEVERITIES.get(body.tier, ocsf.HIGH),
+        severity=_severity(body),
         correlation=body.id,
         profiles=("security_control",),
     )
+
+
+def _severity(body: DecisionMade) -> Caption:
+    if body.effect == "permit":
+        return ocsf.HIGH if body.break_glass else ocsf.INFORMATIONAL
+    return _DENIED_SEVERITIES.get(body.tier, ocsf.HIGH)
 
 
 def _outcome(body: OutcomeSeen, decision: DecisionMade | None) -> Event:
@@ -200,6 +213,35 @@ def _kill(activity: Caption, body: KillSet | KillReleased, severity: Caption) ->
     entity = _entity(body.target, body.name or "everything")
     attributes = {"entity": entity, "comment": body.why, "actor": {"user": _person(body.operator)}}
     return Event(ocsf.ENTITY, activity, attributes, ("target", "name", "why", "operator"), severity=severity)
+
+
+def _break_glass(
+    body: BreakGlassAsked | BreakGlassStarted | BreakGlassUsed | BreakGlassEnded | BreakGlassReviewed,
+) -> Event:
+    """Loud from the asking to the end of the review: an alert on this severity misses none of it."""
+    attributes: dict[str, Any] = {"entity": _entity("Break-Glass", body.id)}
+    carries: tuple[str, ...] = ("id",)
+    status = ocsf.SUCCESS
+    match body:
+        case BreakGlassUsed():
+            return Event(ocsf.ENTITY, ocsf.UPDATE, attributes, carries, severity=ocsf.HIGH, correlation=body.decision)
+        case BreakGlassAsked():
+            activity, carries = ocsf.CREATE, ("id", "reason")
+            attributes["comment"] = body.reason
+        case BreakGlassStarted():
+            activity = ocsf.ACTIVATE
+        case BreakGlassEnded():
+            activity, carries = ocsf.DEACTIVATE, ("id", "why")
+            attributes["comment"] = body.why
+        case BreakGlassReviewed():
+            activity, carries, status = ocsf.UPDATE, ("id", "verdict", "comment"), Caption(ocsf.OTHER, body.verdict)
+            attributes["comment"] = body.comment
+        case _:
+            assert_never(body)
+    attributes["actor"] = {"user": _person(body.operator)}
+    return Event(
+        ocsf.ENTITY, activity, attributes, (*carries, "operator"), status=status, severity=ocsf.HIGH, correlation=body.id
+    )
 
 
 def _managed(

@@ -33,6 +33,11 @@ KNOWN_KINDS = frozenset(
         "kill.released",
         "backup.taken",
         "log.restored",
+        "break-glass.asked",
+        "break-glass.started",
+        "break-glass.used",
+        "break-glass.ended",
+        "break-glass.reviewed",
     ]
 )
 VERSION = 1

@@ -1,8 +1,9 @@
-"""The entries of a log, followed from the first to the last: their tree, chains and joins, and a head kept from before."""
+"""The entries of a log, followed from the first to the last: their tree, chains, joins and break-glass, and a head kept from before."""
 
 import base64
 from hashlib import sha256
 
+from .break_glass import BreakGlasses
 from .chains import Chains
 from .entries import KNOWN_KINDS, Entry, Envelope, read_entry
 from .joins import Joins
@@ -25,7 +26,7 @@ class Following:
 
     def __init__(self, findings: Findings, head: Note | None) -> None:
         self._findings = findings
-        self._chains, self._joins = Chains(findings), Joins(findings)
+        self._chains, self._joins, self._glasses = Chains(findings), Joins(findings), BreakGlasses(findings)
         self._kinds: dict[str, int] = {}
         self.tree = Tree()
         self.head = head
@@ -48,6 +49,7 @@ class Following:
         self._kinds[kind] = self._kinds.get(kind, 0) + 1
         self._chains.follow(number, envelope, leaf.hex())
         self._joins.join(number, kind, entry, self.tree.size - 1)
+        self._glasses.follow(number, kind, entry)
         return envelope, entry
 
     def check_head(self, key: Key | None, key_line: int, last_line: int, grown: Note | None = None) -> None:

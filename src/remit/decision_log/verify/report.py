@@ -17,6 +17,7 @@ Problem = Literal[
     "changed",
     "time",
     "join",
+    "break-glass",
     "truncated",
     "checkpoint",
     "signature",

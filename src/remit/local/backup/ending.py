@@ -10,18 +10,28 @@ from msgspec.structs import replace
 from remit import __version__
 from remit.decision_log.checkpoint import Checkpoint
 from remit.decision_log.encoding import encode_body, seal_line
-from remit.decision_log.entry import NO_ENTRY, EntryBody, KillSet, LogRestored, MemoryRaised, TaskClosed, WriterOpened
+from remit.decision_log.entry import (
+    NO_ENTRY,
+    BreakGlassEnded,
+    EntryBody,
+    KillSet,
+    LogRestored,
+    MemoryRaised,
+    TaskClosed,
+    WriterOpened,
+)
 from remit.decision_log.merkle import leaf_hash
 from remit.decision_log.store import Line
 from remit.local.backup.manifest import Manifest
 from remit.model.authorizer import ApprovalState
+from remit.model.break_glass import BreakGlass, Stage
 from remit.model.identity import Operator, new_id
 from remit.model.kill import Kill, KillKind
 from remit.model.labels import Confidentiality, Label
 from remit.model.memory import Memory
 from remit.model.task import TaskStatus
 from remit.runtime.store import Approval
-from remit.storage.copying import AnyRow, ApprovalRow, KillRow, MemoryRow, MetaRow, PermitRow, TaskRow
+from remit.storage.copying import AnyRow, ApprovalRow, BreakGlassRow, KillRow, MemoryRow, MetaRow, PermitRow, TaskRow
 from remit.storage.reading import read
 
 FURTHER = 1 << 32
@@ -31,12 +41,14 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class Ended(msgspec.Struct, frozen=True):
-    """How many open tasks, usable access requests and permits of unknown outcome there were, and how many memories were raised."""
+    """How many open tasks, usable access requests, permits of unknown outcome and open break-glasses there were, and how many memories were
+    raised."""
 
     tasks: int
     approvals: int
     permits: int
     memories: int
+    break_glasses: int
 
 
 class Ending:
@@ -53,12 +65,13 @@ class Ending:
         self._memories_trusted = memories_trusted
         self._tasks: list[str] = []
         self._memories: list[Memory] = []
+        self._glasses: list[BreakGlass] = []
         self._approvals = self._permits = 0
 
     @property
     def ended(self) -> Ended:
         """What was ended, once the rows are read."""
-        return Ended(len(self._tasks), self._approvals, self._permits, len(self._memories))
+        return Ended(len(self._tasks), self._approvals, self._permits, len(self._memories), len(self._glasses))
 
     def rows(self, rows: Iterable[AnyRow]) -> Iterator[AnyRow]:
         """The rows as they are to be put back."""
@@ -74,6 +87,8 @@ class Ending:
                     yield self._approval(row)
                 case MemoryRow() if not self._memories_trusted:
                     yield self._memory(row)
+                case BreakGlassRow():
+                    yield self._glass(row)
                 case KillRow(KillKind.ALL):
                     pass
                 case PermitRow():
@@ -95,6 +110,15 @@ class Ending:
         self._approvals += 1
         after = replace(approval, state=ApprovalState.EXPIRED, version=approval.version + 1)
         return replace(row, version=after.version, state=after.state.value, approval=_encode(after))
+
+    def _glass(self, row: BreakGlassRow) -> AnyRow:
+        glass = read(BreakGlass, row.state)
+        if glass.stage not in (Stage.ASKED, Stage.OPEN):
+            return row
+        into = Stage.ENDED if glass.stage is Stage.OPEN else Stage.WITHDRAWN
+        after = replace(glass, stage=into, version=glass.version + 1, ended_by=self._operator.id, ended=self._now)
+        self._glasses.append(after)
+        return replace(row, version=after.version, stage=after.stage.value, state=_encode(after))
 
     def _memory(self, row: MemoryRow) -> AnyRow:
         # INVARIANT (labels come from what was touched): what was written there since is not known, so it may have been anything.
@@ -127,5 +151,7 @@ class Ending:
         yield KillSet(KillKind.ALL.value, "", by.id, self._why, by.verified_by), None
         for task in self._tasks:
             yield TaskClosed(task, by.id, by.verified_by), task
+        for glass in self._glasses:
+            yield BreakGlassEnded(glass.id, glass.ended, glass.stage.value, by.id, by.verified_by, self._why), None
         for memory in self._memories:
             yield MemoryRaised(memory.name, "", None, memory.label.confidentiality.value, memory.label.sources), None

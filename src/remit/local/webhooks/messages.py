@@ -14,13 +14,12 @@ from remit.decision_log.entry import (
     Entry,
 )
 from remit.local.webhooks.settings import Webhook
+from remit.local.webhooks.texts import MOST, escaped, in_ascii, section
 from remit.model.values import thaw
 from remit.runtime.approvals import Shown
 from remit.runtime.inbox import Card
 
 APPROVE, DENY = "remit.approve", "remit.deny"
-MOST = 2900
-"""So many characters fit into one block of a message."""
 
 
 def event_of(body: object) -> str:
@@ -43,11 +42,11 @@ def event_of(body: object) -> str:
 def message(webhook: Webhook, event: str, entry: Entry, seen: Card, log: str) -> bytes:
     """The body. `log` names the log: with it, the place of an entry is an id that is never given twice."""
     words = _words(event, entry, seen)
-    text = whole(webhook, seen) or _ascii(f"{words}. See `remit approval show {seen.approval.id}`.")
-    blocks: list[dict[str, Any]] = [_section(_ascii(words)), _section(text)]
+    text = whole(webhook, seen) or in_ascii(f"{words}. See `remit approval show {seen.approval.id}`.")
+    blocks: list[dict[str, Any]] = [section(in_ascii(words)), section(text)]
     if seen.waits and answerable(webhook, seen):
         blocks.append({"type": "actions", "elements": [_button("Approve", APPROVE, seen), _button("Deny", DENY, seen)]})
-    told = {"text": _escaped(_ascii(words)), "mrkdwn": False, "blocks": blocks}
+    told = {"text": escaped(in_ascii(words)), "mrkdwn": False, "blocks": blocks}
     return msgspec.json.encode({**told, "remit": _machine(webhook, event, entry, seen, log)})
 
 
@@ -64,7 +63,7 @@ def whole(webhook: Webhook, seen: Card) -> str:
     """
     if not webhook.arguments or seen.shown is None:
         return ""
-    text = "\n".join(f"{name}: {_ascii(value)}" for name, value in _rows(seen, seen.shown))
+    text = "\n".join(f"{name}: {in_ascii(value)}" for name, value in _rows(seen, seen.shown))
     return text if len(text) <= MOST else ""
 
 
@@ -126,18 +125,5 @@ def _machine(webhook: Webhook, event: str, entry: Entry, seen: Card, log: str) -
     return told
 
 
-def _section(text: str) -> dict[str, Any]:
-    return {"type": "section", "text": {"type": "plain_text", "text": text[:MOST], "emoji": False}}
-
-
 def _button(label: str, action: str, seen: Card) -> dict[str, Any]:
     return {"type": "button", "action_id": action, "value": seen.approval.id, "text": {"type": "plain_text", "text": label}}
-
-
-def _ascii(text: str) -> str:
-    """On one line, every other character by its number."""
-    return json.dumps(text)[1:-1].replace('\\"', '"')
-
-
-def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,4 +1,4 @@
-"""What happens to access requests, sent to a webhook as the log has it: at least once, in order, going on where it was acknowledged."""
+"""Access requests and break-glass, sent to a webhook as the log has them: at least once, in order, going on where it was acknowledged."""
 
 import fcntl
 import http.client
@@ -17,12 +17,13 @@ from remit.decision_log.encoding import decode
 from remit.decision_log.entry import Entry
 from remit.decision_log.merkle import leaf_hash
 from remit.local.following import Cursor, check_cursor, keep_cursor, read_cursor
+from remit.local.webhooks.alarms import BREAK_GLASS, Alarm, alarm
 from remit.local.webhooks.messages import event_of, message
 from remit.local.webhooks.settings import Webhook
 from remit.local.wiring import Embedded
 from remit.model.clock import SECOND
 from remit.model.errors import RemitError, conflict, unavailable
-from remit.model.identity import ApprovalId
+from remit.model.identity import ApprovalId, BreakGlassId
 from remit.runtime.inbox import card
 
 SIGNATURE, TIMESTAMP = "X-Remit-Signature", "X-Remit-Request-Timestamp"
@@ -31,7 +32,7 @@ LONGEST_WAIT = 60.0
 TRIES_REFUSED, TRIES_FAILED = 5, 20
 """So often is one message sent that the receiver refuses (3xx, 4xx), or fails on (5xx, 429). It is then put aside, so that others go on."""
 BATCH = 500
-_OURS = b'{"kind":"approval'
+_OURS = b'{"kind":"approval', b'{"kind":"break-glass.'
 _log = logging.getLogger("remit")
 
 
@@ -115,6 +116,9 @@ class Sender:
 
     def _told(self, entry: Entry) -> bytes:
         """The message of an entry, empty for what this receiver does not wait for."""
+        if isinstance(entry.body, Alarm):
+            glass = self._embedded.store.break_glass(BreakGlassId(entry.body.id)) if BREAK_GLASS in self._webhook.events else None
+            return alarm(entry, entry.body, glass, self._embedded.settings.origin) if glass is not None else b""
         event = event_of(entry.body)
         if event not in self._webhook.events:
             return b""

@@ -10,9 +10,10 @@ import msgspec
 
 from remit.credentials.shared_secrets import SharedSecret, read
 from remit.local.config import Settings
+from remit.local.webhooks.alarms import BREAK_GLASS
 from remit.model.errors import malformed
 
-EVENTS = ("opened", "submitted", "given", "escalated", "answered", "expired")
+EVENTS = ("opened", "submitted", "given", "escalated", "answered", "expired", BREAK_GLASS)
 
 
 class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

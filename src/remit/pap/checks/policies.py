@@ -12,6 +12,7 @@ from remit.pap.checks.types import OTHER_TOOL, arguments_read, is_untyped
 from remit.pap.problems import Problem, did_you_mean, error, warning
 from remit.pap.reading.files import TOOLS_FILE
 from remit.pdp.arguments import ArgumentTypes
+from remit.pdp.break_glass import BREAK_GLASS, NEVER
 from remit.pdp.cedar.policies import Policy
 from remit.pdp.cedar.scopes import Constraint, Relation
 from remit.pdp.entities import ancestors
@@ -25,6 +26,7 @@ ANNOTATIONS: Mapping[str, str] = {
     "description": "why the policy exists, in words shown to the agent and to approvers",
     OBLIGATION: "what the enforcement point must do for a permit to stand: `type:argument`, several with `;`",
     REQUESTABLE: "who may lift this forbid by an approval: `one`, `four-eyes` or `two`",
+    BREAK_GLASS: "on a forbid: `never`, if nobody may open what it forbids, not even two people in an incident",
 }
 
 _OBLIGATION_ARGUMENTS: Mapping[str, tuple[str, str]] = {
@@ -99,6 +101,9 @@ def _annotations(checking: Checking, policy: Policy) -> Iterator[Problem]:
         yield from _obligations(checking, policy, policy.annotations[OBLIGATION])
     if REQUESTABLE in policy.annotations:
         yield from _requestable(policy, policy.annotations[REQUESTABLE])
+    if BREAK_GLASS in policy.annotations and (policy.annotations[BREAK_GLASS] != NEVER or policy.effect == "permit"):
+        message = f"policy `{policy.id}` has a `@break_glass` that is not `never`, or permits"
+        yield error(place, "break-glass", message, 'write `@break_glass("never")` at a forbid, or remove it')
 
 
 def _obligations(checking: Checking, policy: Policy, written: str) -> Iterator[Problem]:

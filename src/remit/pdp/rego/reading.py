@@ -9,7 +9,7 @@ from remit.pdp.answer import EngineAnswer
 MAX_MEMBERS = 1000
 """More policies that decide one request are an error."""
 MAX_TEXT = 4096
-KEYS = frozenset({"id", "description", "obligation", "requestable"})
+KEYS = frozenset({"id", "description", "obligation", "requestable", "break_glass"})
 """What a member of `permit` or `forbid` may say: its id, and what a Cedar policy says by annotations."""
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
@@ -70,7 +70,8 @@ def read_answer(text: bytes) -> EngineAnswer:
         if said.setdefault(member["id"], member) != member:
             return failed(f"policy `{member['id']}` says two things at once: give each rule an id of its own")
     allowed = bool(deciding) and not answer.forbid
-    return EngineAnswer(allowed, tuple(sorted(said)), (), (), said)
+    silenced = {member["id"]: member for member in answer.permit} if answer.forbid else {}
+    return EngineAnswer(allowed, tuple(sorted(said)), (), (), said, silenced)
 
 
 def failed(*errors: str) -> EngineAnswer:

@@ -5,9 +5,10 @@ from typing import Any, TypeVar
 import msgspec
 
 from remit.model.authorizer import ApprovalState, Outcome
+from remit.model.break_glass import OpenGlass
 from remit.model.decision import ApproverRule, Basis, Decision, Deny, Obligation, Permit, Reason, Steering
 from remit.model.errors import ErrorKind, RemitError
-from remit.model.identity import ApprovalId, DecisionId, SessionId
+from remit.model.identity import ApprovalId, BreakGlassId, DecisionId, SessionId
 from remit.model.kill import Kill
 from remit.model.request import EvaluationRequest, Tier, readable
 from remit.model.task import Opening
@@ -110,6 +111,7 @@ class _Context(msgspec.Struct, frozen=True):
     message: str = ""
     tier: Tier | None = None
     obligations: tuple[_Asked, ...] = ()
+    break_glass: BreakGlassId | None = None
 
 
 class _Evaluated(msgspec.Struct, frozen=True):
@@ -138,9 +140,8 @@ def decision(body: bytes) -> Decision:
     if context.tier is None or whole.until <= 0:
         raise Unreadable("a permit without a tier and an end")
     asked = tuple([_noun(one) for one in context.obligations])
-    return Permit(
-        context.id, context.tier, whole.until, asked, context.reason, context.message, basis, whole.approval, whole.enforced
-    )
+    said = context.reason, context.message, basis, whole.approval, whole.enforced, context.break_glass
+    return Permit(context.id, context.tier, whole.until, asked, *said)
 
 
 def _noun(asked: _Asked) -> Obligation:
@@ -164,11 +165,13 @@ class Approved(msgspec.Struct, frozen=True):
 
 
 class Watched(msgspec.Struct, frozen=True):
-    """Administrative changes, counted; the mode of the published bundle (`enforce`, `shadow`, empty without one); the kills in force."""
+    """Administrative changes, counted; the mode of the published bundle (`enforce`, `shadow`, empty without one); the kills in force, and
+    what is open as break-glass."""
 
     revision: int
     mode: str
     kills: tuple[Kill, ...]
+    break_glass: tuple[OpenGlass, ...] = ()
 
 
 class Taken(msgspec.Struct, frozen=True):

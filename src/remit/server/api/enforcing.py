@@ -12,13 +12,14 @@ from starlette.responses import Response
 from remit.decision_log.entry import DecisionMade, OutcomeSeen
 from remit.local.wiring import Embedded
 from remit.model.authorizer import Outcome, OutcomeStatus
+from remit.model.break_glass import OpenGlass, Stage
 from remit.model.caller import Proof
 from remit.model.errors import ErrorKind, RemitError, conflict, malformed, not_found
 from remit.model.identity import AGENT, AgentId, DecisionId, EntityRef, TaskId
 from remit.server import peers
 from remit.server.callers import caller_of
 from remit.server.known import Known
-from remit.server.permitting import is_within, kills_shown, may_ask
+from remit.server.permitting import glass_shown, is_within, kills_shown, may_ask
 from remit.server.reading import Nothing, read_as
 from remit.server.responding import answer, embedded_of, waits_of
 from remit.server.waits import EVERY
@@ -90,7 +91,9 @@ async def watch(request: Request) -> Response:
                 await asyncio.sleep(EVERY)
                 revision = waits.revision()
     kills = kills_shown(caller, embedded.store.kills())
-    return answer({"revision": revision, "mode": embedded.mode, "kills": kills})
+    now, glasses = embedded.runtime.clock(), glass_shown(caller, embedded.store.break_glasses([Stage.OPEN]))
+    broken = [OpenGlass(glass.id, glass.agent, glass.task, glass.until) for glass in glasses if now < glass.until]
+    return answer({"revision": revision, "mode": embedded.mode, "kills": kills, "break_glass": broken})
 
 
 def number(request: Request, name: str, least: float, most: float) -> float:

@@ -166,6 +166,8 @@ def answer_of(decision: Decision, door: bool = False) -> dict[str, Any]:
     permitted = isinstance(decision, Permit)
     if permitted and decision.obligations:
         context["obligations"] = [_obligation(number, one) for number, one in enumerate(decision.obligations, start=1)]
+    if isinstance(decision, Permit) and decision.break_glass is not None:
+        context["break_glass"] = decision.break_glass
     if not isinstance(decision, Permit) and decision.approval is not None and decision.requestable is not None:
         context["approval"] = {"id": decision.approval, "rule": decision.requestable.value}
     if door:

@@ -99,7 +99,8 @@ class Obligation(msgspec.Struct, frozen=True):
 
 
 class Why(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The decision's id and reason, and what to do; `error` in its place where one of several could not be read."""
+    """The decision's id and reason, and what to do; `break_glass` names what two people opened for what policy denies; `error` in its place
+    where one of several could not be read."""
 
     id: str | msgspec.UnsetType = msgspec.UNSET
     reason: str | msgspec.UnsetType = msgspec.UNSET
@@ -107,6 +108,7 @@ class Why(msgspec.Struct, frozen=True, omit_defaults=True):
     tier: str | msgspec.UnsetType = msgspec.UNSET
     obligations: list[Obligation] | msgspec.UnsetType = msgspec.UNSET
     approval: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    break_glass: str | msgspec.UnsetType = msgspec.UNSET
     evaluation_id: str | msgspec.UnsetType = msgspec.UNSET
     access_request: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
     next_action: str | msgspec.UnsetType = msgspec.UNSET

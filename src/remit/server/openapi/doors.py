@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from remit.model.break_glass import OpenGlass
 from remit.model.caller import Proof, Role
 from remit.model.kill import Kill
 from remit.server.api.enforcing import MAX_WAIT
@@ -30,11 +31,12 @@ class Watching(msgspec.Struct, frozen=True):
 
 
 class Watched(msgspec.Struct, frozen=True):
-    """The count of administrative changes, the mode of the published bundle, and the kills in force."""
+    """The count of administrative changes, the mode of the published bundle, the kills in force, and what is open as break-glass."""
 
     revision: int
     mode: str
     kills: list[Kill]
+    break_glass: list[OpenGlass]
 
 
 class Taken(msgspec.Struct, frozen=True):

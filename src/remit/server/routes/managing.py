@@ -1,15 +1,17 @@
-"""Routes of management: agents, tokens, tasks, decisions, bundles, kills, the log, and how the server is."""
+"""Routes of management: agents, tokens, tasks, decisions, bundles, kills, break-glass, the log, and how the server is."""
 
 from typing import Any
 
 from remit.model.identity import Agent
 from remit.model.kill import Kill
 from remit.model.task import Session
-from remit.server.api.management import agents, bundles, decisions, health, kills, log, tasks, tokens
+from remit.runtime.emergencies import BreakGlassSeen, BreakGlassTold
+from remit.server.api.management import agents, break_glass, bundles, decisions, health, kills, log, tasks, tokens
 from remit.server.api.tasks import Seen
 from remit.server.direct import Endpoint
 from remit.server.openapi.operation import Operation, Repeated
 from remit.server.paging import Page, Paged
+from remit.server.reading import Nothing
 
 
 def _get(path: str, endpoint: Endpoint, answer: Any, query: Any = None) -> Operation:
@@ -64,6 +66,12 @@ MANAGING = (
     _get("/v1/kills", kills.listed, Page[Kill], Paged),
     _change("/v1/kills", kills.kill, kills.Killing, Kill, 201),
     _change("/v1/kills/release", kills.release, kills.Releasing, kills.Released),
+    _get("/v1/break-glass", break_glass.listed, Page[BreakGlassSeen], break_glass.BreakGlassWanted),
+    _change("/v1/break-glass", break_glass.ask, break_glass.AskingFor, BreakGlassSeen, 201),
+    _change("/v1/break-glass/{id}/confirm", break_glass.confirm, Nothing, BreakGlassSeen),
+    _change("/v1/break-glass/{id}/end", break_glass.end, break_glass.Ending, BreakGlassSeen),
+    _change("/v1/break-glass/{id}/review", break_glass.review, break_glass.Reviewing, BreakGlassTold),
+    _get("/v1/break-glass/{id}", break_glass.shown, BreakGlassTold),
     _get("/v1/log", log.entries, Page[log.Logged], log.EntriesWanted),
     _get("/v1/log/head", log.head, log.LogHead),
     _get("/v1/log/{index:int}/proof", log.prove, log.Proof),

@@ -22,6 +22,7 @@ from remit.runtime.store import (
     PutAccount,
     PutAgent,
     PutApproval,
+    PutBreakGlass,
     PutKill,
     PutMemory,
     PutSession,
@@ -44,7 +45,7 @@ _DEFINING = "SELECT pg_advisory_xact_lock(hashtextextended('remit definitions', 
 """Held by whoever sees a definition first: there is no row yet that two could wait for."""
 TAKE_TURN = "SELECT pg_advisory_lock(hashtextextended('remit administration', 0))"
 END_TURN = "SELECT pg_advisory_unlock(hashtextextended('remit administration', 0))"
-_ADMINISTRATIVE = (PutAgent, PutTask, ActivateBundle, DestroyKey, PutKill, DeleteKill, ApproveDefinition)
+_ADMINISTRATIVE = (PutAgent, PutTask, ActivateBundle, DestroyKey, PutKill, DeleteKill, ApproveDefinition, PutBreakGlass)
 _LOCKING = (
     "SELECT 0, id, version FROM (SELECT id, version FROM sessions WHERE id = ANY(%b) ORDER BY id FOR UPDATE) s",
     """SELECT 1, id, spent_version FROM
@@ -91,6 +92,10 @@ INSERT INTO kills (kind, name, state) VALUES (%s, %s, %b) ON CONFLICT (kind, nam
 _PUT_DEFINITION = """
 INSERT INTO definitions (id, digest, version, state) VALUES (%s, %s, %s, %b)
 ON CONFLICT (id) DO UPDATE SET digest = excluded.digest, version = excluded.version, state = excluded.state
+"""
+_PUT_BREAK_GLASS = """
+INSERT INTO break_glass (id, version, stage, state) VALUES (%s, %s, %s, %b)
+ON CONFLICT (id) DO UPDATE SET version = excluded.version, stage = excluded.stage, state = excluded.state
 """
 _SEEN = """
 INSERT INTO observations (session, decision, source, untrusted, sealed)
@@ -252,6 +257,11 @@ class _Transaction(Staging):
         row = self._one("SELECT version FROM agents WHERE id = %s", agent)
         return row[0] if row else 0
 
+    def break_glass_version(self, glass: str) -> int:
+        """The version of a break-glass, 0 if there is none."""
+        row = self._one("SELECT version FROM break_glass WHERE id = %s", glass)
+        return row[0] if row else 0
+
     def definition(self, id: str) -> tuple[str, int] | None:
         """The digest and the version of a known definition, None if none is stored."""
         found: tuple[str, int] | None = self._one("SELECT digest, version FROM definitions WHERE id = %s", id)
@@ -303,6 +313,8 @@ class _Transaction(Staging):
                 self._run(_PUT_KILL, kill.kind.value, kill.name, encode(kill))
             case DeleteKill(kind, name):
                 self._run("DELETE FROM kills WHERE kind = %s AND name = %s", kind.value, name)
+            case PutBreakGlass(glass):
+                self._run(_PUT_BREAK_GLASS, glass.id, glass.version, glass.stage.value, encode(glass))
             case DestroyKey(task_id):
                 self._erase(task_id)
             case _:

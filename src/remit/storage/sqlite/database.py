@@ -67,6 +67,7 @@ MIGRATIONS = (
     INSERT INTO permits (decision, writer, permit) SELECT decision, writer, permit FROM permits_before;
     DROP TABLE permits_before;
     """,  # noqa: S608 - a number
+    "CREATE TABLE break_glass (id TEXT PRIMARY KEY, version INTEGER NOT NULL, stage TEXT NOT NULL, state BLOB NOT NULL) WITHOUT ROWID;",
 )
 """Each step brings the schema one version on; `PRAGMA user_version` counts the steps done."""
 

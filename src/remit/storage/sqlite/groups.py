@@ -17,6 +17,7 @@ from remit.runtime.store import (
     InsertTask,
     PutAgent,
     PutApproval,
+    PutBreakGlass,
     PutKill,
     PutTask,
     SeeDefinition,
@@ -168,6 +169,10 @@ class _Transaction(Staging):
         """The version of an access request, 0 if there is none."""
         return self._one("SELECT version FROM approvals WHERE id = ?", approval) or 0
 
+    def break_glass_version(self, glass: str) -> int:
+        """The version of a break-glass, 0 if there is none."""
+        return self._one("SELECT version FROM break_glass WHERE id = ?", glass) or 0
+
     def definition(self, id: str) -> tuple[str, int] | None:
         """The digest and the version of a known definition, None if none is stored."""
         found: tuple[str, int] | None = self._run("SELECT digest, version FROM definitions WHERE id = ?", (id,)).fetchone()
@@ -220,6 +225,9 @@ class _Transaction(Staging):
                 self._run("INSERT OR REPLACE INTO kills VALUES (?, ?, ?)", (kill.kind.value, kill.name, encode(kill)))
             case DeleteKill(kind, name):
                 self._run("DELETE FROM kills WHERE kind = ? AND name = ?", (kind.value, name))
+            case PutBreakGlass(glass):
+                stored = (glass.id, glass.version, glass.stage.value, encode(glass))
+                self._run("INSERT OR REPLACE INTO break_glass VALUES (?, ?, ?, ?)", stored)
             case DestroyKey(task_id):
                 self._erase(task_id)
             case _:

@@ -34,7 +34,8 @@ class DecisionsWanted(Paged, frozen=True, forbid_unknown_fields=True):
 
 class Decided(msgspec.Struct, frozen=True):
     """One decision, and what became of it. `at` is µs since the epoch; `enforced` is false in shadow mode; `outcome` is null until it is
-    reported, `answered_by` where nobody answered an access request for it; `index` is its place in the log."""
+    reported, `answered_by` where nobody answered an access request for it; `break_glass` names what two people opened for
+    it; `index` is its place in the log."""
 
     id: str
     at: int
@@ -61,6 +62,7 @@ class Decided(msgspec.Struct, frozen=True):
     flows: tuple[str, ...]
     caller: str
     proof: str
+    break_glass: str
     outcome: str | None
     answered_by: str | None
     index: int

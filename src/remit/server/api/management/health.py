@@ -9,6 +9,7 @@ from starlette.responses import Response
 from remit import __version__
 from remit.local.wiring import Embedded
 from remit.model.errors import refused
+from remit.runtime.emergencies import status
 from remit.server.callers import caller_of
 from remit.server.permitting import may_look
 from remit.server.responding import answer, embedded_of
@@ -16,7 +17,8 @@ from remit.server.responding import answer, embedded_of
 
 class Health(msgspec.Struct, frozen=True):
     """What is served: by which Remit, from which kind of store, under which bundle (empty for none) and mode. `revision` counts
-    administrative changes, `entries` what the log has, `signed` how many of them its kept head signs, `kills` what is stopped."""
+    administrative changes, `entries` what the log has, `signed` how many of them its kept head signs, `kills` what is stopped. Of
+    break-glass it counts what is `open`, what is over and not reviewed, and how much of that is overdue."""
 
     version: str
     store: str
@@ -26,6 +28,9 @@ class Health(msgspec.Struct, frozen=True):
     entries: int
     signed: int
     kills: int
+    break_glass_open: int
+    break_glass_unreviewed: int
+    break_glass_overdue: int
 
 
 async def health(request: Request) -> Response:
@@ -37,6 +42,7 @@ async def health(request: Request) -> Response:
 
 def _health(embedded: Embedded) -> Health:
     store, active = embedded.store, embedded.store.active_bundle()
+    glass = status(embedded.runtime)
     return Health(
         __version__,
         "postgresql" if embedded.settings.store else "embedded",
@@ -46,4 +52,7 @@ def _health(embedded: Embedded) -> Health:
         store.log.size(),
         embedded.head.size,
         len(store.kills()),
+        len(glass.open),
+        len(glass.unreviewed),
+        glass.overdue,
     )
