@@ -24,7 +24,7 @@ from remit.local.wiring import wall_clock
 from remit.model.authorizer import OutcomeStatus
 from remit.model.errors import ErrorKind, RemitError
 from remit.model.signing import VerificationKey
-from remit.storage.copying import TABLES, fields_of, table_of
+from remit.storage.copying import SCHEMA, TABLES, fields_of, table_of
 from remit.storage.postgres import store
 from remit.storage.postgres.tables import metadata
 from remit.storage.sqlite.database import MIGRATIONS
@@ -260,9 +260,9 @@ def test_backups_of_a_newer_remit_and_what_is_none(backup: Path, tmp_path: Path,
     text = note.rpartition("\n\n")[0] + "\n"
     manifest.write_text(note.replace(HEADER, "remit-backup/2"))
     assert "a newer Remit" in fails(backup, home).message
-    manifest.write_text(vouch(text.replace('"schema":5', '"schema":6')))
+    manifest.write_text(vouch(text.replace(f'"schema":{SCHEMA}', f'"schema":{SCHEMA + 1}')))
     error = fails(backup, home)
-    assert error.kind is ErrorKind.MALFORMED and "newer Remit (schema 6)" in error.message
+    assert error.kind is ErrorKind.MALFORMED and f"newer Remit (schema {SCHEMA + 1})" in error.message
     for named in ('"home/../../x"', '"/etc/passwd"', '"home/./config.toml"', '"home"', '"log.export"'):
         manifest.write_text(vouch(text.replace('"home/config.toml"', named)))
         assert "names other files" in fails(backup, home).message, named
