@@ -12,6 +12,7 @@ from remit.inventory.agents import with_status
 from remit.local.backup.checking import Trusted
 from remit.local.config import read_settings
 from remit.local.wiring import Embedded
+from remit.local.witnessing import ask_witnesses, load_policy
 from remit.model.authorizer import ApprovalState
 from remit.model.break_glass import Stage
 from remit.model.decision import Deny, Reason
@@ -19,6 +20,7 @@ from remit.model.errors import ErrorKind, RemitError
 from remit.model.identity import AgentStatus
 from remit.model.kill import KillKind
 from remit.model.labels import Confidentiality
+from remit.model.signing import VerificationKey
 from remit.model.task import TaskStatus
 from remit.runtime import kills
 from remit.runtime.administration import change_agent
@@ -38,7 +40,8 @@ from remit.storage.copying import (
 from tests.backup.building import Lived, live, made, put_back, verified
 from tests.conftest import STORES, OpenStore, StoreUrl
 from tests.postgres import Server
-from tests.runtime.world import ANA, Clock, World, permit, reason
+from tests.runtime.world import ANA, Clock, World, permit, reason, small_bundle
+from tests.witness import served
 
 OpenIn = Callable[[Path], World]
 
@@ -257,6 +260,37 @@ def test_a_lost_key_and_another_name(lived: Lived, tmp_path: Path, clock: Clock,
     assert text.startswith('origin = "corp.example/log-2"\n# mine\nlock_seconds') and text.count("origin") == 1
     again = Embedded(tmp_path / "home", read_settings(tmp_path / "home"), clock)
     again.close()
+
+
+@pytest.mark.sqlite
+def test_a_witness_of_what_is_lost_is_not_persuaded_and_another_name_is_honest(
+    lived: Lived, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, name = lived.world, "corp.example/log-2"
+    old = VerificationKey.parse(world.embedded.head.vkey)
+    new = VerificationKey(name, old.public)
+    with served("one.example/w", tmp_path / "one", old.text, new.text) as witness:
+
+        def cosigned(embedded: Embedded, key: VerificationKey) -> tuple[str, ...]:
+            (embedded.home / "policy").write_text(f"log {key.text}\nwitness one {' '.join(witness)}\nquorum one\n")
+            return ask_witnesses(embedded.head, load_policy(embedded.home, "policy")).cosigned
+
+        made(world, tmp_path / "backup")
+        world.perform(lived.session, "look", "it is there still")
+        assert cosigned(world.embedded, old) == ("one",)
+        put_back(tmp_path / "same", tmp_path / "backup", clock.now)
+        same = World(tmp_path / "same", clock, store="")
+        for _ in range(2):  # the log has become longer than what the witness saw, and still is not that
+            with pytest.raises(RemitError, match="has seen"):
+                cosigned(same.embedded, old)
+            same.publish(small_bundle())
+        same.close()
+        put_back(tmp_path / "other", tmp_path / "backup", clock.now, origin=name)
+        other = Embedded(tmp_path / "other", read_settings(tmp_path / "other"), clock)
+        try:
+            assert other.head.vkey == new.text and cosigned(other, new) == ("one",)
+        finally:
+            other.close()
 
 
 def test_agents_are_as_they_were_then(lived: Lived, into: OpenIn, tmp_path: Path, clock: Clock) -> None:

@@ -201,13 +201,26 @@ def fields_of(kind: type[Row]) -> tuple[str, ...]:
     return kind.__struct_fields__
 
 
-class Snapshot:
-    """One consistent view of a store, as long as the transaction behind `rows` lasts."""
+class CopiedLog(StoredLog):
+    """The log as it was at one moment: its size does not change."""
 
-    def __init__(self, rows: Rows, log: str) -> None:
+    def __init__(self, rows: Rows, log: str, size: int) -> None:
+        super().__init__(rows, log)
+        self._size = size
+
+    def size(self) -> int:
+        """How many entries it has."""
+        return self._size
+
+
+class Snapshot:
+    """One consistent view of a store, as long as the transaction behind `rows` lasts. `places` has the index of each entry of `log`."""
+
+    def __init__(self, rows: Rows, log: str, places: str) -> None:
         self._rows, self._log = rows.rows, log
-        self.log = StoredLog(rows, log)
-        self.size = self.log.size()
+        newest = rows.row(f"SELECT max(idx) FROM {places}")[0]  # noqa: S608 - a constant
+        self.size = 0 if newest is None else int(newest) + 1
+        self.log = CopiedLog(rows, log, self.size)
 
     def rows(self) -> Iterator[AnyRow]:
         """All rows, table by table. Raises `RemitError` (unavailable; corrupt for a row that was changed by hand)."""

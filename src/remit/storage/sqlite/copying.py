@@ -26,7 +26,7 @@ def snapshot(database: Database) -> Iterator[Snapshot]:
         database.check_present()
         connection.execute("PRAGMA query_only = ON")
         connection.execute("BEGIN")  # what it reads first fixes what it sees, of the write-ahead log too
-        yield Snapshot(TransactionRows(connection), "entries")
+        yield Snapshot(TransactionRows(connection), "entries", "entries")
         database.check_present()
     except sqlite3.Error as error:
         raise explain(error, database.path) from None
