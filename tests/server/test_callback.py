@@ -3,16 +3,20 @@
 import json
 import urllib.parse
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from msgspec.structs import replace
 
+from remit.authentication.possession.shared import SharedTable
 from remit.credentials.shared_secrets import SharedSecret
 from remit.decision_log.entry import ApprovalResolved
 from remit.model.authorizer import ApprovalState
 from remit.model.clock import SECOND
+from remit.model.errors import ErrorKind, RemitError
 from remit.model.identity import ApprovalId
+from remit.server.api.callback import FRESH, OnceAmongAll
 from tests.conftest import OpenStore
 from tests.faults.test_approvals import requested, state
 from tests.faults.test_webhooks import SECRET, write_secret
@@ -203,3 +207,16 @@ def test_what_a_receiver_was_sent_is_no_answer_when_it_comes_back(called: Called
     hook = read_webhooks(called.world.embedded.settings, called.world.home)[0]
     body = message(hook, "opened", entry, card(called.world.runtime, stored), "log")
     assert called.call(body).status == 400 and state(called.world, approval) is ApprovalState.PENDING
+
+
+def test_a_callback_counts_once_among_workers(tmp_path: Path) -> None:
+    file, now = tmp_path / "seen", 1_800_000_000
+    SharedTable.make(file, now * SECOND, slots=64)
+    one, other = OnceAmongAll(SharedTable(file)), OnceAmongAll(SharedTable(file))
+    assert one.take("v1=a", now) and other.take("v1=b", now)
+    assert not other.take("v1=a", now) and not one.take("v1=a", now + 2 * FRESH), "as long as it is fresh"
+    assert other.take("v1=a", now + 2 * FRESH + 2)
+    with pytest.raises(RemitError) as refusal:
+        for number in range(70):
+            one.take(f"v1={number}", now + 2 * FRESH + 2)
+    assert refusal.value.kind is ErrorKind.UNAVAILABLE, "what cannot be kept does not count"

@@ -16,16 +16,16 @@ from remit.local.webhooks.settings import read_webhooks
 from remit.local.wiring import Embedded
 from remit.model.errors import RemitError
 from remit.pdp.administration import Administration
-from remit.server.api import callback
+from remit.server.api.callback import Once
 from remit.server.callers import Callers
 from remit.server.direct import App, Message, directly
 from remit.server.openapi.document import described
 from remit.server.openapi.operation import routes_of
-from remit.server.peers import Peers
 from remit.server.problems import Problem, fault, problem_of
 from remit.server.recovering import recover
 from remit.server.repeating import Repeats
 from remit.server.routes import OPERATIONS
+from remit.server.shared import Shared
 from remit.server.unreported import Unreported
 from remit.server.waits import Waits
 
@@ -40,19 +40,20 @@ def application(
     url: str,
     callers: Callers,
     administration: Administration,
-    peers: Peers | None = None,
+    shared: Shared | None = None,
 ) -> App:
     """The application on a store. `hosts` are the names that it answers to: a page that a browser shows under another reaches nothing.
-    `url` is where callers reach it, `callers` tells who they are, and `administration` what they may. `peers` are the other processes
-    that serve with this one."""
+    `url` is where callers reach it, `callers` tells who they are, and `administration` what they may. `shared` is what it has in
+    common with the other processes that serve with this one."""
     deciding = {one.path: one.endpoint for one in OPERATIONS if one.path.startswith("/access/v1/evaluation")}
-    return _with_request_id(_for_hosts(directly(routed(embedded, url, callers, administration, peers), deciding), hosts))
+    return _with_request_id(_for_hosts(directly(routed(embedded, url, callers, administration, shared), deciding), hosts))
 
 
 def routed(
-    embedded: Embedded, url: str, callers: Callers, administration: Administration, peers: Peers | None = None
+    embedded: Embedded, url: str, callers: Callers, administration: Administration, shared: Shared | None = None
 ) -> Starlette:
     """The routes of the table, and what their endpoints work with."""
+    peers = shared.peers if shared is not None else None
 
     @asynccontextmanager
     async def together(_app: Starlette) -> AsyncIterator[None]:
@@ -70,7 +71,8 @@ def routed(
     app = Starlette(routes=routes_of(OPERATIONS), exception_handlers=handlers, lifespan=together)
     app.state.embedded = embedded
     app.state.callers, app.state.url, app.state.administration = callers, url, administration
-    app.state.webhooks, app.state.callbacks = read_webhooks(embedded.settings, embedded.home), callback.Once()
+    app.state.webhooks = read_webhooks(embedded.settings, embedded.home)
+    app.state.callbacks = shared.callbacks if shared is not None else Once()
     app.state.document = described(OPERATIONS, url)
     app.state.repeats, app.state.peers, app.state.waits = peers or Repeats(), peers, Waits(embedded)
     app.state.unreported, app.state.readiness = Unreported(embedded), None

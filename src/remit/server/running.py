@@ -16,6 +16,7 @@ import uvicorn
 from remit.authentication.possession.dpop import Proofs
 from remit.local.config import DEFAULT_URL
 from remit.local.trust import checked_url, read_trust
+from remit.local.webhooks.settings import read_webhooks
 from remit.local.wiring import Embedded
 from remit.model.errors import malformed
 from remit.pap.administration import read_administration
@@ -23,7 +24,7 @@ from remit.pdp.administration import Administration
 from remit.server.app import application
 from remit.server.binding import PRIVATE, port_at, socket_at
 from remit.server.callers import Believed, Callers, Proven
-from remit.server.peers import Peers
+from remit.server.shared import Shared
 from remit.server.sweeps import sweeping
 from remit.server.tls import Tls, WithCertificate
 
@@ -51,13 +52,6 @@ class Place(msgspec.Struct, frozen=True):
     mode: int = PRIVATE
 
 
-class Shared(msgspec.Struct, frozen=True):
-    """What the workers of one server have in common."""
-
-    peers: Peers
-    proofs: Proofs
-
-
 def serve(embedded: Embedded, place: Place, listening: Callable[[str], None]) -> None:
     """Serve until a signal ends it, then finish what was begun. `listening` is told the address once connections are taken.
 
@@ -80,9 +74,8 @@ def serve_on(
     """Serve connections to a socket that others may take some of. Raises `RemitError` as `serve` does."""
     url, tls = _url(embedded, place, address), place.tls
     callers = _callers(embedded, place, url, shared.proofs if shared is not None else None)
-    peers = shared.peers if shared is not None else None
     config = uvicorn.Config(
-        application(embedded, _hosts(place, url), url, callers, _administration(embedded), peers),
+        application(embedded, _hosts(place, url), url, callers, _administration(embedded), shared),
         loop="auto",
         http=WithCertificate,
         ws="none",
@@ -134,6 +127,7 @@ def check(embedded: Embedded, place: Place) -> None:
     _check_place(place)
     _callers(embedded, place, _url(embedded, place, address_of(place)), None)
     _administration(embedded)
+    read_webhooks(embedded.settings, embedded.home)
 
 
 def _check_place(place: Place) -> None:

@@ -15,8 +15,10 @@ from remit.authentication.possession.shared import SharedProofs, SharedTable
 from remit.local.config import Settings
 from remit.local.wiring import Embedded
 from remit.model.errors import ErrorKind, RemitError
+from remit.server.api.callback import OnceAmongAll
 from remit.server.peers import Peers
-from remit.server.running import Place, Shared, serve_on
+from remit.server.running import Place, serve_on
+from remit.server.shared import Shared
 
 PROOFS, KEYS = "proofs", "keys"
 """Files of what the workers have seen, in their folder."""
@@ -61,9 +63,10 @@ def main() -> int:
     try:
         threading.Thread(target=_end_with_input, name="remit-lifeline", daemon=True).start()
         peers = Peers(charge.folder, charge.number, SharedTable(charge.folder / KEYS))
-        proofs = Proofs(SharedProofs(SharedTable(charge.folder / PROOFS)), Nonces(charge.nonces))
+        seen = SharedTable(charge.folder / PROOFS)
+        shared = Shared(peers, Proofs(SharedProofs(seen), Nonces(charge.nonces)), OnceAmongAll(seen))
         listener = socket.socket(fileno=charge.listener)
-        serve_on(listener, embedded, charge.place, charge.address, lambda: _say(Ready()), Shared(peers, proofs))
+        serve_on(listener, embedded, charge.place, charge.address, lambda: _say(Ready()), shared)
     except RemitError as error:
         _say(Failed(error.kind, error.message))
         return 1

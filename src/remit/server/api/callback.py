@@ -1,20 +1,23 @@
 """Answers to access requests from where people were told of them: signed, fresh, once, by people who are known."""
 
 import asyncio
+import hashlib
 import logging
 from http import HTTPStatus
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 from urllib.parse import parse_qs
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from remit.authentication.possession.shared import DIGEST, SharedTable
+from remit.authentication.refusal import NotVerified
 from remit.local.webhooks.messages import APPROVE, DENY, answerable
 from remit.local.webhooks.settings import Webhook
 from remit.model.caller import Caller, Proof, Role
 from remit.model.clock import SECOND
-from remit.model.errors import RemitError, malformed, not_found, refused
+from remit.model.errors import RemitError, malformed, not_found, refused, unavailable
 from remit.model.identity import ApprovalId
 from remit.model.values import read_json
 from remit.runtime.answering import resolve
@@ -27,6 +30,7 @@ from remit.server.responding import answer, embedded_of
 
 FRESH = 5 * 60
 """So old (seconds) may a callback be, or so far ahead its sender's clock."""
+_KEPT = 2 * FRESH + 1
 _HEADERS = (("x-remit-signature", "x-remit-request-timestamp"), ("x-slack-signature", "x-slack-request-timestamp"))
 _log = logging.getLogger("remit")
 
@@ -40,20 +44,43 @@ class Said(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     why: str = ""
 
 
-class Once:
-    """The signatures that were taken in the last minutes. Another process, or one that was started anew, does not know them; there, a
+class Callbacks(Protocol):
+    """The signatures that were taken in the last minutes. Another machine, or a server that was started anew, does not know them; there, a
     request that was answered is answered, and nobody approves one twice."""
+
+    def take(self, signature: str, now: int) -> bool:
+        """Whether it is the first time (`now` in seconds). Raises `RemitError` (unavailable) where that cannot be kept."""
+        ...
+
+
+class Once:
+    """Those of this process."""
 
     def __init__(self) -> None:
         self._taken: dict[str, int] = {}
 
     def take(self, signature: str, now: int) -> bool:
-        """Whether it is the first time."""
+        """Whether it is the first time; see `Callbacks`."""
         self._taken = {known: until for known, until in self._taken.items() if until > now}
         if signature in self._taken:
             return False
-        self._taken[signature] = now + 2 * FRESH + 1
+        self._taken[signature] = now + _KEPT
         return True
+
+
+class OnceAmongAll:
+    """Those of all processes that share a table."""
+
+    def __init__(self, table: SharedTable) -> None:
+        self._table = table
+
+    def take(self, signature: str, now: int) -> bool:
+        """Whether it is the first time; see `Callbacks`."""
+        digest = hashlib.sha256(f"callback {signature}".encode()).digest()[:DIGEST]
+        try:
+            return self._table.claim(digest, 0, (now + _KEPT) * SECOND, now * SECOND) is None
+        except NotVerified as full:
+            raise unavailable(full.message) from None
 
 
 async def called(request: Request) -> Response:
@@ -84,7 +111,7 @@ def _proven(request: Request, body: bytes) -> Webhook:
     now = embedded_of(request).runtime.clock() // SECOND
     if abs(now - int(timestamp)) > FRESH:
         _refuse("it is not of these minutes")
-    once: Once = request.app.state.callbacks
+    once: Callbacks = request.app.state.callbacks
     if not once.take(signature, now):
         _log.warning("a callback was refused: it was sent before")
         raise Problem(HTTPStatus.CONFLICT, "this callback was taken before: it counts once")
