@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-from benchmarks.chaos.checking import AMOUNT, AMOUNTS, CALLS
+from benchmarks.chaos.checking import AMOUNT, CALLS
 from benchmarks.chaos.told import Answered, Told
 from benchmarks.furnishing import AGENT
 from remit.model.request import TOOL_CALL
@@ -19,8 +19,6 @@ PATIENCE = 15.0
 """So long (s) an answer is waited for."""
 AGAIN = 0.2
 """So long (s) before a request that got no answer is sent again."""
-LIMITS = {CALLS: 60, AMOUNTS: 40 * AMOUNT + 3}
-"""How much the tasks have of their budget: neither is used up by whole calls alone."""
 _EVALUATION = "/access/v1/evaluation"
 
 
@@ -68,8 +66,8 @@ class Server:
 class Shared:
     """A task that several callers work in; a new one follows when its budget is used up."""
 
-    def __init__(self, server: Server, budget: str) -> None:
-        self._server, self._budget = server, budget
+    def __init__(self, server: Server, budget: str, limit: int) -> None:
+        self._server, self._budget, self._limit = server, budget, limit
         self._lock = threading.Lock()
         self.task = ""
 
@@ -77,7 +75,7 @@ class Shared:
         """The task to work in, which is another than `spent`; empty once the run is over."""
         with self._lock:
             while self.task == spent and not over():
-                limit = LIMITS[self._budget]
+                limit = self._limit
                 budgets = {"calls": limit} if self._budget == CALLS else {"amounts": {"spend.amount": limit * 10_000}}
                 answer = self._server.post("/v1/tasks", {"purpose": "x", "agent": AGENT, "budgets": budgets}, by="administrator")
                 if answer.status == 200:
@@ -159,8 +157,17 @@ class Caller:
         answer = self._server.post(f"/v1/approvals/{found.approval}/answer", {"approve": True}, by="approver")
         if answer.status == 200:
             told = list(self._together.map(lambda _: self._evaluated(asked), range(3)))
+            self._refuse(
+                {self._told.decisions[one].approval for one in told if one and not self._told.decisions[one].permit}
+                - {"", found.approval}
+            )
             ended = any(one and self._told.decisions[one].reason == "budget-exhausted" for one in told)
             self._told.approved[found.approval] = all(told) and not ended
+
+    def _refuse(self, opened: set[str]) -> None:
+        """Deny what was asked for again once the approval was used up: so many may wait at a time."""
+        for name in opened:
+            self._server.post(f"/v1/approvals/{name}/answer", {"approve": False}, by="approver")
 
     def _asked(self, tool: str, door: bool = True) -> dict[str, Any]:
         arguments = {"amount": AMOUNT, "to": f"{self._name}-{next(self._numbers)}"}

@@ -16,7 +16,7 @@ import msgspec
 import psycopg
 
 from benchmarks.chaos.callers import Caller, Server, Shared
-from benchmarks.chaos.checking import AMOUNTS, CALLS, Recorded, faults
+from benchmarks.chaos.checking import AMOUNT, AMOUNTS, CALLS, Recorded, faults
 from benchmarks.chaos.killing import Killing
 from benchmarks.chaos.told import Told
 from benchmarks.figures import Report, progress
@@ -28,6 +28,8 @@ from remit.local.wiring import wall_clock
 from remit.model.caller import Role
 
 CALLERS, TASKS = 12, 4
+LONGER = 60.0
+"""So much longer (s) it may take until there are enough decisions."""
 SETTLED = 60.0
 """So long (s) workers that live may take to settle what others left open."""
 _OPEN = """
@@ -53,12 +55,15 @@ _ROLES = {"door": Role.ENFORCEMENT_POINT, "approver": Role.APPROVER, "administra
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """How long to kill, how many workers there are, and the least and most time (s) between kills."""
+    """How long to kill, or longer until `least` decisions were told; how many workers there are, and the least and most time (s) between
+    kills; how many calls, or calls of `spend`, a task has."""
 
     seconds: float
     workers: int = 4
     between: tuple[float, float] = (1.0, 7.0)
     callers: int = CALLERS
+    calls: int = 60
+    least: int = 0
     seed: int = 1
 
 
@@ -91,7 +96,8 @@ def _loaded(plan: Plan, told: Told, process: "subprocess.Popen[str]", port: int,
     issuer = own_issuer(home, address, wall_clock)
     tokens = {name: issuer.operator_token(name, [role], address, 7200) for name, role in _ROLES.items()}
     server, over = Server(port, tokens, told), threading.Event()
-    shared = [Shared(server, AMOUNTS if number % 2 else CALLS) for number in range(TASKS)]
+    limits = (AMOUNTS, plan.calls * AMOUNT + 3), (CALLS, plan.calls)  # neither is used up by whole calls alone
+    shared = [Shared(server, *limits[number % 2]) for number in range(TASKS)]
     callers = [Caller(server, shared[number % TASKS], plan.seed * 1000 + number, over) for number in range(plan.callers)]
     threads = [threading.Thread(target=one.work, name=f"caller-{number}") for number, one in enumerate(callers)]
     killing = Killing(process.pid, plan.seed, plan.between, over)
@@ -101,8 +107,8 @@ def _loaded(plan: Plan, told: Told, process: "subprocess.Popen[str]", port: int,
         thread.start()
     told.latest = time.monotonic()
     until = time.monotonic() + plan.seconds
-    while time.monotonic() < until and not broken:
-        time.sleep(min(5.0, max(0.0, until - time.monotonic())))
+    while not broken and (time.monotonic() < until or (len(told.decisions) < plan.least and time.monotonic() < until + LONGER)):
+        time.sleep(min(5.0, max(0.2, until - time.monotonic())))
         progress(f"chaos: {len(told.decisions)} decisions told, {killing.killed} workers killed")
     over.set()
     for thread in (*threads, killing):

@@ -5,7 +5,7 @@ import os
 import socket
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from remit.model.errors import RemitError, conflict, malformed, unavailable
@@ -95,7 +95,7 @@ def _make_room(path: Path) -> None:
     raise unavailable(f"another server listens at `{path}`: end it, or name another by `--socket`")
 
 
-def _bind(listener: socket.socket, path: Path, mode: int) -> tuple[int, int]:
+def _bind(listener: socket.socket, path: Path, mode: int) -> tuple[int, int, int]:
     """Listen there; by what the file that was made is known."""
     before = os.umask(0o777 & ~mode)  # from its first moment on nobody else may reach it
     try:
@@ -105,8 +105,12 @@ def _bind(listener: socket.socket, path: Path, mode: int) -> tuple[int, int]:
     finally:
         os.umask(before)
     listener.listen(QUEUED)
+    return _known(path)
+
+
+def _known(path: Path) -> tuple[int, int, int]:
     found = path.lstat()
-    return found.st_dev, found.st_ino
+    return found.st_dev, found.st_ino, found.st_mtime_ns  # the number alone may be given to the next file
 
 
 def _cannot(path: Path, error: OSError) -> RemitError:
@@ -115,11 +119,8 @@ def _cannot(path: Path, error: OSError) -> RemitError:
     return unavailable(f"`{path}` cannot be served ({error.strerror}): name another by `--socket`")
 
 
-def _remove(path: Path, made: tuple[int, int]) -> None:
+def _remove(path: Path, made: tuple[int, int, int]) -> None:
     """Remove what was made, unless another server has put its own there since."""
-    try:
-        found = path.lstat()
-        if (found.st_dev, found.st_ino) == made:
+    with suppress(OSError):
+        if _known(path) == made:
             path.unlink()
-    except OSError:
-        return

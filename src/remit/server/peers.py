@@ -21,6 +21,7 @@ from remit.model.clock import MINUTE
 from remit.model.errors import ErrorKind, RemitError, conflict, unavailable
 from remit.model.identity import DecisionId
 from remit.runtime.authorize import may_act
+from remit.server.binding import QUEUED
 from remit.server.problems import Problem
 from remit.server.repeating import Answering, Key, Repeats, checked_digest
 
@@ -112,7 +113,7 @@ class Peers:
                 self._answering.discard(task)
                 writer.close()
 
-        self._server = await asyncio.start_unix_server(answering, own)
+        self._server = await asyncio.start_unix_server(answering, own, backlog=QUEUED)
         (self._folder / embedded.runtime.appender.writer).symlink_to(own.name)
 
     async def act(self, writer: str, decision: DecisionId) -> bool:
@@ -160,23 +161,23 @@ class Peers:
             raise unavailable(str(full)) from None
 
     async def _ask(self, peer: str, question: _Act | _Report | _Repeat) -> "_Said | _Answered | _Unknown":
-        stream, said = await self._stream(peer), None
+        stream = await self._stream(peer)
+        answer: _Answer | None = None
         try:
             async with asyncio.timeout(SECONDS):
                 _send(stream[1], question)
-                said = await _received(stream[0])
-        except (OSError, TimeoutError):
-            said = None
+                answer = _answer(await _received(stream[0]) or b"")
+        except (OSError, TimeoutError, msgspec.MsgspecError):
+            answer = None
         finally:
-            if said is None:
+            if answer is None:
                 stream[1].close()
-        if said is None:
+        if answer is None:
             # INVARIANT (what was decided is what runs): it may have been answered, so nobody else may answer it now.
             raise unavailable(
                 "the worker that decided this has ended, or does not answer: whether it did what it was asked is not known"
             )
         self._idle.setdefault(peer, []).append(stream)
-        answer: _Answer = _answer(said)
         if isinstance(answer, _Failed):
             raise RemitError(answer.kind, answer.message)
         if isinstance(answer, _Refused):
@@ -190,14 +191,29 @@ class Peers:
             if not reader.at_eof() and not writer.is_closing():
                 return reader, writer
             writer.close()
-        self._idle.pop(peer, None)
+        self._let_go()
         try:
             place = self._folder / peer
             if place.is_symlink():
                 place = self._folder / os.readlink(place)  # what a socket's address may have is about a hundred characters
             return await asyncio.open_unix_connection(place)
-        except OSError:
+        except (FileNotFoundError, ConnectionRefusedError):
             raise Gone from None
+        except OSError as error:
+            # INVARIANT (fail closed): it may live, and know: nobody else may answer for it.
+            raise unavailable(f"the worker that decided this cannot be asked ({error.strerror}): ask again") from None
+
+    def _let_go(self) -> None:
+        """Close what leads to workers that are gone."""
+        for peer, streams in list(self._idle.items()):
+            alive = [stream for stream in streams if not stream[0].at_eof()]
+            for stream in streams:
+                if stream not in alive:
+                    stream[1].close()
+            if alive:
+                self._idle[peer] = alive
+            else:
+                del self._idle[peer]
 
     def close(self) -> None:
         """Answer nobody any more."""
@@ -205,6 +221,10 @@ class Peers:
             self._server.close()
         for task in self._answering:
             task.cancel()
+        for streams in self._idle.values():
+            for _, writer in streams:
+                writer.close()
+        self._idle.clear()
         for name in self._folder.iterdir():
             if name.is_symlink() and os.readlink(name) == str(self.number):
                 name.unlink(missing_ok=True)

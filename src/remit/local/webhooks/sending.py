@@ -22,8 +22,8 @@ from remit.local.webhooks.messages import event_of, message
 from remit.local.webhooks.settings import Webhook
 from remit.local.wiring import Embedded
 from remit.model.clock import SECOND
-from remit.model.errors import RemitError, conflict, unavailable
-from remit.model.identity import ApprovalId, BreakGlassId
+from remit.model.errors import ErrorKind, RemitError, conflict, unavailable
+from remit.model.identity import ApprovalId
 from remit.runtime.inbox import card
 
 SIGNATURE, TIMESTAMP = "X-Remit-Signature", "X-Remit-Request-Timestamp"
@@ -64,7 +64,8 @@ class Sender:
                         stop.wait(poll)
             except RemitError as error:
                 if error.message != said:
-                    _log.warning("webhook `%s`: %s", self._webhook.name, error.message)
+                    level = logging.INFO if error.kind is ErrorKind.CONFLICT else logging.WARNING  # of several workers one sends
+                    _log.log(level, "webhook `%s`: %s", self._webhook.name, error.message)
                 said = error.message
                 stop.wait(5 * poll)
 

@@ -20,12 +20,12 @@ PATIENCE = 5.0
 
 
 async def lives(_request: Request) -> Response:
-    """`GET /healthz`: this process answers."""
+    """`GET /healthz`: is it there."""
     return Response("ok\n", media_type="text/plain")
 
 
 async def ready(request: Request) -> Response:
-    """`GET /readyz`: it can decide. Raises `Problem` (503) that says what is missing."""
+    """`GET /readyz`: whether it can decide; 503 says what is missing."""
     embedded, known = embedded_of(request), request.app.state.readiness
     if embedded.ending:
         raise _unready("this server is being stopped")
