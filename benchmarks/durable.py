@@ -33,7 +33,7 @@ def measure(report: Report, folder: Path, quick: bool) -> None:
         def decide(asked: EvaluationRequest) -> Decision:
             return expect_permit(embedded.evaluate(asked).result())
 
-        cases = {"bare": _bare(folder), "remit": Case(decide, lambda calls: [call] * calls)}
+        cases = {"bare": bare(folder), "remit": Case(decide, lambda calls: [call] * calls)}
         times = interleaved(cases, Plan(rounds=3 if quick else 15, calls=40))
     report.judge(figures.ALONE, ratio(times, "remit", "bare"))
     report.tell("bare SQLite commit of one 900-byte row, WAL, synchronous=FULL", median(times["bare"]), "µs")
@@ -41,12 +41,12 @@ def measure(report: Report, folder: Path, quick: bool) -> None:
     _many_callers(report, home, quick)
 
 
-def _bare(folder: Path) -> Case:
+def bare(folder: Path) -> Case:
     """A commit of one row, as durable as those of the store, in the same folder."""
     connection = sqlite3.connect(folder / "bare.db", isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("CREATE TABLE rows (id INTEGER PRIMARY KEY, row BLOB)")
+    connection.execute("CREATE TABLE IF NOT EXISTS rows (id INTEGER PRIMARY KEY, row BLOB)")
 
     def commit(row: bytes) -> None:
         connection.execute("BEGIN IMMEDIATE")
