@@ -11,6 +11,7 @@ from remit.decision_log.entry import TokenIssued
 from remit.inventory.agents import with_identity
 from remit.local.config import Settings
 from remit.local.issuing import agent_token, operator_token, task_token
+from remit.local.people import Import
 from remit.local.trust import own_issuer, read_trust
 from remit.local.wiring import wall_clock
 from remit.model.caller import Role
@@ -407,3 +408,24 @@ def test_the_approver_sees_all_that_is_bound(net: Net) -> None:
     name = net.post("/access/v1/evaluation", asked, door).body["context"]["approval"]["id"]
     shown = net.get(f"/v1/approvals/{name}", net.token("carl", name="carl", groups=["approvers"])).body["shown"]
     assert shown["upstream"] == "mcp:bank" and shown["said"] == {"context": {"beneficiary": "eve"}}
+
+
+def test_who_has_left_has_no_part_in_anything_whatever_their_token_says(net: Net) -> None:
+    people = [
+        Import(f"id,user_name,email,active\n1,ana,ana@corp.com,{active}\n".encode(), "file:csv", whole=False, most=100)
+        for active in ("true", "false")
+    ]
+    tokens = (
+        net.token("p1", name="ana@corp.com", groups=["admins"]),
+        operator_token(
+            net.world.embedded, own_issuer(net.world.home, net.url, wall_clock), "Ana", [Role.ADMINISTRATOR], 600, None, ANA
+        ),
+    )
+    people[0].apply(net.world.embedded, ANA)
+    assert [net.get("/v1/agents", token).status for token in tokens] == [200, 200]
+    people[1].apply(net.world.embedded, ANA)
+    for token in tokens:
+        refused = net.get("/v1/agents", token)
+        assert refused.status == 403 and "is gone" in refused.body["detail"]
+    people[0].apply(net.world.embedded, ANA)
+    assert [net.get("/v1/agents", token).status for token in tokens] == [200, 200]

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
 
 import msgspec
 from msgspec.structs import replace
@@ -10,6 +11,7 @@ from remit.decision_log.encoding import encode_body
 from remit.decision_log.entry import ApprovalRequested, ApprovalResolved, FlowGranted
 from remit.decision_log.sealing import SealKey
 from remit.decision_log.store import Record
+from remit.inventory.directory import Directory
 from remit.model.authorizer import ApprovalState
 from remit.model.caller import UNPROVEN, Proof
 from remit.model.clock import MINUTE
@@ -237,11 +239,9 @@ def _resolve(runtime: Runtime, wanted: ApprovalId, operator: Operator, grant: bo
         key = runtime.view.key(approval.task)
     if key is None:
         raise refused(f"access request `{wanted}` cannot be shown any more: its task was erased")
+    asked_by = _askers(approval, key)
     if grant:
-        said = submission_of(approval, key)
-        asked_by = _asked_by(_decode_shown(key.open(approval.shown, approval.id)))
-        submitter = said.requester if said is not None and said.verified_by != UNPROVEN else ""
-        _may_approve(runtime, approval, operator, {asked_by, submitter, approval.caller.partition("#")[2]})
+        _may_approve(runtime, approval, operator, asked_by)
     state = ApprovalState.APPROVED if grant else ApprovalState.DENIED
     answered = replace(approval, state=state, resolver=operator.id, version=approval.version + 1)
     sealed = key.seal(why.encode(), wanted) if why else b""
@@ -250,6 +250,8 @@ def _resolve(runtime: Runtime, wanted: ApprovalId, operator: Operator, grant: bo
     granted = _offered(approval, key) if flows and grant else ()
 
     def prepare() -> Change:
+        if grant:
+            _may_approve(runtime, approval, operator, asked_by)
         records, writes = _granting(runtime, answered, operator, key, granted) if granted else ([], [])
         held = _held_open(runtime, approval) if grant else []
         return [record, *records], [PutApproval(answered), *held, *writes]
@@ -302,6 +304,13 @@ def _granted(approval: Approval, number: int, operator: Operator, sealed: bytes)
     return FlowGranted(approval.task or "", number, approval.id, approval.decision, operator.id, operator.verified_by, sealed)
 
 
+def _askers(approval: Approval, key: SealKey) -> set[str]:
+    """Who asked for this, by any of the ways there are."""
+    said = submission_of(approval, key)
+    submitter = said.requester if said is not None and said.verified_by != UNPROVEN else ""
+    return {_asked_by(_decode_shown(key.open(approval.shown, approval.id))), submitter, approval.caller.partition("#")[2]}
+
+
 def _asked_by(shown: Shown) -> str:
     """The person who wants a label lowered, as the request says; empty where an agent asks."""
     if shown.action != SESSION_DECLASSIFY:
@@ -309,14 +318,26 @@ def _asked_by(shown: Shown) -> str:
     return str(msgspec.json.decode(shown.arguments).get("by", ""))
 
 
+def _day(time: int) -> str:
+    return datetime.fromtimestamp(time // 1_000_000, UTC).date().isoformat()
+
+
 def _may_approve(runtime: Runtime, approval: Approval, operator: Operator, asked_by: Collection[str]) -> None:
     with runtime.view.lock:
         runtime.view.refresh()
         chain, complete = runtime.view.chain(approval.task)
         agent = runtime.view.agent(approval.agent)
+    # Asked of the store as it is now: another process may have heard of people since.
+    approver = Directory(runtime.view.store.people_named, runtime.view.store.person).known_as(operator.id)
+    if approver.gone:
+        raise refused(
+            f"`{operator.id}` is gone, as the directory says since {_day(approver.standing.since)}: somebody else must approve it"
+        )
+    if not approver.whole:
+        raise refused(f"too many people in the directory share names with `{operator.id}` to tell who approves: mend it first")
     if not complete:
         raise refused("a task in the delegation chain cannot be found: nothing can be approved under it")
-    if why := barred(operator.id, approval.rule, approval.agent, agent, chain):
+    if why := barred(operator.id, approval.rule, approval.agent, agent, chain, approver.names):
         raise refused(why)
-    if operator.id.casefold() in {name.casefold() for name in asked_by}:
+    if approver.is_one_of(name for name in asked_by if name):
         raise refused(f"`{operator.id}` asked for this: somebody else must approve it")

@@ -17,6 +17,8 @@ from remit.decision_log.entry import (
     KillSet,
     MemoryRaised,
     OutcomeSeen,
+    PersonChanged,
+    PersonErased,
     SessionJoined,
     SessionOpened,
     TaskClosed,
@@ -28,10 +30,12 @@ from remit.decision_log.store import LogReader
 from remit.model.authorizer import ApprovalState
 from remit.model.identity import AgentId, ApprovalId, SessionId, TaskId
 from remit.model.labels import MORE, PUBLIC_TRUSTED, Confidentiality, Label
+from remit.model.person import PersonStatus
 from remit.runtime.store import RuntimeStore
 
 _EVERY = 1 << 40
 _ATTEMPTS = 5
+_PAGE = 1000
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -61,6 +65,7 @@ class _Expected:
         self.approvals: dict[str, str] = {}
         self.memories: dict[str, Label] = {}
         self.definitions: dict[str, str] = {}
+        self.people: dict[str, str] = {}
         for index, line in enumerate(lines):
             self._take(decode(index, line).body)
 
@@ -90,6 +95,10 @@ class _Expected:
         match body:
             case AgentChanged():
                 self.agents[body.agent] = body
+            case PersonChanged():
+                self.people[body.person] = f"{body.status}, version {body.version}"
+            case PersonErased():
+                self.people[body.person] = PersonStatus.ERASED.value
             case BundlePublished():
                 self.bundle = body.digest
             case KillSet():
@@ -139,6 +148,7 @@ def _compared(expected: _Expected, store: RuntimeStore) -> Iterator[Difference]:
     yield from _unequal("kill", {" ".join(kill).strip(): "in force" for kill in expected.kills}, kills)
     seen = {_named(known.upstream, known.tool): known.digest for known in store.definitions()}
     yield from _unequal("definition of", expected.definitions, seen)
+    yield from _unequal("person", expected.people, dict(_people(store)))
     yield from _tasks(expected, store)
     yield from _sessions(expected, store)
     for name, label in expected.memories.items():
@@ -149,6 +159,15 @@ def _compared(expected: _Expected, store: RuntimeStore) -> Iterator[Difference]:
     yield from _unequal("approval", expected.approvals, {name: a.state.value for name, a in states.items() if a is not None})
     held = {permit.decision: "open" for writer in store.writers() for permit in store.permits_of(writer)}
     yield from _unequal("permit", dict.fromkeys(expected.open, "open"), held)
+
+
+def _people(store: RuntimeStore) -> Iterator[tuple[str, str]]:
+    after = ""
+    while page := store.people(_PAGE, after):
+        for person in page:
+            after = person.id
+            erased = person.status is PersonStatus.ERASED
+            yield person.id, person.status.value if erased else f"{person.status.value}, version {person.version}"
 
 
 def _tasks(expected: _Expected, store: RuntimeStore) -> Iterator[Difference]:

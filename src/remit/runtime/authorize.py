@@ -1,12 +1,16 @@
 """May this action happen now? Load what the request needs, decide, and commit decision and effects as one."""
 
+from collections.abc import Iterable
+
 from msgspec.structs import replace
 
 from remit.decision_log.append import Conflict
+from remit.inventory.directory import worst
 from remit.model.decision import NO_EFFECTS, Decision, Deny, Permit, Reason
 from remit.model.errors import ErrorKind, RemitError
 from remit.model.identity import AGENT, Agent, AgentId, AgentStatus, DecisionId, SessionId, new_id
 from remit.model.memory import Memory
+from remit.model.person import OwnerState
 from remit.model.request import SESSION_DECLASSIFY, EvaluationRequest, readable
 from remit.model.task import NOTHING_SPENT, Session
 from remit.pdp.checks import CLOCK_TOLERANCE
@@ -126,6 +130,7 @@ def load(
         observed = view.observed(session.id, session.task) if instead is None else instead[1]
     agent = view.agent(AgentId(request.subject.id)) if request.subject.type == AGENT else None
     target = view.agent(AgentId(request.resource.id)) if request.resource.type == AGENT else None
+    delegators = view.delegators(chain) if len(chain) > 1 else ()
     inputs = Inputs(
         view.bundle,
         request,
@@ -139,12 +144,13 @@ def load(
         observed,
         view.latest,
         view.kills,
-        view.delegators(chain) if len(chain) > 1 else (),
+        delegators,
         target,
         outside,
         _memory(view, request),
         view.account(agent.id) if agent is not None and view.bundle is not None and view.bundle.agent_rates else NOTHING_SPENT,
         view.definition(request.upstream, request.resource.id) if asks_for_known(view.bundle, request) else None,
+        owner=owner_state(view, (agent, *delegators)),
     )
     if own and session is not None:
         if request.action == SESSION_DECLASSIFY:
@@ -154,6 +160,11 @@ def load(
     if now > view.latest:
         view.latest = now
     return Loaded(inputs, revision, view.sealing_key(request.task if chain else None))
+
+
+def owner_state(view: View, agents: Iterable[Agent | None]) -> OwnerState:
+    """What the directory knows of the owners of these agents, together."""
+    return worst(view.directory.known_as(agent.owner).standing.state for agent in agents if agent is not None)
 
 
 def _memory(view: View, request: EvaluationRequest) -> Memory | None:
@@ -171,6 +182,8 @@ def consider(runtime: Runtime, loaded: Loaded) -> Considered:
     known = runtime.view.approvals_for(digest)
     for approval in known:
         grant = approvals.grant_of(approval, loaded.key, loaded.inputs.now)
+        if grant is not None and runtime.view.directory.known_as(grant.approver).gone:
+            continue  # who has gone since has no authority to lend
         again = _decide(replace(loaded.inputs, grant=grant)) if grant else None
         if again is not None and isinstance(again.decision, Permit):
             used = approvals.used(approval) if again.effects.approval_used else None

@@ -12,6 +12,7 @@ from remit.model.decision import Decision, Permit
 from remit.model.identity import DecisionId, TaskId
 from remit.model.labels import PUBLIC_TRUSTED
 from remit.model.memory import Memory
+from remit.model.person import OwnerState
 from remit.model.task import Session
 from remit.model.values import NO_ARGUMENTS
 from remit.pdp.inputs import Inputs
@@ -69,6 +70,7 @@ def decision_record(inputs: Inputs, decision: Decision, session: Session | None,
         caller=request.caller,
         proof=request.proof or "",
         behind=inputs.behind,
+        owner="" if inputs.owner is OwnerState.UNKNOWN else inputs.owner,
     )
     return Record(encode_body(body), "decision", decision.id, request.task)
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from remit.decision_log.sealed import report_of
 from remit.decision_log.sealing import SealKey
+from remit.inventory.directory import Directory
 from remit.model.definition import KnownDefinition
 from remit.model.errors import corrupt
 from remit.model.identity import Agent, AgentId, ApprovalId, DecisionId, EntityRef, SessionId, TaskId
@@ -68,6 +69,7 @@ class View:
         self._bundle_read = False
         self._kills: tuple[Kill, ...] | None = None
         self._agents: dict[AgentId, Agent] = {}
+        self._directory: Directory | None = None
         self._tasks: dict[TaskId, Task] = {}
         self._spent: dict[TaskId, Spent] = {}
         self._sessions: dict[SessionId, Session] = {}
@@ -88,6 +90,7 @@ class View:
             self._kills = None
             self._definitions.clear()
             self._agents.clear()
+            self._directory = None
             self._tasks.clear()
             self._keys.clear()
             self._memories.clear()
@@ -151,6 +154,13 @@ class View:
         if known is not None:
             self._agents[agent] = known
         return known
+
+    @property
+    def directory(self) -> Directory:
+        """Who is who, by what all sources say."""
+        if self._directory is None:
+            self._directory = Directory(self.store.people_named, self.store.person)
+        return self._directory
 
     def chain(self, task: TaskId | None) -> tuple[tuple[TaskState, ...], bool]:
         """A task and those it was delegated from, leaf first, and whether every link was found."""

@@ -14,6 +14,7 @@ from remit.authentication.verify import Shown
 from remit.authentication.waiting import awaited
 from remit.credentials.minting import AGENT_PREFIX, OPERATOR_PREFIX
 from remit.inventory.agents import checked_name
+from remit.inventory.directory import Directory
 from remit.local.trust import Issuer, Trust
 from remit.local.wiring import Embedded
 from remit.model.caller import UNPROVEN, Caller, Proof, Role, VerifiedToken
@@ -64,6 +65,7 @@ class Proven:
     def __init__(self, trust: Trust, embedded: Embedded) -> None:
         self._trust, self._embedded = trust, embedded
         self._identities: tuple[int, Mapping[str, Agent]] = -1, {}
+        self._directory: tuple[int, Directory | None] = -1, None
 
     async def identify(self, request: Request) -> Caller:
         """The caller. Raises `Problem`, or `RemitError` (refused) for one who is proven and nobody here."""
@@ -71,7 +73,9 @@ class Proven:
         sent = Sent(tuple(scope["headers"]), scope["method"], self._trust.url + scope["path"], scope.get(CERTIFICATE))
         try:
             token = await authenticate(self._trust.verifier, sent)
-            return self._caller(token)
+            caller = self._caller(token)
+            self._check_there(caller)
+            return caller
         except NotVerified as refusal:
             raise problem_of_refusal(refusal) from None
 
@@ -138,6 +142,20 @@ class Proven:
         if not roles:
             raise refused(f"`{identity}` is no agent here (`remit agent bind`), and none of its groups has a role (`roles`)")
         return Caller(name, roles, token.issuer, token.proof, None, token.key)
+
+    def _check_there(self, caller: Caller) -> None:
+        """Raises `RemitError` (refused) for somebody outside of the agents who is gone."""
+        if caller.agent is not None:
+            return
+        # INVARIANT (fail closed): a token outlives whoever has left; asked of the store each time.
+        revision, _ = self._embedded.store.standing(())
+        known, directory = self._directory
+        if known != revision or directory is None:
+            store = self._embedded.store
+            directory = Directory(store.people_named, store.person)
+            self._directory = revision, directory
+        if directory.known_as(caller.name).gone:
+            raise refused(f"`{caller.name}` is gone, as the directory says: they have no part in this any more")
 
     def _agents(self) -> Mapping[str, Agent]:
         """Agents by what proves that they are."""

@@ -15,6 +15,7 @@ from remit.runtime.store import (
     DeleteKill,
     DeletePermit,
     DestroyKey,
+    ErasePerson,
     HoldMemory,
     HoldTask,
     InsertObservation,
@@ -25,12 +26,15 @@ from remit.runtime.store import (
     PutAccount,
     PutAgent,
     PutApproval,
+    PutGroup,
     PutKill,
     PutMemory,
+    PutPerson,
     PutSession,
     PutSpent,
     PutTask,
     SeeDefinition,
+    SeePeople,
     Write,
 )
 
@@ -84,7 +88,7 @@ class Staging(ABC):
                 return self._is_open_task(task)
             case PutTask(task):
                 return self._is_open_task(task.id)
-            case InsertPermit() | InsertObservation() | InsertSession() | InsertTask() | PutKill():
+            case InsertPermit() | InsertObservation() | InsertSession() | InsertTask() | PutKill() | SeePeople():
                 return True
             case DeletePermit(decision):
                 return decision not in self.reported and (decision in self.permits or self.is_open(decision))
@@ -92,13 +96,27 @@ class Staging(ABC):
                 return self._fits_administration(write)
 
     def _fits_administration(
-        self, write: PutAgent | PutApproval | ActivateBundle | DestroyKey | DeleteKill | SeeDefinition | ApproveDefinition
+        self,
+        write: PutAgent
+        | PutApproval
+        | ActivateBundle
+        | DestroyKey
+        | DeleteKill
+        | SeeDefinition
+        | ApproveDefinition
+        | PutPerson
+        | ErasePerson
+        | PutGroup,
     ) -> bool:
         match write:
             case PutAgent(agent):
                 return self.agent_version(agent.id) == agent.version - 1
             case PutApproval(approval):
                 return self.approval_version(approval.id) == approval.version - 1
+            case PutPerson(person) | ErasePerson(person):
+                return self.person_version(person.id) == person.version - 1
+            case PutGroup(group, base):
+                return self.group_version(group.id) == base
             case ActivateBundle():
                 return self.active_bundle() == write.previous
             case DestroyKey() | DeleteKill():
@@ -168,6 +186,14 @@ class Staging(ABC):
     @abstractmethod
     def agent_version(self, agent: str) -> int:
         """The stored version of an agent, 0 if there is none."""
+
+    @abstractmethod
+    def person_version(self, person: str) -> int:
+        """The stored version of a person, 0 if there is none."""
+
+    @abstractmethod
+    def group_version(self, group: str) -> int:
+        """The stored version of a group of people, 0 if there is none."""
 
     @abstractmethod
     def approval_version(self, approval: str) -> int:

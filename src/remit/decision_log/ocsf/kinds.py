@@ -11,11 +11,15 @@ from remit.decision_log.entry import (
     DecisionMade,
     EntryBody,
     FlowGranted,
+    GroupChanged,
     KeyDestroyed,
     KillReleased,
     KillSet,
     MemoryRaised,
     OutcomeSeen,
+    PeopleImported,
+    PersonChanged,
+    PersonErased,
     SessionJoined,
     SessionOpened,
     TaskClosed,
@@ -68,6 +72,8 @@ def event_of(body: EntryBody, decision: DecisionMade | None) -> Event:
             return Event(ocsf.BASE, Caption(ocsf.OTHER, "session.joined"), {}, ())
         case MemoryRaised():
             return Event(ocsf.BASE, Caption(ocsf.OTHER, "memory.raised"), {}, (), correlation=body.decision)
+        case PersonChanged() | PersonErased() | PeopleImported() | GroupChanged():
+            return _people(body)
         case _:
             return _administration(body)
 
@@ -100,6 +106,21 @@ def _administration(
             return _kill(ocsf.RESUME, body, ocsf.INFORMATIONAL)
         case _:
             assert_never(body)
+
+
+def _people(body: PersonChanged | PersonErased | PeopleImported | GroupChanged) -> Event:
+    by = {"operator": body.operator}
+    match body:
+        case PersonChanged():
+            change = ocsf.CREATE if body.version == 1 else ocsf.UPDATE if body.status == "active" else ocsf.DEACTIVATE
+            return _managed(change, _entity("Person", body.person), ("person",), by)
+        case PersonErased():
+            return _managed(ocsf.DELETE, _entity("Person", body.person), ("person",), by)
+        case PeopleImported():
+            return _managed(ocsf.UPDATE, _entity("People", body.digest), ("digest",), by)
+        case GroupChanged():
+            change = ocsf.DELETE if body.removed else ocsf.CREATE if body.version == 1 else ocsf.UPDATE
+            return _managed(change, _entity("People Group", body.group), ("group",), by)
 
 
 def _decision(body: DecisionMade) -> Event:

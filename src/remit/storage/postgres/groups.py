@@ -9,6 +9,7 @@ import psycopg
 from remit.decision_log.entry import NO_ENTRY
 from remit.decision_log.store import CommitFailed, Line
 from remit.model.errors import ErrorKind, RemitError, corrupt
+from remit.model.person import PeopleGroup, Person
 from remit.runtime.store import (
     ActivateBundle,
     ApproveDefinition,
@@ -16,18 +17,22 @@ from remit.runtime.store import (
     DeleteKill,
     DeletePermit,
     DestroyKey,
+    ErasePerson,
     HoldMemory,
     HoldTask,
     InsertTask,
     PutAccount,
     PutAgent,
     PutApproval,
+    PutGroup,
     PutKill,
     PutMemory,
+    PutPerson,
     PutSession,
     PutSpent,
     PutTask,
     SeeDefinition,
+    SeePeople,
     Write,
 )
 from remit.storage.postgres.connecting import Address, Connection, Link, check_schema, explain, explained, usable
@@ -44,7 +49,18 @@ _DEFINING = "SELECT pg_advisory_xact_lock(hashtextextended('remit definitions', 
 """Held by whoever sees a definition first: there is no row yet that two could wait for."""
 TAKE_TURN = "SELECT pg_advisory_lock(hashtextextended('remit administration', 0))"
 END_TURN = "SELECT pg_advisory_unlock(hashtextextended('remit administration', 0))"
-_ADMINISTRATIVE = (PutAgent, PutTask, ActivateBundle, DestroyKey, PutKill, DeleteKill, ApproveDefinition)
+_ADMINISTRATIVE = (
+    PutAgent,
+    PutTask,
+    ActivateBundle,
+    DestroyKey,
+    PutKill,
+    DeleteKill,
+    ApproveDefinition,
+    PutPerson,
+    ErasePerson,
+    PutGroup,
+)
 _LOCKING = (
     "SELECT 0, id, version FROM (SELECT id, version FROM sessions WHERE id = ANY(%b) ORDER BY id FOR UPDATE) s",
     """SELECT 1, id, spent_version FROM
@@ -83,6 +99,14 @@ ON CONFLICT (id) DO UPDATE SET version = excluded.version, state = excluded.stat
 """
 _PUT_AGENT = """
 INSERT INTO agents (id, version, state) VALUES (%s, %s, %b)
+ON CONFLICT (id) DO UPDATE SET version = excluded.version, state = excluded.state
+"""
+_PUT_PERSON = """
+INSERT INTO people (id, source, version, seen, state) VALUES (%s, %s, %s, %s, %b)
+ON CONFLICT (id) DO UPDATE SET version = excluded.version, seen = excluded.seen, state = excluded.state
+"""
+_PUT_GROUP = """
+INSERT INTO people_groups (id, source, version, state) VALUES (%s, %s, %s, %b)
 ON CONFLICT (id) DO UPDATE SET version = excluded.version, state = excluded.state
 """
 _PUT_KILL = """
@@ -252,6 +276,16 @@ class _Transaction(Staging):
         row = self._one("SELECT version FROM agents WHERE id = %s", agent)
         return row[0] if row else 0
 
+    def person_version(self, person: str) -> int:
+        """The stored version of a person, 0 if there is none."""
+        row = self._one("SELECT version FROM people WHERE id = %s", person)
+        return row[0] if row else 0
+
+    def group_version(self, group: str) -> int:
+        """The stored version of a group of people, 0 if there is none."""
+        row = self._one("SELECT version FROM people_groups WHERE id = %s", group)
+        return row[0] if row else 0
+
     def definition(self, id: str) -> tuple[str, int] | None:
         """The digest and the version of a known definition, None if none is stored."""
         found: tuple[str, int] | None = self._one("SELECT digest, version FROM definitions WHERE id = %s", id)
@@ -288,6 +322,11 @@ class _Transaction(Staging):
                     self._run("UPDATE meta SET value = value + 1 WHERE name = 'definitions'")
                 self._run(_PUT_DEFINITION, known.id, known.digest, known.version, encode(known))
                 return
+            case SeePeople(people, at):
+                self._run("UPDATE people SET seen = %s WHERE id = ANY(%b)", at, sorted(people))
+                return
+            case PutPerson() | ErasePerson() | PutGroup():
+                self._put_people(write)
             case ApproveDefinition(known):
                 self._run(_PUT_DEFINITION, known.id, known.digest, known.version, encode(known))
             case PutTask(task):
@@ -324,6 +363,32 @@ class _Transaction(Staging):
         self._run("UPDATE tasks SET task = %b WHERE id = %s", erased, task)
         self._run("UPDATE data_keys SET secret = NULL WHERE task = %s", task)
         self._run("DELETE FROM observations WHERE session IN (SELECT id FROM sessions WHERE task = %s)", task)
+
+    def _put_people(self, write: PutPerson | ErasePerson | PutGroup) -> None:
+        match write:
+            case PutPerson(person, secret):
+                self._put_person(person)
+                if secret:
+                    self._run("INSERT INTO data_keys VALUES (%s, %b)", person.id, secret)
+            case ErasePerson(person):
+                self._put_person(person)
+                self._run("UPDATE data_keys SET secret = NULL WHERE task = %s", person.id)
+            case PutGroup(group):
+                self._put_group(group)
+
+    def _put_person(self, person: Person) -> None:
+        self._run(_PUT_PERSON, person.id, person.source, person.version, person.seen, encode(person))
+        if person.version > 1:
+            self._run("DELETE FROM person_names WHERE person = %s", person.id)
+        if person.names:
+            names = "INSERT INTO person_names (name, person) SELECT unnest(%b::text[]), %s"
+            self._run(names, sorted(person.names), person.id)
+
+    def _put_group(self, group: PeopleGroup) -> None:
+        if group.version:
+            self._run(_PUT_GROUP, group.id, group.source, group.version, encode(group))
+        else:
+            self._run("DELETE FROM people_groups WHERE id = %s", group.id)
 
     def finish(self) -> None:
         """Write what was staged: of states that moved several times in one group only the last. Then commit."""

@@ -7,7 +7,7 @@ from remit.storage.postgres.integrating import Integrator
 from remit.storage.postgres.reading import PostgresLog, PostgresState, Reading
 from remit.storage.postgres.watching import Watcher
 
-_ERASED = ("data_keys", "observations", "tasks")
+_ERASED = ("data_keys", "observations", "people", "person_names", "tasks")
 
 
 class PostgresStore(PostgresState):

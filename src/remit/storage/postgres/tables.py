@@ -4,7 +4,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-SCHEMA = "0004"
+SCHEMA = "0005"
 """The revision of the newest migration: what this Remit reads and writes."""
 
 metadata = sa.MetaData()
@@ -114,4 +114,22 @@ _table(
     "activations", _numbered(), _column("digest", _ID), _column("previous", _ID), _column("time", _INT), _column("operator", _ID)
 )
 _table("definitions", _key("id"), _column("digest", _ID), _column("version", _INT), _column("state", _BYTES))
+_table(
+    "people",
+    _key("id"),
+    _column("source", _ID),
+    _column("version", _INT),
+    _column("seen", _INT),
+    _column("state", _BYTES),
+    sa.Index("people_source", "source", "id"),
+)
+_table("person_names", _key("name"), _key("person"), sa.Index("person_names_person", "person"))
+_table(
+    "people_groups",
+    _key("id"),
+    _column("source", _ID),
+    _column("version", _INT),
+    _column("state", _BYTES),
+    sa.Index("people_groups_source", "source", "id"),
+)
 _table("kills", _key("kind"), _key("name"), _column("state", _BYTES))
