@@ -18,6 +18,7 @@ MAY = {
     Role.REVIEWER: LOOK,
     Role.AUDITOR: LOOK,
     Role.ENFORCEMENT_POINT: OWN,
+    Role.PROVISIONER: {Act.PROVISION},
     Role.AGENT: set[Act](),
 }
 OTHERS = Thing("bot", "ana")

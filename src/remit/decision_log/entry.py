@@ -273,13 +273,14 @@ class PeopleImported(Body, frozen=True, gc=False, tag="people.imported"):
 
 
 class GroupChanged(Body, frozen=True, gc=False, tag="group.changed"):
-    """A provisioning service changed a group of people: its members are named by their ids; `removed` says that it is gone."""
+    """A provisioning service changed a group of people: who joined and who left, by their ids; `removed` says that it is gone."""
 
     group: str
     version: int
     source: str
     name: str
-    members: tuple[str, ...]
+    joined: tuple[str, ...]
+    left: tuple[str, ...]
     removed: bool
     operator: str
     verified_by: str

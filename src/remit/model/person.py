@@ -34,11 +34,11 @@ class OwnerState(StrEnum):
 
 
 class Email(msgspec.Struct, frozen=True):
-    """An address, what it is for (`work`), and whether it is the one to write to."""
+    """An address, what it is for (`work`), and whether it is the one to write to, if that was said."""
 
     value: str
     type: str = ""
-    primary: bool = False
+    primary: bool | None = None
 
 
 class Person(msgspec.Struct, frozen=True):

@@ -22,7 +22,7 @@ action "ask", "work", "open-as-agent" in ["own", "enforce"] appliesTo { principa
 action "close" in ["own", "enforce", "administer"] appliesTo { principal: [Caller], resource: [Thing] };
 action "see" in ["own", "enforce", "look"] appliesTo { principal: [Caller], resource: [Thing] };
 action "see-approvals", "see-log" in ["look"] appliesTo { principal: [Caller], resource: [Thing] };
-action "answer" appliesTo { principal: [Caller], resource: [Thing] };
+action "answer", "provision" appliesTo { principal: [Caller], resource: [Thing] };
 action "open", "change-agent", "publish", "kill", "release", "issue-token"
   in ["administer"] appliesTo { principal: [Caller], resource: [Thing] };
 """
@@ -53,6 +53,8 @@ class Act(StrEnum):
     KILL = "kill"
     RELEASE = "release"
     ISSUE = "issue-token"
+    PROVISION = "provision"
+    """Say who is who, as the directory of an identity provider."""
 
 
 class Thing(msgspec.Struct, frozen=True):
@@ -118,6 +120,7 @@ _GROUPS: dict[Act, tuple[str, ...]] = {
     Act.SEE_APPROVALS: ("look",),
     Act.SEE_LOG: ("look",),
     Act.ANSWER: (),
+    Act.PROVISION: (),
     **dict.fromkeys((Act.OPEN, Act.CHANGE_AGENT, Act.PUBLISH, Act.KILL, Act.RELEASE, Act.ISSUE), ("administer",)),
 }
 _ACTIONS = [

@@ -111,7 +111,9 @@ def _change_group(
         if after == before:
             return [], []
         base = before.version if before is not None else 0
-        about = after.id, after.version or base + 1, after.source, after.name, tuple(after.members), not after.version
+        had = frozenset(before.members) if before is not None else frozenset()
+        joined, left = (tuple(sorted(one)) for one in (frozenset(after.members) - had, had - frozenset(after.members)))
+        about = after.id, after.version or base + 1, after.source, after.name, joined, left, not after.version
         body = GroupChanged(*about, operator.id, operator.verified_by)
         return [Record(encode_body(body), "group.changed")], [PutGroup(after, base)]
 

@@ -19,6 +19,7 @@ from remit.server.openapi.operation import routes_of
 from remit.server.problems import Problem, fault, problem_of
 from remit.server.repeating import Repeats
 from remit.server.routes import OPERATIONS
+from remit.server.scim.application import provisioning
 from remit.server.unreported import Unreported
 
 REQUEST_ID = b"x-request-id"
@@ -41,6 +42,7 @@ def routed(embedded: Embedded, url: str, callers: Callers, administration: Admin
     app.state.callers, app.state.url, app.state.administration = callers, url, administration
     app.state.document = described(OPERATIONS, url)
     app.state.repeats, app.state.unreported = Repeats(), Unreported(embedded)
+    app.routes.append(provisioning(app.state))
     return app
 
 
