@@ -1,6 +1,6 @@
 """Who is who: the people behind a name, all names they go by, whether they are gone, who manages them. Pure; who reads is passed in."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import msgspec
 
@@ -16,31 +16,17 @@ Get = Callable[[PersonId], Person | None]
 
 
 class Known(msgspec.Struct, frozen=True):
-    """Whoever goes by a name: all their names (folded), the records that say so, and whether these are all there are."""
+    """Whoever goes by a name: all their names (folded), the records that say so, whether these are all there are, and what they say."""
 
     names: frozenset[str]
     people: tuple[Person, ...] = ()
     whole: bool = True
+    standing: Standing = Standing()
 
     def is_one_of(self, names: Iterable[str]) -> bool:
         """Whether any of these names can be theirs."""
         # INVARIANT (fail closed): where too many records are joined to tell who is who, everybody can be.
         return not self.whole or not self.names.isdisjoint(map(folded, names))
-
-    @property
-    def standing(self) -> Standing:
-        """What the sources say, the worst of any that has an opinion: they are gone if one that knows them has them no more."""
-        since: list[int] = []
-        attested = False
-        for source in {person.source for person in self.people if person.attests and person.status is not PersonStatus.ERASED}:
-            said = [person for person in self.people if person.source == source and person.status is not PersonStatus.ERASED]
-            attested = True
-            # Of somebody who left and came back, a source has an old record and a new one.
-            if all(person.status in GONE for person in said):
-                since.append(max(person.since for person in said))
-        if since:
-            return Standing(OwnerState.GONE, min(since))
-        return Standing(OwnerState.ACTIVE if attested else OwnerState.UNKNOWN)
 
     @property
     def gone(self) -> bool:
@@ -84,11 +70,11 @@ class Directory:
                 if person.id in people or not (joins or wanted in person.joining):
                     continue
                 if len(people) >= MAX_LINKED:
-                    return Known(frozenset(names), tuple(people.values()), whole=False)
+                    return Known(frozenset(names), tuple(people.values()), False, _standing(people.values()))
                 people[person.id] = person
                 names |= person.names
                 waiting += [(one, one in person.joining) for one in person.names]
-        return Known(frozenset(names), tuple(people.values()))
+        return Known(frozenset(names), tuple(people.values()), standing=_standing(people.values()))
 
     def owned(self, agent: Agent) -> OwnedAgent:
         """An agent, with what is known of who owns it."""
@@ -107,6 +93,20 @@ class Directory:
                     if one.source == person.source and not known.is_one_of(one.names):
                         found[one.id] = one
         return next(iter(found.values())) if len(found) == 1 else None
+
+
+def _standing(people: Collection[Person]) -> Standing:
+    """What the sources say, the worst of any that has an opinion: they are gone if one that knows them has them no more."""
+    since: list[int] = []
+    knowing = [person for person in people if person.attests and person.status is not PersonStatus.ERASED]
+    for source in {person.source for person in knowing}:
+        said = [person for person in knowing if person.source == source]
+        # Of somebody who left and came back, a source has an old record and a new one.
+        if all(person.status in GONE for person in said):
+            since.append(max(person.since for person in said))
+    if since:
+        return Standing(OwnerState.GONE, min(since))
+    return Standing(OwnerState.ACTIVE if knowing else OwnerState.UNKNOWN)
 
 
 def worst(states: Iterable[OwnerState]) -> OwnerState:

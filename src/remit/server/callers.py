@@ -22,6 +22,7 @@ from remit.model.errors import RemitError, refused
 from remit.model.identity import Agent, AgentId, SessionId, TaskId
 from remit.server.known import Known
 from remit.server.problems import Problem
+from remit.server.remembering import Remembered
 
 DEVELOPMENT = Caller("development", frozenset(Role) - {Role.AGENT}, UNPROVEN, Proof.NONE)
 """Whoever reaches a server for development."""
@@ -66,6 +67,7 @@ class Proven:
         self._trust, self._embedded = trust, embedded
         self._identities: tuple[int, Mapping[str, Agent]] = -1, {}
         self._directory: tuple[int, Directory | None] = -1, None
+        self._remembered = Remembered(embedded)
 
     async def identify(self, request: Request) -> Caller:
         """The caller. Raises `Problem`, or `RemitError` (refused) for one who is proven and nobody here."""
@@ -74,7 +76,10 @@ class Proven:
         try:
             token = await authenticate(self._trust.verifier, sent)
             caller = self._caller(token)
-            self._check_there(caller)
+            if caller.agent is None:
+                if token.issuer in self._trust.issuers:
+                    await self._remembered.take(token, self._trust.issuers[token.issuer], caller)
+                self._check_there(caller)
             return caller
         except NotVerified as refusal:
             raise problem_of_refusal(refusal) from None
@@ -145,8 +150,6 @@ class Proven:
 
     def _check_there(self, caller: Caller) -> None:
         """Raises `RemitError` (refused) for somebody outside of the agents who is gone."""
-        if caller.agent is not None:
-            return
         # INVARIANT (fail closed): a token outlives whoever has left; asked of the store each time.
         revision, _ = self._embedded.store.standing(())
         known, directory = self._directory
