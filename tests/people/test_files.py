@@ -1,5 +1,7 @@
 """People from files: what a whole file says of those whom it does not name, and files that are cut off, old, or say what cannot be."""
 
+import hashlib
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -165,6 +167,7 @@ class TestImporting:
         new.write_text(HEAD + ANNE + EVA)
         ok("people", "import", str(old), "--whole")
         ok("people", "import", str(new), "--whole")
+        assert hashlib.sha256(old.read_bytes()).hexdigest().encode() not in b"".join(guarded.store.log.lines())
         refused = error("people", "import", str(old), "--whole")
         assert refused.kind is ErrorKind.REFUSED and "a newer one since" in refused.message
         assert state_of(guarded, "ben") is OwnerState.GONE
@@ -222,3 +225,10 @@ class TestTogether:
         assert [person.user_name for person in second.apply(world.embedded, ANA).added] == ["eva"]
         assert sorted(person.user_name for person in all_people(world.store, SOURCE)) == ["anne", "ben", "eva"]
         world.verified()
+
+
+def test_a_large_file_is_read_in_no_more_than_its_share_of_time() -> None:
+    rows = [f"{n},user{n},,,{n // 10 if n > 9 else ''},,,\n" for n in range(4000)]
+    began = time.monotonic()
+    assert len(said(HEAD + "".join(rows))) == 4000
+    assert time.monotonic() - began < 15, "as many steps as people, not as pairs of them"

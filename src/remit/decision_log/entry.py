@@ -259,7 +259,8 @@ class PersonErased(Body, frozen=True, gc=False, tag="person.erased"):
 
 
 class PeopleImported(Body, frozen=True, gc=False, tag="people.imported"):
-    """A file of people was read in, `whole` as everybody that its source has; `digest` is SHA-256 of the file, the rest counts people."""
+    """A file of people was read in, `whole` as everybody that its source has; `digest` is an HMAC of the file
+    under a key of the store's, the rest counts people."""
 
     source: str
     digest: str

@@ -116,7 +116,8 @@ def _check_keys(people: Sequence[Person]) -> None:
 
 def _check_managers(people: Sequence[Person]) -> None:
     """Nobody manages themselves, by however many between. Raises `RemitError` (malformed)."""
-    above = {person.external_id: _manager(person, _keys(people)) for person in people}
+    keys = _keys(people)
+    above = {person.external_id: _manager(person, keys) for person in people}
     settled: set[str] = set()
     for start in above:
         path: dict[str, None] = {}

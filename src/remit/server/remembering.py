@@ -11,12 +11,14 @@ from remit.local.wiring import Embedded
 from remit.model.caller import Caller, Role, VerifiedToken
 from remit.model.clock import DAY
 from remit.model.errors import RemitError, refused
-from remit.model.identity import new_id
+from remit.model.identity import Operator, new_id
 from remit.model.person import LOGIN, Person, PersonId, folded
 from remit.runtime.people import Said, change_people
 
 _log = logging.getLogger("remit")
 MAX_KNOWN = 10_000
+BY = "login"
+"""Who an entry says has changed somebody who logged in: their own name beside their id would tell who they were, once they are erased."""
 _SERVICES = frozenset({Role.ENFORCEMENT_POINT, Role.PROVISIONER})
 """Who has no other role is no person."""
 
@@ -38,7 +40,7 @@ class Remembered:
         if known is not None and not is_news(known[0], said) and 0 <= now - known[1] < DAY:
             return
         # INVARIANT (fail closed): names that are not on record join nobody, and two eyes could be four; so it is before anything is done.
-        await change_people(self._embedded.runtime, lambda: self._news(said, token, now), caller.operator)
+        await change_people(self._embedded.runtime, lambda: self._news(said, token, now), Operator(BY, token.issuer))
         if len(self._known) >= MAX_KNOWN:
             self._known.clear()
         self._known[key] = said, now

@@ -10,6 +10,8 @@ from remit.server.scim.values import Resource, clean, place_of, put, tidy
 
 SCHEMA = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 MAX_OPERATIONS = 1000
+MAX_WORK = 1_000_000
+"""Operations times the values that there are: each may look at all of them."""
 _OPERATIONS = ("add", "replace", "remove")
 
 
@@ -21,6 +23,9 @@ def patched(kind: ResourceType, resource: Resource, sent: dict[str, Any]) -> Res
         raise ScimError(Kind.INVALID_SYNTAX, f"the body must be a `{SCHEMA}` with `Operations`")
     if len(operations) > MAX_OPERATIONS:
         raise ScimError(Kind.TOO_MANY, f"more than {MAX_OPERATIONS} operations: send them in parts")
+    values = sum(len(value) for value in resource.values() if isinstance(value, list))
+    if len(operations) * values > MAX_WORK:
+        raise ScimError(Kind.TOO_MANY, "so many operations on so many values: send them in parts")
     after = deepcopy(resource)
     for one in operations:
         if not isinstance(one, dict):

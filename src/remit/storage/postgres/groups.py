@@ -69,9 +69,10 @@ _LOCKING = (
     "SELECT 3, id, version FROM (SELECT id, version FROM approvals WHERE id = ANY(%b) ORDER BY id FOR UPDATE) a",
     "SELECT 4, name, version FROM (SELECT name, version FROM memories WHERE name = ANY(%b) ORDER BY name FOR UPDATE) m",
     "SELECT 5, id, spent_version FROM (SELECT id, spent_version FROM agents WHERE id = ANY(%b) ORDER BY id FOR UPDATE) g",
+    "SELECT 6, id, version FROM (SELECT id, version FROM people WHERE id = ANY(%b) ORDER BY id FOR UPDATE) h",
 )
 """Joined by UNION ALL, whose parts are executed one after the other: every group locks in this order, so that none waits in a circle."""
-_SESSIONS, _SPENT, _PERMITS, _APPROVALS, _MEMORIES, _ACCOUNTS = range(6)
+_SESSIONS, _SPENT, _PERMITS, _APPROVALS, _MEMORIES, _ACCOUNTS, _PEOPLE = range(7)
 _ENTRIES = """
 INSERT INTO entries (writer, seq, time, kind, decision, task, leaf, line)
 SELECT * FROM unnest(%b::text[], %b::bigint[], %b::bigint[], %b::text[], %b::text[], %b::text[], %b::bytea[], %b::bytea[])
@@ -101,10 +102,13 @@ _PUT_AGENT = """
 INSERT INTO agents (id, version, state) VALUES (%s, %s, %b)
 ON CONFLICT (id) DO UPDATE SET version = excluded.version, state = excluded.state
 """
-_PUT_PERSON = """
-INSERT INTO people (id, source, version, seen, state) VALUES (%s, %s, %s, %s, %b)
+_PUT_PEOPLE = """
+INSERT INTO people (id, source, version, seen, state)
+SELECT * FROM unnest(%b::text[], %b::text[], %b::bigint[], %b::bigint[], %b::bytea[])
 ON CONFLICT (id) DO UPDATE SET version = excluded.version, seen = excluded.seen, state = excluded.state
 """
+_PUT_NAMES = "INSERT INTO person_names (name, person) SELECT * FROM unnest(%b::text[], %b::text[])"
+_PUT_SECRETS = "INSERT INTO data_keys (task, secret) SELECT * FROM unnest(%b::text[], %b::bytea[])"
 _PUT_GROUP = """
 INSERT INTO people_groups (id, source, version, state) VALUES (%s, %s, %s, %b)
 ON CONFLICT (id) DO UPDATE SET version = excluded.version, state = excluded.state
@@ -197,6 +201,8 @@ class _Transaction(Staging):
         self.reopened = False
         self.committing = False
         self._changed = False
+        self._people: dict[str, Person] = {}
+        self._secrets: list[tuple[str, bytes]] = []
 
     def apply(self, changes: Sequence[tuple[Sequence[Write], int]]) -> list[bool]:
         """Begin, lock and read what the changes touch, and apply those that fit."""
@@ -278,8 +284,7 @@ class _Transaction(Staging):
 
     def person_version(self, person: str) -> int:
         """The stored version of a person, 0 if there is none."""
-        row = self._one("SELECT version FROM people WHERE id = %s", person)
-        return row[0] if row else 0
+        return self._stored[_PEOPLE].get(person, 0)
 
     def group_version(self, group: str) -> int:
         """The stored version of a group of people, 0 if there is none."""
@@ -366,23 +371,29 @@ class _Transaction(Staging):
 
     def _put_people(self, write: PutPerson | ErasePerson | PutGroup) -> None:
         match write:
-            case PutPerson(person, secret):
-                self._put_person(person)
-                if secret:
-                    self._run("INSERT INTO data_keys VALUES (%s, %b)", person.id, secret)
-            case ErasePerson(person):
-                self._put_person(person)
-                self._run("UPDATE data_keys SET secret = NULL WHERE task = %s", person.id)
             case PutGroup(group):
                 self._put_group(group)
+                return
+            case PutPerson(person, secret):
+                if secret:
+                    self._secrets.append((person.id, secret))
+            case ErasePerson(person):
+                self._run("UPDATE data_keys SET secret = NULL WHERE task = %s", person.id)
+        self._people[person.id] = person
+        self._stored[_PEOPLE][person.id] = person.version
 
-    def _put_person(self, person: Person) -> None:
-        self._run(_PUT_PERSON, person.id, person.source, person.version, person.seen, encode(person))
-        if person.version > 1:
-            self._run("DELETE FROM person_names WHERE person = %s", person.id)
-        if person.names:
-            names = "INSERT INTO person_names (name, person) SELECT unnest(%b::text[]), %s"
-            self._run(names, sorted(person.names), person.id)
+    def _write_people(self) -> None:
+        """Everybody of the group at once: a file has thousands, and nobody else commits meanwhile."""
+        if not self._people:
+            return
+        people = list(self._people.values())
+        rows = [(person.id, person.source, person.version, person.seen, encode(person)) for person in people]
+        self._run(_PUT_PEOPLE, *map(list, zip(*rows, strict=True)))
+        self._run("DELETE FROM person_names WHERE person = ANY(%b)", list(self._people))
+        names = [(name, person.id) for person in people for name in sorted(person.names)]
+        for statement, given in ((_PUT_NAMES, names), (_PUT_SECRETS, self._secrets)):
+            if given:
+                self._run(statement, *map(list, zip(*given, strict=True)))
 
     def _put_group(self, group: PeopleGroup) -> None:
         if group.version:
@@ -398,6 +409,7 @@ class _Transaction(Staging):
                 # INVARIANT (one commit): whatever was decided before an administrative change and is not yet committed is decided again.
                 self._run("UPDATE meta SET value = %s WHERE name = 'revision'", self.revision)
                 self._run("SELECT pg_notify(%s, %s)", CHANNEL, str(self.revision))
+            self._write_people()
             self._append()
             self._bulk(_PUT_SESSIONS, [(s.id, s.task, s.version, encode(s)) for s in self.sessions.values()])
             self._bulk(_PUT_SPENT, [(task, spent.version, encode(spent)) for task, spent in self.spent.items()])
@@ -441,8 +453,8 @@ def revision_of(row: Any, address: Address) -> tuple[int, bool]:
 
 
 def _touched(writes: Sequence[Write]) -> tuple[set[str], ...]:
-    """The ids of sessions, tasks, permits, approvals, memories and agents that must not move meanwhile."""
-    sessions, tasks, permits, approvals, memories, agents = wanted = tuple([set[str]() for _ in _LOCKING])
+    """The ids of sessions, tasks, permits, approvals, memories, agents and people that must not move meanwhile."""
+    sessions, tasks, permits, approvals, memories, agents, people = wanted = tuple([set[str]() for _ in _LOCKING])
     for write in writes:
         match write:
             case PutSession(session):
@@ -461,6 +473,8 @@ def _touched(writes: Sequence[Write]) -> tuple[set[str], ...]:
                 memories.add(name)
             case PutAccount(agent):
                 agents.add(agent)
+            case PutPerson(person) | ErasePerson(person):
+                people.add(person.id)
     return wanted
 
 
