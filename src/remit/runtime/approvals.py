@@ -239,7 +239,7 @@ def _resolve(runtime: Runtime, wanted: ApprovalId, operator: Operator, grant: bo
         key = runtime.view.key(approval.task)
     if key is None:
         raise refused(f"access request `{wanted}` cannot be shown any more: its task was erased")
-    asked_by = _askers(approval, key)
+    asked_by = _askers(approval, key) if grant else set()
     if grant:
         _may_approve(runtime, approval, operator, asked_by)
     state = ApprovalState.APPROVED if grant else ApprovalState.DENIED
