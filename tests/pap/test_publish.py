@@ -54,7 +54,7 @@ def kind(store: BundleStore, bundle: Bundle, shadow: bool = False) -> ErrorKind:
 
 def test_a_bundle_is_published_with_what_it_replaces(store: Store) -> None:
     first = publish(small(), store, 5, ANA)
-    assert (first.name, first.previous, first.operator, first.time, first.rollback) == ("small", "", "ana", 5, False)
+    assert (first.name, first.previous, first.operator, first.time, first.rollback) == ("small", "", ANA, 5, False)
     assert from_document(first.document) == small()
     store.activate(first)
     other = small(cases="- {name: x, agent: {id: a}, steps: [{call: send, expect: deny}]}", tools="- name: send")

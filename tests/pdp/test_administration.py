@@ -21,6 +21,7 @@ MAY = {
     Role.REVIEWER: LOOK | {Act.REVIEW_BREAK_GLASS},
     Role.AUDITOR: LOOK,
     Role.ENFORCEMENT_POINT: OWN,
+    Role.PROVISIONER: {Act.PROVISION},
     Role.AGENT: set[Act](),
 }
 OTHERS = Thing("bot", "ana")

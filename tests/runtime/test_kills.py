@@ -194,7 +194,8 @@ def test_a_store_of_the_version_before_is_brought_on(open_store: OpenStore, tmp_
     world.close()
     before = sqlite3.connect(tmp_path / "store" / "remit.db")
     before.executescript(
-        "DROP TABLE kills; DROP TABLE tiles; DROP TABLE memories; DROP TABLE definitions; DROP TABLE break_glass; DELETE FROM meta WHERE name = 'memories'"
+        "DROP TABLE kills; DROP TABLE tiles; DROP TABLE memories; DROP TABLE definitions; DROP TABLE break_glass; DROP TABLE people;"
+        "DROP TABLE person_names; DROP TABLE people_groups; DELETE FROM meta WHERE name = 'memories'"
     )
     before.executescript(
         "ALTER TABLE agents DROP COLUMN spent_version; ALTER TABLE agents DROP COLUMN spent; PRAGMA user_version = 1"

@@ -13,11 +13,13 @@ import remit
 from remit.decision_log.entry import DecisionMade
 from remit.decision_log.sealed import open_sealed
 from remit.local import entering
+from remit.local.people import Import
 from remit.local.wiring import ask_outside, wall_clock
 from remit.model.authorizer import Authorizer, Outcome, OutcomeStatus
 from remit.model.decision import Decision, Deny, Permit
 from remit.model.errors import RemitError
 from remit.model.identity import AgentStatus, Operator, TaskId
+from remit.model.person import OwnerState
 from remit.model.request import TOOL_CALL, EvaluationRequest
 from remit.model.task import Session, Task
 from remit.model.values import NO_ARGUMENTS, freeze
@@ -167,6 +169,10 @@ def _world(tmp_path: Path, bundle: Bundle, case: Case, clock: Callable[[], int])
         administration.change_agent(world.runtime, agent.id, lambda _known: _active(agent), Operator("ana", "os")).result()
         for other in case.agents:
             administration.change_agent(world.runtime, other.id, lambda _known, o=other: o.noun(), Operator("ana", "os")).result()
+        if case.agent.owner_state is not OwnerState.UNKNOWN:
+            active = "true" if case.agent.owner_state is OwnerState.ACTIVE else "false"
+            told = f"id,user_name,active\n1,{agent.owner},{active}\n".encode()
+            Import(told, "file:csv", whole=True, most=20).apply(world.embedded, Operator("ana", "os"))
         session = None
         if case.task is not None:
             session = sessions.open_session(world.runtime, _open(world, case, case.task).id).result()

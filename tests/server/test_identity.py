@@ -7,18 +7,21 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from remit.decision_log.entry import TokenIssued
+from remit.decision_log.entry import PersonChanged, TokenIssued
 from remit.inventory.agents import with_identity
 from remit.local.config import Settings
 from remit.local.issuing import agent_token, operator_token, task_token
+from remit.local.people import Import
 from remit.local.trust import own_issuer, read_trust
 from remit.local.wiring import wall_clock
 from remit.model.caller import Role
+from remit.model.decision import Deny
 from remit.model.errors import RemitError
 from remit.model.identity import AgentId
 from remit.model.request import TOOL_CALL
 from remit.model.task import Session
 from remit.runtime import administration, tasks
+from remit.runtime.people import all_people
 from tests.conftest import OpenStore
 from tests.runtime.world import AGENT, ANA, World
 from tests.server.idp import ISSUER, Holder, Idp
@@ -407,3 +410,100 @@ def test_the_approver_sees_all_that_is_bound(net: Net) -> None:
     name = net.post("/access/v1/evaluation", asked, door).body["context"]["approval"]["id"]
     shown = net.get(f"/v1/approvals/{name}", net.token("carl", name="carl", groups=["approvers"])).body["shown"]
     assert shown["upstream"] == "mcp:bank" and shown["said"] == {"context": {"beneficiary": "eve"}}
+
+
+def test_who_has_left_has_no_part_in_anything_whatever_their_token_says(net: Net) -> None:
+    people = [
+        Import(f"id,user_name,email,active\n1,ana,ana@corp.com,{active}\n".encode(), "file:csv", whole=False, most=100)
+        for active in ("true", "false")
+    ]
+    tokens = (
+        net.token("p1", name="ana@corp.com", groups=["admins"]),
+        operator_token(
+            net.world.embedded, own_issuer(net.world.home, net.url, wall_clock), "Ana", [Role.ADMINISTRATOR], 600, None, ANA
+        ),
+    )
+    people[0].apply(net.world.embedded, ANA)
+    assert [net.get("/v1/agents", token).status for token in tokens] == [200, 200]
+    people[1].apply(net.world.embedded, ANA)
+    for token in tokens:
+        refused = net.get("/v1/agents", token)
+        assert refused.status == 403 and "is gone" in refused.body["detail"]
+    people[0].apply(net.world.embedded, ANA)
+    assert [net.get("/v1/agents", token).status for token in tokens] == [200, 200]
+
+
+class TestPeopleWhoLogIn:
+    """An issuer whose tokens are remembered: by subject in the log, and by every other name that they say."""
+
+    @pytest.fixture
+    def net(self, open_store: OpenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Net]:
+        home = tmp_path / "home"
+        world, idp = open_store("home", clock=wall_clock), Idp()
+        remembered = (
+            CONFIG.replace('name_claim = "name"', 'name_claim = "sub"')
+            + '[issuers.people]\nmanager = "boss"\ngroups = "groups"\n'
+        )
+        (home / "config.toml").write_text(remembered)
+        idp.publish(home / "idp.json")
+        monkeypatch.setenv("REMIT_HOME", str(home))
+        administration.change_agent(world.runtime, AGENT, lambda known: with_identity(known, AGENT, AS_BOT), ANA).result()
+        with served(tmp_path, dev=False) as client:
+            yield Net(client, world, idp, world.open_session(world.open_task()))
+
+    def token(self, net: Net, subject: str = "00u7", **claims: Any) -> str:
+        said = {"preferred_username": "ben", "name": "Ben Ode", "email": "ben@corp.com", "boss": "max", "groups": ["approvers"]}
+        return net.token(subject, **{**said, **claims})
+
+    def test_are_one_with_whom_the_token_names(self, net: Net) -> None:
+        denied = net.world.ask(net.session, "wipe", {"table": "t"})
+        assert isinstance(denied, Deny) and denied.approval is not None
+        answered = net.post(f"/v1/approvals/{denied.approval}/answer", {"approve": True}, self.token(net))
+        assert answered.status == 403 and "four eyes" in answered.body["detail"], "ben owns the agent, whatever his subject is"
+        [ben] = all_people(net.world.store, "")
+        assert (ben.source, ben.external_id, ben.manager, ben.groups) == (f"login:{ISSUER}", "00u7", "max", ("approvers",))
+        assert ben.names == {"ben", "ben@corp.com", "00u7", f"{ISSUER}#00u7"}
+        for _ in range(3):
+            assert net.get("/v1/approvals", self.token(net)).status == 200
+        assert net.get("/v1/approvals", self.token(net, name="Ben O. Ode")).status == 200
+        [again] = all_people(net.world.store, "")
+        assert (again.id, again.version, again.name) == (ben.id, 2, "Ben O. Ode"), "only what is new is written"
+        changed = [entry.body for entry in net.world.entries() if isinstance(entry.body, PersonChanged)]
+        assert [(one.operator, one.verified_by) for one in changed] == [("login", ISSUER)] * 2
+        assert not any(b"Ben O" in line or b"00u7" in line for line in net.world.store.log.lines())
+        net.world.verified()
+
+    def test_do_not_become_somebody_else_by_what_they_say_of_themselves(self, net: Net) -> None:
+        denied = net.world.ask(net.session, "wipe", {"table": "t"})
+        assert isinstance(denied, Deny) and denied.approval is not None
+        assert net.get("/v1/approvals", self.token(net)).status == 200
+        other = self.token(net, preferred_username="eve", email="eve@corp.com")
+        assert net.post(f"/v1/approvals/{denied.approval}/answer", {"approve": True}, other).status == 403
+        [ben] = all_people(net.world.store, "")
+        assert {"ben", "ben@corp.com", "eve", "eve@corp.com"} < ben.names
+        names = [self.token(net, preferred_username=f"eve{number}") for number in range(40)]
+        assert [net.get("/v1/approvals", token).status for token in names][-1] == 403, (
+            "no number of names makes the first forgotten"
+        )
+        assert "ben" in all_people(net.world.store, "")[0].names
+
+    def test_are_gone_by_any_of_their_names(self, net: Net) -> None:
+        gone = Import(b"id,user_name,active\n7,BEN@corp.com,false\n", "file:csv", whole=False, most=100)
+        gone.apply(net.world.embedded, ANA)
+        refused = net.get("/v1/approvals", self.token(net))
+        assert refused.status == 403 and "is gone" in refused.body["detail"], "at their first request already"
+
+    def test_say_nothing_that_was_not_verified_and_nothing_of_agents_or_strangers(self, net: Net) -> None:
+        assert net.get("/v1/approvals", self.token(net, email_verified=False, boss=["x"], name=7)).status == 200
+        [ben] = all_people(net.world.store, "")
+        assert (ben.emails, ben.manager, ben.name) == ((), "", "")
+        assert net.evaluate(self.token(net, "client-7")).status == 200
+        assert net.evaluate(self.token(net, "gateway", groups=["doors"])).status == 200
+        assert net.get("/v1/approvals", self.token(net, "00u8", groups=["others"])).status == 403
+        assert net.get("/v1/approvals", self.token(net, aud="https://other.example")).status == 401
+        assert len(all_people(net.world.store, "")) == 1
+
+    def test_with_claims_that_cannot_be_kept_are_known_by_their_names_alone(self, net: Net) -> None:
+        assert net.get("/v1/approvals", self.token(net, name="x" * 5000, preferred_username="a\u202eb")).status == 200
+        [ben] = all_people(net.world.store, "")
+        assert (ben.user_name, ben.name, ben.emails) == ("00u7", "", ())

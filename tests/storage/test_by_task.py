@@ -66,7 +66,7 @@ def test_a_store_of_before_is_brought_on(open_store: OpenStore) -> None:
     left = OpenPermit(DecisionId("dec_left"), "wri_gone", session.id, session.task, "look", 0, PUBLIC_TRUSTED)
     with sqlite3.connect(world.home / "remit.db", isolation_level=None) as before:
         before.executescript("""
-            DROP TABLE task_spans; DROP INDEX entries_sessions; DROP TABLE permits; DROP TABLE break_glass;
+            DROP TABLE task_spans; DROP INDEX entries_sessions; DROP TABLE permits; DROP TABLE break_glass; DROP TABLE people; DROP TABLE person_names; DROP TABLE people_groups;
             CREATE INDEX entries_task ON entries (task, idx) WHERE task IS NOT NULL;
             CREATE TABLE permits (decision TEXT PRIMARY KEY, writer TEXT NOT NULL, permit BLOB NOT NULL) WITHOUT ROWID;
             PRAGMA user_version = 5;

@@ -14,11 +14,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from remit.local.config import Settings
+from remit.local.people import Import
 from remit.local.wiring import open_store as open_settings
 from remit.model.decision import Permit, Reason
 from remit.model.errors import ErrorKind, RemitError
 from remit.model.kill import KillKind
-from remit.runtime import administration, kills, tasks
+from remit.runtime import administration, kills, people, tasks
 from remit.storage.postgres import store
 from remit.storage.postgres.groups import _Transaction
 from remit.storage.postgres.migrate import scripts
@@ -203,6 +204,9 @@ class TestSchema:
         kills.release(world.runtime, KillKind.TOOL, "look", "go on", ANA).result()
         tasks.close_task(world.runtime, session.task, "ana").result()
         administration.erase(world.runtime, session.task, ANA).result()
+        for content in ("id,user_name\n1,anne\n", "id,user_name\n1,anna\n"):
+            [*_, anne] = Import(content.encode(), "file:csv", whole=True, most=20).apply(world.embedded, ANA).people
+        people.erase_person(world.runtime, anne.id, ANA).result()
         assert world.embedded.head.prove_entry(5)
         made(world, tmp_path / "backup")
         world.verified()

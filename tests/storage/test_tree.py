@@ -86,6 +86,9 @@ def test_a_store_of_before_there_was_a_tree_gets_one(
         "DROP TABLE memories",
         "DROP TABLE definitions",
         "DROP TABLE break_glass",
+        "DROP TABLE people",
+        "DROP TABLE person_names",
+        "DROP TABLE people_groups",
         "DELETE FROM meta WHERE name = 'memories'",
     ):
         changed(world, newer)

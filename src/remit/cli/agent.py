@@ -5,12 +5,14 @@ from typing import Annotated
 
 import typer
 
-from remit.cli.output import JsonFlag, say, show_json, show_table, store
+from remit.cli.output import JsonFlag, say, show_json, show_table, store, when
 from remit.cli.tokens import DEFAULT_SECONDS, Key, Seconds, Url, bound_to, issuing, show_token
 from remit.inventory.agents import registered, with_identity, with_status, without_identity
+from remit.inventory.directory import OwnedAgent
 from remit.local.config import this_operator
 from remit.model.errors import not_found
 from remit.model.identity import Agent, AgentId, AgentStatus
+from remit.model.person import OwnerState
 from remit.runtime.administration import change_agent
 
 app = typer.Typer(no_args_is_help=True)
@@ -37,23 +39,32 @@ def register(
 def list_(json: JsonFlag = False) -> None:
     """List all agents."""
     with store() as embedded:
-        agents = embedded.store.agents()
+        directory = embedded.runtime.view.directory
+        agents = [directory.owned(agent) for agent in embedded.store.agents()]
     if json:
         show_json(agents)
         return
-    rows = [(a.id, a.status.value, a.owner, ", ".join(a.groups), a.purpose) for a in agents]
-    show_table(("agent", "status", "owner", "groups", "purpose"), rows, "no agents: run `remit agent register`")
+    rows = [(a.id, a.status.value, a.owner, _owner_state(a), ", ".join(a.groups), a.purpose) for a in agents]
+    show_table(("agent", "status", "owner", "who is", "groups", "purpose"), rows, "no agents: run `remit agent register`")
 
 
 @app.command("show")
 def show(name: Name, json: JsonFlag = False) -> None:
     """Show one agent."""
     with store() as embedded:
-        agent = embedded.store.agent(AgentId(name))
-    if agent is None:
-        raise not_found(f"agent `{name}` is not registered: see `remit agent list`")
+        found = embedded.store.agent(AgentId(name))
+        if found is None:
+            raise not_found(f"agent `{name}` is not registered: see `remit agent list`")
+        agent = embedded.runtime.view.directory.owned(found)
     known = f"; known as {', '.join(agent.identities)}" if agent.identities else ""
-    _show(agent, json, f"{agent.id}: {agent.status.value}, owned by {agent.owner}; {agent.purpose}{known}")
+    _show(
+        agent, json, f"{agent.id}: {agent.status.value}, owned by {agent.owner} ({_owner_state(agent)}); {agent.purpose}{known}"
+    )
+
+
+def _owner_state(agent: OwnedAgent) -> str:
+    """What is known of who owns it, for people."""
+    return f"gone since {when(agent.owner_since)}" if agent.owner_state is OwnerState.GONE else agent.owner_state.value
 
 
 @app.command("bind")

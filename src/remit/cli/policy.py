@@ -31,6 +31,7 @@ from remit.pap.validate import check_folder
 from remit.pdp.compiled import Mode
 from remit.pdp.decide import decide_asking
 from remit.pdp.inputs import Decided, Inputs
+from remit.runtime.loading import owner_state
 
 app = typer.Typer(no_args_is_help=True)
 Folder = Annotated[Path, typer.Argument(help="The bundle's folder.")]
@@ -248,6 +249,7 @@ def _supposed(agent: str, tool: str, values: dict[str, Any], task: str | None, p
             complete,
             session,
             delegators=view.delegators(chain),
+            owner=owner_state(view, (view.agent(AgentId(agent)), *view.delegators(chain))),
         )
         return decide_asking(inputs, ask_outside), bundle
 

@@ -119,6 +119,8 @@ class DecisionMade(Body, frozen=True, gc=False, tag="decision"):
     MCP's names. `caller` is who asked over a network, by issuer and name, and `proof` how the subject's authority came with it. `behind`
     says that other sessions of the task were, or could be, told what is untrusted that this one had not taken over. `break_glass` names
     what two people opened for it, where policy denied it.
+    says that other sessions of the task were, or could be, told what is untrusted that this one had not taken over. `owner` is what was
+    known of who owns the agent and those above it, empty for nothing.
     """
 
     id: str
@@ -155,6 +157,7 @@ class DecisionMade(Body, frozen=True, gc=False, tag="decision"):
     proof: str = ""
     behind: bool = False
     break_glass: str = ""
+    owner: str = ""
 
 
 class OutcomeSeen(Body, frozen=True, gc=False, tag="outcome"):
@@ -260,6 +263,58 @@ class KeyDestroyed(Body, frozen=True, gc=False, tag="key.destroyed"):
     task: str
     operator: str
     verified_by: str = ""
+
+
+class PersonChanged(Body, frozen=True, gc=False, tag="person.changed"):
+    """A directory's source said something new of a person. `sealed` holds the person as they now are, under a key of their own of which
+    `commitment` is the SHA-256; names stand nowhere else. `since` is when `status` became what it is (µs)."""
+
+    person: str
+    version: int
+    source: str
+    status: str
+    since: int
+    operator: str
+    verified_by: str
+    commitment: str
+    sealed: bytes
+
+
+class PersonErased(Body, frozen=True, gc=False, tag="person.erased"):
+    """The key of a person was destroyed: what entries say of them can never be read again."""
+
+    person: str
+    operator: str
+    verified_by: str
+
+
+class PeopleImported(Body, frozen=True, gc=False, tag="people.imported"):
+    """A file of people was read in, `whole` as everybody that its source has; `digest` is an HMAC of the file
+    under a key of the store's, the rest counts people."""
+
+    source: str
+    digest: str
+    whole: bool
+    people: int
+    added: int
+    changed: int
+    gone: int
+    operator: str
+    verified_by: str
+
+
+class GroupChanged(Body, frozen=True, gc=False, tag="group.changed"):
+    """A provisioning service changed a group of people: who joined and who left, by their ids; `removed` says that it is gone."""
+
+    group: str
+    version: int
+    source: str
+    name: str
+    joined: tuple[str, ...]
+    left: tuple[str, ...]
+    removed: bool
+    operator: str
+    verified_by: str
 
 
 class KillSet(Body, frozen=True, gc=False, tag="kill.set"):
@@ -407,6 +462,10 @@ EntryBody: TypeAlias = (
     | ApprovalResolved
     | TokenIssued
     | KeyDestroyed
+    | PersonChanged
+    | PersonErased
+    | PeopleImported
+    | GroupChanged
     | KillSet
     | KillReleased
     | ToolSeen

@@ -19,17 +19,29 @@ from remit.model.clock import MINUTE, SECOND, Clock
 from remit.model.errors import malformed
 
 
+class PeopleClaims(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which claims say what is remembered of a token's holder (`[issuers.people]`); an empty one says nothing."""
+
+    user_name: str = "preferred_username"
+    name: str = "name"
+    email: str = "email"
+    manager: str = ""
+    groups: str = ""
+
+
 class Issuer(TrustedIssuer, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """An issuer whose tokens are taken (`[[issuers]]`), and what they make of their holder.
 
     `audiences` are this server's `url`, if left out. `name_claim` is the claim that names a person or a service, `roles_claim` the one
-    that has their groups; `roles` says, for each role, which groups give it.
+    that has their groups; `roles` says, for each role, which groups give it. `people` are the claims that are remembered of people who
+    call; without it nothing is.
     """
 
     audiences: tuple[str, ...] = ()
     name_claim: str = "sub"
     roles_claim: str = ""
     roles: dict[Role, tuple[str, ...]] = {}  # noqa: RUF012 - msgspec copies it
+    people: PeopleClaims | None = None
 
     def __post_init__(self) -> None:
         """Raises `RemitError` (malformed) for terms that cannot be kept."""

@@ -59,6 +59,8 @@ class Role(StrEnum):
     AGENT = "agent"
     ENFORCEMENT_POINT = "enforcement-point"
     """A door that asks about others: a gateway, a proxy."""
+    PROVISIONER = "provisioner"
+    """A service that says who is who: an identity provider (SCIM)."""
 
 
 class Caller(msgspec.Struct, frozen=True):

@@ -8,3 +8,4 @@ Clock: TypeAlias = Callable[[], int]
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
+DAY = 1440 * MINUTE

@@ -9,6 +9,7 @@ import msgspec
 from remit.model.decision import ApproverRule, Decision, Deny, Permit, Reason
 from remit.model.hints import NO_HINTS, Hints
 from remit.model.identity import Agent, AgentId, AgentStatus, EntityRef
+from remit.model.person import OwnerState
 from remit.model.request import Tier
 from remit.model.task import Budgets, Scope
 from remit.model.tool import Tool
@@ -38,6 +39,7 @@ class CaseAgent(msgspec.Struct, frozen=True):
     purpose: str = "work"
     groups: tuple[str, ...] = ()
     status: AgentStatus = AgentStatus.ACTIVE
+    owner_state: OwnerState = OwnerState.UNKNOWN
 
     def noun(self) -> Agent:
         """The agent as it is registered."""

@@ -154,6 +154,7 @@ class _Run:
             account=self._account,
             target=self._agents.get(step.resource.id) if step.resource.type == "Agent" else None,
             known=self._definitions.get(step.resource.id) if step.definition else None,
+            owner=self._case.agent.owner_state,
         )
         decided = decide_asking(inputs, self._answer)
         if grant is not None and isinstance(decided.decision, Deny) and decided.decision.requestable:

@@ -65,7 +65,7 @@ action "any";
 action "file" in ["any"];
 """
 
-_CONTEXT = """tier: String, tierRank: Long, session: SessionContext, task?: TaskContext,
+_CONTEXT = """tier: String, tierRank: Long, ownerState: String, session: SessionContext, task?: TaskContext,
     flow: FlowContext, approval: ApprovalContext, now: datetime, facts: FactsContext"""
 
 _ACTIONS = (

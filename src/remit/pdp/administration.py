@@ -26,7 +26,7 @@ action "see-break-glass" in ["look"] appliesTo { principal: [Caller], resource: 
 action "break-glass";
 action "ask-break-glass", "confirm-break-glass", "end-break-glass" in ["break-glass"]
   appliesTo { principal: [Caller], resource: [Thing] };
-action "answer", "review-break-glass" appliesTo { principal: [Caller], resource: [Thing] };
+action "answer", "review-break-glass", "provision" appliesTo { principal: [Caller], resource: [Thing] };
 action "open", "change-agent", "publish", "kill", "release", "issue-token"
   in ["administer"] appliesTo { principal: [Caller], resource: [Thing] };
 """
@@ -65,6 +65,8 @@ class Act(StrEnum):
     REVIEW_BREAK_GLASS = "review-break-glass"
     """Say afterwards what is to be thought of it."""
     SEE_BREAK_GLASS = "see-break-glass"
+    PROVISION = "provision"
+    """Say who is who, as the directory of an identity provider."""
 
 
 class Thing(msgspec.Struct, frozen=True):
@@ -133,6 +135,7 @@ _GROUPS: dict[Act, tuple[str, ...]] = {
     Act.SEE_BREAK_GLASS: ("look",),
     Act.REVIEW_BREAK_GLASS: (),
     **dict.fromkeys((Act.ASK_BREAK_GLASS, Act.CONFIRM_BREAK_GLASS, Act.END_BREAK_GLASS), ("break-glass",)),
+    Act.PROVISION: (),
     **dict.fromkeys((Act.OPEN, Act.CHANGE_AGENT, Act.PUBLISH, Act.KILL, Act.RELEASE, Act.ISSUE), ("administer",)),
 }
 _ACTIONS = [

@@ -8,6 +8,7 @@ import msgspec
 
 from remit.model.decision import Steering
 from remit.model.labels import Label
+from remit.model.person import OwnerState
 from remit.model.request import ACTIONS, EvaluationRequest, Tier
 from remit.model.task import Session, TaskState
 from remit.pdp.arguments import ANY, MAX_LONG, MIN_LONG, UNTYPED, ArgumentType, Unrepresentable, to_cedar
@@ -31,7 +32,8 @@ class Projected(msgspec.Struct, frozen=True, gc=False):
 class Situation(msgspec.Struct, frozen=True, gc=False):
     """What a context is made from; `approver` is set where an approval is taken as granted, `asked` says that the
     purpose speaks of what the tool does, `links` are the texts with links that untrusted output gave, `flows` the data-flow grants that
-    origins rest on, `stated` the facts that the bundle declares, `first_use` that the call widens what the session can touch or do."""
+    origins rest on, `stated` the facts that the bundle declares, `first_use` that the call widens what the session can touch or do,
+    `owner` what is known of who owns the agent."""
 
     bundle: CompiledBundle
     request: EvaluationRequest
@@ -49,6 +51,7 @@ class Situation(msgspec.Struct, frozen=True, gc=False):
     flows: tuple[str, ...] = ()
     stated: Mapping[str, Any] = {}
     first_use: bool = False
+    owner: OwnerState = OwnerState.UNKNOWN
 
 
 class Context(msgspec.Struct, frozen=True, gc=False):
@@ -218,6 +221,7 @@ _PARTS: dict[str, Callable[[Node, Situation], Any]] = {
     "args": _args,
     "tier": lambda _node, situation: situation.tier,
     "tierRank": lambda _node, situation: situation.tier.rank,
+    "ownerState": lambda _node, situation: situation.owner,
     "session": _session,
     "task": _task,
     "flow": _flow,

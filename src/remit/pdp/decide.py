@@ -158,6 +158,7 @@ def _by_policy(inputs: Inputs, bundle: CompiledBundle, locus: Locus, spent: tupl
         flows,
         stated(bundle, inputs, locus.context) if bundle.facts.facts else NOTHING_STATED,
         first,
+        inputs.owner,
     )
     if flows:
         spent = tuple([flows_used(state, flows) for state in spent])

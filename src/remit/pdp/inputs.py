@@ -9,6 +9,7 @@ from remit.model.identity import Agent, ApprovalId, DecisionId, SessionId
 from remit.model.kill import Kill
 from remit.model.labels import Label
 from remit.model.memory import Memory
+from remit.model.person import OwnerState
 from remit.model.request import EvaluationRequest
 from remit.model.task import NOTHING_SPENT, Session, Spent, TaskState
 from remit.pdp.compiled import CompiledBundle
@@ -48,7 +49,8 @@ class Inputs(msgspec.Struct, frozen=True, gc=False):
     `known` is the definition of the tool that counts, if one was seen before. `beside` is how much the other sessions of the task and of
     those above it have touched, and `under_way` how many calls that can touch something they have under way, where a label is to be
     lowered. `behind` says that other sessions were, or can be, told what is untrusted that this one has not taken over.
-    `glass` is what two people may have opened for it.
+    `glass` is what two people may have opened for it. `owner` is what the directory knows of the owners of the agent and of those that
+    delegated to it, together.
     """
 
     bundle: CompiledBundle | None
@@ -73,6 +75,7 @@ class Inputs(msgspec.Struct, frozen=True, gc=False):
     under_way: int = 0
     behind: bool = False
     glass: BreakGlass | None = None
+    owner: OwnerState = OwnerState.UNKNOWN
 
 
 class Decided(msgspec.Struct, frozen=True, gc=False):

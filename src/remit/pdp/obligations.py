@@ -1,10 +1,11 @@
 """Obligations and approver rules, as policy annotations ask for them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from remit.model.decision import ApproverRule, Obligation
 from remit.model.identity import Agent, AgentId
 from remit.model.obligations import KNOWN_OBLIGATIONS
+from remit.model.person import folded
 from remit.model.task import TaskState
 
 OBLIGATION = "obligation"
@@ -45,15 +46,24 @@ def approver_rule(policies: Iterable[str], annotations: Mapping[str, Mapping[str
     return strictest
 
 
-def barred(approver: str, rule: ApproverRule, agent: AgentId, known: Agent | None, chain: Iterable[TaskState]) -> str:
-    """Why a person may not approve what an agent asks for in a task (`chain`: it and those it was delegated from); empty if they may."""
+def barred(
+    approver: str,
+    rule: ApproverRule,
+    agent: AgentId,
+    known: Agent | None,
+    chain: Iterable[TaskState],
+    also: Collection[str] = (),
+) -> str:
+    """Why a person may not approve what an agent asks for in a task (`chain`: it and those it was delegated from); empty if they may.
+    `also` are other names of the approver (folded)."""
     # INVARIANT (an approval is for one exact action): four eyes are never the requester's, nor the agent's owner's alone.
-    if approver.casefold() == agent.casefold():
+    names = {folded(approver), *also}
+    if folded(agent) in names:
         return "an agent cannot approve its own action"
-    involved = {person.casefold() for state in chain for person in (state.task.opener, state.task.on_behalf_of)}
+    involved = {folded(person) for state in chain for person in (state.task.opener, state.task.on_behalf_of)}
     if known is not None:
-        involved.add(known.owner.casefold())
-    if rule.covers(ApproverRule.FOUR_EYES) and approver.casefold() in involved:
+        involved.add(folded(known.owner))
+    if rule.covers(ApproverRule.FOUR_EYES) and not names.isdisjoint(involved):
         eyes = "four eyes" if rule is ApproverRule.FOUR_EYES else "two people who have no part in it"
         return f"this needs {eyes}: `{approver}` opened the task, is whom it is for, or owns the agent; ask somebody else"
     return ""

@@ -13,6 +13,7 @@ from remit.model.caller import Proof
 from remit.model.decision import Decision, Deny, Permit, Reason
 from remit.model.errors import corrupt
 from remit.model.identity import AGENT, ApprovalId, DecisionId, EntityRef, SessionId, TaskId
+from remit.model.person import OwnerState
 from remit.model.request import SESSION_DECLASSIFY, EvaluationRequest
 from remit.model.values import NO_ARGUMENTS, thaw
 from remit.pdp.cedar.reads import Node
@@ -189,6 +190,7 @@ class Asker:
             beside=beside,
             under_way=under_way,
             behind=body.behind,
+            owner=OwnerState(body.owner or OwnerState.UNKNOWN),
         )
 
     def _decide(self, body: DecisionMade, inputs: Inputs, observe: bool) -> Decision:
@@ -251,7 +253,8 @@ class Asker:
         if shape is None:
             shape = self._shape(bounds, place)
         known = history.definition(body.upstream, body.resource) if body.definition or body.upstream else None
-        return place.number, shape, body.definition, known.digest if known else "", label, body.proof, bytes(sealed.arguments)
+        told = known.digest if known else ""
+        return place.number, shape, body.definition, told, label, body.proof, body.owner, bytes(sealed.arguments)
 
     def _shape(self, bounds: Bounds, place: _Place) -> int:
         """A number for all tasks that policies and checks cannot tell apart here."""

@@ -8,6 +8,7 @@ from remit.decision_log.encoding import encode_body
 from remit.decision_log.entry import ApprovalGiven, ApprovalResolved, FlowGranted
 from remit.decision_log.sealing import SealKey
 from remit.decision_log.store import Record
+from remit.inventory.directory import Known
 from remit.model.authorizer import ApprovalState
 from remit.model.caller import UNPROVEN
 from remit.model.errors import conflict, not_found, refused
@@ -17,6 +18,7 @@ from remit.model.request import SESSION_DECLASSIFY
 from remit.model.task import TaskStatus
 from remit.model.values import thaw
 from remit.pdp.obligations import barred
+from remit.runtime.acting import acting
 from remit.runtime.approvals import Shown, is_closed, shown_in
 from remit.runtime.excluding import excluded
 from remit.runtime.pending import Driven, Steps
@@ -41,9 +43,7 @@ def _resolve(runtime: Runtime, wanted: ApprovalId, operator: Operator, grant: bo
     approval, key = _waiting(runtime, wanted)
     shown = shown_in(approval, key)
     if grant:
-        said = submission_of(approval, key)
-        submitter = said.requester if said is not None and said.verified_by != UNPROVEN else ""
-        _may_approve(runtime, approval, operator, {_asked_by(shown), submitter, approval.caller.partition("#")[2]})
+        _may_approve(runtime, approval, operator, _askers(approval, shown, key))
         if words := (yield from excluded(runtime, approval, shown, operator)):
             raise refused(words)
     answered: list[Approval] = []
@@ -51,7 +51,11 @@ def _resolve(runtime: Runtime, wanted: ApprovalId, operator: Operator, grant: bo
     def prepare() -> Change:
         current, key = _waiting(runtime, wanted)  # as it is now: somebody else may have approved it, too
         sealed = key.seal(why.encode(), wanted) if why else b""
-        answered[:] = [_denied(current, operator) if not grant else _approved(current, operator, flows)]
+        if grant:
+            by = _may_approve(runtime, current, operator, _askers(current, shown, key))
+            answered[:] = [_approved(current, operator, by, flows)]
+        else:
+            answered[:] = [_denied(current, operator)]
         records, writes = [_record(answered[0], operator, sealed)], [PutApproval(answered[0])]
         if answered[0].state is ApprovalState.DENIED:
             return records, writes
@@ -84,10 +88,10 @@ def _denied(approval: Approval, operator: Operator) -> Approval:
     return replace(approval, state=ApprovalState.DENIED, resolver=operator.id, version=approval.version + 1)
 
 
-def _approved(approval: Approval, operator: Operator, flows: bool) -> Approval:
+def _approved(approval: Approval, operator: Operator, by: Known, flows: bool) -> Approval:
     """The request with one more approval; approved, once as many people have as must."""
-    # INVARIANT (an approval is for one exact action): two approvals are those of two people, whatever case their names are written in.
-    if any(one.operator.casefold() == operator.id.casefold() for one in approval.given):
+    # INVARIANT (an approval is for one exact action): two approvals are those of two people, whatever they are called.
+    if by.is_one_of(one.operator for one in approval.given):
         raise conflict(f"`{operator.id}` has approved `{approval.id}` already: another person must, too")
     if flows and not all(one.flows for one in approval.given):
         first = approval.given[0].operator
@@ -165,14 +169,24 @@ def _asked_by(shown: Shown) -> str:
     return str(thaw(bytes(shown.arguments)).values.get("by", "")) if shown.action == SESSION_DECLASSIFY else ""
 
 
-def _may_approve(runtime: Runtime, approval: Approval, operator: Operator, asked_by: Collection[str]) -> None:
+def _askers(approval: Approval, shown: Shown, key: SealKey) -> set[str]:
+    """Who asked for this, by any of the ways there are."""
+    said = submission_of(approval, key)
+    submitter = said.requester if said is not None and said.verified_by != UNPROVEN else ""
+    return {name for name in (_asked_by(shown), submitter, approval.caller.partition("#")[2]) if name}
+
+
+def _may_approve(runtime: Runtime, approval: Approval, operator: Operator, asked_by: Collection[str]) -> Known:
+    """Who it is that approves. Raises `RemitError` (refused) for one who may not."""
+    by = acting(runtime, operator)
     with runtime.view.lock:
         runtime.view.refresh()
         chain, complete = runtime.view.chain(approval.task)
         agent = runtime.view.agent(approval.agent)
     if not complete:
         raise refused("a task in the delegation chain cannot be found: nothing can be approved under it")
-    if why := barred(operator.id, approval.rule, approval.agent, agent, chain):
+    if why := barred(operator.id, approval.rule, approval.agent, agent, chain, by.names):
         raise refused(why)
-    if operator.id.casefold() in {name.casefold() for name in asked_by}:
+    if by.is_one_of(asked_by):
         raise refused(f"`{operator.id}` asked for this: somebody else must approve it")
+    return by

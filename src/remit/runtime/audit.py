@@ -23,6 +23,8 @@ from remit.decision_log.entry import (
     LogRestored,
     MemoryRaised,
     OutcomeSeen,
+    PersonChanged,
+    PersonErased,
     SessionJoined,
     SessionOpened,
     TaskClosed,
@@ -35,10 +37,12 @@ from remit.model.authorizer import ApprovalState
 from remit.model.break_glass import Stage
 from remit.model.identity import AgentId, ApprovalId, SessionId, TaskId
 from remit.model.labels import MORE, PUBLIC_TRUSTED, Confidentiality, Label
+from remit.model.person import PersonStatus
 from remit.runtime.store import Approval, RuntimeStore
 
 _EVERY = 1 << 40
 _ATTEMPTS = 5
+_PAGE = 1000
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -69,6 +73,7 @@ class _Expected:
         self.memories: dict[str, Label] = {}
         self.definitions: dict[str, str] = {}
         self.glasses: dict[str, str] = {}
+        self.people: dict[str, str] = {}
         for index, line in enumerate(lines):
             self._take(decode(index, line).body)
 
@@ -100,6 +105,10 @@ class _Expected:
         match body:
             case AgentChanged():
                 self.agents[body.agent] = body
+            case PersonChanged():
+                self.people[body.person] = f"{body.status}, version {body.version}"
+            case PersonErased():
+                self.people[body.person] = PersonStatus.ERASED.value
             case BundlePublished():
                 self.bundle = body.digest
             case KillSet():
@@ -162,6 +171,7 @@ def _compared(expected: _Expected, store: RuntimeStore) -> Iterator[Difference]:
     seen = {_named(known.upstream, known.tool): known.digest for known in store.definitions()}
     yield from _unequal("definition of", expected.definitions, seen)
     yield from _unequal("break-glass", expected.glasses, {glass.id: glass.stage.value for glass in store.break_glasses()})
+    yield from _unequal("person", expected.people, dict(_people(store)))
     yield from _tasks(expected, store)
     yield from _sessions(expected, store)
     for name, label in expected.memories.items():
@@ -177,6 +187,15 @@ def _compared(expected: _Expected, store: RuntimeStore) -> Iterator[Difference]:
 def _approval(approval: Approval) -> str:
     half = approval.state is ApprovalState.PENDING and approval.given
     return f"{approval.state.value}, approved by {len(approval.given)}" if half else approval.state.value
+
+
+def _people(store: RuntimeStore) -> Iterator[tuple[str, str]]:
+    after = ""
+    while page := store.people(_PAGE, after):
+        for person in page:
+            after = person.id
+            erased = person.status is PersonStatus.ERASED
+            yield person.id, person.status.value if erased else f"{person.status.value}, version {person.version}"
 
 
 def _tasks(expected: _Expected, store: RuntimeStore) -> Iterator[Difference]:

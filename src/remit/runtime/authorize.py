@@ -1,5 +1,7 @@
 """May this action happen now? Load what the request needs, decide, and commit decision and effects as one."""
 
+from collections.abc import Iterable
+
 from msgspec.structs import replace
 
 from remit.decision_log.append import Conflict
@@ -108,16 +110,18 @@ def consider(runtime: Runtime, loaded: Loaded) -> Considered:
     if not isinstance(decision, Deny):
         return Considered(decided)
     if decision.requestable is None:
-        return Considered(_opened(loaded) or decided)
+        return Considered(_opened(runtime, loaded) or decided)
     digest = approvals.action_digest(loaded.key, loaded.inputs)
     known = runtime.view.approvals_for(digest)
     for approval in known:
         grant = approvals.grant_of(approval, loaded.key, loaded.inputs.now)
+        if grant is not None and _gone(runtime, (grant.approver, *grant.others)):
+            continue
         again = _decide(replace(loaded.inputs, grant=grant)) if grant else None
         if again is not None and isinstance(again.decision, Permit):
             used = approvals.used(approval) if again.effects.approval_used else None
             return Considered(again, approval=used)
-    if (opened_by := _opened(loaded)) is not None:
+    if (opened_by := _opened(runtime, loaded)) is not None:
         return Considered(opened_by)
     for approval in known:
         if approvals.still_asks(approval, decision, loaded.key, loaded.inputs):
@@ -130,10 +134,15 @@ def consider(runtime: Runtime, loaded: Loaded) -> Considered:
     return Considered(replace(decided, decision=replace(decision, approval=opened.id)), approval=opened, opened=True)
 
 
-def _opened(loaded: Loaded) -> Decided | None:
+def _gone(runtime: Runtime, people: Iterable[str]) -> bool:
+    """Whether one of them has gone since: then they have no authority to lend."""
+    return any(runtime.view.directory.known_as(person).gone for person in people)
+
+
+def _opened(runtime: Runtime, loaded: Loaded) -> Decided | None:
     """The permit by what two people have opened, if that covers the request."""
     for glass in loaded.glass:
-        if covers(glass, loaded.inputs.request):
+        if covers(glass, loaded.inputs.request) and not _gone(runtime, (glass.asked_by, glass.confirmed_by)):
             again = _decide(replace(loaded.inputs, glass=glass))
             if isinstance(again.decision, Permit):
                 return again

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from remit.decision_log.encoding import encode_body
 from remit.decision_log.entry import BreakGlassAsked, BreakGlassEnded, BreakGlassReviewed, BreakGlassStarted
 from remit.decision_log.store import Record
+from remit.inventory.directory import Known
 from remit.model.break_glass import BreakGlass, Stage, Verdict
 from remit.model.caller import UNPROVEN
 from remit.model.clock import MINUTE
@@ -19,6 +20,7 @@ from remit.pap.problems import did_you_mean
 from remit.pdp.checks import CLOCK_TOLERANCE
 from remit.pdp.compiled import CompiledBundle
 from remit.pdp.obligations import barred
+from remit.runtime.acting import acting
 from remit.runtime.pending import Driven, Steps
 from remit.runtime.runtime import Change, Runtime, administer
 from remit.runtime.store import HoldTask, PutBreakGlass, Write
@@ -98,8 +100,8 @@ def _asked(runtime: Runtime, asking: Asking, operator: Operator, now: int) -> _M
     bundle = _bundle(runtime)
     agent, chain = _named(runtime, asking.agent, asking.task, now)
     _check_not_killed(runtime, agent.id, chain)
-    _check_person(runtime, operator)
-    if why := barred(operator.id, ApproverRule.FOUR_EYES, agent.id, agent, ()):
+    by = _person(runtime, operator)
+    if why := barred(operator.id, ApproverRule.FOUR_EYES, agent.id, agent, (), by.names):
         raise refused(why)
     most = bundle.break_glass.minutes
     minutes = most if asking.minutes is None else asking.minutes
@@ -138,11 +140,11 @@ def _confirmed(runtime: Runtime, wanted: BreakGlassId, operator: Operator, now: 
         raise conflict(f"break-glass `{wanted}` is {stage.value}, it does not wait for anybody{hint}")
     agent, chain = _named(runtime, "" if glass.task is not None else glass.agent, glass.task, now)
     _check_not_killed(runtime, agent.id, chain)
-    _check_person(runtime, operator)
+    by = _person(runtime, operator)
     # INVARIANT (the guard is guarded): two people, neither of whom owns the agent.
     asked = glass.asked_by, glass.asked_verified_by
-    involved = barred(operator.id, ApproverRule.FOUR_EYES, agent.id, agent, chain)
-    if barring := _not_another(operator, asked, "asked for it") or involved:
+    involved = barred(operator.id, ApproverRule.FOUR_EYES, agent.id, agent, chain, by.names)
+    if barring := _not_another(operator, by, asked, "asked for it") or involved:
         raise refused(barring)
     if glass.minutes > _bundle(runtime).break_glass.minutes:
         raise refused(f"the published bundle does not allow {glass.minutes} minutes any more: ask anew")
@@ -177,10 +179,10 @@ def _reviewed(runtime: Runtime, wanted: BreakGlassId, operator: Operator, verdic
     comment = _words("comment", comment, MAX_WORDS)
     if (stage := glass.at(now)) is not Stage.ENDED:
         raise conflict(f"break-glass `{wanted}` is {stage.value}: one that is over and was not reviewed is")
-    _check_person(runtime, operator)
+    by = _person(runtime, operator)
     # INVARIANT (the guard is guarded): who opened it does not say what is to be thought of it.
     asked, confirmed = (glass.asked_by, glass.asked_verified_by), (glass.confirmed_by, glass.confirmed_verified_by)
-    if barring := _not_another(operator, asked, "asked for it") or _not_another(operator, confirmed, "confirmed it"):
+    if barring := _not_another(operator, by, asked, "asked for it") or _not_another(operator, by, confirmed, "confirmed it"):
         raise refused(barring)
     after = replace(
         glass,
@@ -209,18 +211,20 @@ def _check_clock(runtime: Runtime, now: int) -> None:
         raise unavailable(f"the clock is {behind / 1_000_000:.1f} s behind the log: set it right")
 
 
-def _check_person(runtime: Runtime, operator: Operator) -> None:
-    """Somebody who was verified, and is no agent."""
+def _person(runtime: Runtime, operator: Operator) -> Known:
+    """Somebody who was verified, is there, and is no agent. Raises `RemitError` (refused)."""
     if operator.verified_by == UNPROVEN:
         raise refused("nobody has to prove who they are here, so nobody is one of two people: serve it without `--dev`")
-    if operator.id.casefold() in {agent.id.casefold() for agent in runtime.view.store.agents()}:
+    known = acting(runtime, operator)
+    if known.is_one_of(agent.id for agent in runtime.view.store.agents()):
         raise refused(f"`{operator.id}` is an agent: people break the glass")
+    return known
 
 
-def _not_another(operator: Operator, other: tuple[str, str], what: str) -> str:
+def _not_another(operator: Operator, known: Known, other: tuple[str, str], what: str) -> str:
     """Why this is not surely another person than one who stands there as so verified; empty if it is."""
     name, verified_by = other
-    if operator.id.casefold() == name.casefold():
+    if known.is_one_of([name]):
         return f"`{operator.id}` {what}: somebody else must do this"
     if operator.verified_by != verified_by:
         return (

@@ -1,9 +1,13 @@
 """Everything that one request can touch, read for its decision."""
 
+from collections.abc import Iterable
+
 from msgspec.structs import replace
 
-from remit.model.identity import AGENT, AgentId, DecisionId
+from remit.inventory.directory import worst
+from remit.model.identity import AGENT, Agent, AgentId, DecisionId
 from remit.model.memory import Memory
+from remit.model.person import OwnerState
 from remit.model.request import SESSION_DECLASSIFY, EvaluationRequest
 from remit.model.task import NOTHING_SPENT, Session
 from remit.pdp.definitions import asks_for_known
@@ -42,6 +46,7 @@ def load(
         observed = view.observed(session.id, session.task) if instead is None else instead[1]
     agent = view.agent(AgentId(request.subject.id)) if request.subject.type == AGENT else None
     target = view.agent(AgentId(request.resource.id)) if request.resource.type == AGENT else None
+    delegators = view.delegators(chain) if len(chain) > 1 else ()
     inputs = Inputs(
         view.bundle,
         request,
@@ -55,12 +60,13 @@ def load(
         observed,
         view.latest,
         view.kills,
-        view.delegators(chain) if len(chain) > 1 else (),
+        delegators,
         target,
         outside,
         _memory(view, request),
         view.account(agent.id) if agent is not None and view.bundle is not None and view.bundle.agent_rates else NOTHING_SPENT,
         view.definition(request.upstream, request.resource.id) if asks_for_known(view.bundle, request) else None,
+        owner=owner_state(view, (agent, *delegators)),
     )
     if own and session is not None:
         if request.action == SESSION_DECLASSIFY:
@@ -70,6 +76,11 @@ def load(
     if now > view.latest:
         view.latest = now
     return Loaded(inputs, revision, view.sealing_key(request.task if chain else None), view.open_glass(now))
+
+
+def owner_state(view: View, agents: Iterable[Agent | None]) -> OwnerState:
+    """What the directory knows of the owners of these agents, together."""
+    return worst(view.directory.known_as(agent.owner).standing.state for agent in agents if agent is not None)
 
 
 def _memory(view: View, request: EvaluationRequest) -> Memory | None:

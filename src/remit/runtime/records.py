@@ -12,6 +12,7 @@ from remit.model.decision import Decision, Permit
 from remit.model.identity import BreakGlassId, DecisionId, TaskId
 from remit.model.labels import PUBLIC_TRUSTED
 from remit.model.memory import Memory
+from remit.model.person import OwnerState
 from remit.model.task import Session
 from remit.model.values import NO_ARGUMENTS
 from remit.pdp.inputs import Inputs
@@ -70,6 +71,7 @@ def decision_record(inputs: Inputs, decision: Decision, session: Session | None,
         proof=request.proof or "",
         behind=inputs.behind,
         break_glass=(decision.break_glass or "") if isinstance(decision, Permit) else "",
+        owner="" if inputs.owner is OwnerState.UNKNOWN else inputs.owner,
     )
     return Record(encode_body(body), "decision", decision.id, request.task)
 

@@ -13,6 +13,7 @@ from remit.model.identity import Agent, AgentId, ApprovalId, BreakGlassId, Decis
 from remit.model.kill import Kill, KillKind
 from remit.model.labels import Label
 from remit.model.memory import Memory
+from remit.model.person import GroupId, PeopleGroup, Person, PersonId
 from remit.model.task import Session, Spent, Task, TaskState
 
 
@@ -191,6 +192,33 @@ class DestroyKey(msgspec.Struct, frozen=True):
     task: TaskId
 
 
+class PutPerson(msgspec.Struct, frozen=True):
+    """A person's new state, with the secret of their data key for version 1; the stored version must be one less (none for version 1)."""
+
+    person: Person
+    secret: bytes = b""
+
+
+class SeePeople(msgspec.Struct, frozen=True):
+    """The sources of these people have spoken of them again, and said nothing new."""
+
+    people: tuple[PersonId, ...]
+    at: int
+
+
+class ErasePerson(msgspec.Struct, frozen=True):
+    """Nothing is kept of a person but `left`, and their data key is overwritten."""
+
+    left: Person
+
+
+class PutGroup(msgspec.Struct, frozen=True):
+    """A group's new state; the stored version must be one less (none for version 1). Version 0 of one that is stored ends it."""
+
+    group: PeopleGroup
+    base: int
+
+
 class PutKill(msgspec.Struct, frozen=True):
     """A kill is in force; one of the same kind and name is replaced."""
 
@@ -240,6 +268,10 @@ Write: TypeAlias = (
     | HoldMemory
     | ActivateBundle
     | DestroyKey
+    | PutPerson
+    | SeePeople
+    | ErasePerson
+    | PutGroup
     | PutKill
     | DeleteKill
     | SeeDefinition
@@ -299,6 +331,26 @@ class RuntimeStore(Protocol):
 
     def agents(self) -> list[Agent]:
         """All agents, by name."""
+        ...
+
+    def person(self, person: PersonId) -> Person | None:
+        """A person, as their source last had them."""
+        ...
+
+    def people(self, limit: int, after: str = "", source: str = "") -> list[Person]:
+        """People by id, of one source or all, behind this id."""
+        ...
+
+    def people_named(self, name: str) -> list[Person]:
+        """The people who go by a name (folded)."""
+        ...
+
+    def people_group(self, group: GroupId) -> PeopleGroup | None:
+        """A group of people."""
+        ...
+
+    def people_groups(self, source: str) -> list[PeopleGroup]:
+        """The groups of one source, by id."""
         ...
 
     def kills(self) -> list[Kill]:

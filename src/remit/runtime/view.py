@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from remit.decision_log.sealed import report_of
 from remit.decision_log.sealing import SealKey
+from remit.inventory.directory import Directory
 from remit.model.break_glass import BreakGlass, Stage
 from remit.model.caller import Proof
 from remit.model.clock import MINUTE, Clock
@@ -84,6 +85,7 @@ class View:
         self.steady = steady
         self._shut: dict[BreakGlassId, int] = {}
         self._agents: dict[AgentId, Agent] = {}
+        self._directory: Directory | None = None
         self._tasks: dict[TaskId, Task] = {}
         self._spent: dict[TaskId, Spent] = {}
         self._sessions: dict[SessionId, Session] = {}
@@ -120,6 +122,7 @@ class View:
     def _forget_administration(self) -> None:
         self._kills = None
         self._glass = None
+        self._directory = None
         self._definitions.clear()
         self._agents.clear()
         self._tasks.clear()
@@ -197,6 +200,13 @@ class View:
         if known is not None:
             self._agents[agent] = known
         return known
+
+    @property
+    def directory(self) -> Directory:
+        """Who is who, by what all sources say."""
+        if self._directory is None:
+            self._directory = Directory(self.store.people_named, self.store.person)
+        return self._directory
 
     def chain(self, task: TaskId | None) -> tuple[tuple[TaskState, ...], bool]:
         """A task and those it was delegated from, leaf first, and whether every link was found."""

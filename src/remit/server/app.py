@@ -25,6 +25,7 @@ from remit.server.problems import Problem, fault, problem_of
 from remit.server.recovering import recover
 from remit.server.repeating import Repeats
 from remit.server.routes import OPERATIONS
+from remit.server.scim.application import provisioning
 from remit.server.shared import Shared
 from remit.server.unreported import Unreported
 from remit.server.waits import Waits
@@ -76,6 +77,8 @@ def routed(
     app.state.document = described(OPERATIONS, url)
     app.state.repeats, app.state.peers = peers or Repeats(), peers
     app.state.unreported, app.state.waits, app.state.readiness = Unreported(embedded), Waits(embedded), None
+    app.state.repeats, app.state.unreported = Repeats(), Unreported(embedded)
+    app.routes.append(provisioning(app.state))
     return app
 
 

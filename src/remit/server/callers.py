@@ -14,6 +14,7 @@ from remit.authentication.verify import REMEMBERED, Shown
 from remit.authentication.waiting import awaited
 from remit.credentials.minting import AGENT_PREFIX, OPERATOR_PREFIX
 from remit.inventory.agents import checked_name
+from remit.inventory.directory import Directory
 from remit.local.trust import Issuer, Trust
 from remit.local.wiring import Embedded
 from remit.model.caller import UNPROVEN, Caller, Proof, Role, VerifiedToken
@@ -22,6 +23,7 @@ from remit.model.identity import Agent, AgentId, SessionId, TaskId
 from remit.pdp.memo import Memo
 from remit.server.known import Known
 from remit.server.problems import Problem
+from remit.server.remembering import Remembered
 
 DEVELOPMENT = Caller("development", frozenset(Role) - {Role.AGENT}, UNPROVEN, Proof.NONE)
 """Whoever reaches a server for development."""
@@ -68,6 +70,8 @@ class Proven:
         self._identities: tuple[int, Mapping[str, Agent]] = -1, {}
         self._since = max([entry.time for entry in embedded.store.log.by_kind("log.restored", 1)], default=0)
         self._holders: Memo[int, tuple[VerifiedToken, Caller]] = Memo(REMEMBERED)
+        self._directory: tuple[int, Directory | None] = -1, None
+        self._remembered = Remembered(embedded)
 
     async def identify(self, request: Request) -> Caller:
         """The caller. Raises `Problem`, or `RemitError` (refused) for one who is proven and nobody here."""
@@ -75,7 +79,12 @@ class Proven:
         sent = Sent(scope["headers"], scope["method"], self._address + scope["path"], scope.get(CERTIFICATE))
         try:
             token = await authenticate(self._trust.verifier, sent)
-            return self._caller(token)
+            caller = self._caller(token)
+            if caller.agent is None:
+                if token.issuer in self._trust.issuers:
+                    await self._remembered.take(token, self._trust.issuers[token.issuer], caller)
+                self._check_there(caller)
+            return caller
         except NotVerified as refusal:
             raise problem_of_refusal(refusal) from None
 
@@ -144,6 +153,18 @@ class Proven:
         if not roles:
             raise refused(f"`{identity}` is no agent here (`remit agent bind`), and none of its groups has a role (`roles`)")
         return Caller(name, roles, token.issuer, token.proof, None, token.key)
+
+    def _check_there(self, caller: Caller) -> None:
+        """Raises `RemitError` (refused) for somebody outside of the agents who is gone."""
+        # INVARIANT (fail closed): a token outlives whoever has left; asked of the store each time.
+        revision, _ = self._embedded.store.standing(())
+        known, directory = self._directory
+        if known != revision or directory is None:
+            store = self._embedded.store
+            directory = Directory(store.people_named, store.person)
+            self._directory = revision, directory
+        if directory.known_as(caller.name).gone:
+            raise refused(f"`{caller.name}` is gone, as the directory says: they have no part in this any more")
 
     def _agents(self) -> Mapping[str, Agent]:
         """Agents by what proves that they are."""

@@ -70,6 +70,11 @@ def may_release(caller: Known) -> bool:
     return caller.may(Act.RELEASE)
 
 
+def may_provision(caller: Known) -> bool:
+    """Say who is who, of one's own people."""
+    return caller.may(Act.PROVISION)
+
+
 def may_issue(caller: Known) -> bool:
     """Have tokens made for others."""
     return caller.may(Act.ISSUE)

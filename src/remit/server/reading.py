@@ -18,6 +18,7 @@ MAX_BODY = 4 * MAX_BYTES
 SECONDS = 10.0
 """So long a caller may take to send a body."""
 _OF_BODY = frozenset({b"content-type", b"content-encoding", b"content-length"})
+JSON = frozenset({b"application/json"})
 _READ = "remit.body"
 """The body, in a scope, once it was read."""
 T = TypeVar("T")
@@ -47,12 +48,15 @@ def read_query(request: Request, kind: type[T]) -> T:
         raise malformed(f"the query is not what is asked for here: {error}") from None
 
 
-async def read_object(request: Request) -> dict[str, Any]:
-    """The JSON object that a request carries. Raises `Problem`, or `RemitError` (malformed) for what is no JSON."""
+async def read_object(request: Request, kinds: frozenset[bytes] = JSON) -> dict[str, Any]:
+    """The JSON object that a request carries, as one of these types of content.
+
+    Raises `Problem`, or `RemitError` (malformed) for what is no JSON.
+    """
     if _READ in request.scope:
         read: dict[str, Any] = request.scope[_READ]
         return read
-    value = request.scope[_READ] = object_in(await read_body(request))
+    value = request.scope[_READ] = object_in(await read_body(request, kinds))
     return value
 
 
@@ -64,11 +68,11 @@ def object_in(body: bytes) -> dict[str, Any]:
     return value
 
 
-async def read_body(request: Request) -> bytes:
-    """The body of a request that says it is JSON, once it is there whole. Raises `Problem`."""
+async def read_body(request: Request, kinds: frozenset[bytes] = JSON) -> bytes:
+    """The body of a request that says it is of one of these types, once it is there whole. Raises `Problem`."""
     headers = _headers(request)
     kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-    if kind != b"application/json":
+    if kind not in kinds:
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the body must be JSON: send `Content-Type: application/json`")
     if headers.get(b"content-encoding", b"identity") != b"identity":
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the body must not be compressed: send it as it is")

@@ -8,7 +8,7 @@ import msgspec
 from remit.model.errors import corrupt
 from remit.storage.reading import PAGE, Rows, StoredLog
 
-SCHEMA = 6
+SCHEMA = 7
 """Counts what the tables can hold: raised with each migration, so that an older Remit does not take what it would cut short."""
 
 
@@ -129,6 +129,33 @@ class DefinitionRow(Row, frozen=True, tag="definitions"):
     state: bytes
 
 
+class PersonRow(Row, frozen=True, tag="people"):
+    """A person, as one source knows them."""
+
+    id: str
+    source: str
+    version: int
+    seen: int
+    state: bytes
+
+
+class PersonNameRow(Row, frozen=True, tag="person_names"):
+    """A name that a person goes by."""
+
+    key: ClassVar[str] = ""
+    name: str
+    person: str
+
+
+class GroupRow(Row, frozen=True, tag="people_groups"):
+    """A group of people."""
+
+    id: str
+    source: str
+    version: int
+    state: bytes
+
+
 class BreakGlassRow(Row, frozen=True, tag="break_glass"):
     """A break-glass, from the asking to the review."""
 
@@ -160,6 +187,9 @@ AnyRow: TypeAlias = (
     | ActivationRow
     | MemoryRow
     | DefinitionRow
+    | PersonRow
+    | PersonNameRow
+    | GroupRow
     | BreakGlassRow
     | KillRow
 )
@@ -176,6 +206,9 @@ TABLES: tuple[type[Row], ...] = (
     ActivationRow,
     MemoryRow,
     DefinitionRow,
+    PersonRow,
+    PersonNameRow,
+    GroupRow,
     BreakGlassRow,
     KillRow,
 )

@@ -16,11 +16,14 @@ from remit.model.errors import corrupt
 from remit.model.identity import Agent, AgentId, ApprovalId, BreakGlassId, DecisionId, SessionId, TaskId
 from remit.model.kill import Kill
 from remit.model.memory import Memory
+from remit.model.person import GroupId, PeopleGroup, Person, PersonId
 from remit.model.task import Session, Spent, Task, TaskState, TaskStatus
 from remit.runtime.store import Approval, Observation, OpenPermit
 
 T = TypeVar("T")
 PAGE = 2000
+MAX_NAMESAKES = 1000
+"""So many records of one name are read: more than can be told apart."""
 
 
 class Rows(Protocol):
@@ -89,6 +92,39 @@ class StateReader:
     def agents(self) -> list[Agent]:
         """All agents, by name."""
         return [read(Agent, row[0]) for row in self._rows("SELECT state FROM agents ORDER BY id")]
+
+    def person(self, person: PersonId) -> Person | None:
+        """A person, as their source last had them."""
+        row = self._row("SELECT state, seen FROM people WHERE id = ?", person)
+        return None if row is None else _person(*row)
+
+    def people(self, limit: int, after: str = "", source: str = "") -> list[Person]:
+        """People by id, of one source or all, behind this id."""
+        if source:
+            query = "SELECT state, seen FROM people WHERE source = ? AND id > ? ORDER BY id LIMIT ?"
+            return [_person(*row) for row in self._rows(query, source, after, limit)]
+        return [
+            _person(*row) for row in self._rows("SELECT state, seen FROM people WHERE id > ? ORDER BY id LIMIT ?", after, limit)
+        ]
+
+    def people_named(self, name: str) -> list[Person]:
+        """The people who go by a name (folded)."""
+        query = (
+            "SELECT p.state, p.seen FROM person_names n JOIN people p ON p.id = n.person WHERE n.name = ? ORDER BY p.id LIMIT ?"
+        )
+        return [_person(*row) for row in self._rows(query, name, MAX_NAMESAKES)]
+
+    def people_group(self, group: GroupId) -> PeopleGroup | None:
+        """A group of people."""
+        row = self._row("SELECT state FROM people_groups WHERE id = ?", group)
+        return None if row is None else read(PeopleGroup, row[0])
+
+    def people_groups(self, source: str) -> list[PeopleGroup]:
+        """The groups of one source, by id."""
+        return [
+            read(PeopleGroup, row[0])
+            for row in self._rows("SELECT state FROM people_groups WHERE source = ? ORDER BY id", source)
+        ]
 
     def kills(self) -> list[Kill]:
         """The kills in force."""
@@ -188,6 +224,10 @@ class StateReader:
     def writers(self) -> list[str]:
         """The writers that have open permits."""
         return [row[0] for row in self._rows("SELECT DISTINCT writer FROM permits")]
+
+
+def _person(state: bytes, seen: int) -> Person:
+    return msgspec.structs.replace(read(Person, state), seen=seen)
 
 
 def _task_state(task: bytes, status: str, spent: bytes) -> TaskState:

@@ -15,6 +15,7 @@ from remit.runtime.store import (
     DeleteKill,
     DeletePermit,
     DestroyKey,
+    ErasePerson,
     HoldMemory,
     HoldTask,
     InsertObservation,
@@ -26,12 +27,15 @@ from remit.runtime.store import (
     PutAgent,
     PutApproval,
     PutBreakGlass,
+    PutGroup,
     PutKill,
     PutMemory,
+    PutPerson,
     PutSession,
     PutSpent,
     PutTask,
     SeeDefinition,
+    SeePeople,
     Write,
 )
 
@@ -85,7 +89,7 @@ class Staging(ABC):
                 return self._is_open_task(task)
             case PutTask(task):
                 return self._is_open_task(task.id)
-            case InsertPermit() | InsertObservation() | InsertSession() | InsertTask() | PutKill():
+            case InsertPermit() | InsertObservation() | InsertSession() | InsertTask() | PutKill() | SeePeople():
                 return True
             case DeletePermit(decision):
                 return decision not in self.reported and (decision in self.permits or self.is_open(decision))
@@ -101,7 +105,10 @@ class Staging(ABC):
         | DestroyKey
         | DeleteKill
         | SeeDefinition
-        | ApproveDefinition,
+        | ApproveDefinition
+        | PutPerson
+        | ErasePerson
+        | PutGroup,
     ) -> bool:
         match write:
             case PutAgent(agent):
@@ -110,6 +117,10 @@ class Staging(ABC):
                 return self.approval_version(approval.id) == approval.version - 1
             case PutBreakGlass(glass):
                 return self.break_glass_version(glass.id) == glass.version - 1
+            case PutPerson(person) | ErasePerson(person):
+                return self.person_version(person.id) == person.version - 1
+            case PutGroup(group, base):
+                return self.group_version(group.id) == base
             case ActivateBundle():
                 return self.active_bundle() == write.previous
             case DestroyKey() | DeleteKill():
@@ -179,6 +190,14 @@ class Staging(ABC):
     @abstractmethod
     def agent_version(self, agent: str) -> int:
         """The stored version of an agent, 0 if there is none."""
+
+    @abstractmethod
+    def person_version(self, person: str) -> int:
+        """The stored version of a person, 0 if there is none."""
+
+    @abstractmethod
+    def group_version(self, group: str) -> int:
+        """The stored version of a group of people, 0 if there is none."""
 
     @abstractmethod
     def approval_version(self, approval: str) -> int:

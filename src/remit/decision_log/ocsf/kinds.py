@@ -19,12 +19,16 @@ from remit.decision_log.entry import (
     DecisionMade,
     EntryBody,
     FlowGranted,
+    GroupChanged,
     KeyDestroyed,
     KillReleased,
     KillSet,
     LogRestored,
     MemoryRaised,
     OutcomeSeen,
+    PeopleImported,
+    PersonChanged,
+    PersonErased,
     SessionJoined,
     SessionOpened,
     TaskClosed,
@@ -71,6 +75,8 @@ def event_of(body: EntryBody, decision: DecisionMade | None) -> Event:
             return Event(ocsf.BASE, Caption(ocsf.OTHER, "session.joined"), {}, ())
         case MemoryRaised():
             return Event(ocsf.BASE, Caption(ocsf.OTHER, "memory.raised"), {}, (), correlation=body.decision or None)
+        case PersonChanged() | PersonErased() | PeopleImported() | GroupChanged():
+            return _people(body)
         case _:
             return _administration(body)
 
@@ -139,6 +145,21 @@ def _administration(
             return _managed(ocsf.UPDATE, _entity("Decision Log", body.backup), ("backup",), by, severity=ocsf.HIGH)
         case _:
             assert_never(body)
+
+
+def _people(body: PersonChanged | PersonErased | PeopleImported | GroupChanged) -> Event:
+    by = {"operator": body.operator}
+    match body:
+        case PersonChanged():
+            change = ocsf.CREATE if body.version == 1 else ocsf.UPDATE if body.status == "active" else ocsf.DEACTIVATE
+            return _managed(change, _entity("Person", body.person), ("person",), by)
+        case PersonErased():
+            return _managed(ocsf.DELETE, _entity("Person", body.person), ("person",), by)
+        case PeopleImported():
+            return _managed(ocsf.UPDATE, _entity("People", body.digest), ("digest",), by)
+        case GroupChanged():
+            change = ocsf.DELETE if body.removed else ocsf.CREATE if body.version == 1 else ocsf.UPDATE
+            return _managed(change, _entity("People Group", body.group), ("group",), by)
 
 
 def _decision(body: DecisionMade) -> Event:

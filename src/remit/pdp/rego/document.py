@@ -22,6 +22,7 @@ VOCABULARY: Mapping[str, Any] = {
         "args": None,
         "tier": {},
         "tierRank": {},
+        "ownerState": {},
         "now": {},
         "session": {
             "confidentiality": {},

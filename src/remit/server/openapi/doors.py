@@ -57,6 +57,21 @@ class Enrolled(msgspec.Struct, frozen=True):
     seconds: int
 
 
+class Keys(msgspec.Struct, frozen=True):
+    """Public keys (RFC 7517), each for signatures by ES256."""
+
+    keys: list[dict[str, str]]
+
+
+class IssuerDescribed(msgspec.Struct, frozen=True):
+    """An issuer (RFC 8414): its name, as `iss` has it, and where its keys are. There is no way to get a token by OAuth."""
+
+    issuer: str
+    jwks_uri: str
+    response_types_supported: list[str]
+    grant_types_supported: list[str]
+
+
 class Waiting(msgspec.Struct, frozen=True):
     """How long to wait for the answer (seconds)."""
 

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from remit.server.api import access, readiness, requests
+from remit.server.api import access, issuing, readiness, requests
 from remit.server.api.metadata import metadata
 from remit.server.api.requestable import REQUESTS
 from remit.server.openapi import authzen as az
+from remit.server.openapi import doors
 from remit.server.openapi.operation import Operation, Repeated
 from remit.server.openapi.served import served
 
@@ -95,6 +96,15 @@ DECIDING = (
         fails=(409,),
     ),
     Operation(method="GET", path="/.well-known/authzen-configuration", endpoint=metadata, tag=TAG, answer=az.Metadata, open=True),
+    Operation(method="GET", path=issuing.KEYS, endpoint=issuing.keys, tag="server", answer=doors.Keys, open=True),
+    Operation(
+        method="GET",
+        path="/.well-known/oauth-authorization-server",
+        endpoint=issuing.issuer,
+        tag="server",
+        answer=doors.IssuerDescribed,
+        open=True,
+    ),
     Operation(method="GET", path="/healthz", endpoint=readiness.lives, tag="server", answer=str, open=True),
     Operation(method="GET", path="/readyz", endpoint=readiness.ready, tag="server", answer=str, open=True),
     Operation(method="GET", path="/v1/openapi.json", endpoint=served, tag="server", answer=dict[str, Any], open=True),

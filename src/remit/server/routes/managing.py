@@ -2,11 +2,13 @@
 
 from typing import Any
 
+from remit.inventory.directory import OwnedAgent
 from remit.model.identity import Agent
 from remit.model.kill import Kill
+from remit.model.person import Person
 from remit.model.task import Session
 from remit.runtime.emergencies import BreakGlassSeen, BreakGlassTold
-from remit.server.api.management import agents, break_glass, bundles, decisions, health, kills, log, tasks, tokens
+from remit.server.api.management import agents, break_glass, bundles, decisions, health, kills, log, people, tasks, tokens
 from remit.server.api.tasks import Seen
 from remit.server.direct import Endpoint
 from remit.server.openapi.operation import Operation, Repeated
@@ -43,14 +45,16 @@ def _tag(path: str) -> str:
 
 
 MANAGING = (
-    _get("/v1/agents", agents.listed, Page[Agent], agents.AgentsWanted),
+    _get("/v1/agents", agents.listed, Page[OwnedAgent], agents.AgentsWanted),
     _change("/v1/agents", agents.register, agents.Registering, Agent, 201),
     # The name of an agent may have slashes; what ends like one of the first is not asked for by the last.
     _change("/v1/agents/{id:path}/status", agents.move, agents.Moving, Agent),
     _change("/v1/agents/{id:path}/bind", agents.bind, agents.Naming, Agent),
     _change("/v1/agents/{id:path}/unbind", agents.unbind, agents.Naming, Agent),
     _change("/v1/agents/{id:path}/tokens", tokens.for_agent, tokens.AgentToken, tokens.Token, 201),
-    _get("/v1/agents/{id:path}", agents.shown, Agent),
+    _get("/v1/agents/{id:path}", agents.shown, OwnedAgent),
+    _get("/v1/people", people.listed, Page[Person], people.PeopleWanted),
+    _get("/v1/people/{id}", people.shown, Person),
     _change("/v1/operators/{name:path}/tokens", tokens.for_operator, tokens.OperatorToken, tokens.Token, 201),
     _get("/v1/tasks", tasks.listed, Page[Seen], tasks.TasksWanted),
     _get("/v1/tasks/{id}/sessions", tasks.sessions, Page[Session], Paged),

@@ -9,6 +9,7 @@ import psycopg
 from remit.decision_log.entry import NO_ENTRY
 from remit.decision_log.store import CommitFailed, Line
 from remit.model.errors import ErrorKind, RemitError, corrupt
+from remit.model.person import PeopleGroup, Person
 from remit.runtime.store import (
     ActivateBundle,
     ApproveDefinition,
@@ -16,6 +17,7 @@ from remit.runtime.store import (
     DeleteKill,
     DeletePermit,
     DestroyKey,
+    ErasePerson,
     HoldMemory,
     HoldTask,
     InsertTask,
@@ -23,12 +25,15 @@ from remit.runtime.store import (
     PutAgent,
     PutApproval,
     PutBreakGlass,
+    PutGroup,
     PutKill,
     PutMemory,
+    PutPerson,
     PutSession,
     PutSpent,
     PutTask,
     SeeDefinition,
+    SeePeople,
     Write,
 )
 from remit.storage.postgres.connecting import Address, Connection, Link, check_schema, explain, explained, usable
@@ -45,7 +50,19 @@ _DEFINING = "SELECT pg_advisory_xact_lock(hashtextextended('remit definitions', 
 """Held by whoever sees a definition first: there is no row yet that two could wait for."""
 TAKE_TURN = "SELECT pg_advisory_lock(hashtextextended('remit administration', 0))"
 END_TURN = "SELECT pg_advisory_unlock(hashtextextended('remit administration', 0))"
-_ADMINISTRATIVE = (PutAgent, PutTask, ActivateBundle, DestroyKey, PutKill, DeleteKill, ApproveDefinition, PutBreakGlass)
+_ADMINISTRATIVE = (
+    PutAgent,
+    PutTask,
+    ActivateBundle,
+    DestroyKey,
+    PutKill,
+    DeleteKill,
+    ApproveDefinition,
+    PutBreakGlass,
+    PutPerson,
+    ErasePerson,
+    PutGroup,
+)
 _LOCKING = (
     "SELECT 0, id, version FROM (SELECT id, version FROM sessions WHERE id = ANY(%b) ORDER BY id FOR UPDATE) s",
     """SELECT 1, id, spent_version FROM
@@ -54,9 +71,10 @@ _LOCKING = (
     "SELECT 3, id, version FROM (SELECT id, version FROM approvals WHERE id = ANY(%b) ORDER BY id FOR UPDATE) a",
     "SELECT 4, name, version FROM (SELECT name, version FROM memories WHERE name = ANY(%b) ORDER BY name FOR UPDATE) m",
     "SELECT 5, id, spent_version FROM (SELECT id, spent_version FROM agents WHERE id = ANY(%b) ORDER BY id FOR UPDATE) g",
+    "SELECT 6, id, version FROM (SELECT id, version FROM people WHERE id = ANY(%b) ORDER BY id FOR UPDATE) h",
 )
 """Joined by UNION ALL, whose parts are executed one after the other: every group locks in this order, so that none waits in a circle."""
-_SESSIONS, _SPENT, _PERMITS, _APPROVALS, _MEMORIES, _ACCOUNTS = range(6)
+_SESSIONS, _SPENT, _PERMITS, _APPROVALS, _MEMORIES, _ACCOUNTS, _PEOPLE = range(7)
 _ENTRIES = """
 INSERT INTO entries (writer, seq, time, kind, decision, task, leaf, line)
 SELECT * FROM unnest(%b::text[], %b::bigint[], %b::bigint[], %b::text[], %b::text[], %b::text[], %b::bytea[], %b::bytea[])
@@ -84,6 +102,17 @@ ON CONFLICT (id) DO UPDATE SET version = excluded.version, state = excluded.stat
 """
 _PUT_AGENT = """
 INSERT INTO agents (id, version, state) VALUES (%s, %s, %b)
+ON CONFLICT (id) DO UPDATE SET version = excluded.version, state = excluded.state
+"""
+_PUT_PEOPLE = """
+INSERT INTO people (id, source, version, seen, state)
+SELECT * FROM unnest(%b::text[], %b::text[], %b::bigint[], %b::bigint[], %b::bytea[])
+ON CONFLICT (id) DO UPDATE SET version = excluded.version, seen = excluded.seen, state = excluded.state
+"""
+_PUT_NAMES = "INSERT INTO person_names (name, person) SELECT * FROM unnest(%b::text[], %b::text[])"
+_PUT_SECRETS = "INSERT INTO data_keys (task, secret) SELECT * FROM unnest(%b::text[], %b::bytea[])"
+_PUT_GROUP = """
+INSERT INTO people_groups (id, source, version, state) VALUES (%s, %s, %s, %b)
 ON CONFLICT (id) DO UPDATE SET version = excluded.version, state = excluded.state
 """
 _PUT_KILL = """
@@ -178,6 +207,8 @@ class _Transaction(Staging):
         self.reopened = False
         self.committing = False
         self._changed = False
+        self._people: dict[str, Person] = {}
+        self._secrets: list[tuple[str, bytes]] = []
 
     def apply(self, changes: Sequence[tuple[Sequence[Write], int]]) -> list[bool]:
         """Begin, lock and read what the changes touch, and apply those that fit."""
@@ -260,6 +291,15 @@ class _Transaction(Staging):
     def break_glass_version(self, glass: str) -> int:
         """The version of a break-glass, 0 if there is none."""
         row = self._one("SELECT version FROM break_glass WHERE id = %s", glass)
+        return 0 if row is None else row[0]
+
+    def person_version(self, person: str) -> int:
+        """The stored version of a person, 0 if there is none."""
+        return self._stored[_PEOPLE].get(person, 0)
+
+    def group_version(self, group: str) -> int:
+        """The stored version of a group of people, 0 if there is none."""
+        row = self._one("SELECT version FROM people_groups WHERE id = %s", group)
         return row[0] if row else 0
 
     def definition(self, id: str) -> tuple[str, int] | None:
@@ -298,6 +338,11 @@ class _Transaction(Staging):
                     self._run("UPDATE meta SET value = value + 1 WHERE name = 'definitions'")
                 self._run(_PUT_DEFINITION, known.id, known.digest, known.version, encode(known))
                 return
+            case SeePeople(people, at):
+                self._run("UPDATE people SET seen = %s WHERE id = ANY(%b)", at, sorted(people))
+                return
+            case PutPerson() | ErasePerson() | PutGroup():
+                self._put_people(write)
             case ApproveDefinition(known):
                 self._run(_PUT_DEFINITION, known.id, known.digest, known.version, encode(known))
             case PutTask(task):
@@ -309,18 +354,24 @@ class _Transaction(Staging):
                 self._run("INSERT INTO bundles VALUES (%s, %b) ON CONFLICT DO NOTHING", digest, document)
                 columns = "INSERT INTO activations (digest, previous, time, operator) VALUES (%s, %s, %s, %s)"
                 self._run(columns, digest, previous, time, operator)
-            case PutKill(kill):
-                self._run(_PUT_KILL, kill.kind.value, kill.name, encode(kill))
-            case DeleteKill(kind, name):
-                self._run("DELETE FROM kills WHERE kind = %s AND name = %s", kind.value, name)
-            case PutBreakGlass(glass):
-                self._run(_PUT_BREAK_GLASS, glass.id, glass.version, glass.stage.value, encode(glass))
+            case PutKill() | DeleteKill() | PutBreakGlass():
+                self._put_exception(write)
             case DestroyKey(task_id):
                 self._erase(task_id)
             case _:
                 raise TypeError(f"no such write: {type(write).__name__}")
         self.revision += 1
         self._changed = True
+
+    def _put_exception(self, write: PutKill | DeleteKill | PutBreakGlass) -> None:
+        """What holds against policy for a while."""
+        match write:
+            case PutKill(kill):
+                self._run(_PUT_KILL, kill.kind.value, kill.name, encode(kill))
+            case DeleteKill(kind, name):
+                self._run("DELETE FROM kills WHERE kind = %s AND name = %s", kind.value, name)
+            case PutBreakGlass(glass):
+                self._run(_PUT_BREAK_GLASS, glass.id, glass.version, glass.stage.value, encode(glass))
 
     def _remember(self, named: Sequence[str]) -> None:
         stored = [row[0] for row in self._run("SELECT name FROM memories").fetchall()]
@@ -337,6 +388,38 @@ class _Transaction(Staging):
         self._run("UPDATE data_keys SET secret = NULL WHERE task = %s", task)
         self._run("DELETE FROM observations WHERE session IN (SELECT id FROM sessions WHERE task = %s)", task)
 
+    def _put_people(self, write: PutPerson | ErasePerson | PutGroup) -> None:
+        match write:
+            case PutGroup(group):
+                self._put_group(group)
+                return
+            case PutPerson(person, secret):
+                if secret:
+                    self._secrets.append((person.id, secret))
+            case ErasePerson(person):
+                self._run("UPDATE data_keys SET secret = NULL WHERE task = %s", person.id)
+        self._people[person.id] = person
+        self._stored[_PEOPLE][person.id] = person.version
+
+    def _write_people(self) -> None:
+        """Everybody of the group at once: a file has thousands, and nobody else commits meanwhile."""
+        if not self._people:
+            return
+        people = list(self._people.values())
+        rows = [(person.id, person.source, person.version, person.seen, encode(person)) for person in people]
+        self._run(_PUT_PEOPLE, *map(list, zip(*rows, strict=True)))
+        self._run("DELETE FROM person_names WHERE person = ANY(%b)", list(self._people))
+        names = [(name, person.id) for person in people for name in sorted(person.names)]
+        for statement, given in ((_PUT_NAMES, names), (_PUT_SECRETS, self._secrets)):
+            if given:
+                self._run(statement, *map(list, zip(*given, strict=True)))
+
+    def _put_group(self, group: PeopleGroup) -> None:
+        if group.version:
+            self._run(_PUT_GROUP, group.id, group.source, group.version, encode(group))
+        else:
+            self._run("DELETE FROM people_groups WHERE id = %s", group.id)
+
     def finish(self) -> None:
         """Write what was staged: of states that moved several times in one group only the last. Then commit."""
         assert self.connection is not None
@@ -345,6 +428,7 @@ class _Transaction(Staging):
                 # INVARIANT (one commit): whatever was decided before an administrative change and is not yet committed is decided again.
                 self._run("UPDATE meta SET value = %s WHERE name = 'revision'", self.revision)
                 self._run("SELECT pg_notify(%s, %s)", CHANNEL, str(self.revision))
+            self._write_people()
             self._append()
             self._bulk(_PUT_SESSIONS, [(s.id, s.task, s.version, encode(s)) for s in self.sessions.values()])
             self._bulk(_PUT_SPENT, [(task, spent.version, encode(spent)) for task, spent in self.spent.items()])
@@ -388,8 +472,8 @@ def revision_of(row: Any, address: Address) -> tuple[int, bool]:
 
 
 def _touched(writes: Sequence[Write]) -> tuple[set[str], ...]:
-    """The ids of sessions, tasks, permits, approvals, memories and agents that must not move meanwhile."""
-    sessions, tasks, permits, approvals, memories, agents = wanted = tuple([set[str]() for _ in _LOCKING])
+    """The ids of sessions, tasks, permits, approvals, memories, agents and people that must not move meanwhile."""
+    sessions, tasks, permits, approvals, memories, agents, people = wanted = tuple([set[str]() for _ in _LOCKING])
     for write in writes:
         match write:
             case PutSession(session):
@@ -408,6 +492,8 @@ def _touched(writes: Sequence[Write]) -> tuple[set[str], ...]:
                 memories.add(name)
             case PutAccount(agent):
                 agents.add(agent)
+            case PutPerson(person) | ErasePerson(person):
+                people.add(person.id)
     return wanted
 
 

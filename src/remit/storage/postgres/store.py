@@ -15,7 +15,7 @@ from remit.storage.postgres.watching import Watcher
 if TYPE_CHECKING:
     from remit.storage.copying import AnyRow, Snapshot  # whoever decides does without
 
-_ERASED = ("data_keys", "observations", "tasks")
+_ERASED = ("data_keys", "observations", "people", "person_names", "tasks")
 
 
 class PostgresStore(PostgresState):

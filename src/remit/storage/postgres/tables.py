@@ -4,7 +4,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-SCHEMA = "0005"
+SCHEMA = "0006"
 """The revision of the newest migration: what this Remit reads and writes."""
 
 metadata = sa.MetaData()
@@ -115,4 +115,22 @@ _table(
 )
 _table("definitions", _key("id"), _column("digest", _ID), _column("version", _INT), _column("state", _BYTES))
 _table("break_glass", _key("id"), _column("version", _INT), _column("stage", _ID), _column("state", _BYTES))
+_table(
+    "people",
+    _key("id"),
+    _column("source", _ID),
+    _column("version", _INT),
+    _column("seen", _INT),
+    _column("state", _BYTES),
+    sa.Index("people_source", "source", "id"),
+)
+_table("person_names", _key("name"), _key("person"), sa.Index("person_names_person", "person"))
+_table(
+    "people_groups",
+    _key("id"),
+    _column("source", _ID),
+    _column("version", _INT),
+    _column("state", _BYTES),
+    sa.Index("people_groups_source", "source", "id"),
+)
 _table("kills", _key("kind"), _key("name"), _column("state", _BYTES))

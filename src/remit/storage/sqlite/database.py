@@ -68,6 +68,16 @@ MIGRATIONS = (
     DROP TABLE permits_before;
     """,  # noqa: S608 - a number
     "CREATE TABLE break_glass (id TEXT PRIMARY KEY, version INTEGER NOT NULL, stage TEXT NOT NULL, state BLOB NOT NULL) WITHOUT ROWID;",
+    """
+    CREATE TABLE people (
+        id TEXT PRIMARY KEY, source TEXT NOT NULL, version INTEGER NOT NULL, seen INTEGER NOT NULL, state BLOB NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX people_source ON people (source, id);
+    CREATE TABLE person_names (name TEXT NOT NULL, person TEXT NOT NULL, PRIMARY KEY (name, person)) WITHOUT ROWID;
+    CREATE INDEX person_names_person ON person_names (person);
+    CREATE TABLE people_groups (id TEXT PRIMARY KEY, source TEXT NOT NULL, version INTEGER NOT NULL, state BLOB NOT NULL) WITHOUT ROWID;
+    CREATE INDEX people_groups_source ON people_groups (source, id);
+    """,
 )
 """Each step brings the schema one version on; `PRAGMA user_version` counts the steps done."""
 

@@ -5,22 +5,29 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
+
 from remit.decision_log.entry import NO_ENTRY
 from remit.decision_log.store import CommitFailed, Line
 from remit.decision_log.tiles import whole
 from remit.model.errors import RemitError
+from remit.model.person import PeopleGroup, Person
 from remit.runtime.store import (
     ActivateBundle,
     ApproveDefinition,
     DeleteKill,
     DestroyKey,
+    ErasePerson,
     InsertTask,
     PutAgent,
     PutApproval,
     PutBreakGlass,
+    PutGroup,
     PutKill,
+    PutPerson,
     PutTask,
     SeeDefinition,
+    SeePeople,
     Write,
 )
 from remit.storage.sqlite.database import SPAN, Database, explain
@@ -165,6 +172,14 @@ class _Transaction(Staging):
         """The stored version of an agent, 0 if there is none."""
         return self._one("SELECT version FROM agents WHERE id = ?", agent) or 0
 
+    def person_version(self, person: str) -> int:
+        """The stored version of a person, 0 if there is none."""
+        return self._one("SELECT version FROM people WHERE id = ?", person) or 0
+
+    def group_version(self, group: str) -> int:
+        """The stored version of a group of people, 0 if there is none."""
+        return self._one("SELECT version FROM people_groups WHERE id = ?", group) or 0
+
     def approval_version(self, approval: str) -> int:
         """The version of an access request, 0 if there is none."""
         return self._one("SELECT version FROM approvals WHERE id = ?", approval) or 0
@@ -207,6 +222,14 @@ class _Transaction(Staging):
                     self._run("UPDATE meta SET value = value + 1 WHERE name = 'definitions'")
                 self._run(_PUT_DEFINITION, (known.id, known.digest, known.version, encode(known)))
                 return
+            case SeePeople(people, at):
+                self._run(
+                    "UPDATE people SET seen = ? WHERE id IN (SELECT value FROM json_each(?))",
+                    (at, msgspec.json.encode(people).decode()),
+                )
+                return
+            case PutPerson() | ErasePerson() | PutGroup():
+                self._put_people(write)
             case ApproveDefinition(known):
                 self._run(_PUT_DEFINITION, (known.id, known.digest, known.version, encode(known)))
             case PutTask(task):
@@ -221,6 +244,17 @@ class _Transaction(Staging):
                 self._run("INSERT OR IGNORE INTO bundles VALUES (?, ?)", (digest, document))
                 columns = "INSERT INTO activations (digest, previous, time, operator) VALUES (?, ?, ?, ?)"
                 self._run(columns, (digest, previous, time, operator))
+            case PutKill() | DeleteKill() | PutBreakGlass():
+                self._put_exception(write)
+            case DestroyKey(task_id):
+                self._erase(task_id)
+            case _:
+                raise TypeError(f"no such write: {type(write).__name__}")
+        self._bump()
+
+    def _put_exception(self, write: PutKill | DeleteKill | PutBreakGlass) -> None:
+        """What holds against policy for a while."""
+        match write:
             case PutKill(kill):
                 self._run("INSERT OR REPLACE INTO kills VALUES (?, ?, ?)", (kill.kind.value, kill.name, encode(kill)))
             case DeleteKill(kind, name):
@@ -228,11 +262,6 @@ class _Transaction(Staging):
             case PutBreakGlass(glass):
                 stored = (glass.id, glass.version, glass.stage.value, encode(glass))
                 self._run("INSERT OR REPLACE INTO break_glass VALUES (?, ?, ?, ?)", stored)
-            case DestroyKey(task_id):
-                self._erase(task_id)
-            case _:
-                raise TypeError(f"no such write: {type(write).__name__}")
-        self._bump()
 
     def _remember(self, named: Sequence[str]) -> None:
         stored = [row[0] for row in self._run("SELECT name FROM memories")]
@@ -246,9 +275,37 @@ class _Transaction(Staging):
     def _erase(self, task: str) -> None:
         erased = purpose_erased(self._one("SELECT task FROM tasks WHERE id = ?", task))
         self._run("UPDATE tasks SET task = ? WHERE id = ?", (erased, task))
-        self._run("UPDATE data_keys SET secret = zeroblob(length(secret)) WHERE task = ?", (task,))
-        self._run("UPDATE data_keys SET secret = NULL WHERE task = ?", (task,))
+        self._destroy(task)
         self._run("DELETE FROM observations WHERE session IN (SELECT value FROM json_each(?))", (self._sessions_of(task),))
+
+    def _destroy(self, key: str) -> None:
+        self._run("UPDATE data_keys SET secret = zeroblob(length(secret)) WHERE task = ?", (key,))
+        self._run("UPDATE data_keys SET secret = NULL WHERE task = ?", (key,))
+
+    def _put_people(self, write: PutPerson | ErasePerson | PutGroup) -> None:
+        match write:
+            case PutPerson(person, secret):
+                self._put_person(person)
+                if secret:
+                    self._run("INSERT INTO data_keys VALUES (?, ?)", (person.id, secret))
+            case ErasePerson(person):
+                self._put_person(person)
+                self._destroy(person.id)
+            case PutGroup(group):
+                self._put_group(group)
+
+    def _put_person(self, person: Person) -> None:
+        row = (person.id, person.source, person.version, person.seen, encode(person))
+        self._run("INSERT OR REPLACE INTO people VALUES (?, ?, ?, ?, ?)", row)
+        self._run("DELETE FROM person_names WHERE person = ?", (person.id,))
+        self._insert("INSERT INTO person_names VALUES ", [(name, person.id) for name in sorted(person.names)])
+
+    def _put_group(self, group: PeopleGroup) -> None:
+        if not group.version:
+            self._run("DELETE FROM people_groups WHERE id = ?", (group.id,))
+            return
+        row = (group.id, group.source, group.version, encode(group))
+        self._run("INSERT OR REPLACE INTO people_groups VALUES (?, ?, ?, ?)", row)
 
     def _sessions_of(self, task: str) -> str:
         rows = self._run(

@@ -9,8 +9,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from remit.inventory.agents import NAME, registered, with_identity, with_status, without_identity
+from remit.inventory.directory import Directory, OwnedAgent
+from remit.local.wiring import Embedded
 from remit.model.errors import not_found, refused
 from remit.model.identity import Agent, AgentId, AgentStatus
+from remit.model.person import OwnerState
 from remit.runtime.administration import change_agent
 from remit.server.callers import caller_of
 from remit.server.paging import Paged, asked_of
@@ -24,10 +27,11 @@ Words = Annotated[str, msgspec.Meta(max_length=4000)]
 
 
 class AgentsWanted(Paged, frozen=True, forbid_unknown_fields=True):
-    """Which agents: of one owner, in one state."""
+    """Which agents: of one owner, in one state, whose owner is there, gone, or unknown."""
 
     owner: str = ""
     status: AgentStatus | msgspec.UnsetType = msgspec.UNSET
+    owner_state: OwnerState | msgspec.UnsetType = msgspec.UNSET
 
 
 class Registering(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,7 +59,7 @@ async def listed(request: Request) -> Response:
     """`GET /v1/agents`: agents by name; an agent sees itself."""
     caller, embedded, wanted = await caller_of(request), embedded_of(request), read_query(request, AgentsWanted)
     asked = asked_of("agents", wanted)
-    agents = await asyncio.to_thread(embedded.store.agents)
+    agents = await asyncio.to_thread(_owned, embedded)
     own = caller.agent if not may_look(caller) else None
     if own is None and not may_look(caller):
         raise refused("you may not see agents: an administrator gives you a role")
@@ -65,6 +69,7 @@ async def listed(request: Request) -> Response:
         if (own is None or agent.id == own)
         and wanted.owner in ("", agent.owner)
         and wanted.status in (msgspec.UNSET, agent.status)
+        and wanted.owner_state in (msgspec.UNSET, agent.owner_state)
         and agent.id > asked.after
     ]
     return answer(asked.page((agent.id, agent) for agent in sorted(found, key=lambda agent: agent.id)))
@@ -76,7 +81,15 @@ async def shown(request: Request) -> Response:
     agent = await asyncio.to_thread(embedded.store.agent, name) if may_see(caller, name) else None
     if agent is None:
         raise not_found(f"there is no agent `{name}`")
-    return answer(agent)
+    return answer(await asyncio.to_thread(_directory(embedded).owned, agent))
+
+
+def _directory(embedded: Embedded) -> Directory:
+    return Directory(embedded.store.people_named, embedded.store.person)
+
+
+def _owned(embedded: Embedded) -> list[OwnedAgent]:
+    return list(map(_directory(embedded).owned, embedded.store.agents()))
 
 
 async def register(request: Request) -> Response:

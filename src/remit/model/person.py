@@ -1,0 +1,110 @@
+"""People as a directory knows them: by which names, whether they are there, and who manages them."""
+
+from enum import StrEnum
+from typing import NewType
+
+import msgspec
+
+PersonId = NewType("PersonId", str)
+GroupId = NewType("GroupId", str)
+LOGIN = "login:"
+"""What the source of people is called that an issuer's tokens tell of, before the issuer's name: it says who somebody is, never that they
+have gone."""
+
+
+class PersonStatus(StrEnum):
+    """What a source says of a person."""
+
+    ACTIVE = "active"
+    INACTIVE = "inactive"
+    """They are known and may not act."""
+    REMOVED = "removed"
+    """The source has them no more."""
+    ERASED = "erased"
+    """Nothing is kept of them but that they were."""
+
+
+class OwnerState(StrEnum):
+    """What the directory knows of whoever owns an agent, for policies."""
+
+    ACTIVE = "active"
+    GONE = "gone"
+    UNKNOWN = "unknown"
+    """No directory was ever told of them, so nothing follows."""
+
+
+class Email(msgspec.Struct, frozen=True):
+    """An address, what it is for (`work`), and whether it is the one to write to, if that was said."""
+
+    value: str
+    type: str = ""
+    primary: bool | None = None
+
+
+class Person(msgspec.Struct, frozen=True):
+    """A person, as one source knows them.
+
+    `source` is who said so: an import, a provisioning service, an issuer's tokens. `external_id` is what the source itself calls them;
+    `also` are further names which it says are theirs, `ISSUER#SUBJECT` among them. `manager` is one of their manager's names, or an id of
+    this directory. `since` is when `status` last changed, `seen` when the source last spoke of them (µs); `version` grows by one with
+    each change.
+    """
+
+    id: PersonId
+    source: str
+    user_name: str
+    external_id: str = ""
+    also: tuple[str, ...] = ()
+    name: str = ""
+    emails: tuple[Email, ...] = ()
+    manager: str = ""
+    groups: tuple[str, ...] = ()
+    status: PersonStatus = PersonStatus.ACTIVE
+    since: int = 0
+    seen: int = 0
+    version: int = 1
+
+    @property
+    def email(self) -> str:
+        """The address to write to, empty if none is known."""
+        return next((one.value for one in self.emails if one.primary), self.emails[0].value if self.emails else "")
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Every name they go by, as names are compared."""
+        return self.joining | ({folded(self.external_id)} if self.external_id.strip() else set())
+
+    @property
+    def joining(self) -> frozenset[str]:
+        """The names that join this record to another's: all but what the source itself calls them, which another may call somebody else."""
+        given = (self.user_name, *self.also, *[one.value for one in self.emails])
+        return frozenset([folded(name) for name in given if name.strip()])
+
+    @property
+    def attests(self) -> bool:
+        """Whether the source knows who is there and who is not. That somebody logged in once says neither."""
+        return not self.source.startswith(LOGIN)
+
+
+class PeopleGroup(msgspec.Struct, frozen=True):
+    """A group of people, as a provisioning service keeps it; `version` is 0 once it is gone."""
+
+    id: GroupId
+    source: str
+    name: str
+    external_id: str = ""
+    members: tuple[PersonId, ...] = ()
+    changed: int = 0
+    version: int = 1
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """What all sources together say of whoever goes by a name; of those who are gone, since when (µs)."""
+
+    state: OwnerState = OwnerState.UNKNOWN
+    since: int = 0
+
+
+def folded(name: str) -> str:
+    """A name as names are compared: case and space around it aside."""
+    return name.strip().casefold()

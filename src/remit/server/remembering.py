@@ -1,0 +1,102 @@
+"""Who logs in, remembered: what an issuer's tokens say of their own holder, where its settings ask for that."""
+
+import logging
+from typing import Any
+
+from msgspec.structs import replace
+
+from remit.inventory.people import MAX_NAMES, checked_person, distinct, is_news, next_version, one_email
+from remit.local.trust import Issuer, PeopleClaims
+from remit.local.wiring import Embedded
+from remit.model.caller import Caller, Role, VerifiedToken
+from remit.model.clock import DAY
+from remit.model.errors import RemitError, refused
+from remit.model.identity import Operator, new_id
+from remit.model.person import LOGIN, Person, PersonId, folded
+from remit.runtime.people import Said, change_people
+
+_log = logging.getLogger("remit")
+MAX_KNOWN = 10_000
+BY = "login"
+"""Who an entry says has changed somebody who logged in: their own name beside their id would tell who they were, once they are erased."""
+_SERVICES = frozenset({Role.ENFORCEMENT_POINT, Role.PROVISIONER})
+"""Who has no other role is no person."""
+
+
+class Remembered:
+    """The holders of tokens, as they were last remembered by this process; in the store is what all processes remember."""
+
+    def __init__(self, embedded: Embedded) -> None:
+        self._embedded = embedded
+        self._known: dict[tuple[str, str], tuple[Person, int]] = {}
+
+    async def take(self, token: VerifiedToken, issuer: Issuer, caller: Caller) -> None:
+        """Remember what a token says of its holder, if its issuer's are. Raises `RemitError` where the store does not take it."""
+        if issuer.people is None or caller.roles <= _SERVICES:
+            return
+        now, key = self._embedded.runtime.clock(), (token.issuer, token.subject)
+        said = _said(token, issuer.people, caller, now)
+        known = self._known.get(key)
+        if known is not None and not is_news(known[0], said) and 0 <= now - known[1] < DAY:
+            return
+        # INVARIANT (fail closed): names that are not on record join nobody, and two eyes could be four; so it is before anything is done.
+        await change_people(self._embedded.runtime, lambda: self._news(said, token, now), Operator(BY, token.issuer))
+        if len(self._known) >= MAX_KNOWN:
+            self._known.clear()
+        self._known[key] = said, now
+
+    def _news(self, said: Person, token: VerifiedToken, now: int) -> Said:
+        found = self._embedded.store.people_named(folded(_identity(token)))
+        before = next((one for one in found if one.source == said.source and one.external_id == token.subject), None)
+        if before is None:
+            return Said((next_version(None, said, now),))
+        whole = _still_known(before, said)
+        if is_news(before, whole):
+            return Said((next_version(before, whole, now),))
+        return Said((), (before.id,) if now - before.seen >= DAY else ())
+
+
+def _still_known(before: Person, said: Person) -> Person:
+    """What is said now, with every name that they went by before. Raises `RemitError` (refused) for too many."""
+    # INVARIANT (fail closed): whoever can change what their tokens say of them does not become somebody else by it.
+    earlier = (*before.also, before.user_name, *[one.value for one in before.emails])
+    current = {said.user_name, *[one.value for one in said.emails]}
+    also = distinct((*said.also, *[name for name in earlier if name not in current]))
+    if len(also) + len(said.emails) > MAX_NAMES:
+        raise refused(f"`{said.user_name}` has gone by more than {MAX_NAMES} names: `remit people erase {before.id}` begins anew")
+    return replace(said, also=also)
+
+
+def _identity(token: VerifiedToken) -> str:
+    return f"{token.issuer}#{token.subject}"
+
+
+def _said(token: VerifiedToken, claims: PeopleClaims, caller: Caller, now: int) -> Person:
+    """What is remembered: of the token's own subject, and what cannot be kept left out."""
+    names = distinct((_identity(token), caller.name))
+    given = PersonId(new_id("per", now)), f"{LOGIN}{token.issuer}", _text(token, claims.user_name) or caller.name
+    # An address that its issuer has not verified is what somebody says of themselves.
+    email = _text(token, claims.email) if token.claims.get("email_verified", True) is not False else ""
+    groups = token.claims.get(claims.groups) if claims.groups else None
+    try:
+        return checked_person(
+            Person(
+                *given,
+                external_id=token.subject,
+                also=names,
+                name=_text(token, claims.name),
+                emails=one_email(email),
+                manager=_text(token, claims.manager),
+                groups=distinct(one for one in groups if isinstance(one, str)) if isinstance(groups, list) else (),
+                since=now,
+                seen=now,
+            )
+        )
+    except RemitError as error:
+        _log.warning("of a caller only the names are remembered: %s", error.message)
+        return checked_person(Person(given[0], given[1], caller.name, token.subject[:256], names, since=now, seen=now))
+
+
+def _text(token: VerifiedToken, claim: str) -> str:
+    value: Any = token.claims.get(claim) if claim else None
+    return value.strip() if isinstance(value, str) else ""

@@ -1,0 +1,109 @@
+"""`/scim/v2/Groups`: groups of a service's people, as it has them."""
+
+from collections.abc import Callable
+from http import HTTPStatus
+
+from msgspec.structs import replace
+from starlette.requests import Request
+from starlette.responses import Response
+
+from remit.model.person import GroupId, PeopleGroup
+from remit.runtime.people import change_group
+from remit.server.scim.asking import Asking, asking, body_of, check_tag, listed, off_loop, one_told
+from remit.server.scim.errors import ScimError, invalid
+from remit.server.scim.patching import patched
+from remit.server.scim.paths import holds, read_filter
+from remit.server.scim.resources import etag, group_of, people_group_of
+from remit.server.scim.schemas import CORE_GROUP, GROUP
+from remit.server.scim.values import Resource, kept
+
+
+async def every(request: Request) -> Response:
+    """`GET /scim/v2/Groups`: those that are as `filter` says."""
+    who = await asking(request)
+    text = request.query_params.get("filter", "")
+    asked = read_filter(text) if text else None
+    groups = await off_loop(lambda: who.embedded.store.people_groups(who.source))
+    found = [one for one in groups if asked is None or holds(asked, GROUP, group_of(one, who.base))]
+    return listed(request, GROUP, found, lambda page: [group_of(one, who.base) for one in page])
+
+
+async def create(request: Request) -> Response:
+    """`POST /scim/v2/Groups`: a new one."""
+    who, sent = await asking(request), await body_of(request, CORE_GROUP)
+    runtime = who.embedded.runtime
+    made = people_group_of(kept(GROUP, sent), who.source, runtime.clock())
+
+    def change(_before: PeopleGroup | None) -> PeopleGroup:
+        _check_members(who, made, None)
+        return made
+
+    await change_group(runtime, made.id, change, who.caller.operator)
+    return one_told(request, GROUP, group_of(made, who.base), 201)
+
+
+async def show(request: Request) -> Response:
+    """`GET /scim/v2/Groups/{id}`: one of them."""
+    who = await asking(request)
+    name = request.path_params["id"]
+    group = await off_loop(lambda: who.embedded.store.people_group(GroupId(name)))
+    return one_told(request, GROUP, group_of(_own(who, group, name), who.base))
+
+
+async def replace_(request: Request) -> Response:
+    """`PUT /scim/v2/Groups/{id}`: the whole of one anew."""
+    who, sent = await asking(request), await body_of(request, CORE_GROUP)
+    resource = kept(GROUP, sent)
+    return await _changed(request, who, lambda _before: resource)
+
+
+async def patch(request: Request) -> Response:
+    """`PATCH /scim/v2/Groups/{id}`: some of it, all that is asked for or nothing."""
+    who, sent = await asking(request), await body_of(request)
+    return await _changed(request, who, lambda before: patched(GROUP, kept(GROUP, group_of(before, who.base)), sent))
+
+
+async def delete(request: Request) -> Response:
+    """`DELETE /scim/v2/Groups/{id}`: it is gone; whoever was in it is not."""
+    who, name = await asking(request), request.path_params["id"]
+
+    def change(before: PeopleGroup | None) -> PeopleGroup:
+        found = _own(who, before, name)
+        check_tag(request, etag(found.version))
+        return replace(found, members=(), version=0)
+
+    await change_group(who.embedded.runtime, GroupId(name), change, who.caller.operator)
+    return Response(status_code=204)
+
+
+def _own(who: Asking, group: PeopleGroup | None, name: str) -> PeopleGroup:
+    """The group, if it is the service's own. Raises `ScimError` (404): another's is as if it did not exist."""
+    if group is None or group.source != who.source:
+        raise ScimError(None, f"there is no group `{name[:80]}`", HTTPStatus.NOT_FOUND)
+    return group
+
+
+async def _changed(request: Request, who: Asking, say: Callable[[PeopleGroup], Resource]) -> Response:
+    runtime, name = who.embedded.runtime, request.path_params["id"]
+
+    def change(before: PeopleGroup | None) -> PeopleGroup:
+        found = _own(who, before, name)
+        check_tag(request, etag(found.version))
+        now = runtime.clock()
+        said = replace(people_group_of(say(found), who.source, now), id=found.id, changed=found.changed, version=found.version)
+        if said == found:
+            return found
+        _check_members(who, said, found)
+        return replace(said, changed=now, version=found.version + 1)
+
+    after = await change_group(runtime, GroupId(name), change, who.caller.operator)
+    return one_told(request, GROUP, group_of(after, who.base))
+
+
+def _check_members(who: Asking, group: PeopleGroup, before: PeopleGroup | None) -> None:
+    """Whoever joins is one of the service's own people. Raises `ScimError`."""
+    had = frozenset(before.members) if before is not None else frozenset()
+    for member in group.members:
+        person = who.embedded.store.person(member) if member not in had else None
+        if member not in had and (person is None or person.source != who.source):
+            raise invalid(f"there is no user `{member[:80]}` who could be in the group")

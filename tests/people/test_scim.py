@@ -1,0 +1,550 @@
+"""SCIM as identity providers speak it: what Entra ID and Okta really send, to a real server, and what nobody should."""
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from starlette.requests import Request
+
+from remit.decision_log.entry import GroupChanged, PersonChanged
+from remit.inventory.directory import Directory
+from remit.model.caller import Caller, Proof, Role
+from remit.model.identity import AgentId, Operator
+from remit.model.person import OwnerState, PersonId
+from remit.runtime.answering import resolve
+from remit.runtime.people import all_people, erase_person
+from remit.server.problems import Problem
+from remit.server.reading import MAX_BODY
+from tests.conftest import OpenStore
+from tests.faults.disk import DISK_FULL, failing_at
+from tests.people.test_directory import asked_for, refusal
+from tests.runtime.world import ANA, World
+from tests.server.serving import Answer, Client, serving
+
+USER, GROUP = "urn:ietf:params:scim:schemas:core:2.0:User", "urn:ietf:params:scim:schemas:core:2.0:Group"
+ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
+PATCH, ERROR = "urn:ietf:params:scim:api:messages:2.0:PatchOp", "urn:ietf:params:scim:api:messages:2.0:Error"
+CALLERS = {
+    "okta": Caller("okta", frozenset({Role.PROVISIONER}), "idp", Proof.BEARER),
+    "entra": Caller("entra", frozenset({Role.PROVISIONER}), "idp", Proof.BEARER),
+    "bot": Caller("bot", frozenset({Role.AGENT}), "idp", Proof.DPOP, AgentId("bot")),
+    "climber": Caller("bot", frozenset({Role.AGENT, Role.PROVISIONER}), "idp", Proof.DPOP, AgentId("bot")),
+    "carl": Caller("carl", frozenset({Role.APPROVER}), "idp", Proof.DPOP),
+    "ada": Caller("ada", frozenset({Role.ADMINISTRATOR, Role.REVIEWER, Role.AUDITOR, Role.ENFORCEMENT_POINT}), "idp", Proof.DPOP),
+}
+
+
+class ByToken:
+    """Knows its callers by name."""
+
+    async def identify(self, request: Request) -> Caller:
+        known = CALLERS.get(request.headers.get("authorization", "").removeprefix("Bearer "))
+        if known is None:
+            raise Problem(HTTPStatus.UNAUTHORIZED, "say who you are", [("WWW-Authenticate", "Bearer")])
+        return known
+
+
+@pytest.fixture
+def client(world: World) -> Iterator[Client]:
+    with serving(world.embedded, ByToken()) as client:  # type: ignore[arg-type]
+        yield client
+
+
+def send(client: Client, method: str, path: str, body: Any = None, who: str = "okta", **headers: str) -> Answer:
+    content = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+    told = {"Authorization": f"Bearer {who}", "Content-Type": "application/scim+json", **headers}
+    return client.send(method, f"/scim/v2{path}", content, told)
+
+
+def fine(answer: Answer, status: int = 200) -> Any:
+    assert answer.status == status, answer.text
+    assert answer.headers["content-type"] == "application/scim+json" and answer.headers["cache-control"] == "no-store"
+    return answer.body
+
+
+def wrong(answer: Answer, status: int, kind: str | None = None) -> str:
+    """What a request is told that is not done: always in the shape of the standard."""
+    assert answer.status == status, answer.text
+    assert answer.headers["content-type"] == "application/scim+json"
+    body = answer.body
+    assert (body["schemas"], body["status"], body.get("scimType")) == ([ERROR], str(status), kind), body
+    said: str = body["detail"]
+    return said
+
+
+def new(client: Client, name: str = "ben", who: str = "okta", **more: Any) -> dict[str, Any]:
+    made: dict[str, Any] = fine(send(client, "POST", "/Users", {"schemas": [USER], "userName": name, **more}, who), 201)
+    return made
+
+
+def change(client: Client, where: str, *operations: dict[str, Any], **headers: str) -> Answer:
+    return send(client, "PATCH", where, {"schemas": [PATCH], "Operations": list(operations)}, **headers)
+
+
+def standing(world: World, name: str) -> OwnerState:
+    return Directory(world.store.people_named, world.store.person).known_as(name).standing.state
+
+
+class TestUsers:
+    def test_from_the_first_day_to_the_last(self, client: Client, world: World) -> None:
+        user = new(
+            client,
+            "ben",
+            externalId="00u7",
+            displayName="Ben Ode",
+            emails=[{"value": "ben@corp.com", "type": "work", "primary": True}],
+        )
+        where = f"/Users/{user['id']}"
+        assert user["meta"]["location"].endswith(f"/scim/v2{where}") and user["active"] is True
+        shown = send(client, "GET", where)
+        assert fine(shown) == user and shown.headers["etag"] == user["meta"]["version"] == 'W/"1"'
+        approval = asked_for(world)
+        for name in ("ben@corp.com", "00u7"):
+            assert "four eyes" in refusal(world, approval, name)
+        assert fine(change(client, where, {"op": "replace", "path": "active", "value": False}))["active"] is False
+        assert standing(world, "BEN") is OwnerState.GONE
+        assert fine(change(client, where, {"op": "replace", "value": {"active": True}}))["active"] is True
+        assert standing(world, "ben") is OwnerState.ACTIVE
+        assert send(client, "DELETE", where).status == 204
+        for method, body in (("GET", None), ("DELETE", None), ("PUT", {"schemas": [USER], "userName": "ben"})):
+            wrong(send(client, method, where, body), 404)
+        assert fine(send(client, "GET", "/Users"))["totalResults"] == 0
+        assert standing(world, "ben@corp.com") is OwnerState.GONE
+        again = new(client, "ben")
+        assert again["id"] != user["id"] and standing(world, "ben") is OwnerState.ACTIVE
+        changed = [entry.body for entry in world.entries() if isinstance(entry.body, PersonChanged)]
+        assert [(one.status, one.source, one.operator) for one in changed] == [
+            (status, "scim:okta", "okta") for status in ("active", "inactive", "active", "removed", "active")
+        ]
+        assert not any(word in line for word in (b"Ben Ode", b"00u7", b"ben@corp") for line in world.store.log.lines())
+        world.verified()
+
+    def test_what_changes_nothing_is_no_change(self, client: Client, world: World) -> None:
+        user = new(client)
+        before = len(world.entries())
+        same = fine(change(client, f"/Users/{user['id']}", {"op": "replace", "path": "active", "value": "True"}))
+        assert same == user and len(world.entries()) == before
+
+    def test_whoever_is_put_without_saying_so_is_not_let_in_again(self, client: Client) -> None:
+        user = new(client, active=False)
+        put = fine(
+            send(
+                client,
+                "PUT",
+                f"/Users/{user['id']}",
+                {"schemas": [USER], "userName": "benjamin", "name": {"givenName": "B", "familyName": "O"}},
+            )
+        )
+        assert (put["active"], put["userName"], put["displayName"]) == (False, "benjamin", "B O")
+
+    def test_erased_people_are_found_no_more(self, client: Client, world: World) -> None:
+        user = new(client)
+        erase_person(world.runtime, PersonId(user["id"]), ANA).result()
+        wrong(send(client, "GET", f"/Users/{user['id']}"), 404)
+        assert fine(send(client, "GET", '/Users?filter=userName%20eq%20"ben"'))["totalResults"] == 0
+
+
+SENT: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
+    "Entra: not active": ([{"op": "Replace", "path": "active", "value": "False"}], {"active": False}),
+    "Entra: several at once": (
+        [
+            {"op": "Add", "path": "displayName", "value": "Bo"},
+            {"op": "Replace", "path": 'emails[type eq "work"].value', "value": "bo@corp.com"},
+            {"op": "Add", "path": "name.givenName", "value": "B"},
+        ],
+        {"displayName": "Bo", "emails": [{"type": "work", "value": "bo@corp.com"}]},
+    ),
+    "Entra: manager bare": (
+        [{"op": "Add", "path": f"{ENTERPRISE}:manager", "value": "m1"}],
+        {ENTERPRISE: {"manager": {"value": "m1"}}},
+    ),
+    "Entra: manager in a list": (
+        [{"op": "Replace", "path": f"{ENTERPRISE}:manager", "value": [{"$ref": None, "value": "m1"}]}],
+        {ENTERPRISE: {"manager": {"value": "m1"}}},
+    ),
+    "Entra: manager's value": (
+        [{"op": "replace", "path": f"{ENTERPRISE.upper()}:MANAGER.Value", "value": "m1"}],
+        {ENTERPRISE: {"manager": {"value": "m1"}}},
+    ),
+    "Entra: a value in a list": (
+        [{"op": "Replace", "path": "userName", "value": [{"$ref": None, "value": "bo"}]}],
+        {"userName": "bo"},
+    ),
+    "Entra: paths as members": (
+        [
+            {
+                "op": "Add",
+                "value": {"displayName": "Bo", 'emails[type eq "work"].value': "bo@x.com", f"{ENTERPRISE}:manager": "m1"},
+            }
+        ],
+        {"displayName": "Bo", "emails": [{"type": "work", "value": "bo@x.com"}], ENTERPRISE: {"manager": {"value": "m1"}}},
+    ),
+    "Okta: without a path": ([{"op": "replace", "value": {"active": False}}], {"active": False}),
+    "Okta: a whole extension": (
+        [{"op": "replace", "value": {ENTERPRISE: {"manager": {"value": "m1"}, "costCenter": "7"}}}],
+        {ENTERPRISE: {"manager": {"value": "m1"}}},
+    ),
+    "an extension by its path": (
+        [{"op": "add", "path": ENTERPRISE, "value": {"manager": {"value": "m1"}}}],
+        {ENTERPRISE: {"manager": {"value": "m1"}}},
+    ),
+    "the manager goes": (
+        [{"op": "add", "path": f"{ENTERPRISE}:manager", "value": "m1"}, {"op": "remove", "path": f"{ENTERPRISE}:manager"}],
+        {ENTERPRISE: None},
+    ),
+    "no manager, by an empty one": (
+        [
+            {"op": "add", "path": f"{ENTERPRISE}:manager", "value": "m1"},
+            {"op": "replace", "path": f"{ENTERPRISE}:manager", "value": ""},
+        ],
+        {ENTERPRISE: None},
+    ),
+    "a second address": (
+        [
+            {"op": "add", "path": "emails", "value": [{"value": "a@x.com", "primary": True}]},
+            {"op": "add", "path": "emails", "value": {"value": "b@x.com", "primary": True}},
+        ],
+        {"emails": [{"value": "a@x.com", "primary": False}, {"value": "b@x.com", "primary": True}]},
+    ),
+    "one address goes": (
+        [
+            {"op": "add", "path": "emails", "value": [{"value": "a@x.com"}, {"value": "b@x.com"}]},
+            {"op": "remove", "path": 'emails[value eq "A@X.com" and not (type pr)]'},
+        ],
+        {"emails": [{"value": "b@x.com"}]},
+    ),
+    "what is not kept": (
+        [{"op": "replace", "path": "title", "value": "Boss"}, {"op": "add", "value": {"locale": "en"}}],
+        {"userName": "ben"},
+    ),
+    "null takes away": ([{"op": "replace", "path": "externalId", "value": None}], {"externalId": None}),
+}
+
+
+CANNOT_BE: list[tuple[dict[str, Any], str]] = [
+    ({"op": "move", "path": "active", "value": True}, "invalidSyntax"),
+    ({"op": "replace", "path": "active", "value": "perhaps"}, "invalidValue"),
+    ({"op": "replace", "path": "emails[", "value": "x"}, "invalidPath"),
+    ({"op": "replace", "path": 'emails[type xx "work"].value', "value": "x"}, "invalidPath"),
+    ({"op": "replace", "path": 'emails[type sw "w"].value', "value": "x"}, "noTarget"),
+    ({"op": "remove"}, "noTarget"),
+    ({"op": "remove", "path": "userName"}, "mutability"),
+    ({"op": "replace", "path": "id", "value": "x"}, "mutability"),
+    ({"op": "add", "path": "groups", "value": [{"value": "grp_1"}]}, "mutability"),
+    ({"op": "replace", "path": "userName", "value": ""}, "invalidValue"),
+    ({"op": "replace", "path": "userName", "value": 7}, "invalidValue"),
+    ({"op": "replace", "path": "displayName", "value": "x\u202ey"}, "invalidValue"),
+    ({"op": "add", "path": "emails", "value": [{"value": f"{n}@x"} for n in range(50)]}, "invalidValue"),
+    ({"op": "add", "value": "x"}, "invalidValue"),
+    ({"op": "replace", "path": ["active"], "value": True}, "invalidPath"),
+]
+
+
+class TestChanges:
+    @pytest.mark.sqlite
+    def test_are_taken_as_they_are_really_sent(self, client: Client) -> None:
+        for what, (operations, expected) in SENT.items():
+            user = new(client, externalId="00u7")
+            after = fine(change(client, f"/Users/{user['id']}", *operations))
+            assert {name: after.get(name) for name in expected} == expected, what
+            assert fine(send(client, "GET", f"/Users/{user['id']}")) == after, what
+            assert send(client, "DELETE", f"/Users/{user['id']}").status == 204
+
+    @pytest.mark.sqlite
+    def test_that_cannot_be_change_nothing(self, client: Client) -> None:
+        user = new(client, externalId="00u7")
+        where, good = f"/Users/{user['id']}", {"op": "replace", "path": "displayName", "value": "Bo"}
+        for operation, kind in CANNOT_BE:
+            wrong(change(client, where, good, operation), 400, kind)
+            assert fine(send(client, "GET", where)) == user, f"all of it or nothing: {operation}"
+
+    def test_of_two_at_once_none_is_lost(self, client: Client, world: World) -> None:
+        user = new(client)
+        answers: list[Answer] = []
+
+        def one(number: int) -> None:
+            operation = {"op": "add", "path": "emails", "value": [{"value": f"{number}@x.com"}]}
+            answers.append(change(client, f"/Users/{user['id']}", operation))
+
+        run_all([lambda number=number: one(number) for number in range(6)])  # type: ignore[misc]
+        assert [answer.status for answer in answers] == [200] * 6
+        after = fine(send(client, "GET", f"/Users/{user['id']}"))
+        assert {one["value"] for one in after["emails"]} == {f"{n}@x.com" for n in range(6)} and after["meta"][
+            "version"
+        ] == 'W/"7"'
+        world.verified()
+
+    def test_of_a_version_that_is_no_more_are_refused(self, client: Client) -> None:
+        user = new(client)
+        where, first = f"/Users/{user['id']}", user["meta"]["version"]
+        old = {"schemas": [USER], "userName": "ben", "active": True}
+        fine(change(client, where, {"op": "replace", "path": "active", "value": False}, **{"If-Match": first}))
+        for method, body in (("PUT", old), ("DELETE", None)):
+            assert 'W/"2"' in wrong(send(client, method, where, body, **{"If-Match": first}), 412)
+        assert fine(send(client, "GET", where))["active"] is False
+        assert send(client, "GET", where, **{"If-None-Match": 'W/"2"'}).status == 304
+
+
+def run_all(acts: list[Any]) -> None:
+    threads = [threading.Thread(target=act) for act in acts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+
+
+FILTERS: list[tuple[str, list[str]]] = [
+    ('userName eq "BEN"', ["ben"]),
+    ('USERNAME Eq "ben"', ["ben"]),
+    (f'{USER}:userName eq "ben"', ["ben"]),
+    ('externalId eq "X2"', ["Carl"]),
+    ('externalId eq "x2"', []),
+    ('userName eq "nobody"', []),
+    ('displayName eq "ben quill"', ["ben"]),
+    ('emails.value eq "anne@home.org"', ["anne"]),
+    ('emails[type eq "work" and value eq "anne@corp.com"]', ["anne"]),
+    ('emails[type eq "home" and value eq "anne@corp.com"]', []),
+    ('emails[value ew "home.org"] and active eq true', ["Carl", "anne"]),
+    ("active eq false", ["ben"]),
+    ('active eq "False"', ["ben"]),
+    ('userName sw "a" or userName co "AR"', ["Carl", "anne"]),
+    ('not (userName eq "ben") and active pr', ["Carl", "anne"]),
+    ('userName ne "ben"', ["Carl", "anne"]),
+    ('userName gt "b"', ["Carl", "ben"]),
+    ('nickName eq "x"', []),
+    (f"{ENTERPRISE}:manager.value pr", []),
+    ('userName eq "a\\"b"', []),
+]
+NO_FILTERS = [
+    "userName",
+    "userName eq",
+    'eq "x"',
+    'userName is "x"',
+    "userName eq x",
+    '(userName eq "x"',
+    "(" * 40 + "active pr" + ")" * 40,
+    'active pr "',
+    "a pr " * 500,
+]
+
+
+@pytest.mark.sqlite
+class TestLists:
+    @pytest.fixture
+    def client(self, world: World) -> Iterator[Client]:
+        with serving(world.embedded, ByToken()) as client:  # type: ignore[arg-type]
+            for number, name in enumerate(("anne", "ben", "Carl")):
+                emails = [{"value": f"{name}@corp.com", "type": "work"}, {"value": f"{name}@home.org", "type": "home"}]
+                new(client, name, externalId=f"X{number}", displayName=f"{name} Quill", active=number != 1, emails=emails)
+            yield client
+
+    def test_by_filter(self, client: Client) -> None:
+        for text, expected in FILTERS:
+            found = fine(send(client, "GET", f"/Users?filter={quote(text)}"))
+            assert sorted(one["userName"] for one in found["Resources"]) == expected, text
+            assert found["totalResults"] == len(expected)
+
+    def test_by_what_is_no_filter(self, client: Client) -> None:
+        for text in NO_FILTERS:
+            wrong(send(client, "GET", f"/Users?filter={quote(text)}"), 400, "invalidFilter")
+
+    def test_come_in_pages(self, client: Client) -> None:
+        names = []
+        for start in (1, 2, 3, 4):
+            page = fine(send(client, "GET", f"/Users?startIndex={start}&count=1"))
+            assert (page["totalResults"], page["startIndex"], page["itemsPerPage"]) == (3, start, len(page["Resources"]))
+            names += [one["userName"] for one in page["Resources"]]
+        assert sorted(names) == ["Carl", "anne", "ben"]
+        assert fine(send(client, "GET", "/Users?startIndex=-5&count=-1"))["Resources"] == []
+        wrong(send(client, "GET", "/Users?count=x"), 400, "invalidValue")
+
+    def test_with_the_attributes_that_are_wanted(self, client: Client) -> None:
+        [one] = fine(send(client, "GET", '/Users?filter=userName%20eq%20"ben"&attributes=emails.value,userName'))["Resources"]
+        assert set(one) == {"schemas", "id", "userName", "emails"} and set(one["emails"][0]) == {"value"}
+        [one] = fine(send(client, "GET", '/Users?filter=userName%20eq%20"ben"&excludedAttributes=emails,meta'))["Resources"]
+        assert "emails" not in one and "meta" not in one and one["displayName"] == "ben Quill"
+        wrong(send(client, "GET", "/Users?attributes=id&excludedAttributes=meta"), 400, "invalidValue")
+
+
+class TestGroups:
+    def test_have_members_who_are_the_services_own(self, client: Client, world: World) -> None:
+        ben, carl, foreign = new(client, "ben"), new(client, "carl"), new(client, "eve", who="entra")
+        group = fine(
+            send(client, "POST", "/Groups", {"schemas": [GROUP], "displayName": "on-call", "members": [{"value": ben["id"]}]}),
+            201,
+        )
+        where = f"/Groups/{group['id']}"
+        assert fine(send(client, "GET", f"/Users/{ben['id']}"))["groups"] == [{"value": group["id"], "display": "on-call"}]
+        after = fine(
+            change(client, where, {"op": "Add", "path": "members", "value": [{"value": carl["id"]}, {"value": ben["id"]}]})
+        )
+        assert [one["value"] for one in after["members"]] == [ben["id"], carl["id"]]
+        assert "no user" in wrong(
+            change(client, where, {"op": "add", "path": "members", "value": [{"value": foreign["id"]}]}), 400, "invalidValue"
+        )
+        fine(change(client, where, {"op": "Remove", "path": "members", "value": [{"value": carl["id"]}]}))  # Entra's way
+        fine(change(client, where, {"op": "replace", "value": {"id": group["id"], "displayName": "on call"}}))  # Okta's
+        after = fine(change(client, where, {"op": "remove", "path": f'members[value eq "{ben["id"]}"]'}))
+        assert "members" not in after and after["displayName"] == "on call"
+        assert (
+            fine(send(client, "GET", '/Groups?filter=displayName%20eq%20"On%20Call"&excludedAttributes=members'))["totalResults"]
+            == 1
+        )
+        wrong(send(client, "GET", where, who="entra"), 404)
+        assert send(client, "DELETE", where).status == 204
+        wrong(send(client, "GET", where), 404)
+        changed = [entry.body for entry in world.entries() if isinstance(entry.body, GroupChanged)]
+        assert [(len(one.joined), len(one.left), one.removed) for one in changed] == [
+            (1, 0, False),
+            (1, 0, False),
+            (0, 1, False),
+            (0, 0, False),
+            (0, 1, False),
+            (0, 0, True),
+        ]
+        world.verified()
+
+
+class TestStrangers:
+    PLACES = (
+        ("GET", "/Users", None),
+        ("POST", "/Users", {"schemas": [USER], "userName": "eve"}),
+        ("GET", "/Groups", None),
+        ("POST", "/Groups", {"schemas": [GROUP], "displayName": "g"}),
+        ("GET", "/ServiceProviderConfig", None),
+        ("GET", "/Schemas", None),
+        ("GET", "/ResourceTypes", None),
+        ("POST", "/Bulk", {}),
+    )
+
+    def test_who_provisions_nobody_is_told_nothing(self, client: Client, world: World) -> None:
+        user = new(client)
+        before = len(world.entries())
+        mine = (
+            ("GET", f"/Users/{user['id']}", None),
+            ("DELETE", f"/Users/{user['id']}", None),
+            ("PATCH", f"/Users/{user['id']}", {}),
+        )
+        for method, path, body in (*self.PLACES, *mine):
+            for who in ("bot", "climber", "carl", "ada"):
+                assert "provision" in wrong(send(client, method, path, body, who), 403)
+            refused = send(client, method, path, body, "stranger")
+            wrong(refused, 401)
+            assert refused.headers["www-authenticate"] == "Bearer"
+        assert len(world.entries()) == before
+
+    def test_who_provisions_does_nothing_else(self, client: Client) -> None:
+        for path in ("/v1/agents", "/v1/people", "/v1/log", "/v1/approvals"):
+            assert client.send("GET", path, None, {"Authorization": "Bearer okta"}).status == 403
+
+    def test_services_do_not_see_each_others_people(self, client: Client) -> None:
+        user = new(client, "ben")
+        for method, body in (("GET", None), ("DELETE", None), ("PUT", {"schemas": [USER], "userName": "x"})):
+            wrong(send(client, method, f"/Users/{user['id']}", body, "entra"), 404)
+        assert fine(send(client, "GET", '/Users?filter=userName%20eq%20"ben"', who="entra"))["totalResults"] == 0
+        assert new(client, "ben", who="entra")["id"] != user["id"]
+
+
+class TestFaults:
+    def test_what_cannot_be_read_is_told_so_in_scims_shape(self, client: Client, world: World) -> None:
+        before = len(world.entries())
+        twice = b'{"schemas": ["' + USER.encode() + b'"], "userName": "ben", "userName": "eve"}'
+        wrong(send(client, "POST", "/Users", twice), 400, "invalidSyntax")
+        for body, status, kind in (
+            (b"{", 400, "invalidSyntax"),
+            (b"[]", 400, "invalidSyntax"),
+            ({"schemas": [GROUP], "userName": "ben"}, 400, "invalidSyntax"),
+            ({"userName": "ben"}, 400, "invalidSyntax"),
+            ({"schemas": [USER]}, 400, "invalidValue"),
+            ({"schemas": [USER], "userName": "x" * 5000}, 400, "invalidValue"),
+            ({"schemas": [USER], "userName": ["a", "b"]}, 400, "invalidValue"),
+            ({"schemas": [USER], "userName": "a\n"}, 400, "invalidValue"),
+            (
+                {
+                    "schemas": [USER],
+                    "userName": "a",
+                    "emails": [{"value": "a@x", "primary": True}, {"value": "b@x", "primary": True}],
+                },
+                400,
+                "invalidValue",
+            ),
+            ({"schemas": [USER], "userName": "a", "externalId": 7}, 400, "invalidValue"),
+        ):
+            wrong(send(client, "POST", "/Users", body), status, kind)
+        wrong(send(client, "POST", "/Users", b"<user/>", **{"Content-Type": "text/xml"}), 415)
+        assert client.send(
+            "POST", "/scim/v2/Users", b"", {"Authorization": "Bearer okta", "Content-Length": str(MAX_BODY + 1)}
+        ).status in (400, 413, 415)
+        wrong(send(client, "POST", "/Users/x", {}), 405)
+        wrong(send(client, "GET", "/Nothing"), 404)
+        wrong(send(client, "POST", "/Bulk", {}), 501)
+        wrong(send(client, "GET", "/Me"), 501)
+        assert len(world.entries()) == before
+
+    def test_a_name_is_given_once_however_many_ask_at_once(self, client: Client, world: World) -> None:
+        answers: list[Answer] = []
+        body = {"schemas": [USER], "userName": "ben"}
+        run_all([lambda: answers.append(send(client, "POST", "/Users", body))] * 6)
+        assert sorted(answer.status for answer in answers) == [201] + [409] * 5
+        assert {answer.body["scimType"] for answer in answers if answer.status == 409} == {"uniqueness"}
+        other = new(client, "eve")
+        wrong(change(client, f"/Users/{other['id']}", {"op": "replace", "path": "userName", "value": "BEN"}), 409, "uniqueness")
+        assert len(all_people(world.store, "scim:okta")) == 2
+
+    @pytest.mark.sqlite
+    def test_half_a_request_changes_nothing(self, client: Client, world: World) -> None:
+        user = new(client)
+        body = json.dumps({"schemas": [PATCH], "Operations": [{"op": "replace", "path": "active", "value": False}]}).encode()
+        head = (
+            f"PATCH /scim/v2/Users/{user['id']} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer okta\r\n"
+            f"Content-Type: application/scim+json\r\nContent-Length: {len(body)}\r\n\r\n"
+        ).encode()
+        for cut in (1, len(body) // 2, len(body) - 1):
+            with socket.create_connection(("127.0.0.1", client.port), timeout=10) as connection:
+                connection.sendall(head + body[:cut])
+                connection.shutdown(socket.SHUT_WR)
+                while connection.recv(4096):
+                    pass
+        assert fine(send(client, "GET", f"/Users/{user['id']}")) == user
+
+    @pytest.mark.sqlite
+    def test_a_store_that_is_full_is_told_and_nobody_is_changed(self, client: Client, world: World) -> None:
+        user = new(client)
+        disk = failing_at(world, "INSERT OR REPLACE INTO people", DISK_FULL)
+        where = f"/Users/{user['id']}"
+        assert "full" in wrong(change(client, where, {"op": "replace", "path": "active", "value": False}), 503)
+        disk.mend()
+        assert fine(send(client, "GET", where))["active"] is True
+        assert fine(change(client, where, {"op": "replace", "path": "active", "value": False}))["active"] is False
+
+    @pytest.mark.sqlite
+    def test_a_fault_of_ours_is_told_in_scims_shape(self, client: Client, world: World) -> None:
+        def broken(*_: object) -> None:
+            raise ValueError("secret words")
+
+        world.store.people_groups = broken  # type: ignore[assignment,method-assign]
+        assert "ValueError" in wrong(send(client, "GET", "/Groups"), 500)
+        assert b"secret" not in send(client, "GET", "/Groups").text
+
+
+def test_two_names_of_which_a_service_says_that_they_are_one(client: Client, world: World) -> None:
+    """Of an issuer whose subjects are what its directory calls people, the subject is the owner's."""
+    new(client, "ben", externalId="00u7")
+    approval = asked_for(world)
+    assert "four eyes" in refusal(world, approval, "00U7")
+    resolve(world.runtime, approval, Operator("carl", "idp"), True).result()
+
+
+def test_it_describes_itself(client: Client, open_store: OpenStore) -> None:
+    assert fine(send(client, "GET", "/ServiceProviderConfig"))["patch"] == {"supported": True}
+    schemas = {one["id"]: one for one in fine(send(client, "GET", "/Schemas"))["Resources"]}
+    assert set(schemas) == {USER, GROUP, ENTERPRISE}
+    assert fine(send(client, "GET", f"/Schemas/{USER}")) == schemas[USER]
+    assert [one["endpoint"] for one in fine(send(client, "GET", "/ResourceTypes"))["Resources"]] == ["/Users", "/Groups"]
+    wrong(send(client, "GET", "/Schemas/urn:none"), 404)
+    wrong(send(client, "GET", "/Schemas?filter=id%20pr"), 403)
