@@ -167,9 +167,10 @@ def test_another_issuer_does_not_speak_for_a_trust_domain(net: Net) -> None:
 
 def test_an_agent_asks_for_itself_alone(net: Net) -> None:
     net.world.register("other")
-    token = net.token("client-7")
+    token, door = net.token("client-7"), net.token("gateway", name="gateway", groups="doors")
     for subject in ({"type": "Agent", "id": "other"}, {"type": "user", "id": AGENT}, {"type": "Agent", "id": "BOT"}):
-        assert net.post("/access/v1/evaluation", net.asks(subject=subject), token).status == 403
+        assert net.post("/access/v1/evaluation", net.asks(subject=subject), door).status == 200
+        assert net.post("/access/v1/evaluation", net.asks(subject=subject), token).status == 403, "what was read before, too"
         found = net.post("/access/v1/search/resource", net.asks(subject=subject, resource={"type": "Tool"}), token)
         assert found.status == 403
     several = net.post(
