@@ -11,13 +11,14 @@ from remit.pap.administration import SHIPPED, administration_of, read_administra
 from remit.pdp.administration import Act, Thing
 
 OWN = {Act.ASK, Act.WORK, Act.OPEN_AS_AGENT, Act.CLOSE, Act.SEE}
-LOOK = {Act.SEE, Act.SEE_APPROVALS, Act.SEE_LOG}
+LOOK = {Act.SEE, Act.SEE_APPROVALS, Act.SEE_LOG, Act.SEE_METRICS}
 MAY = {
     Role.ADMINISTRATOR: LOOK | {Act.CLOSE, Act.OPEN, Act.CHANGE_AGENT, Act.PUBLISH, Act.KILL, Act.RELEASE, Act.ISSUE},
     Role.APPROVER: {Act.ANSWER, Act.SEE_APPROVALS, Act.SEE},
     Role.REVIEWER: LOOK,
     Role.AUDITOR: LOOK,
     Role.ENFORCEMENT_POINT: OWN,
+    Role.MONITOR: {Act.SEE_METRICS},
     Role.AGENT: set[Act](),
 }
 OTHERS = Thing("bot", "ana")

@@ -21,7 +21,7 @@ action "administer";
 action "ask", "work", "open-as-agent" in ["own", "enforce"] appliesTo { principal: [Caller], resource: [Thing] };
 action "close" in ["own", "enforce", "administer"] appliesTo { principal: [Caller], resource: [Thing] };
 action "see" in ["own", "enforce", "look"] appliesTo { principal: [Caller], resource: [Thing] };
-action "see-approvals", "see-log" in ["look"] appliesTo { principal: [Caller], resource: [Thing] };
+action "see-approvals", "see-log", "see-metrics" in ["look"] appliesTo { principal: [Caller], resource: [Thing] };
 action "answer" appliesTo { principal: [Caller], resource: [Thing] };
 action "open", "change-agent", "publish", "kill", "release", "issue-token"
   in ["administer"] appliesTo { principal: [Caller], resource: [Thing] };
@@ -47,6 +47,8 @@ class Act(StrEnum):
     """See tasks, sessions, access requests and decisions of an agent."""
     SEE_APPROVALS = "see-approvals"
     SEE_LOG = "see-log"
+    SEE_METRICS = "see-metrics"
+    """Read how often what happened on this server, and how long it took."""
     ANSWER = "answer"
     CHANGE_AGENT = "change-agent"
     PUBLISH = "publish"
@@ -117,6 +119,7 @@ _GROUPS: dict[Act, tuple[str, ...]] = {
     Act.SEE: ("own", "enforce", "look"),
     Act.SEE_APPROVALS: ("look",),
     Act.SEE_LOG: ("look",),
+    Act.SEE_METRICS: ("look",),
     Act.ANSWER: (),
     **dict.fromkeys((Act.OPEN, Act.CHANGE_AGENT, Act.PUBLISH, Act.KILL, Act.RELEASE, Act.ISSUE), ("administer",)),
 }

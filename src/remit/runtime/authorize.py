@@ -20,6 +20,7 @@ from remit.runtime import approvals, definitions, outcome, sessions
 from remit.runtime.beside import Behind, caught_up_with, is_behind, under_way, worse_for_being_behind
 from remit.runtime.committing import Considered, Loaded, commit
 from remit.runtime.line import Line
+from remit.runtime.observing import Course, Stage, begun, tell
 from remit.runtime.pending import Asking, Driven, Steps
 from remit.runtime.runtime import ATTEMPTS, Runtime, turn
 from remit.runtime.view import Live, View
@@ -32,14 +33,16 @@ def evaluate(runtime: Runtime, request: EvaluationRequest) -> Driven[Decision]:
 
 def _evaluate(runtime: Runtime, request: EvaluationRequest) -> Steps[Decision]:
     request = readable(request)
-    line = Line(id(runtime), request.session or SessionId(""))
+    line, course = Line(id(runtime), request.session or SessionId("")), begun(runtime.observers)
     try:
-        return (yield from _decided(runtime, request, line))
+        decision = yield from _decided(runtime, request, line, course)
     finally:
         line.leave()
+    tell(runtime.observers, request, decision, course)
+    return decision
 
 
-def _decided(runtime: Runtime, request: EvaluationRequest, line: Line) -> Steps[Decision]:
+def _decided(runtime: Runtime, request: EvaluationRequest, line: Line, course: Course) -> Steps[Decision]:
     decision_id = DecisionId(new_id("dec", runtime.clock()))
     considered: Considered | None = None
     outside: Outside | None = None
@@ -52,23 +55,31 @@ def _decided(runtime: Runtime, request: EvaluationRequest, line: Line) -> Steps[
                     _forget(runtime, request, decision_id)
                 with runtime.view.lock:
                     loaded = load(runtime, request, decision_id, runtime.clock(), outside)
+                    course.passed(Stage.LOAD)
                     considered = consider(runtime, loaded)
+                    course.passed(Stage.DECIDE)
                     if loaded.inputs.behind and not waited and worse_for_being_behind(considered.decided):
                         waited = True
                         raise Behind
                     ticket = commit(runtime, loaded, considered)
                 yield ticket
+            course.passed(Stage.COMMIT)
         except Behind:
             attempt += 1
             if fault := (yield from _caught_up(runtime, request, decision_id)):
                 return fault
+            course.passed(Stage.CATCH_UP)
         except NotAsked as question:
             questions += 1
+            course.passed(Stage.DECIDE)
             outside = yield from _asked(runtime, question, outside, line, again=questions > 1)
+            course.passed(Stage.ASK)
         except Conflict:
             attempt += 1
+            course.passed(Stage.COMMIT)
             _forget(runtime, request, decision_id)
         except RemitError as error:
+            course.passed(Stage.COMMIT if considered is not None else Stage.LOAD)
             _forget(runtime, request, decision_id)
             return _fault(decision_id, error)
         except BaseException:  # whoever asked is gone (cancelled, interrupted), while a permit may be on its way to the disk

@@ -14,33 +14,49 @@ from remit.model.errors import RemitError
 from remit.pdp.administration import Administration
 from remit.server.callers import Callers
 from remit.server.direct import App, Message, directly
+from remit.server.observing.figures import Figures
+from remit.server.observing.standing import Standing
+from remit.server.observing.watched import watched
 from remit.server.openapi.document import described
 from remit.server.openapi.operation import routes_of
 from remit.server.problems import Problem, fault, problem_of
 from remit.server.repeating import Repeats
+from remit.server.responding import figures_of
 from remit.server.routes import OPERATIONS
 from remit.server.unreported import Unreported
 
-REQUEST_ID = b"x-request-id"
-MAX_REQUEST_ID = 200
 _HOST = re.compile(r"([\w.-]+|\[[0-9A-Fa-f:]+\])(?::\d{1,5})?", re.ASCII)
 
 
-def application(embedded: Embedded, hosts: frozenset[str], url: str, callers: Callers, administration: Administration) -> App:
+def application(
+    embedded: Embedded,
+    hosts: frozenset[str],
+    url: str,
+    callers: Callers,
+    administration: Administration,
+    *,
+    figures: Figures | None = None,
+) -> App:
     """The application on a store. `hosts` are the names that it answers to: a page that a browser shows under another reaches nothing.
-    `url` is where callers reach it, `callers` tells who they are, and `administration` what they may."""
+    `url` is where callers reach it, `callers` tells who they are, and `administration` what they may. `figures` count what happens."""
     deciding = {one.path: one.endpoint for one in OPERATIONS if one.path.startswith("/access/v1/evaluation")}
-    return _with_request_id(_for_hosts(directly(routed(embedded, url, callers, administration), deciding), hosts))
+    counting = figures or Figures()
+    app = routed(embedded, url, callers, administration, counting)
+    return watched(_for_hosts(directly(app, deciding), hosts), counting)
 
 
-def routed(embedded: Embedded, url: str, callers: Callers, administration: Administration) -> Starlette:
+def routed(
+    embedded: Embedded, url: str, callers: Callers, administration: Administration, figures: Figures | None = None
+) -> Starlette:
     """The routes of the table, and what their endpoints work with."""
+    counting = figures or Figures()
     handlers: dict[Any, Any] = {Problem: _problem, RemitError: _error, HTTPException: _unknown, Exception: _fault}
     app = Starlette(routes=routes_of(OPERATIONS), exception_handlers=handlers)
     app.state.embedded = embedded
     app.state.callers, app.state.url, app.state.administration = callers, url, administration
     app.state.document = described(OPERATIONS, url)
-    app.state.repeats, app.state.unreported = Repeats(), Unreported(embedded)
+    app.state.repeats, app.state.unreported = Repeats(), Unreported(embedded, counting.settled)
+    app.state.figures, app.state.standing = counting, Standing(embedded, counting.instruments)
     return app
 
 
@@ -48,7 +64,8 @@ def _problem(_request: Request, problem: Problem) -> Response:
     return problem.response()
 
 
-def _error(_request: Request, error: RemitError) -> Response:
+def _error(request: Request, error: RemitError) -> Response:
+    figures_of(request).failed(error)
     return problem_of(error).response()
 
 
@@ -56,8 +73,8 @@ def _unknown(_request: Request, error: HTTPException) -> Response:
     return Problem(HTTPStatus(error.status_code), error.detail, (error.headers or {}).items()).response()
 
 
-def _fault(_request: Request, error: Exception) -> Response:
-    return fault(error).response()
+def _fault(request: Request, error: Exception) -> Response:
+    return fault(error, request.scope).response()
 
 
 def _for_hosts(app: App, hosts: frozenset[str]) -> App:
@@ -76,22 +93,3 @@ def _for_hosts(app: App, hosts: frozenset[str]) -> App:
             )
 
     return checked
-
-
-def _with_request_id(app: App) -> App:
-    """A request id comes back as it came."""
-
-    async def echoing(scope: Message, receive: Any, send: Any) -> None:
-        given = next((value for name, value in scope.get("headers", ()) if name == REQUEST_ID), b"")
-        if not given or len(given) > MAX_REQUEST_ID:
-            await app(scope, receive, send)
-            return
-
-        async def answering(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message["headers"], (REQUEST_ID, given)]}
-            await send(message)
-
-        await app(scope, receive, answering)
-
-    return echoing

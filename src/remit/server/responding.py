@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from remit.local.wiring import Embedded
+from remit.server.observing.figures import Figures
 
 _encode = msgspec.json.Encoder().encode
 
@@ -20,3 +21,9 @@ def embedded_of(request: Request) -> Embedded:
     """The store that is served."""
     embedded: Embedded = request.app.state.embedded
     return embedded
+
+
+def figures_of(request: Request) -> Figures:
+    """What the server counts."""
+    figures: Figures = request.app.state.figures
+    return figures

@@ -17,6 +17,8 @@ from remit.pap.administration import read_administration
 from remit.pdp.administration import Administration
 from remit.server.app import application
 from remit.server.callers import Believed, Callers, Proven
+from remit.server.observing.figures import Figures
+from remit.server.observing.standing import present
 from remit.server.tls import Tls, WithCertificate
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -44,9 +46,12 @@ def serve(embedded: Embedded, place: Place, listening: Callable[[str], None]) ->
     with _bound(place.host, place.port) as listener:
         address = _address(place, listener.getsockname()[1])
         url = address if place.development else embedded.settings.url or address
-        tls = place.tls
+        tls, figures = place.tls, Figures()
+        callers, administration = _callers(embedded, place, url, figures), _administration(embedded)
+        figures.follow(embedded)
+        present()
         config = uvicorn.Config(
-            application(embedded, _hosts(place, url), url, _callers(embedded, place, url), _administration(embedded)),
+            application(embedded, _hosts(place, url), url, callers, administration, figures=figures),
             loop="auto",
             http=WithCertificate,
             ws="none",
@@ -88,14 +93,16 @@ def _check(place: Place) -> None:
         place.tls.context()  # what is wrong with it is said now
 
 
-def _callers(embedded: Embedded, place: Place, url: str) -> Callers:
+def _callers(embedded: Embedded, place: Place, url: str, figures: Figures) -> Callers:
     if place.development:
         return Believed()
     if not embedded.settings.url and not ipaddress.ip_address(place.host).is_loopback:
         raise malformed(
             "say where callers reach this server: the setting `url` (`https://remit.example`), which their tokens name"
         )
-    return Proven(read_trust(embedded.settings, embedded.home, checked_url(url), embedded.runtime.clock), embedded)
+    trust = read_trust(embedded.settings, embedded.home, checked_url(url), embedded.runtime.clock)
+    figures.follow_keys(trust, embedded.runtime.clock)
+    return Proven(trust, embedded, figures.token)
 
 
 def _administration(embedded: Embedded) -> Administration:

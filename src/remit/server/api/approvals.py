@@ -16,7 +16,7 @@ from remit.server.api.enforcing import MAX_WAIT, number
 from remit.server.callers import caller_of
 from remit.server.permitting import is_within, may_answer, may_see, may_see_approvals
 from remit.server.reading import read_as
-from remit.server.responding import answer, embedded_of
+from remit.server.responding import answer, embedded_of, figures_of
 
 MAX_SHOWN = 500
 
@@ -62,7 +62,8 @@ async def answered(request: Request) -> Response:
         raise refused("you may not answer access requests: an administrator gives you the role of an approver")
     said, embedded = await read_as(request, Answer), embedded_of(request)
     name = request.path_params["id"]
-    await resolve(embedded.runtime, ApprovalId(name), caller.operator, said.approve, said.why, said.flows)
+    resolved = await resolve(embedded.runtime, ApprovalId(name), caller.operator, said.approve, said.why, said.flows)
+    figures_of(request).resolved(resolved, embedded.runtime.clock())
     return answer(await asyncio.to_thread(_card, embedded, name))
 
 

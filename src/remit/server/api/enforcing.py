@@ -19,7 +19,7 @@ from remit.server.callers import caller_of
 from remit.server.known import Known
 from remit.server.permitting import is_within, kills_shown, may_ask
 from remit.server.reading import Nothing, read_as
-from remit.server.responding import answer, embedded_of
+from remit.server.responding import answer, embedded_of, figures_of
 
 MAX_WAIT = 30.0
 _POLL = 0.2
@@ -52,6 +52,8 @@ async def outcome(request: Request) -> Response:
     except RemitError as error:
         if error.kind is not ErrorKind.CONFLICT or not _is_recorded(embedded, seen):
             raise
+    else:
+        figures_of(request).outcome(report.status)
     return answer({"decision": decision, "status": report.status})
 
 

@@ -7,6 +7,8 @@ from starlette.responses import Response
 
 from remit.server.api import access, requests
 from remit.server.api.metadata import metadata
+from remit.server.api.metrics import PATH as METRICS
+from remit.server.api.metrics import metrics
 from remit.server.api.requestable import REQUESTS
 from remit.server.openapi import authzen as az
 from remit.server.openapi.operation import Operation, Repeated
@@ -103,5 +105,6 @@ DECIDING = (
     ),
     Operation(method="GET", path="/.well-known/authzen-configuration", endpoint=metadata, tag=TAG, answer=az.Metadata, open=True),
     Operation(method="GET", path="/healthz", endpoint=healthy, tag="server", answer=str, open=True),
+    Operation(method="GET", path=METRICS, endpoint=metrics, tag="server", answer=str),
     Operation(method="GET", path="/v1/openapi.json", endpoint=served, tag="server", answer=dict[str, Any], open=True),
 )
