@@ -1,9 +1,11 @@
 """`remit serve`: decisions over HTTP."""
 
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +16,13 @@ from remit.local.config import Settings, this_operator
 from remit.local.policy import publish_folder
 from remit.local.wiring import Embedded
 from remit.model.errors import malformed, unavailable
+
+
+class LogFormat(StrEnum):
+    """How lines about what happens are written."""
+
+    JSON = "json"
+    TEXT = "text"
 
 
 def serve(
@@ -32,6 +41,10 @@ def serve(
         Path | None, typer.Option(help="Take client certificates of these authorities (PEM), to which tokens may be bound.")
     ] = None,
     behind_proxy: Annotated[bool, typer.Option("--behind-proxy", help="A server in front of this one does TLS.")] = False,
+    log_format: Annotated[
+        LogFormat | None,
+        typer.Option(help="How lines about what happens are written. Without it: text on a terminal, else json."),
+    ] = None,
 ) -> None:
     """Answer the AuthZEN Authorization API 1.0 and Remit's own API to callers who prove who they are."""
     if bundle is not None and not dev:
@@ -41,6 +54,7 @@ def serve(
             "a certificate and its key belong together: give `--tls-cert` and `--tls-key`, and `--client-ca` only with them"
         )
     try:
+        from remit.server.observing.written import Format
         from remit.server.running import Place
         from remit.server.running import serve as run
         from remit.server.tls import Tls
@@ -50,8 +64,13 @@ def serve(
         err.print("[bold red]DEVELOPMENT MODE[/]: whoever reaches this port is believed, whoever they say they are.")
     tls = Tls(tls_cert, tls_key, client_ca) if tls_cert is not None and tls_key is not None else None
     with store() if bundle is None else _passing(bundle) as embedded:
-        run(embedded, Place(host, port, dev, tls, behind_proxy), lambda address: _listening(embedded, address, dev))
+        log = Format(log_format or _usual_format())
+        run(embedded, Place(host, port, dev, tls, behind_proxy, log), lambda address: _listening(embedded, address, dev))
     say("stopped")
+
+
+def _usual_format() -> LogFormat:
+    return LogFormat.TEXT if sys.stderr is not None and sys.stderr.isatty() else LogFormat.JSON
 
 
 def _listening(embedded: Embedded, address: str, dev: bool) -> None:

@@ -15,6 +15,7 @@ from remit.pdp.administration import Administration
 from remit.server.callers import Callers
 from remit.server.direct import App, Message, directly
 from remit.server.observing.figures import Figures
+from remit.server.observing.lines import Lines
 from remit.server.observing.standing import Standing
 from remit.server.observing.watched import watched
 from remit.server.openapi.document import described
@@ -36,13 +37,15 @@ def application(
     administration: Administration,
     *,
     figures: Figures | None = None,
+    lines: Lines | None = None,
 ) -> App:
     """The application on a store. `hosts` are the names that it answers to: a page that a browser shows under another reaches nothing.
-    `url` is where callers reach it, `callers` tells who they are, and `administration` what they may. `figures` count what happens."""
+    `url` is where callers reach it, `callers` tells who they are, and `administration` what they may. `figures` count what happens, and
+    `lines` say it."""
     deciding = {one.path: one.endpoint for one in OPERATIONS if one.path.startswith("/access/v1/evaluation")}
     counting = figures or Figures()
     app = routed(embedded, url, callers, administration, counting)
-    return watched(_for_hosts(directly(app, deciding), hosts), counting)
+    return watched(_for_hosts(directly(app, deciding), hosts), counting, lines)
 
 
 def routed(

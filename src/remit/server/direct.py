@@ -15,6 +15,8 @@ App: TypeAlias = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 ROUTE = "remit.route"
 """The template of the path that answers a request, in its scope once that is known."""
+DECISION = "remit.decision"
+"""The decision that a request is about, in its scope once that is known; of several, their number."""
 
 
 def directly(app: Starlette, endpoints: Mapping[str, Endpoint]) -> App:

@@ -50,6 +50,11 @@ FAULT = "remit.fault"
 
 def fault(error: Exception, scope: MutableMapping[str, Any]) -> Problem:
     """The problem that a fault of ours is: of the error only its kind is told, and the id under which the server says more."""
-    known = scope.setdefault(FAULT, random_bytes(8).hex())
-    detail = f"a fault of ours ({type(error).__name__}), which the server's log has as `{known}`: please report it"
+    detail = f"a fault of ours ({type(error).__name__}), which the server's lines have as `{fault_id(scope)}`: please report it"
     return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail)
+
+
+def fault_id(scope: MutableMapping[str, Any]) -> str:
+    """The id of the fault that the request of this scope has met."""
+    known: str = scope.setdefault(FAULT, random_bytes(8).hex())
+    return known

@@ -18,7 +18,9 @@ from remit.pdp.administration import Administration
 from remit.server.app import application
 from remit.server.callers import Believed, Callers, Proven
 from remit.server.observing.figures import Figures
+from remit.server.observing.reporting import reporting
 from remit.server.observing.standing import present
+from remit.server.observing.written import Format
 from remit.server.tls import Tls, WithCertificate
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -28,13 +30,15 @@ DRAIN_SECONDS = 10
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where a server listens, and how. `development`: nobody is asked who they are. `proxied`: another server in front of it does TLS."""
+    """Where a server listens, and how. `development`: nobody is asked who they are. `proxied`: another server in front of it does TLS.
+    `log` is how lines about what happens are written."""
 
     host: str = "127.0.0.1"
     port: int = 8181
     development: bool = False
     tls: Tls | None = None
     proxied: bool = False
+    log: Format = Format.JSON
 
 
 def serve(embedded: Embedded, place: Place, listening: Callable[[str], None]) -> None:
@@ -43,15 +47,19 @@ def serve(embedded: Embedded, place: Place, listening: Callable[[str], None]) ->
     Raises `RemitError`: malformed for an address or settings that it must not be served with, unavailable where the port is taken.
     """
     _check(place)
-    with _bound(place.host, place.port) as listener:
+    figures = Figures()
+    with (
+        _bound(place.host, place.port) as listener,
+        reporting(place.log, embedded.runtime.clock, figures.dropped) as lines,
+    ):
         address = _address(place, listener.getsockname()[1])
         url = address if place.development else embedded.settings.url or address
-        tls, figures = place.tls, Figures()
+        tls = place.tls
         callers, administration = _callers(embedded, place, url, figures), _administration(embedded)
         figures.follow(embedded)
         present()
         config = uvicorn.Config(
-            application(embedded, _hosts(place, url), url, callers, administration, figures=figures),
+            application(embedded, _hosts(place, url), url, callers, administration, figures=figures, lines=lines),
             loop="auto",
             http=WithCertificate,
             ws="none",

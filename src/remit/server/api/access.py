@@ -18,6 +18,7 @@ from remit.runtime.searching import SearchKind, search
 from remit.server.api.messages import answer_of, failure, is_door, request_of
 from remit.server.api.requestable import added, presented
 from remit.server.asking import Asker, asking
+from remit.server.direct import DECISION
 from remit.server.paging import query_digest, resumed, token_of
 from remit.server.problems import STATUS
 from remit.server.reading import MAX_BODY, read_object
@@ -42,7 +43,9 @@ async def evaluation(request: Request) -> Response:
     key = request.headers.get("idempotency-key", "")
     # INVARIANT (authority enters from outside the agent): whoever comes with a key that was used comes with their own authority first.
     wanted = asker.of(request_of(message))
-    return answer(await repeats.once((asker.whole if key else "", key), message, lambda: _decided(request, wanted, message)))
+    told = await repeats.once((asker.whole if key else "", key), message, lambda: _decided(request, wanted, message))
+    request.scope[DECISION] = told["context"]["id"]
+    return answer(told)
 
 
 async def evaluations(request: Request) -> Response:
@@ -62,6 +65,7 @@ async def evaluations(request: Request) -> Response:
         # Each is decided and sealed whole: a short message must not become a long log.
         raise malformed(f"the defaults, {len(several)} times, are longer than {MAX_BODY} bytes: send the evaluations in parts")
     asked = [{**defaults, **one} for one in several]
+    request.scope[DECISION] = len(asked)
     if ends is None:
         return answer({"evaluations": await asyncio.gather(*(_tried(request, asker, one) for one in asked))})
     return answer({"evaluations": await _until(request, asker, asked, ends)})

@@ -16,6 +16,7 @@ from remit.model.errors import ErrorKind, RemitError, conflict, malformed, not_f
 from remit.model.identity import AGENT, AgentId, DecisionId, EntityRef, TaskId
 from remit.runtime.authorize import may_act
 from remit.server.callers import caller_of
+from remit.server.direct import DECISION
 from remit.server.known import Known
 from remit.server.permitting import is_within, kills_shown, may_ask
 from remit.server.reading import Nothing, read_as
@@ -108,6 +109,7 @@ def _decision(embedded: Embedded, caller: Known, request: Request) -> DecisionId
     found = _about(embedded, decision)
     if found is None or not may_ask(caller, found[0]) or not is_within(caller, found[1]):
         raise not_found(f"there is no decision `{decision}`")
+    request.scope[DECISION] = decision
     return decision
 
 

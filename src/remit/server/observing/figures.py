@@ -102,6 +102,10 @@ class Figures:
         """A request met a fault of the server itself."""
         self.instruments.faults.inc()
 
+    def dropped(self, count: int) -> None:
+        """Lines about the server were lost."""
+        self.instruments.lines_dropped.inc(count)
+
     def resolved(self, approval: Approval, now: int) -> None:
         """A person has answered an access request on this server."""
         seconds = max(0, now - approval.opened) / SECOND

@@ -1,34 +1,45 @@
 """Every request, from its first byte to the last of its answer: its id, how long it took, and what came of it."""
 
+import logging
+import re
 from time import perf_counter
 from typing import Any
 
 from remit.model.identity import random_bytes
-from remit.server.direct import ROUTE, App, Message
+from remit.server.callers import CALLER
+from remit.server.direct import DECISION, ROUTE, App, Message
 from remit.server.observing.figures import Figures
-from remit.server.problems import fault
+from remit.server.observing.lines import Lines
+from remit.server.observing.reporting import TOLD
+from remit.server.observing.written import Value
+from remit.server.problems import fault, fault_id
 
-REQUEST_ID = b"x-request-id"
+REQUEST_ID, TRACEPARENT = b"x-request-id", b"traceparent"
 MAX_REQUEST_ID = 200
+QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
+"""Asked again and again by machines: no line tells of these, if all is well."""
+_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+"""W3C Trace Context, section 3.2."""
+_log = logging.getLogger("remit.server")
 
 
 class _Answering:
     """One request being answered: its status once that is known, and the id that goes with the answer."""
 
-    __slots__ = ("_id", "_send", "status")
+    __slots__ = ("_send", "id", "status")
 
     def __init__(self, id: bytes, send: Any) -> None:
-        self._id, self._send, self.status = id, send, 0
+        self.id, self._send, self.status = id, send, 0
 
     async def __call__(self, message: Message) -> None:
         """Send a part of the answer."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message = {**message, "headers": [*message["headers"], (REQUEST_ID, self._id)]}
+            message = {**message, "headers": [*message["headers"], (REQUEST_ID, self.id)]}
         await self._send(message)
 
 
-def watched(app: App, figures: Figures) -> App:
+def watched(app: App, figures: Figures, lines: Lines | None = None) -> App:
     """The application, watched. A request id comes back as it came; a request without one is given one. What it raises ends here."""
 
     async def watching(scope: Message, receive: Any, send: Any) -> None:
@@ -36,7 +47,12 @@ def watched(app: App, figures: Figures) -> App:
             await app(scope, receive, send)
             return
         began = perf_counter()
-        given = next((value for name, value in scope["headers"] if name == REQUEST_ID), b"")
+        given = trace = b""
+        for name, value in scope["headers"]:
+            if name == REQUEST_ID:
+                given = given or value
+            elif name == TRACEPARENT:
+                trace = value
         answering = _Answering(given if 0 < len(given) <= MAX_REQUEST_ID else random_bytes(16).hex().encode(), send)
         try:
             await app(scope, receive, answering)
@@ -44,8 +60,27 @@ def watched(app: App, figures: Figures) -> App:
             figures.faulted()
             if not answering.status:
                 await fault(error, scope).response()(scope, receive, answering)
-            raise
+            told = {"fault": fault_id(scope), **_about(scope, answering, trace)}
+            _log.error("a fault of ours", exc_info=error, extra={TOLD: told})
         finally:
-            figures.answered(scope["method"], scope.get(ROUTE, ""), answering.status, perf_counter() - began)
+            seconds = perf_counter() - began
+            route = scope.get(ROUTE, "")
+            figures.answered(scope["method"], route, answering.status, seconds)
+            if lines is not None and not (route in QUIET and answering.status == 200):
+                lines.write("info", "request", **_about(scope, answering, trace), seconds=round(seconds, 6))
 
     return watching
+
+
+def _about(scope: Message, answering: _Answering, trace: bytes) -> dict[str, Value]:
+    """What lines say of a request: neither its path nor its query, headers or body."""
+    told: dict[str, Value] = {"request": answering.id.decode("latin-1")}
+    if (found := _TRACEPARENT.match(trace)) is not None:
+        told["trace"] = found[1].decode()
+    known = scope.get(CALLER)
+    if known is not None:
+        told["caller"] = known.caller.id
+    told["method"], told["route"], told["status"] = scope["method"], scope.get(ROUTE, ""), answering.status
+    if (decision := scope.get(DECISION)) is not None:
+        told["decisions" if isinstance(decision, int) else "decision"] = decision
+    return told
