@@ -19,6 +19,7 @@ from remit.pap.administration import read_administration
 from remit.server.app import application
 from remit.server.callers import Believed, Callers
 from remit.server.observing.figures import Figures
+from remit.server.observing.whole import Observed
 from remit.server.running import LOOPBACK
 from remit.server.tls import WithCertificate
 from tests.pap.bundles import ROOT
@@ -67,7 +68,14 @@ def serving(embedded: Embedded, callers: Callers | None = None, figures: Figures
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     config = uvicorn.Config(
-        application(embedded, LOOPBACK, url, callers or Believed(), read_administration(), figures=figures),
+        application(
+            embedded,
+            LOOPBACK,
+            url,
+            callers or Believed(),
+            read_administration(),
+            observed=Observed(figures) if figures is not None else None,
+        ),
         http=WithCertificate,
         log_config=None,
         lifespan="off",

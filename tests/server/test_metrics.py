@@ -292,7 +292,7 @@ def test_the_page_and_the_server_agree(world: World) -> None:
     figures, page = Figures(), stated()
     world.embedded.head.sign()
     served_ = Standing(world.embedded, figures.instruments)
-    asyncio.run(served_.look())
+    served_.look()
     instruments = [one for one in vars(figures.instruments).values() if hasattr(one, "_labelnames")]
     there = {
         family.name + ("_total" if family.type == "counter" else ""): family for family in figures.instruments.registry.collect()

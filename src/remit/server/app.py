@@ -15,9 +15,9 @@ from remit.pdp.administration import Administration
 from remit.server.callers import Callers
 from remit.server.direct import App, Message, directly
 from remit.server.observing.figures import Figures
-from remit.server.observing.lines import Lines
 from remit.server.observing.standing import Standing
 from remit.server.observing.watched import watched
+from remit.server.observing.whole import Observed
 from remit.server.openapi.document import described
 from remit.server.openapi.operation import routes_of
 from remit.server.problems import Problem, fault, problem_of
@@ -36,29 +36,30 @@ def application(
     callers: Callers,
     administration: Administration,
     *,
-    figures: Figures | None = None,
-    lines: Lines | None = None,
+    observed: Observed | None = None,
 ) -> App:
     """The application on a store. `hosts` are the names that it answers to: a page that a browser shows under another reaches nothing.
-    `url` is where callers reach it, `callers` tells who they are, and `administration` what they may. `figures` count what happens, and
-    `lines` say it."""
+    `url` is where callers reach it, `callers` tells who they are, and `administration` what they may; `observed` is what watches
+    it all."""
     deciding = {one.path: one.endpoint for one in OPERATIONS if one.path.startswith("/access/v1/evaluation")}
-    counting = figures or Figures()
-    app = routed(embedded, url, callers, administration, counting)
-    return watched(_for_hosts(directly(app, deciding), hosts), counting, lines)
+    watching = observed or Observed(Figures())
+    app = routed(embedded, url, callers, administration, watching)
+    return watched(_for_hosts(directly(app, deciding), hosts), watching)
 
 
 def routed(
-    embedded: Embedded, url: str, callers: Callers, administration: Administration, figures: Figures | None = None
+    embedded: Embedded, url: str, callers: Callers, administration: Administration, observed: Observed | None = None
 ) -> Starlette:
     """The routes of the table, and what their endpoints work with."""
-    counting = figures or Figures()
+    watching = observed or Observed(Figures())
+    counting = watching.figures
     handlers: dict[Any, Any] = {Problem: _problem, RemitError: _error, HTTPException: _unknown, Exception: _fault}
     app = Starlette(routes=routes_of(OPERATIONS), exception_handlers=handlers)
     app.state.embedded = embedded
     app.state.callers, app.state.url, app.state.administration = callers, url, administration
     app.state.document = described(OPERATIONS, url)
     app.state.repeats, app.state.unreported = Repeats(), Unreported(embedded, counting.settled)
+    app.state.tracing = watching.tracing
     app.state.figures, app.state.standing = counting, Standing(embedded, counting.instruments)
     return app
 

@@ -18,8 +18,7 @@ from remit.pdp.administration import Administration
 from remit.server.app import application
 from remit.server.callers import Believed, Callers, Proven
 from remit.server.observing.figures import Figures
-from remit.server.observing.reporting import reporting
-from remit.server.observing.standing import present
+from remit.server.observing.whole import observed
 from remit.server.observing.written import Format
 from remit.server.tls import Tls, WithCertificate
 
@@ -47,19 +46,13 @@ def serve(embedded: Embedded, place: Place, listening: Callable[[str], None]) ->
     Raises `RemitError`: malformed for an address or settings that it must not be served with, unavailable where the port is taken.
     """
     _check(place)
-    figures = Figures()
-    with (
-        _bound(place.host, place.port) as listener,
-        reporting(place.log, embedded.runtime.clock, figures.dropped) as lines,
-    ):
+    with _bound(place.host, place.port) as listener, observed(embedded, place.log) as watching:
         address = _address(place, listener.getsockname()[1])
         url = address if place.development else embedded.settings.url or address
         tls = place.tls
-        callers, administration = _callers(embedded, place, url, figures), _administration(embedded)
-        figures.follow(embedded)
-        present()
+        callers, administration = _callers(embedded, place, url, watching.figures), _administration(embedded)
         config = uvicorn.Config(
-            application(embedded, _hosts(place, url), url, callers, administration, figures=figures, lines=lines),
+            application(embedded, _hosts(place, url), url, callers, administration, observed=watching),
             loop="auto",
             http=WithCertificate,
             ws="none",

@@ -14,6 +14,7 @@ from remit.runtime.approvals import resolve
 from remit.runtime.inbox import as_plain, card, cards
 from remit.server.api.enforcing import MAX_WAIT, number
 from remit.server.callers import caller_of
+from remit.server.observing.tracing import waiting
 from remit.server.permitting import is_within, may_answer, may_see, may_see_approvals
 from remit.server.reading import read_as
 from remit.server.responding import answer, embedded_of, figures_of
@@ -51,7 +52,8 @@ async def shown(request: Request) -> Response:
     whole = may_see_approvals(caller)
     if found is None or not (whole or (may_see(caller, found.agent) and is_within(caller, [found.task]))):
         raise not_found(f"there is no access request `{name}`")
-    state = await embedded.wait(name, seconds)
+    with waiting(request.app):
+        state = await embedded.wait(name, seconds)
     return answer(await asyncio.to_thread(_card, embedded, name) if whole else {"id": name, "state": state})
 
 

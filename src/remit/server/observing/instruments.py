@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, values
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, metrics, values
 
 from remit.model.errors import unavailable
 
@@ -66,6 +66,7 @@ class Instruments:
     def __init__(self) -> None:
         if shared_folder():
             _begin_sharing()
+        metrics.disable_created_metrics()  # type: ignore[no-untyped-call] # they would be as many again, and nobody reads them
         self.registry = CollectorRegistry(auto_describe=True)
         self.decisions = self._counter("remit_decisions", "Decisions, by effect and reason", "effect", "reason")
         self.decision_seconds = self._histogram("remit_decision_seconds", "From the request to its durable decision", _WHOLE)

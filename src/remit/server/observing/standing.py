@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import threading
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -43,26 +45,37 @@ class Standing:
 
     def __init__(self, embedded: Embedded, instruments: Instruments) -> None:
         self._embedded, self._instruments = embedded, instruments
-        self._asking: asyncio.Future[dict[str, float]] | None = None
+        self._lock = threading.Lock()
+        self._asking: Future[dict[str, float]] | None = None
         self._known: dict[str, float] = {"remit_store_up": 0}
 
     async def scraped(self) -> bytes:
         """All figures, as Prometheus reads them. A store that errs or hangs is told as one that is not up."""
-        await self.look()
-        return await asyncio.to_thread(self._written)
+        return await asyncio.to_thread(self._scraped)
 
-    async def look(self) -> None:
-        """Ask the store, within a time."""
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.ensure_future(asyncio.to_thread(self._asked))
-            self._asking.add_done_callback(lambda asked: asked.cancelled() or asked.exception())  # maybe nobody waits any more
+    def _scraped(self) -> bytes:
+        self.look()
+        return self._written()
+
+    def look(self) -> None:
+        """Ask the store, and wait for it a while."""
+        with self._lock:
+            # A store that hangs is asked by one thread, not by one more each time; and whoever ends does not wait for that one.
+            if self._asking is None or self._asking.done():
+                self._asking = Future()
+                threading.Thread(target=self._ask, args=(self._asking,), name="remit-standing", daemon=True).start()
+            asking = self._asking
         try:
-            # The one that asks goes on: a store that hangs is asked by one thread, not by one more each time.
-            async with asyncio.timeout(SECONDS):
-                self._known = await asyncio.shield(self._asking)
+            self._known = asking.result(SECONDS)
         except (TimeoutError, RemitError):
             self._known = {"remit_store_up": 0}
             self._instruments.store_errors.labels("scrape").inc()
+
+    def _ask(self, asking: "Future[dict[str, float]]") -> None:
+        try:
+            asking.set_result(self._asked())
+        except BaseException as error:  # the edge of a thread: whoever waits is told, whatever happened
+            asking.set_exception(error)
 
     def _asked(self) -> dict[str, float]:
         embedded, now = self._embedded, self._embedded.runtime.clock()

@@ -2,19 +2,20 @@
 
 import logging
 import re
+from http import HTTPStatus
 from time import perf_counter
 from typing import Any
 
 from remit.model.identity import random_bytes
 from remit.server.callers import CALLER
 from remit.server.direct import DECISION, ROUTE, App, Message
-from remit.server.observing.figures import Figures
-from remit.server.observing.lines import Lines
 from remit.server.observing.reporting import TOLD
+from remit.server.observing.whole import Observed
 from remit.server.observing.written import Value
 from remit.server.problems import fault, fault_id
 
-REQUEST_ID, TRACEPARENT = b"x-request-id", b"traceparent"
+REQUEST_ID, TRACEPARENT, TRACESTATE = b"x-request-id", b"traceparent", b"tracestate"
+_BELONGING = frozenset({REQUEST_ID, TRACEPARENT, TRACESTATE})
 MAX_REQUEST_ID = 200
 QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 """Asked again and again by machines: no line tells of these, if all is well."""
@@ -39,25 +40,24 @@ class _Answering:
         await self._send(message)
 
 
-def watched(app: App, figures: Figures, lines: Lines | None = None) -> App:
+def watched(app: App, by: Observed) -> App:
     """The application, watched. A request id comes back as it came; a request without one is given one. What it raises ends here."""
+    figures, lines, tracing = by
 
     async def watching(scope: Message, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             await app(scope, receive, send)
             return
-        began = perf_counter()
-        given = trace = b""
-        for name, value in scope["headers"]:
-            if name == REQUEST_ID:
-                given = given or value
-            elif name == TRACEPARENT:
-                trace = value
+        began, sent = perf_counter(), _sent(scope)
+        given = sent.get(REQUEST_ID, b"")
         answering = _Answering(given if 0 < len(given) <= MAX_REQUEST_ID else random_bytes(16).hex().encode(), send)
+        trace, failed = sent.get(TRACEPARENT, b""), ""
+        traced = tracing.begin(scope, trace, sent.get(TRACESTATE, b"")) if tracing is not None else None
         try:
             await app(scope, receive, answering)
         except Exception as error:  # the edge: the server goes on, and says what it was
             figures.faulted()
+            failed = type(error).__name__
             if not answering.status:
                 await fault(error, scope).response()(scope, receive, answering)
             told = {"fault": fault_id(scope), **_about(scope, answering, trace)}
@@ -66,10 +66,23 @@ def watched(app: App, figures: Figures, lines: Lines | None = None) -> App:
             seconds = perf_counter() - began
             route = scope.get(ROUTE, "")
             figures.answered(scope["method"], route, answering.status, seconds)
-            if lines is not None and not (route in QUIET and answering.status == 200):
-                lines.write("info", "request", **_about(scope, answering, trace), seconds=round(seconds, 6))
+            about = _about(scope, answering, trace) if by.told else {}
+            if traced is not None:
+                about["trace"] = traced.trace or about.get("trace", "")
+                traced.end(about, failed)
+            if lines is not None and not (route in QUIET and answering.status == HTTPStatus.OK):
+                lines.write("info", "request", **about, seconds=round(seconds, 6))
 
     return watching
+
+
+def _sent(scope: Message) -> dict[bytes, bytes]:
+    """The first of each header that says what a request belongs to."""
+    found: dict[bytes, bytes] = {}
+    for name, value in scope["headers"]:
+        if name in _BELONGING:
+            found.setdefault(name, value)
+    return found
 
 
 def _about(scope: Message, answering: _Answering, trace: bytes) -> dict[str, Value]:
