@@ -60,7 +60,7 @@ def routed(
     app.state.document = described(OPERATIONS, url)
     app.state.repeats, app.state.unreported = Repeats(), Unreported(embedded, counting.settled)
     app.state.tracing = watching.tracing
-    app.state.figures, app.state.standing = counting, Standing(embedded, counting.instruments)
+    app.state.figures, app.state.standing = counting, Standing(embedded, counting)
     return app
 
 

@@ -1,7 +1,8 @@
 """Every figure that a server counts: its name, kind, labels and meaning. No label has a value that a caller chooses."""
 
 import os
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,20 @@ def _begin_sharing() -> None:
     values.ValueClass = shared(place)  # a place, unlike a process id, is taken by whoever follows
 
 
+class Distribution(Histogram):
+    """A histogram that takes many values at once: so much does one value cost alone that a decision would notice."""
+
+    def add(self, values: Sequence[float]) -> None:
+        """Observe all of these."""
+        bounds, counts = self._upper_bounds, [0] * len(self._upper_bounds)
+        for value in values:
+            counts[bisect_left(bounds, value)] += 1
+        for bucket, count in zip(self._buckets, counts, strict=True):
+            if count:
+                bucket.inc(count)
+        self._sum.inc(sum(values))
+
+
 class Instruments:
     """The figures of one server process."""
 
@@ -97,20 +112,5 @@ class Instruments:
     def _gauge(self, name: str, meaning: str, mode: Any, *labels: str) -> Gauge:
         return Gauge(name, meaning, labels, registry=self.registry, multiprocess_mode=mode)
 
-    def _histogram(self, name: str, meaning: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-        return Histogram(name, meaning, labels, registry=self.registry, buckets=buckets)
-
-
-class Labelled:
-    """The children of one instrument, by their labels' values: the library looks them up under a lock, each time anew."""
-
-    def __init__(self, child: Callable[..., Any]) -> None:
-        self._child = child
-        self._known: dict[tuple[str, ...], Any] = {}
-
-    def __call__(self, *of: str) -> Any:
-        """The child with these values."""
-        known = self._known.get(of)
-        if known is None:
-            known = self._known[of] = self._child(*of)
-        return known
+    def _histogram(self, name: str, meaning: str, buckets: tuple[float, ...], *labels: str) -> Distribution:
+        return Distribution(name, meaning, labels, registry=self.registry, buckets=buckets)

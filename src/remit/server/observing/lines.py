@@ -16,6 +16,7 @@ TOGETHER = 0.02
 LAST_SECONDS = 1.0
 """So long the end waits for the last lines to be taken."""
 _PAUSE = 0.05
+_FEW = 3
 
 
 class Lines:
@@ -43,7 +44,8 @@ class Lines:
             self._drop(1)
             return
         self._queue.append(Line(self._clock(), level, event, values))
-        self._wanted.set()
+        if len(self._queue) < _FEW:  # else it is awake
+            self._wanted.set()
 
     def close(self) -> bool:
         """Let what waits be written, for a while; whether all was."""
@@ -59,7 +61,7 @@ class Lines:
 
     def _run(self) -> None:
         while not self._closing or self._queue:
-            self._wanted.wait()
+            self._wanted.wait(1.0)
             self._wanted.clear()
             if not self._closing:
                 time.sleep(TOGETHER)

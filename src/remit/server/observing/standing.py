@@ -19,7 +19,8 @@ from remit.model.authorizer import ApprovalState
 from remit.model.clock import SECOND
 from remit.model.errors import RemitError
 from remit.runtime.store import Approval
-from remit.server.observing.instruments import Instruments, place, shared_folder
+from remit.server.observing.figures import Figures
+from remit.server.observing.instruments import place, shared_folder
 
 MAX_HOLDS = 4096
 """So many holds are counted."""
@@ -43,8 +44,8 @@ _MEANINGS = {
 class Standing:
     """How the store stands, asked for at most once at a time."""
 
-    def __init__(self, embedded: Embedded, instruments: Instruments) -> None:
-        self._embedded, self._instruments = embedded, instruments
+    def __init__(self, embedded: Embedded, figures: Figures) -> None:
+        self._embedded, self._figures, self._instruments = embedded, figures, figures.instruments
         self._lock = threading.Lock()
         self._asking: Future[dict[str, float]] | None = None
         self._known: dict[str, float] = {"remit_store_up": 0}
@@ -58,7 +59,7 @@ class Standing:
         return self._written()
 
     def look(self) -> None:
-        """Ask the store, and wait for it a while."""
+        """Ask the store, and wait for it a while; then count what has happened until now."""
         with self._lock:
             # A store that hangs is asked by one thread, not by one more each time; and whoever ends does not wait for that one.
             if self._asking is None or self._asking.done():
@@ -70,6 +71,7 @@ class Standing:
         except (TimeoutError, RemitError):
             self._known = {"remit_store_up": 0}
             self._instruments.store_errors.labels("scrape").inc()
+        self._figures.count()
 
     def _ask(self, asking: "Future[dict[str, float]]") -> None:
         try:

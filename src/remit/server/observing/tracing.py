@@ -84,7 +84,7 @@ def tracing(embedded: Embedded, figures: Figures) -> Tracing | None:
     try:
         from remit.server.observing.otel import Otel
 
-        found: Tracing = Otel(asked.traces, asked.metrics, figures.instruments, Standing(embedded, figures.instruments))
+        found: Tracing = Otel(asked.traces, asked.metrics, figures.instruments, Standing(embedded, figures))
     except ImportError:
         _log.warning("the variables `OTEL_*` ask for OpenTelemetry, which is not installed: install `remit[otel]`, or unset them")
         return None

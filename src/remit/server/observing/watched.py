@@ -3,6 +3,7 @@
 import logging
 import re
 from http import HTTPStatus
+from itertools import count
 from time import perf_counter
 from typing import Any
 
@@ -21,6 +22,8 @@ QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 """Asked again and again by machines: no line tells of these, if all is well."""
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 """W3C Trace Context, section 3.2."""
+_OURS, _number = random_bytes(8).hex().encode(), count()
+"""Ids of our own: of this process, by number."""
 _log = logging.getLogger("remit.server")
 
 
@@ -36,7 +39,7 @@ class _Answering:
         """Send a part of the answer."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message = {**message, "headers": [*message["headers"], (REQUEST_ID, self.id)]}
+            message["headers"] = [*message["headers"], (REQUEST_ID, self.id)]
         await self._send(message)
 
 
@@ -50,7 +53,7 @@ def watched(app: App, by: Observed) -> App:
             return
         began, sent = perf_counter(), _sent(scope)
         given = sent.get(REQUEST_ID, b"")
-        answering = _Answering(given if 0 < len(given) <= MAX_REQUEST_ID else random_bytes(16).hex().encode(), send)
+        answering = _Answering(given if 0 < len(given) <= MAX_REQUEST_ID else b"%s-%d" % (_OURS, next(_number)), send)
         trace, failed = sent.get(TRACEPARENT, b""), ""
         traced = tracing.begin(scope, trace, sent.get(TRACESTATE, b"")) if tracing is not None else None
         try:

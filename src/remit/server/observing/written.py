@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from json.encoder import encode_basestring_ascii
 from typing import Any, NamedTuple, TypeAlias
 
@@ -29,7 +30,7 @@ class Format(StrEnum):
 
 
 class Line(NamedTuple):
-    """Something that happened: when (µs since the epoch), how grave, what, and its values."""
+    """Something that happened: when (µs since the epoch), how grave, what, and its values, by names that are ours."""
 
     time: int
     level: str
@@ -40,7 +41,7 @@ class Line(NamedTuple):
 def as_json(line: Line) -> str:
     """The line as one JSON object."""
     parts = [f'"time":"{_when(line.time)}"', f'"level":{_text(line.level)}', f'"event":{_text(line.event)}']
-    parts += [f"{_text(name)}:{_value(value, _CUT.get(name, _CUT_OTHERS))}" for name, value in line.values.items()]
+    parts += [f'"{name}":{_value(value, _CUT.get(name, _CUT_OTHERS))}' for name, value in line.values.items()]
     return "{" + ",".join(parts) + "}\n"
 
 
@@ -56,7 +57,12 @@ WRITE: Mapping[Format, Callable[[Line], str]] = {Format.JSON: as_json, Format.TE
 
 def _when(time: int) -> str:
     seconds, rest = divmod(time, SECOND)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:06}Z"
+    return f"{_second(seconds)}.{rest:06}Z"
+
+
+@lru_cache(4)
+def _second(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def _text(text: str, most: int = _CUT_OTHERS) -> str:
