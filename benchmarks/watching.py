@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.add_argument("--quick", action="store_true", help="fewer rounds: a few seconds")
     given = parser.parse_args(arguments)
-    report = measured(20 if given.quick else 300)
+    report = measured(20 if given.quick else 120)
     print(report.to_json() if given.json else report.to_text())
     return 0
 

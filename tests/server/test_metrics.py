@@ -193,6 +193,7 @@ def test_a_store_that_hangs_is_asked_by_one_thread(world: World, figures: Figure
 
     async def several() -> tuple[list[bytes], bytes]:
         during = [await scraped.scraped() for _ in range(3)]
+        assert len(asked_) == 1
         go_on.set()
         monkeypatch.setattr(standing, "SECONDS", 20)
         return during, await scraped.scraped()
@@ -200,7 +201,6 @@ def test_a_store_that_hangs_is_asked_by_one_thread(world: World, figures: Figure
     during, after = asyncio.run(several())
     assert [figure(text, "remit_store_up") for text in during] == [0, 0, 0]
     assert figure(after, "remit_store_up") == 1 and figure(after, "remit_permits_open") == 7
-    assert len(asked_) == 1
 
 
 @pytest.mark.sqlite
