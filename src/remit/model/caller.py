@@ -59,6 +59,8 @@ class Role(StrEnum):
     AGENT = "agent"
     ENFORCEMENT_POINT = "enforcement-point"
     """A door that asks about others: a gateway, a proxy."""
+    MONITOR = "monitor"
+    """What reads the server's metrics, and nothing else."""
 
 
 class Caller(msgspec.Struct, frozen=True):
