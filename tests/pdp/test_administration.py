@@ -11,7 +11,7 @@ from remit.pap.administration import SHIPPED, administration_of, read_administra
 from remit.pdp.administration import Act, Thing
 
 OWN = {Act.ASK, Act.WORK, Act.OPEN_AS_AGENT, Act.CLOSE, Act.SEE}
-LOOK = {Act.SEE, Act.SEE_APPROVALS, Act.SEE_LOG, Act.SEE_BREAK_GLASS}
+LOOK = {Act.SEE, Act.SEE_APPROVALS, Act.SEE_LOG, Act.SEE_BREAK_GLASS, Act.SEE_METRICS}
 GLASS = {Act.ASK_BREAK_GLASS, Act.CONFIRM_BREAK_GLASS, Act.END_BREAK_GLASS}
 MAY = {
     Role.ADMINISTRATOR: LOOK
@@ -22,6 +22,7 @@ MAY = {
     Role.AUDITOR: LOOK,
     Role.ENFORCEMENT_POINT: OWN,
     Role.PROVISIONER: {Act.PROVISION},
+    Role.MONITOR: {Act.SEE_METRICS},
     Role.AGENT: set[Act](),
 }
 OTHERS = Thing("bot", "ana")

@@ -18,6 +18,8 @@ from remit.local.wiring import Embedded
 from remit.pap.administration import read_administration
 from remit.server.app import application
 from remit.server.callers import Believed, Callers
+from remit.server.observing.figures import Figures
+from remit.server.observing.whole import Observed
 from remit.server.running import LOOPBACK
 from remit.server.tls import WithCertificate
 from tests.pap.bundles import ROOT
@@ -61,12 +63,19 @@ class Client:
 
 
 @contextmanager
-def serving(embedded: Embedded, callers: Callers | None = None) -> Iterator[Client]:
+def serving(embedded: Embedded, callers: Callers | None = None, figures: Figures | None = None) -> Iterator[Client]:
     """A store of this process, served over HTTP by a thread of it: its clock and all else stay in the test's hands."""
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     config = uvicorn.Config(
-        application(embedded, LOOPBACK, url, callers or Believed(), read_administration()),
+        application(
+            embedded,
+            LOOPBACK,
+            url,
+            callers or Believed(),
+            read_administration(),
+            observed=Observed(figures) if figures is not None else None,
+        ),
         http=WithCertificate,
         log_config=None,
         lifespan="on",

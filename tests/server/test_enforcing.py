@@ -333,7 +333,7 @@ class TestWatching:
 
     def test_so_many_wait_and_no_more(self, client: Client, monkeypatch: pytest.MonkeyPatch, open_store: OpenStore) -> None:
         made: list[Waits] = []
-        monkeypatch.setattr("remit.server.app.Waits", lambda embedded: made.append(Waits(embedded, 2, 3)) or made[-1])
+        monkeypatch.setattr("remit.server.app.Waits", lambda embedded, told: made.append(Waits(embedded, 2, 3, told)) or made[-1])
         with serving(open_store(again=True).embedded, ByToken()) as bounded:
             approval = decided(bounded, begun(bounded), "pay", to="a", amount=1)["approval"]["id"]
             seen = fine(get(bounded, "bot", "/v1/watch"))["revision"]

@@ -2,9 +2,11 @@
 
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +19,13 @@ from remit.local.enrolment import PATH, begin, needs_administrator
 from remit.local.policy import publish_folder
 from remit.local.wiring import Embedded
 from remit.model.errors import malformed, unavailable
+
+
+class LogFormat(StrEnum):
+    """How lines about what happens are written."""
+
+    JSON = "json"
+    TEXT = "text"
 
 
 def serve(
@@ -38,6 +47,10 @@ def serve(
     ] = None,
     behind_proxy: Annotated[bool, typer.Option("--behind-proxy", help="A server in front of this one does TLS.")] = False,
     workers: Annotated[int, typer.Option(min=1, max=64, help="So many processes answer; one that dies is begun again.")] = 1,
+    log_format: Annotated[
+        LogFormat | None,
+        typer.Option(help="How lines about what happens are written. Without it: text on a terminal, else json."),
+    ] = None,
 ) -> None:
     """Answer the AuthZEN Authorization API 1.0 and Remit's own API to callers who prove who they are."""
     if bundle is not None and not dev:
@@ -51,6 +64,7 @@ def serve(
     if not re.fullmatch("0?[67][0-7]{2}", socket_mode):
         raise malformed("`--socket-mode` is an octal mode that lets you read and write, as `660` does")
     try:
+        from remit.server.observing.written import Format
         from remit.server.running import Place, check
         from remit.server.running import serve as run
         from remit.server.tls import Tls
@@ -61,7 +75,10 @@ def serve(
         err.print("[bold red]DEVELOPMENT MODE[/]: whoever reaches this server is believed, whoever they say they are.")
     tls = Tls(tls_cert, tls_key, client_ca) if tls_cert is not None and tls_key is not None else None
     at = socket.absolute() if socket is not None else None
-    place = Place(host or "127.0.0.1", 8181 if port is None else port, dev, tls, behind_proxy, workers, at, int(socket_mode, 8))
+    log = Format(log_format or _usual_format())
+    place = Place(
+        host or "127.0.0.1", 8181 if port is None else port, dev, tls, behind_proxy, workers, at, int(socket_mode, 8), log
+    )
     with store() if bundle is None else _passing(bundle) as embedded:
         enrols, open_now = not dev and needs_administrator(embedded, embedded.settings), warnings(embedded)
         if workers == 1:
@@ -71,6 +88,10 @@ def serve(
             embedded.close()  # each worker opens it; whoever watches them needs none
             watch(embedded.home, embedded.settings, place, lambda address: _listening(embedded, address, enrols, open_now))
     say("stopped")
+
+
+def _usual_format() -> LogFormat:
+    return LogFormat.TEXT if sys.stderr is not None and sys.stderr.isatty() else LogFormat.JSON
 
 
 def _listening(embedded: Embedded, address: str, enrols: bool, open_now: Sequence[str]) -> None:

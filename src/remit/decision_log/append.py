@@ -3,6 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from remit.decision_log.encoding import seal_line
@@ -24,6 +25,15 @@ class _Place(NamedTuple):
     seq: int
     prev: str
     latest: int
+
+
+class Committed(NamedTuple):
+    """How a group went: of how many commits, in how many seconds, and how many of them conflicted; `failed`: the store took none."""
+
+    size: int
+    seconds: float
+    conflicts: int
+    failed: bool
 
 
 class Conflict(Exception):
@@ -95,6 +105,8 @@ class Appender(Generic[W]):
         self._poison: str | None = None
         self._closed = False
         self.writer = writer
+        self.told: list[Callable[[Committed], None]] = []
+        """Whoever is told of each group, by the thread that committed it; they must neither wait nor raise."""
         self._place = _Place(0, NO_ENTRY, 0)
         self._doubt: _Place | None = None
 
@@ -161,8 +173,10 @@ class Appender(Generic[W]):
         group: list[Ticket[W]] = []
         while self._queue and len(group) < MAX_GROUP:
             group.append(self._queue.popleft())
+        began, answers = perf_counter(), list[Exception | None]()
         try:
-            self._settle(group, self._write(group))
+            answers = self._write(group)
+            self._settle(group, answers)
         except CommitFailed as failure:
             # INVARIANT (durable before permit): after a failed fsync nobody knows what is on disk, so this writer is done.
             if failure.poisons:
@@ -175,6 +189,11 @@ class Appender(Generic[W]):
             self._settle(group, [unavailable(self._poison)] * len(group))
             if not isinstance(error, Exception):
                 raise
+        finally:
+            if self.told:
+                went = _how(answers, len(group), perf_counter() - began)
+                for tell in self.told:
+                    tell(went)
 
     def _write(self, group: list[Ticket[W]]) -> list[Exception | None]:
         if self._poison is not None:
@@ -232,6 +251,11 @@ class Appender(Generic[W]):
                 loop.call_soon_threadsafe(_resolve, futures)
             except RuntimeError:
                 continue  # that loop was closed while its task waited: nobody is there to answer
+
+
+def _how(answers: Sequence[Exception | None], size: int, seconds: float) -> Committed:
+    conflicts = sum(isinstance(answer, Conflict) for answer in answers)
+    return Committed(size, seconds, conflicts, failed=answers.count(None) + conflicts < size)
 
 
 def _resolve(futures: "list[asyncio.Future[None]]") -> None:

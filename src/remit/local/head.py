@@ -5,11 +5,12 @@ import os
 import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from remit.decision_log.archive import SEGMENT, Segment, manifest_text, read_manifest
-from remit.decision_log.checkpoint import Checkpoint, sign_checkpoint, sign_note, verify_checkpoint, with_signatures
+from remit.decision_log.checkpoint import Checkpoint, sign_checkpoint, sign_note, split_note, verify_checkpoint, with_signatures
 from remit.decision_log.entry import LogRestored
 from remit.decision_log.export import ExportSummary, write_export
 from remit.decision_log.keys import Ed25519Signer, Ed25519Verifier
@@ -41,6 +42,14 @@ def kept_note(file: Path) -> str:
         return msgspec.json.decode(file.read_bytes(), type=_Kept).note
     except (OSError, msgspec.MsgspecError) as error:
         raise corrupt(f"the log's head `{file}` cannot be read ({error}): restore it, or move it away") from None
+
+
+class KeptHead(NamedTuple):
+    """How many entries a head signs, how many witnesses have cosigned it, and since when (µs) it is kept as it is."""
+
+    size: int
+    cosignatures: int
+    since: int
 
 
 class Head:
@@ -76,6 +85,15 @@ class Head:
     def size(self) -> int:
         """How many entries the head signs."""
         return self._signed.size
+
+    def kept(self) -> "KeptHead | None":
+        """The head as it is kept, whichever process has signed it; None before the first. Raises `RemitError` (corrupt)."""
+        try:
+            since = self._file.stat().st_mtime_ns // 1000
+        except OSError:
+            return None
+        note, signed = self._remembered()
+        return KeptHead(signed.size, max(0, len(split_note(note)[1]) - 1) if note else 0, since)
 
     def _check_size(self, size: int) -> None:
         if self._signed.size > size:

@@ -34,7 +34,9 @@ def operator_token(
     """A token that says who a person or a service is, and which roles they have. Raises `RemitError` (malformed)."""
     given = frozenset(roles)
     if not given or Role.AGENT in given:
-        raise malformed("say which roles: of an administrator, approver, reviewer, auditor, enforcement-point or provisioner")
+        raise malformed(
+            "say which roles: of an administrator, approver, reviewer, auditor, enforcement-point, provisioner or monitor"
+        )
     return _recorded(embedded, own.operator_token(name, given, own.name, seconds, key), by).result()
 
 

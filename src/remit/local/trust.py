@@ -61,9 +61,10 @@ class Trust:
         self, url: str, issuers: Mapping[str, Issuer], own: TokenIssuer, clock: Clock, proofs: Proofs | None = None
     ) -> None:
         self.url, self.issuers, self.own = url, issuers, own
-        kept: list[tuple[TrustedIssuer, KeySource]] = [(one, keys_of(one, clock)) for one in issuers.values()]
         terms = TrustedIssuer(own.name, (url,), types=(ACCESS_TYPE, TASK_TYPE), jwks_file="-")
-        kept.append((terms, HeldKeys(own.key_set, Terms(own.name, refresh=MINUTE, retry=SECOND, grace=5 * MINUTE), clock)))
+        own_keys = HeldKeys(own.key_set, Terms(own.name, refresh=MINUTE, retry=SECOND, grace=5 * MINUTE), clock)
+        self.keys = {one.issuer: keys_of(one, clock) for one in issuers.values()} | {own.name: own_keys}
+        kept: list[tuple[TrustedIssuer, KeySource]] = [(one, self.keys[one.issuer]) for one in (*issuers.values(), terms)]
         self.verifier = Verifier(kept, clock, proofs or Proofs(ProofsInMemory(clock), Nonces()))
 
 

@@ -61,6 +61,8 @@ class Role(StrEnum):
     """A door that asks about others: a gateway, a proxy."""
     PROVISIONER = "provisioner"
     """A service that says who is who: an identity provider (SCIM)."""
+    MONITOR = "monitor"
+    """What reads the server's metrics, and nothing else."""
 
 
 class Caller(msgspec.Struct, frozen=True):

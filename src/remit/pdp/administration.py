@@ -21,7 +21,7 @@ action "administer";
 action "ask", "work", "open-as-agent" in ["own", "enforce"] appliesTo { principal: [Caller], resource: [Thing] };
 action "close" in ["own", "enforce", "administer"] appliesTo { principal: [Caller], resource: [Thing] };
 action "see" in ["own", "enforce", "look"] appliesTo { principal: [Caller], resource: [Thing] };
-action "see-approvals", "see-log" in ["look"] appliesTo { principal: [Caller], resource: [Thing] };
+action "see-approvals", "see-log", "see-metrics" in ["look"] appliesTo { principal: [Caller], resource: [Thing] };
 action "see-break-glass" in ["look"] appliesTo { principal: [Caller], resource: [Thing] };
 action "break-glass";
 action "ask-break-glass", "confirm-break-glass", "end-break-glass" in ["break-glass"]
@@ -51,6 +51,8 @@ class Act(StrEnum):
     """See tasks, sessions, access requests and decisions of an agent."""
     SEE_APPROVALS = "see-approvals"
     SEE_LOG = "see-log"
+    SEE_METRICS = "see-metrics"
+    """Read how often what happened on this server, and how long it took."""
     ANSWER = "answer"
     CHANGE_AGENT = "change-agent"
     PUBLISH = "publish"
@@ -131,6 +133,7 @@ _GROUPS: dict[Act, tuple[str, ...]] = {
     Act.SEE: ("own", "enforce", "look"),
     Act.SEE_APPROVALS: ("look",),
     Act.SEE_LOG: ("look",),
+    Act.SEE_METRICS: ("look",),
     Act.ANSWER: (),
     Act.SEE_BREAK_GLASS: ("look",),
     Act.REVIEW_BREAK_GLASS: (),

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from remit.decision_log.append import Conflict
-from remit.model.break_glass import BreakGlass, Stage
+from remit.model.break_glass import BreakGlass
+from remit.model.break_glass import Stage as GlassStage
 from remit.model.decision import NO_EFFECTS, Decision, Deny, Permit, Reason
 from remit.model.errors import ErrorKind, RemitError
 from remit.model.identity import Agent, AgentId, AgentStatus, DecisionId, SessionId, new_id
@@ -21,6 +22,7 @@ from remit.runtime.caps import too_many
 from remit.runtime.committing import Considered, Loaded, commit
 from remit.runtime.line import Line
 from remit.runtime.loading import load
+from remit.runtime.observing import Course, Stage, begun, tell
 from remit.runtime.pending import Asking, Driven, Steps
 from remit.runtime.runtime import ATTEMPTS, Runtime, turn
 from remit.runtime.view import Live
@@ -33,14 +35,16 @@ def evaluate(runtime: Runtime, request: EvaluationRequest) -> Driven[Decision]:
 
 def _evaluate(runtime: Runtime, request: EvaluationRequest) -> Steps[Decision]:
     request = readable(request)
-    line = Line(id(runtime), request.session or SessionId(""))
+    line, course = Line(id(runtime), request.session or SessionId("")), begun(runtime.observers)
     try:
-        return (yield from _decided(runtime, request, line))
+        decision = yield from _decided(runtime, request, line, course)
     finally:
         line.leave()
+    tell(runtime.observers, request, decision, course)
+    return decision
 
 
-def _decided(runtime: Runtime, request: EvaluationRequest, line: Line) -> Steps[Decision]:
+def _decided(runtime: Runtime, request: EvaluationRequest, line: Line, course: Course) -> Steps[Decision]:
     decision_id = DecisionId(new_id("dec", runtime.clock()))
     considered: Considered | None = None
     outside: Outside | None = None
@@ -53,23 +57,31 @@ def _decided(runtime: Runtime, request: EvaluationRequest, line: Line) -> Steps[
                     _forget(runtime, request, decision_id)
                 with runtime.view.lock:
                     loaded = load(runtime, request, decision_id, runtime.clock(), outside)
+                    course.passed(Stage.LOAD)
                     considered = consider(runtime, loaded)
+                    course.passed(Stage.DECIDE)
                     if loaded.inputs.behind and not waited and worse_for_being_behind(considered.decided):
                         waited = True
                         raise Behind
                     ticket = commit(runtime, loaded, considered)
                 yield ticket
+            course.passed(Stage.COMMIT)
         except Behind:
             attempt += 1
             if fault := (yield from _caught_up(runtime, request, decision_id)):
                 return fault
+            course.passed(Stage.CATCH_UP)
         except NotAsked as question:
             questions += 1
+            course.passed(Stage.DECIDE)
             outside = yield from _asked(runtime, question, outside, line, again=questions > 1)
+            course.passed(Stage.ASK)
         except Conflict:
             attempt += 1
+            course.passed(Stage.COMMIT)
             _forget(runtime, request, decision_id)
         except RemitError as error:
+            course.passed(Stage.COMMIT if considered is not None else Stage.LOAD)
             _forget(runtime, request, decision_id)
             return _fault(decision_id, error)
         except BaseException:  # whoever asked is gone (cancelled, interrupted), while a permit may be on its way to the disk
@@ -237,7 +249,7 @@ def _still_stands(runtime: Runtime, live: Live) -> bool:
 
 
 def _still_open(glass: BreakGlass | None, live: Live) -> bool:
-    return live.glass is None or (glass is not None and glass.stage is Stage.OPEN)
+    return live.glass is None or (glass is not None and glass.stage is GlassStage.OPEN)
 
 
 def _may_act(agent: Agent | None) -> bool:

@@ -10,6 +10,7 @@ from remit.decision_log.store import Record
 from remit.model.clock import Clock
 from remit.model.errors import conflict, malformed
 from remit.pdp.outside import Ask
+from remit.runtime.observing import Observer
 from remit.runtime.pending import Steps
 from remit.runtime.store import Write
 from remit.runtime.view import View
@@ -20,12 +21,13 @@ ATTEMPTS = 24
 
 
 class Runtime(msgspec.Struct, frozen=True):
-    """One process's view of the store, its writer, its clock, and how engines outside of it are asked."""
+    """One process's view of the store, its writer, its clock, how engines outside of it are asked, and who is told of decisions."""
 
     view: View
     appender: Appender[Write]
     clock: Clock
     ask: Ask
+    observers: list[Observer] = []
 
 
 PATIENCE = 4

@@ -417,6 +417,10 @@ class RuntimeStore(Protocol):
         """The open permits of one writer."""
         ...
 
+    def open_permits(self) -> int:
+        """How many permits there are whose outcome is not known, of all writers."""
+        ...
+
     def writers(self) -> list[str]:
         """The writers that have open permits."""
         ...

@@ -19,19 +19,22 @@ from remit.pdp.administration import Administration
 from remit.server.api.callback import Once
 from remit.server.callers import Callers
 from remit.server.direct import App, Message, directly
+from remit.server.observing.figures import Figures
+from remit.server.observing.standing import Standing
+from remit.server.observing.watched import watched
+from remit.server.observing.whole import Observed
 from remit.server.openapi.document import described
 from remit.server.openapi.operation import routes_of
 from remit.server.problems import Problem, fault, problem_of
 from remit.server.recovering import recover
 from remit.server.repeating import Repeats
+from remit.server.responding import figures_of
 from remit.server.routes import OPERATIONS
 from remit.server.scim.application import provisioning
 from remit.server.shared import Shared
 from remit.server.unreported import Unreported
 from remit.server.waits import Waits
 
-REQUEST_ID = b"x-request-id"
-MAX_REQUEST_ID = 200
 _HOST = re.compile(r"([\w.-]+|\[[0-9A-Fa-f:]+\])(?::\d{1,5})?", re.ASCII)
 
 
@@ -42,25 +45,36 @@ def application(
     callers: Callers,
     administration: Administration,
     shared: Shared | None = None,
+    *,
+    observed: Observed | None = None,
 ) -> App:
     """The application on a store. `hosts` are the names that it answers to: a page that a browser shows under another reaches nothing.
     `url` is where callers reach it, `callers` tells who they are, and `administration` what they may. `shared` is what it has in
-    common with the other processes that serve with this one."""
+    common with the other processes that serve with this one, `observed` what watches it all."""
     deciding = {one.path: one.endpoint for one in OPERATIONS if one.path.startswith("/access/v1/evaluation")}
-    return _with_request_id(_for_hosts(directly(routed(embedded, url, callers, administration, shared), deciding), hosts))
+    watching = observed or Observed(Figures())
+    app = routed(embedded, url, callers, administration, shared, watching)
+    return watched(_for_hosts(directly(app, deciding), hosts), watching)
 
 
 def routed(
-    embedded: Embedded, url: str, callers: Callers, administration: Administration, shared: Shared | None = None
+    embedded: Embedded,
+    url: str,
+    callers: Callers,
+    administration: Administration,
+    shared: Shared | None = None,
+    observed: Observed | None = None,
 ) -> Starlette:
     """The routes of the table, and what their endpoints work with."""
     peers = shared.peers if shared is not None else None
+    watching = observed or Observed(Figures())
+    counting = watching.figures
 
     @asynccontextmanager
     async def together(_app: Starlette) -> AsyncIterator[None]:
         if peers is not None:
             await peers.listen(embedded)
-        recovering = asyncio.ensure_future(recover(embedded))
+        recovering = asyncio.ensure_future(recover(embedded, counting.settled))
         try:
             yield
         finally:
@@ -76,8 +90,9 @@ def routed(
     app.state.callbacks = shared.callbacks if shared is not None else Once()
     app.state.document = described(OPERATIONS, url)
     app.state.repeats, app.state.peers = peers or Repeats(), peers
-    app.state.unreported, app.state.waits, app.state.readiness = Unreported(embedded), Waits(embedded), None
-    app.state.repeats, app.state.unreported = Repeats(), Unreported(embedded)
+    app.state.unreported, app.state.waits = Unreported(embedded, counting.settled), Waits(embedded, told=counting.waiting)
+    app.state.readiness, app.state.tracing = None, watching.tracing
+    app.state.figures, app.state.standing = counting, Standing(embedded, counting)
     app.routes.append(provisioning(app.state))
     return app
 
@@ -86,7 +101,8 @@ def _problem(_request: Request, problem: Problem) -> Response:
     return problem.response()
 
 
-def _error(_request: Request, error: RemitError) -> Response:
+def _error(request: Request, error: RemitError) -> Response:
+    figures_of(request).failed(error)
     return problem_of(error).response()
 
 
@@ -94,8 +110,8 @@ def _unknown(_request: Request, error: HTTPException) -> Response:
     return Problem(HTTPStatus(error.status_code), error.detail, (error.headers or {}).items()).response()
 
 
-def _fault(_request: Request, error: Exception) -> Response:
-    return fault(error).response()
+def _fault(request: Request, error: Exception) -> Response:
+    return fault(error, request.scope).response()
 
 
 def _for_hosts(app: App, hosts: frozenset[str]) -> App:
@@ -114,22 +130,3 @@ def _for_hosts(app: App, hosts: frozenset[str]) -> App:
             )
 
     return checked
-
-
-def _with_request_id(app: App) -> App:
-    """A request id comes back as it came."""
-
-    async def echoing(scope: Message, receive: Any, send: Any) -> None:
-        given = next((value for name, value in scope.get("headers", ()) if name == REQUEST_ID), b"")
-        if not given or len(given) > MAX_REQUEST_ID:
-            await app(scope, receive, send)
-            return
-
-        async def answering(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message["headers"], (REQUEST_ID, given)]}
-            await send(message)
-
-        await app(scope, receive, answering)
-
-    return echoing

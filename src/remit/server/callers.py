@@ -1,6 +1,6 @@
 """Who is calling: asked by every endpoint before it does anything."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Protocol
 
@@ -29,8 +29,10 @@ DEVELOPMENT = Caller("development", frozenset(Role) - {Role.AGENT}, UNPROVEN, Pr
 """Whoever reaches a server for development."""
 CERTIFICATE = "remit.certificate"
 """The client's certificate (DER) in a scope, where TLS has checked one."""
-_CALLER = "remit.caller"
+CALLER = "remit.caller"
 """Who calls, in a scope, once that is known."""
+VERIFIED = "verified"
+"""What came of a token that is believed."""
 _STATUS = {Code.INVALID_REQUEST: HTTPStatus.BAD_REQUEST, Code.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE}
 
 
@@ -65,8 +67,15 @@ class Proven:
     """Callers with a token of an issuer that is trusted, and with proof that it is theirs where it is bound to a key: for a request that
     is addressed to `address`."""
 
-    def __init__(self, trust: Trust, embedded: Embedded, address: str) -> None:
-        self._trust, self._embedded, self._address = trust, embedded, address
+    def __init__(
+        self,
+        trust: Trust,
+        embedded: Embedded,
+        address: str,
+        told: Callable[[str, str], None] = lambda _kind, _result: None,
+    ) -> None:
+        """`told` is told of each token of a `caller` or a `task` what came of it: `verified`, or the code of its refusal."""
+        self._trust, self._embedded, self._address, self._told = trust, embedded, address, told
         self._identities: tuple[int, Mapping[str, Agent]] = -1, {}
         self._since = max([entry.time for entry in embedded.store.log.by_kind("log.restored", 1)], default=0)
         self._holders: Memo[int, tuple[VerifiedToken, Caller]] = Memo(REMEMBERED)
@@ -78,15 +87,24 @@ class Proven:
         scope = request.scope
         sent = Sent(scope["headers"], scope["method"], self._address + scope["path"], scope.get(CERTIFICATE))
         try:
-            token = await authenticate(self._trust.verifier, sent)
-            caller = self._caller(token)
-            if caller.agent is None:
-                if token.issuer in self._trust.issuers:
-                    await self._remembered.take(token, self._trust.issuers[token.issuer], caller)
-                self._check_there(caller)
-            return caller
+            caller = await self._there(await authenticate(self._trust.verifier, sent))
         except NotVerified as refusal:
+            self._told("caller", _word(refusal.code))
             raise problem_of_refusal(refusal) from None
+        except RemitError as error:
+            self._told("caller", error.kind.value)
+            raise
+        self._told("caller", VERIFIED)
+        return caller
+
+    async def _there(self, token: VerifiedToken) -> Caller:
+        """Whom a token names, as long as they are there."""
+        caller = self._caller(token)
+        if caller.agent is None:
+            if token.issuer in self._trust.issuers:
+                await self._remembered.take(token, self._trust.issuers[token.issuer], caller)
+            self._check_there(caller)
+        return caller
 
     async def carried(self, text: str, key: str) -> VerifiedToken:
         """The task token that came with a request, of a holder whose possession of this key was shown (empty for none).
@@ -99,9 +117,11 @@ class Proven:
                 raise invalid("what came as a task token is none: send one that this server gave for a task")
             self._check_since(token)
             self._check_open(TaskId(token.claims["task"]))
-            return token
         except NotVerified as refusal:
+            self._told("task", _word(refusal.code))
             raise problem_of_refusal(refusal) from None
+        self._told("task", VERIFIED)
+        return token
 
     def _caller(self, token: VerifiedToken) -> Caller:
         if token.issuer == self._trust.own.name:
@@ -206,6 +226,10 @@ def _roles(stated: Any, given_by: Mapping[Role, tuple[str, ...]]) -> frozenset[R
     return frozenset({role for role, listed in given_by.items() if not groups.isdisjoint(listed)})
 
 
+def _word(code: Code) -> str:
+    return code.value or "missing"
+
+
 def problem_of_refusal(refusal: NotVerified) -> Problem:
     """What a caller who is not believed is told (RFC 6750, RFC 9449)."""
     told = [("WWW-Authenticate", challenge) for challenge in challenges(refusal, ALGORITHMS)]
@@ -217,8 +241,8 @@ def problem_of_refusal(refusal: NotVerified) -> Problem:
 
 async def caller_of(request: Request) -> Known:
     """Who calls. Raises `Problem` (401), `RemitError` (refused)."""
-    known: Known | None = request.scope.get(_CALLER)
+    known: Known | None = request.scope.get(CALLER)
     if known is None:  # asked once of each request: a proof of possession counts once
         callers: Callers = request.app.state.callers
-        known = request.scope[_CALLER] = Known(await callers.identify(request), request.app.state.administration)
+        known = request.scope[CALLER] = Known(await callers.identify(request), request.app.state.administration)
     return known

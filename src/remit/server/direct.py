@@ -13,6 +13,10 @@ from remit.server.problems import Problem, fault, problem_of
 Message: TypeAlias = MutableMapping[str, Any]
 App: TypeAlias = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
+ROUTE = "remit.route"
+"""The template of the path that answers a request, in its scope once that is known."""
+DECISION = "remit.decision"
+"""The decision that a request is about, in its scope once that is known; of several, their number."""
 
 
 def directly(app: Starlette, endpoints: Mapping[str, Endpoint]) -> App:
@@ -24,15 +28,16 @@ def directly(app: Starlette, endpoints: Mapping[str, Endpoint]) -> App:
         if endpoint is None:
             await app(scope, receive, send)
             return
-        scope["app"] = app
+        scope["app"], scope[ROUTE] = app, scope["path"]
         try:
             response = await endpoint(Request(scope, receive))
         except Problem as problem:
             response = problem.response()
         except RemitError as error:
+            app.state.figures.failed(error)
             response = problem_of(error).response()
         except Exception as error:  # the edge: whoever asked is told that it was us, and the server says what
-            await fault(error).response()(scope, receive, send)
+            await fault(error, scope).response()(scope, receive, send)
             raise
         await response(scope, receive, send)
 

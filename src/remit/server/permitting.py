@@ -50,6 +50,11 @@ def may_see_log(caller: Known) -> bool:
     return caller.may(Act.SEE_LOG)
 
 
+def may_see_metrics(caller: Known) -> bool:
+    """See how often what happened on this server."""
+    return caller.may(Act.SEE_METRICS)
+
+
 def may_change_agents(caller: Known) -> bool:
     """Register agents, suspend, resume and retire them, and say by what they are known."""
     return caller.may(Act.CHANGE_AGENT)

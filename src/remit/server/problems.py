@@ -1,12 +1,14 @@
 """Errors that concern a whole request, as RFC 9457 problems."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from http import HTTPStatus
+from typing import Any
 
 import msgspec
 from starlette.responses import Response
 
 from remit.model.errors import ErrorKind, RemitError
+from remit.model.identity import random_bytes
 
 STATUS: Mapping[ErrorKind, HTTPStatus] = {
     ErrorKind.MALFORMED: HTTPStatus.BAD_REQUEST,
@@ -42,6 +44,17 @@ def problem_of(error: RemitError) -> Problem:
     return Problem(STATUS[error.kind], error.message)
 
 
-def fault(error: Exception) -> Problem:
-    """The problem that a fault of ours is: of the error only its kind is told."""
-    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, f"a fault of ours ({type(error).__name__}): please report it")
+FAULT = "remit.fault"
+"""The id of a fault, in the scope of the request that met it."""
+
+
+def fault(error: Exception, scope: MutableMapping[str, Any]) -> Problem:
+    """The problem that a fault of ours is: of the error only its kind is told, and the id under which the server says more."""
+    detail = f"a fault of ours ({type(error).__name__}), which the server's lines have as `{fault_id(scope)}`: please report it"
+    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail)
+
+
+def fault_id(scope: MutableMapping[str, Any]) -> str:
+    """The id of the fault that the request of this scope has met."""
+    known: str = scope.setdefault(FAULT, random_bytes(8).hex())
+    return known

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from remit.local.wiring import Embedded
+from remit.server.observing.figures import Figures
 from remit.server.waits import Waits
 
 _encode = msgspec.json.Encoder().encode
@@ -27,3 +28,9 @@ def waits_of(request: Request) -> Waits:
     """Who waits at this server."""
     waits: Waits = request.app.state.waits
     return waits
+
+
+def figures_of(request: Request) -> Figures:
+    """What the server counts."""
+    figures: Figures = request.app.state.figures
+    return figures

@@ -24,6 +24,9 @@ from remit.pdp.administration import Administration
 from remit.server.app import application
 from remit.server.binding import PRIVATE, port_at, socket_at
 from remit.server.callers import Believed, Callers, Proven
+from remit.server.observing.figures import Figures
+from remit.server.observing.whole import observed
+from remit.server.observing.written import Format
 from remit.server.shared import Shared
 from remit.server.sweeps import sweeping
 from remit.server.tls import Tls, WithCertificate
@@ -40,7 +43,8 @@ ACT_SECONDS = 3.0
 
 class Place(msgspec.Struct, frozen=True):
     """Where a server listens, and how. `development`: nobody is asked who they are. `proxied`: another server in front of it does TLS.
-    `workers`: so many processes answer. `socket`: the path of a Unix socket to listen at instead of a port, for those whom `mode` lets."""
+    `workers`: so many processes answer. `socket`: the path of a Unix socket to listen at instead of a port, for those whom `mode` lets.
+    `log` is how lines about what happens are written."""
 
     host: str = "127.0.0.1"
     port: int = 8181
@@ -50,6 +54,7 @@ class Place(msgspec.Struct, frozen=True):
     workers: int = 1
     socket: Path | None = None
     mode: int = PRIVATE
+    log: Format = Format.JSON
 
 
 def serve(embedded: Embedded, place: Place, listening: Callable[[str], None]) -> None:
@@ -73,23 +78,27 @@ def serve_on(
 ) -> None:
     """Serve connections to a socket that others may take some of. Raises `RemitError` as `serve` does."""
     url, tls = _url(embedded, place, address), place.tls
-    callers = _callers(embedded, place, url, shared.proofs if shared is not None else None)
-    config = uvicorn.Config(
-        application(embedded, _hosts(place, url), url, callers, _administration(embedded), shared),
-        loop="auto",
-        http=WithCertificate,
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        limit_concurrency=MAX_CONNECTIONS,
-        timeout_keep_alive=IDLE_SECONDS,
-        timeout_graceful_shutdown=DRAIN_SECONDS,
-        ssl_context_factory=(lambda _config, _default: tls.context()) if tls is not None else None,
-    )
-    server = _Draining(config, embedded, listening)
+    with observed(embedded, place.log) as watching:
+        callers = _callers(embedded, place, url, shared.proofs if shared is not None else None, watching.figures)
+        config = uvicorn.Config(
+            application(embedded, _hosts(place, url), url, callers, _administration(embedded), shared, observed=watching),
+            loop="auto",
+            http=WithCertificate,
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=MAX_CONNECTIONS,
+            timeout_keep_alive=IDLE_SECONDS,
+            timeout_graceful_shutdown=DRAIN_SECONDS,
+            ssl_context_factory=(lambda _config, _default: tls.context()) if tls is not None else None,
+        )
+        _run(_Draining(config, embedded, listening), listener, embedded)
+
+
+def _run(server: uvicorn.Server, listener: socket.socket, embedded: Embedded) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         # It has handlers of its own once it runs, and hands the signal that ended it on to these: that is no fault.
         signal.signal(number, lambda *_: setattr(server, "should_exit", True))
@@ -151,7 +160,7 @@ def _check_place(place: Place) -> None:
         place.tls.context()  # what is wrong with it is said now
 
 
-def _callers(embedded: Embedded, place: Place, url: str, proofs: Proofs | None) -> Callers:
+def _callers(embedded: Embedded, place: Place, url: str, proofs: Proofs | None, figures: Figures | None = None) -> Callers:
     if place.development:
         return Believed()
     if not embedded.settings.url and not ipaddress.ip_address(place.host).is_loopback:
@@ -159,7 +168,11 @@ def _callers(embedded: Embedded, place: Place, url: str, proofs: Proofs | None) 
             "say where callers reach this server: the setting `url` (`https://remit.example`), which their tokens name"
         )
     trust = read_trust(embedded.settings, embedded.home, checked_url(url), embedded.runtime.clock, proofs)
-    return Proven(trust, embedded, BEHIND_SOCKET if place.socket is not None and not place.proxied else url)
+    named = BEHIND_SOCKET if place.socket is not None and not place.proxied else url
+    if figures is None:
+        return Proven(trust, embedded, named)
+    figures.follow_keys(trust, embedded.runtime.clock)
+    return Proven(trust, embedded, named, figures.token)
 
 
 def _administration(embedded: Embedded) -> Administration:

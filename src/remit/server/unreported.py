@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
 from typing import NamedTuple
 
 from remit.local.wiring import Embedded
@@ -39,8 +40,9 @@ class _Waiting(NamedTuple):
 class Unreported:
     """The permits that were given over HTTP, by when they are settled. Within each line, what was given first is due first."""
 
-    def __init__(self, embedded: Embedded) -> None:
-        self._embedded = embedded
+    def __init__(self, embedded: Embedded, told: Callable[[int], None] = lambda _settled: None) -> None:
+        """`told` is told how many were settled, each time."""
+        self._embedded, self._told = embedded, told
         self._promised: deque[_Waiting] = deque()
         self._silent: deque[_Waiting] = deque()
         self._used: deque[_Waiting] = deque()
@@ -71,6 +73,7 @@ class Unreported:
         while len(self):
             while due := self._due(self._embedded.runtime.clock()):
                 settled = await settle(self._embedded.runtime, due)
+                self._told(settled.recorded)
                 if settled.left:
                     _log.warning("the outcomes of permits that nobody reported cannot be recorded: the store is not there")
                     later = self._embedded.runtime.clock() + AGAIN

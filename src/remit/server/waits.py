@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 
@@ -19,8 +19,15 @@ EVERY = 0.2
 class Waits:
     """Who waits here. For one event loop."""
 
-    def __init__(self, embedded: Embedded, of_one: int = OF_ONE, of_all: int = OF_ALL) -> None:
-        self._embedded, self._of_one, self._of_all = embedded, of_one, of_all
+    def __init__(
+        self,
+        embedded: Embedded,
+        of_one: int = OF_ONE,
+        of_all: int = OF_ALL,
+        told: Callable[[int], None] = lambda _waiting: None,
+    ) -> None:
+        """`told` is told how many wait, each time that it has changed."""
+        self._embedded, self._of_one, self._of_all, self._told = embedded, of_one, of_all, told
         self._waiting: Counter[str] = Counter()
         self._revision, self._until = -1, 0.0
 
@@ -40,11 +47,13 @@ class Waits:
             )
         self._waiting[name] += 1
         try:
+            self._told(len(self))
             yield
         finally:
             self._waiting[name] -= 1
             if not self._waiting[name]:
                 del self._waiting[name]
+            self._told(len(self))
 
     def revision(self) -> int:
         """The count of administrative changes, read once for all who wait. Raises `RemitError` (unavailable)."""

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
@@ -24,6 +24,8 @@ from remit.local.wiring import wall_clock
 from remit.model.errors import RemitError, malformed, unavailable
 from remit.model.identity import random_bytes
 from remit.server.binding import port_at
+from remit.server.observing.instruments import environment_of_worker
+from remit.server.observing.reporting import reporting
 from remit.server.running import ACT_SECONDS, DRAIN_SECONDS, Place, address_of, listening_at
 from remit.server.working import KEYS, PROOFS, Charge, Failed, Ready, encoded
 
@@ -59,8 +61,14 @@ def watch(home: Path, settings: Settings, place: Place, listening: Callable[[str
             address = address_of(place, listeners[0])
             for name in (PROOFS, KEYS):
                 SharedTable.make(folder / name, wall_clock())
+            figures = folder / "figures"
+            figures.mkdir()
             begin = Charge(0, -1, home, settings, place, address, folder, random_bytes(32))
-            _Watch([_Worker(begin, listener) for listener in listeners], folder).run(lambda: listening(address))
+            workers = [
+                _Worker(begin, listener, environment_of_worker(figures, number)) for number, listener in enumerate(listeners)
+            ]
+            with reporting(place.log, wall_clock):
+                _Watch(workers, folder).run(lambda: listening(address))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(held)
@@ -80,10 +88,10 @@ def _listening(place: Place) -> Iterator[list[socket.socket]]:
 
 
 class _Worker:
-    """One place among the workers, and the process that is there now."""
+    """One place among the workers, and the process that is there now. `counting` are the variables by which it counts at that place."""
 
-    def __init__(self, charge: Charge, listener: socket.socket) -> None:
-        self._charge, self._listener = charge, listener
+    def __init__(self, charge: Charge, listener: socket.socket, counting: Mapping[str, str]) -> None:
+        self._charge, self._listener, self._counting = charge, listener, counting
         self._process: subprocess.Popen[bytes] | None = None
         self._begun = 0.0
         self._pause = 0.0
@@ -97,6 +105,7 @@ class _Worker:
             [sys.executable, "-P", "-m", "remit.server.working"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            env={**os.environ, **self._counting},
             pass_fds=[charge.listener],
             start_new_session=True,  # a signal from a terminal comes to whoever watches, who passes it on once
         )

@@ -221,6 +221,11 @@ class StateReader:
         rows = self._rows("SELECT permit FROM permits WHERE writer = ? ORDER BY decision", writer)
         return [read(OpenPermit, row[0]) for row in rows]
 
+    def open_permits(self) -> int:
+        """How many permits there are whose outcome is not known."""
+        found: int = self._row("SELECT count(*) FROM permits")[0]
+        return found
+
     def writers(self) -> list[str]:
         """The writers that have open permits."""
         return [row[0] for row in self._rows("SELECT DISTINCT writer FROM permits")]

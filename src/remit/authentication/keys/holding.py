@@ -81,6 +81,8 @@ class HeldKeys:
         self._never_tried = True
         self._why = ""
         self._coming: Future[None] | None = None
+        self.told: Callable[[bool], None] | None = None
+        """Told of each attempt whether it brought keys, by the thread that made it."""
 
     def current(self) -> KeySet:
         """The keys as they are. Raises `KeysNeeded`, `NotVerified` (unavailable)."""
@@ -131,6 +133,8 @@ class HeldKeys:
             self._failed(coming, f"reading them failed ({type(fault).__name__})")
         finally:
             coming.set_result(None)
+            if self.told is not None:
+                self.told(not self._why)
 
     def _arrived(self, coming: "Future[None]", document: bytes, keys: KeySet) -> None:
         with self._lock:

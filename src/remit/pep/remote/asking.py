@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Generator
 from contextlib import suppress
+from contextvars import copy_context
 from functools import cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -40,7 +41,8 @@ class Asked(Generic[T]):
         """Ask, and let others go on meanwhile."""
         import asyncio
 
-        asking = _threads(os.getpid(), "waiting" if self._waits else "asking").submit(self._ask)
+        # The caller's context goes along: it says which trace the question is in.
+        asking = _threads(os.getpid(), "waiting" if self._waits else "asking").submit(copy_context().run, self._ask)
         try:
             return (yield from asyncio.wrap_future(asking).__await__())
         except BaseException:

@@ -18,6 +18,7 @@ from remit.pep.remote import messages
 from remit.pep.remote.asking import Asked
 from remit.pep.remote.connection import Answer, Connections, Lost, NotSent, Prover, Token, address_of
 from remit.pep.remote.messages import Found, Taken, Unreadable, Watched
+from remit.pep.remote.tracing import trace_headers
 
 T = TypeVar("T")
 SECONDS = 10.0
@@ -199,7 +200,7 @@ class Remote:
         Raises `RemitError`: what the server says is wrong, or unavailable where it does not answer, or with something else.
         """
         asked = random_bytes(16).hex()
-        headers = {"Content-Type": "application/json", "X-Request-ID": asked, "Idempotency-Key": f'"{asked}"'}
+        headers = {"Content-Type": "application/json", "X-Request-ID": asked, "Idempotency-Key": f'"{asked}"', **trace_headers()}
         why, until = "", time.monotonic() + self._seconds + waiting
         for pause in PAUSES if repeatable else PAUSES[:1]:
             time.sleep(pause)

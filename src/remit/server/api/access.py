@@ -18,6 +18,7 @@ from remit.runtime.searching import SearchKind, search
 from remit.server.api.messages import Asked, answer_of, asked_by, asked_in, failure, request_of
 from remit.server.api.requestable import added
 from remit.server.asking import Asker, asking
+from remit.server.direct import DECISION
 from remit.server.paging import query_digest, resumed, token_of
 from remit.server.problems import STATUS
 from remit.server.reading import MAX_BODY, read_body, read_object
@@ -44,7 +45,9 @@ async def evaluation(request: Request) -> Response:
     if not key:
         return await _evaluated(request, wanted, asked)
     repeats: Once = request.app.state.repeats
-    return await repeats.once((asker.whole, key), asked.message, lambda: _evaluated(request, wanted, asked))
+    response = await repeats.once((asker.whole, key), asked.message, lambda: _evaluated(request, wanted, asked))
+    request.scope[DECISION] = msgspec.json.decode(response.body)["context"]["id"]  # it may have been decided for another request
+    return response
 
 
 async def evaluations(request: Request) -> Response:
@@ -53,7 +56,7 @@ async def evaluations(request: Request) -> Response:
     several = message.get("evaluations")
     if several is None or several == []:
         asked = asked_by(message)
-        return answer(await _decided(request, asker.of(asked.request), asked))
+        return await _evaluated(request, asker.of(asked.request), asked)
     if not isinstance(several, list) or not all(isinstance(one, dict) for one in several):
         raise malformed("`evaluations` must be a list of objects")
     if len(several) > MAX_EVALUATIONS:
@@ -65,6 +68,7 @@ async def evaluations(request: Request) -> Response:
         # Each is decided and sealed whole: a short message must not become a long log.
         raise malformed(f"the defaults, {len(several)} times, are longer than {MAX_BODY} bytes: send the evaluations in parts")
     messages = [{**defaults, **one} for one in several]
+    request.scope[DECISION] = len(messages)
     if ends is None:
         return answer({"evaluations": await asyncio.gather(*(_tried(request, asker, one) for one in messages))})
     return answer({"evaluations": await _until(request, asker, messages, ends)})
@@ -90,7 +94,9 @@ async def _until(request: Request, asker: Asker, messages: Sequence[dict[str, An
 
 
 async def _evaluated(request: Request, wanted: EvaluationRequest, asked: Asked) -> Response:
-    return answer(await _decided(request, wanted, asked))
+    told = await _decided(request, wanted, asked)
+    request.scope[DECISION] = told["context"]["id"]
+    return answer(told)
 
 
 async def _decided(request: Request, wanted: EvaluationRequest, asked: Asked) -> dict[str, Any]:

@@ -15,10 +15,11 @@ from remit.runtime.answering import resolve
 from remit.runtime.inbox import as_plain, card, cards
 from remit.server.api.enforcing import MAX_WAIT, number
 from remit.server.callers import caller_of
+from remit.server.observing.tracing import waiting
 from remit.server.paging import Paged, asked_of
 from remit.server.permitting import is_within, may_answer, may_see, may_see_approvals
 from remit.server.reading import read_as, read_query
-from remit.server.responding import answer, embedded_of, waits_of
+from remit.server.responding import answer, embedded_of, figures_of, waits_of
 
 
 class ApprovalsWanted(Paged, frozen=True, forbid_unknown_fields=True):
@@ -55,7 +56,7 @@ async def shown(request: Request) -> Response:
     whole = may_see_approvals(caller)
     if found is None or not (whole or (may_see(caller, found.agent) and is_within(caller, [found.task]))):
         raise not_found(f"there is no access request `{name}`")
-    with waits_of(request).one(caller) if seconds else nullcontext():
+    with waits_of(request).one(caller) if seconds else nullcontext(), waiting(request.app):
         state = await embedded.wait(name, seconds)
     return answer(await asyncio.to_thread(_card, embedded, name) if whole else {"id": name, "state": state})
 
@@ -67,7 +68,8 @@ async def answered(request: Request) -> Response:
         raise refused("you may not answer access requests: an administrator gives you the role of an approver")
     said, embedded = await read_as(request, Answer), embedded_of(request)
     name = request.path_params["id"]
-    await resolve(embedded.runtime, ApprovalId(name), caller.operator, said.approve, said.why, said.flows)
+    resolved = await resolve(embedded.runtime, ApprovalId(name), caller.operator, said.approve, said.why, said.flows)
+    figures_of(request).resolved(resolved, embedded.runtime.clock())
     return answer(await asyncio.to_thread(_card, embedded, name))
 
 

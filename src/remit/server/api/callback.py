@@ -26,7 +26,7 @@ from remit.server.known import Known
 from remit.server.permitting import may_answer
 from remit.server.problems import Problem
 from remit.server.reading import read_bytes
-from remit.server.responding import answer, embedded_of
+from remit.server.responding import answer, embedded_of, figures_of
 
 FRESH = 5 * 60
 """So old (seconds) may a callback be, or so far ahead its sender's clock."""
@@ -170,4 +170,5 @@ async def _answered(request: Request, webhook: Webhook, said: Said) -> Response:
     if said.approve and not answerable(webhook, await asyncio.to_thread(card, embedded.runtime, found)):
         raise refused(f"webhook `{webhook.name}` does not show the whole of it: look at it with `remit approval show {found.id}`")
     done = await resolve(embedded.runtime, name, caller.operator, said.approve, said.why)
+    figures_of(request).resolved(done, embedded.runtime.clock())
     return answer({"id": done.id, "state": done.state})

@@ -18,10 +18,11 @@ from remit.model.errors import ErrorKind, RemitError, conflict, malformed, not_f
 from remit.model.identity import AGENT, AgentId, DecisionId, EntityRef, TaskId
 from remit.server import peers
 from remit.server.callers import caller_of
+from remit.server.direct import DECISION
 from remit.server.known import Known
 from remit.server.permitting import glass_shown, is_within, kills_shown, may_ask
 from remit.server.reading import Nothing, read_as
-from remit.server.responding import answer, embedded_of, waits_of
+from remit.server.responding import answer, embedded_of, figures_of, waits_of
 from remit.server.waits import EVERY
 
 MAX_WAIT = 30.0
@@ -54,6 +55,8 @@ async def outcome(request: Request) -> Response:
     except RemitError as error:
         if error.kind is not ErrorKind.CONFLICT or not _is_recorded(embedded, seen):
             raise
+    else:
+        figures_of(request).outcome(report.status)
     return answer({"decision": decision, "status": report.status})
 
 
@@ -114,6 +117,7 @@ def _decision(embedded: Embedded, caller: Known, request: Request) -> DecisionId
     found = _about(embedded, decision)
     if found is None or not may_ask(caller, found.subject) or not is_within(caller, found.tasks) or not _asked(caller, found):
         raise not_found(f"there is no decision `{decision}`")
+    request.scope[DECISION] = decision
     return decision
 
 

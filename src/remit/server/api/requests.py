@@ -23,6 +23,7 @@ from remit.server.api.requestable import REQUESTS, RETRY_SECONDS, reference
 from remit.server.api.times import read, written
 from remit.server.callers import caller_of
 from remit.server.known import Known
+from remit.server.observing.tracing import waiting
 from remit.server.permitting import is_within, may_ask
 from remit.server.problems import Problem
 from remit.server.reading import read_object, read_optional
@@ -105,7 +106,7 @@ async def status(request: Request) -> Response:
     embedded, approval = await _ours(request)
     seconds = _patience(request)
     if seconds and _state(embedded, approval) is ApprovalState.PENDING:
-        with waits_of(request).one(await caller_of(request)):
+        with waits_of(request).one(await caller_of(request)), waiting(request.app):
             await embedded.wait(approval.id, seconds)
         answered = await asyncio.to_thread(embedded.store.approval, approval.id)
         approval = answered or approval

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route, request_response
 from starlette.types import Receive, Scope, Send
 
-from remit.server.direct import Endpoint
+from remit.server.direct import ROUTE, Endpoint
 from remit.server.repeating import repeatable
 
 _CONVERTED = re.compile(r"\{(\w+):\w+\}")
@@ -93,12 +93,14 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 class OfPath:
     """All that one path takes. Another method is not allowed, be there a later path that would fit, too."""
 
-    def __init__(self, operations: Iterable[Operation]) -> None:
+    def __init__(self, template: str, operations: Iterable[Operation]) -> None:
+        self._template = template
         self._answering = {one.method: request_response(one.served) for one in operations}
         self.methods = frozenset({*self._answering, *(("HEAD",) if "GET" in self._answering else ())})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request to the path."""
+        scope[ROUTE] = self._template
         method: Any = "GET" if scope["method"] == "HEAD" else scope["method"]
         if method not in self._answering:
             raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED, headers={"Allow": ", ".join(sorted(self.methods))})
@@ -107,5 +109,5 @@ class OfPath:
 
 def routes_of(operations: Sequence[Operation]) -> list[Route]:
     """The routes to operations, one for each path, in the order of the table: of paths that fit a request, the first counts."""
-    paths = dict.fromkeys(one.path for one in operations)
-    return [Route(path, OfPath([one for one in operations if one.path == path])) for path in paths]
+    paths = {one.path: one.template for one in operations}
+    return [Route(path, OfPath(template, [one for one in operations if one.path == path])) for path, template in paths.items()]

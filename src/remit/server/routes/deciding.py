@@ -4,6 +4,8 @@ from typing import Any
 
 from remit.server.api import access, issuing, readiness, requests
 from remit.server.api.metadata import metadata
+from remit.server.api.metrics import PATH as METRICS
+from remit.server.api.metrics import metrics
 from remit.server.api.requestable import REQUESTS
 from remit.server.openapi import authzen as az
 from remit.server.openapi import doors
@@ -107,5 +109,6 @@ DECIDING = (
     ),
     Operation(method="GET", path="/healthz", endpoint=readiness.lives, tag="server", answer=str, open=True),
     Operation(method="GET", path="/readyz", endpoint=readiness.ready, tag="server", answer=str, open=True),
+    Operation(method="GET", path=METRICS, endpoint=metrics, tag="server", answer=str),
     Operation(method="GET", path="/v1/openapi.json", endpoint=served, tag="server", answer=dict[str, Any], open=True),
 )

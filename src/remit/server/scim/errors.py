@@ -76,6 +76,6 @@ def of_http(_request: Request, error: HTTPException) -> Response:
     return ScimError(None, error.detail, HTTPStatus(error.status_code)).response((error.headers or {}).items())
 
 
-def of_fault(_request: Request, error: Exception) -> Response:
+def of_fault(request: Request, error: Exception) -> Response:
     """The answer to a fault of ours."""
-    return ScimError(None, fault(error).detail, HTTPStatus.INTERNAL_SERVER_ERROR).response()
+    return ScimError(None, fault(error, request.scope).detail, HTTPStatus.INTERNAL_SERVER_ERROR).response()
