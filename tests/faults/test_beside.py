@@ -10,7 +10,7 @@ from remit.model.errors import ErrorKind, RemitError
 from remit.model.identity import AgentId, DecisionId, SessionId
 from remit.model.labels import Confidentiality, Label
 from remit.model.task import Session, Spent, Task
-from remit.runtime import approvals, sessions
+from remit.runtime import answering, sessions
 from remit.runtime.store import OpenPermit
 from remit.runtime.tasks import AgentOpener, Opening, close_task, open_task
 from tests.conftest import OpenStore
@@ -233,7 +233,7 @@ class TestLowered:
         session, other = beside.open_session(task), beside.open_session(task)
         beside.perform(other, "secret", "restricted data")
         beside.perform(other, "read", "hello")
-        approvals.resolve(beside.runtime, requested(ask(beside, session, DOWN)), CARL, True).result()
+        answering.resolve(beside.runtime, requested(ask(beside, session, DOWN)), CARL, True).result()
         beside.perform(other, "secret", "another secret")
         assert reason(ask(beside, session, DOWN)) is Reason.APPROVAL_REQUIRED
 
