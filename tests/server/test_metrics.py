@@ -94,6 +94,7 @@ def test_figures_are_what_happened(world: World, figures: Figures, clock: Clock)
             assert waited.result().body["state"] == "approved"
         client.send("GET", f"/v1/{NAMED}", None, {})
         client.send("PROPFIND", "/healthz", None, {})
+        client.send("GET", f"/scim/v2/Users/{NAMED}", None, {})
         text = scrape(client)
     found = {
         "remit_decisions_total": {("permit", "permitted"): 3, ("deny", "forbidden"): 1, ("deny", "approval-required"): 1},
@@ -105,6 +106,7 @@ def test_figures_are_what_happened(world: World, figures: Figures, clock: Clock)
             ("POST", "/v1/approvals/{id}/answer", "200"): 1,
             ("GET", "/v1/approvals/{id}", "200"): 1,
             ("GET", "other", "404"): 1,
+            ("GET", "/scim/v2/Users/{id}", "404"): 1,
             ("other", "/healthz", "405"): 1,
         },
     }

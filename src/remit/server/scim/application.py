@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 
 from remit.model.errors import RemitError
+from remit.server.direct import ROUTE
 from remit.server.problems import Problem
 from remit.server.scim import errors, groups, users
 from remit.server.scim.asking import LIST, MOST, PREFIX, asking, told
@@ -47,7 +48,8 @@ def _described(name: str, whole: Callable[[str], list[dict[str, Any]]]) -> list[
             raise ScimError(None, f"there is no such one in `{name}`", HTTPStatus.NOT_FOUND)
         return told(found[0])
 
-    return [Route(f"/{name}", every, methods=["GET"]), Route(f"/{name}/{{id}}", one, methods=["GET"])]
+    whole_, one_ = _ByMethod(f"{PREFIX}/{name}", GET=every), _ByMethod(f"{PREFIX}/{name}/{{id}}", GET=one)
+    return [Route(f"/{name}", whole_.__call__, methods=["GET"]), Route(f"/{name}/{{id}}", one_.__call__, methods=["GET"])]
 
 
 def _schemas(base: str) -> list[dict[str, Any]]:
@@ -67,11 +69,12 @@ async def _not_here(request: Request) -> Response:
 class _ByMethod:
     """All that one path takes."""
 
-    def __init__(self, **answering: Endpoint) -> None:
-        self.answering = answering
+    def __init__(self, template: str, **answering: Endpoint) -> None:
+        self._template, self.answering = template, answering
 
     async def __call__(self, request: Request) -> Response:
         """Answer a request to the path."""
+        request.scope[ROUTE] = self._template
         method = "GET" if request.method == "HEAD" else request.method
         if method not in self.answering:
             raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED, headers={"Allow": ", ".join(sorted(self.answering))})
@@ -81,8 +84,8 @@ class _ByMethod:
 def _resources(place: str, module: Any) -> list[Route]:
     methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
     all_, one = (
-        _ByMethod(GET=module.every, POST=module.create),
-        _ByMethod(GET=module.show, PUT=module.replace_, PATCH=module.patch, DELETE=module.delete),
+        _ByMethod(f"{PREFIX}{place}", GET=module.every, POST=module.create),
+        _ByMethod(f"{PREFIX}{place}/{{id}}", GET=module.show, PUT=module.replace_, PATCH=module.patch, DELETE=module.delete),
     )
     return [Route(place, all_.__call__, methods=methods), Route(f"{place}/{{id}}", one.__call__, methods=methods)]
 
@@ -97,7 +100,7 @@ def provisioning(state: State) -> Mount:
         Exception: errors.of_fault,
     }
     routes = [
-        Route("/ServiceProviderConfig", config, methods=["GET"]),
+        Route("/ServiceProviderConfig", _ByMethod(f"{PREFIX}/ServiceProviderConfig", GET=config).__call__, methods=["GET"]),
         *_described("Schemas", _schemas),
         *_described("ResourceTypes", _types),
         *_resources("/Users", users),

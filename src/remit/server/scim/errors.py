@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from remit.model.errors import ErrorKind, RemitError
 from remit.server.problems import STATUS, Problem, fault
+from remit.server.responding import figures_of
 
 MEDIA = "application/scim+json"
 _SCHEMA = "urn:ietf:params:scim:api:messages:2.0:Error"
@@ -65,8 +66,9 @@ def of_problem(_request: Request, problem: Problem) -> Response:
     return ScimError(kind, problem.detail, problem.status).response(problem.headers)
 
 
-def of_error(_request: Request, error: RemitError) -> Response:
+def of_error(request: Request, error: RemitError) -> Response:
     """The answer to what Remit refuses."""
+    figures_of(request).failed(error)
     kind = Kind.INVALID_VALUE if error.kind is ErrorKind.MALFORMED else None
     return ScimError(kind, error.message, STATUS[error.kind]).response()
 
