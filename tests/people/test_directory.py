@@ -14,9 +14,12 @@ from remit.model.decision import Deny, Permit, Reason
 from remit.model.errors import ErrorKind, RemitError
 from remit.model.identity import ApprovalId, Operator, TaskId, new_id
 from remit.model.person import LOGIN, OwnerState, Person, PersonId, PersonStatus
+from remit.model.task import Session
 from remit.runtime import break_glass, people
+from remit.runtime.administration import change_agent
 from remit.runtime.answering import resolve
 from remit.runtime.audit import differences
+from remit.runtime.tasks import Opening, open_task
 from tests.conftest import OpenStore
 from tests.runtime.world import ANA, World, permit, reason, small_bundle
 
@@ -46,9 +49,9 @@ def moved(world: World, known: Person, status: PersonStatus) -> Person:
     return after
 
 
-def asked_for(world: World, tool: str = "wipe") -> ApprovalId:
+def asked_for(world: World, tool: str = "wipe", session: Session | None = None) -> ApprovalId:
     """An access request of the agent that ben owns, in a task that ana opened."""
-    denied = world.ask(world.open_session(), tool, {"table": "t"})
+    denied = world.ask(session or world.open_session(), tool, {"table": "t"})
     assert isinstance(denied, Deny) and denied.approval is not None, denied
     return denied.approval
 
@@ -122,6 +125,49 @@ class TestFourEyes:
         assert isinstance(world.ask(session, "wipe", {"table": "t"}), Deny), "who has gone holds nothing open"
         with pytest.raises(RemitError, match="is gone"):
             break_glass.ask(world.runtime, asking, Operator("dora", "os")).result()
+
+    def test_what_the_directory_learns_after_an_approval_counts_when_it_is_used(self, open_store: OpenStore) -> None:
+        world = open_store(bundle=small_bundle(policies=OWNED.replace("four-eyes", "two")))
+        session = world.open_session()
+        approval = asked_for(world, session=session)
+        for name, by in (("carl", "os"), ("carl@corp.com", "idp")):
+            resolve(world.runtime, approval, Operator(name, by), True).result()
+        tell(world, person(world, "carl", "carl@corp.com"))
+        assert isinstance(world.ask(session, "wipe", {"table": "t"}), Deny), "the two were one"
+
+    @pytest.mark.parametrize("how", ["name", "owner"])
+    def test_an_owner_who_comes_to_light_has_approved_nothing(self, world: World, how: str) -> None:
+        session = world.open_session()
+        approval = asked_for(world, session=session)
+        resolve(world.runtime, approval, Operator("ben@corp.com", "idp"), True).result()
+        if how == "name":
+            tell(world, person(world, "ben", "ben@corp.com"))
+        else:
+            owned = lambda known: replace(known, owner="ben@corp.com", version=known.version + 1)  # noqa: E731
+            change_agent(world.runtime, "bot", owned, ANA).result()
+        assert isinstance(world.ask(session, "wipe", {"table": "t"}), Deny)
+
+    @pytest.mark.parametrize("how", ["opener", "beneficiary", "owner", "one"])
+    def test_one_of_the_two_who_comes_to_light_holds_no_glass_open(self, world: World, how: str) -> None:
+        asking = break_glass.Asking("it is stuck", "INC-7", agent="bot", tools=("wipe",))
+        session = world.open_session()
+        glass = break_glass.ask(world.runtime, asking, ANA).result()
+        break_glass.confirm(world.runtime, glass.id, Operator("carl", "os")).result()
+        given = permit(world.ask(session, "wipe", {"table": "t"}))
+        tell(world, person(world, "carl", "carl@corp.com"))
+        match how:
+            case "opener":
+                own = open_task(world.runtime, Opening(agent="bot", purpose="mine"), Operator("carl@corp.com", "idp")).result()
+                session = world.open_session(own)
+            case "beneficiary":
+                session = world.open_session(world.open_task(on_behalf_of="carl@corp.com"))
+            case "owner":
+                owned = lambda known: replace(known, owner="carl@corp.com", version=known.version + 1)  # noqa: E731
+                change_agent(world.runtime, "bot", owned, ANA).result()
+                assert not world.embedded.may_act(given.id), "nor is what was permitted before done now"
+            case _:
+                tell(world, person(world, "ana", also=("carl",)))
+        assert isinstance(world.ask(session, "wipe", {"table": "t"}), Deny)
 
     def test_whoever_asked_for_it_is_known_by_every_name(self, world: World) -> None:
         """Of an action that one person may approve, only whoever submitted the request may not."""

@@ -1,22 +1,24 @@
 """May this action happen now? Load what the request needs, decide, and commit decision and effects as one."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from msgspec.structs import replace
 
 from remit.decision_log.append import Conflict
-from remit.model.break_glass import BreakGlass
+from remit.inventory.directory import Directory
 from remit.model.break_glass import Stage as GlassStage
 from remit.model.decision import NO_EFFECTS, Decision, Deny, Permit, Reason
 from remit.model.errors import ErrorKind, RemitError
-from remit.model.identity import Agent, AgentId, AgentStatus, DecisionId, SessionId, new_id
+from remit.model.identity import Agent, AgentId, AgentStatus, BreakGlassId, DecisionId, SessionId, new_id
 from remit.model.request import EvaluationRequest, readable
+from remit.model.task import TaskState
 from remit.pdp.break_glass import covers
 from remit.pdp.checks import CLOCK_TOLERANCE
 from remit.pdp.decide import decide
-from remit.pdp.inputs import PERMIT_MICROSECONDS, Decided, Inputs
+from remit.pdp.inputs import PERMIT_MICROSECONDS, Decided, Grant, Inputs
 from remit.pdp.outside import MAX_QUESTIONS, NotAsked, Outside
 from remit.runtime import approvals, definitions, outcome, sessions
+from remit.runtime.acting import holds_open, lends
 from remit.runtime.beside import Behind, worse_for_being_behind
 from remit.runtime.caps import too_many
 from remit.runtime.committing import Considered, Loaded, commit
@@ -25,6 +27,7 @@ from remit.runtime.loading import load
 from remit.runtime.observing import Course, Stage, begun, tell
 from remit.runtime.pending import Asking, Driven, Steps
 from remit.runtime.runtime import ATTEMPTS, Runtime, turn
+from remit.runtime.store import RuntimeStore
 from remit.runtime.view import Live
 
 
@@ -127,7 +130,7 @@ def consider(runtime: Runtime, loaded: Loaded) -> Considered:
     known = runtime.view.approvals_for(digest)
     for approval in known:
         grant = approvals.grant_of(approval, loaded.key, loaded.inputs.now)
-        if grant is not None and _gone(runtime, (grant.approver, *grant.others)):
+        if grant is not None and not _lent(runtime, loaded.inputs, grant):
             continue
         again = _decide(replace(loaded.inputs, grant=grant)) if grant else None
         if again is not None and isinstance(again.decision, Permit):
@@ -146,16 +149,18 @@ def consider(runtime: Runtime, loaded: Loaded) -> Considered:
     return Considered(replace(decided, decision=replace(decision, approval=opened.id)), approval=opened, opened=True)
 
 
-def _gone(runtime: Runtime, people: Iterable[str]) -> bool:
-    """Whether one of them has gone since: then they have no authority to lend."""
-    return any(runtime.view.directory.known_as(person).gone for person in people)
+def _lent(runtime: Runtime, inputs: Inputs, grant: Grant) -> bool:
+    """Whether those who approved could still: the directory, the agent and the task may say otherwise by now."""
+    people = [(name, inputs.chain) for name in (grant.approver, *grant.others)]
+    return lends(runtime.view.directory, grant.rule, AgentId(inputs.request.subject.id), inputs.agent, people)
 
 
 def _opened(runtime: Runtime, loaded: Loaded) -> Decided | None:
     """The permit by what two people have opened, if that covers the request."""
     for glass in loaded.glass:
-        if covers(glass, loaded.inputs.request) and not _gone(runtime, (glass.asked_by, glass.confirmed_by)):
-            again = _decide(replace(loaded.inputs, glass=glass))
+        inputs = loaded.inputs
+        if covers(glass, inputs.request) and holds_open(runtime.view.directory, glass, inputs.agent, inputs.chain):
+            again = _decide(replace(inputs, glass=glass))
             if isinstance(again.decision, Permit):
                 return again
     return None
@@ -236,20 +241,23 @@ def _stands(runtime: Runtime, live: Live) -> bool:
 def _still_stands(runtime: Runtime, live: Live) -> bool:
     """Something administrative has changed since the permit: whether it concerns the agents, the bundle or a kill."""
     store = runtime.view.store
-    states = [store.task(task) for task in live.tasks]
-    chain = [state.task for state in states if state is not None]
+    states = [state for task in live.tasks if (state := store.task(task)) is not None]
+    chain = [state.task for state in states]
     active = store.active_bundle()
     return (
         active is not None
         and active[0] == live.bundle
         and all(_may_act(store.agent(name)) for name in {live.agent, *(task.agent for task in chain)})
         and not any(kill.stops(live.agent, live.resource, chain) for kill in store.kills())
-        and _still_open(store.break_glass(live.glass) if live.glass is not None else None, live)
+        and (live.glass is None or _still_open(store, live.glass, states))
     )
 
 
-def _still_open(glass: BreakGlass | None, live: Live) -> bool:
-    return live.glass is None or (glass is not None and glass.stage is GlassStage.OPEN)
+def _still_open(store: RuntimeStore, name: BreakGlassId, chain: Sequence[TaskState]) -> bool:
+    glass = store.break_glass(name)
+    if glass is None or glass.stage is not GlassStage.OPEN:
+        return False
+    return holds_open(Directory(store.people_named, store.person), glass, store.agent(glass.agent), chain)
 
 
 def _may_act(agent: Agent | None) -> bool:

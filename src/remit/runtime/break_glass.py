@@ -28,6 +28,8 @@ from remit.runtime.store import HoldTask, PutBreakGlass, Write
 CONFIRM_MINUTES = 10
 """So long one waits for the second person."""
 MAX_NAMED, MAX_NAME, MAX_WORDS, MAX_INCIDENT = 50, 512, 1000, 200
+LITERAL = 4
+"""So many characters on end a pattern of resources says, or it would be of nearly everything."""
 GROUP = "group:"
 
 
@@ -182,7 +184,12 @@ def _reviewed(runtime: Runtime, wanted: BreakGlassId, operator: Operator, verdic
     by = _person(runtime, operator)
     # INVARIANT (the guard is guarded): who opened it does not say what is to be thought of it.
     asked, confirmed = (glass.asked_by, glass.asked_verified_by), (glass.confirmed_by, glass.confirmed_verified_by)
-    if barring := _not_another(operator, by, asked, "asked for it") or _not_another(operator, by, confirmed, "confirmed it"):
+    own = barred(operator.id, ApproverRule.FOUR_EYES, glass.agent, runtime.view.store.agent(glass.agent), (), by.names)
+    if (
+        barring := _not_another(operator, by, asked, "asked for it")
+        or _not_another(operator, by, confirmed, "confirmed it")
+        or own
+    ):
         raise refused(barring)
     after = replace(
         glass,
@@ -293,8 +300,10 @@ def _of_group(bundle: CompiledBundle, group: str) -> Iterator[str]:
 
 def _patterns(named: tuple[str, ...]) -> tuple[str, ...]:
     for pattern in _checked(named):
-        if not pattern.strip("*/"):
-            raise malformed(f"`{pattern}` is every resource: name those that are needed")
+        if max(map(len, pattern.split("*"))) < LITERAL:
+            raise malformed(
+                f"`{pattern}` is nearly every resource: name those that are needed, with {LITERAL} characters on end or more"
+            )
     return tuple(sorted(set(named)))
 
 

@@ -45,9 +45,12 @@ class BreakGlasses:
         self._findings = findings
         self._known: dict[str, Glass] = {}
         self._permits: dict[str, str] = {}
+        self._owed: dict[str, tuple[int, str]] = {}
+        """Of each writer: the decision under one, and its line, that the writer's next entry must say is a use."""
 
     def follow(self, line: int, kind: str, entry: Entry) -> None:
-        """Check one entry, if it is about break-glass."""
+        """Check one entry, if it is about break-glass, or stands where one about it must."""
+        self._next_of(str(entry.get("writer")), kind, entry)
         if kind == "decision":
             if entry.get("break_glass") or entry.get("reason") == "break-glass":
                 self._decision(line, entry)
@@ -121,6 +124,12 @@ class BreakGlasses:
             self._wrong(line, f"decision `{shown(id)}` rests on break-glass `{shown(name)}`, {problem}")
         if type(id) is str and type(name) is str:
             self._permits[id] = name
+            self._owed[str(entry.get("writer"))] = (line, id)
+
+    def _next_of(self, writer: str, kind: str, entry: Entry) -> None:
+        line, decision = self._owed.pop(writer, (0, ""))
+        if decision and (kind != "break-glass.used" or entry.get("decision") != decision):
+            self._wrong(line, f"decision `{shown(decision)}` rests on break-glass, and no `break-glass.used` behind it says so")
 
 
 def _problem(glass: Glass | None, entry: Entry) -> str:
