@@ -6,11 +6,12 @@ from remit.inventory.agents import with_status
 from remit.model.decision import Deny, Reason
 from remit.model.errors import ErrorKind, RemitError
 from remit.model.identity import AgentId, AgentStatus, Operator, TaskId
+from remit.model.kill import KillKind
 from remit.model.task import Budgets, Scope, TaskStatus
-from remit.runtime import administration, sessions
+from remit.runtime import administration, kills, sessions
 from remit.runtime.tasks import AgentOpener, Opening, close_task, open_task
 from tests.conftest import OpenStore
-from tests.runtime.world import ANA, Clock, World, permit, reason
+from tests.runtime.world import ANA, Clock, World, permit, reason, small_bundle
 
 
 def test_a_task_says_who_what_for_whom_and_until_when(world: World, clock: Clock) -> None:
@@ -168,3 +169,16 @@ def test_what_a_suspended_agent_delegated_stops_with_it(world: World, which: int
     assert reason(denied) is Reason.AGENT_INACTIVE and f"`{name}`" in denied.message
     change(world.runtime, name, lambda known: with_status(known, name, AgentStatus.ACTIVE), ANA).result()
     permit(world.ask(session, "look"))
+
+
+def test_a_refusal_rests_on_nothing_that_another_process_has_changed(open_store: OpenStore) -> None:
+    world, beside = open_store(), open_store(again=True)
+    kills.kill(world.runtime, KillKind.AGENT, "bot", "it misbehaves", ANA).result()
+    with pytest.raises(RemitError, match="stopped"):
+        world.open_task()
+    kills.release(beside.runtime, KillKind.AGENT, "bot", "it was looked at", ANA).result()
+    beside.publish(small_bundle(task_types="- {name: support}\n"))
+    assert world.open_task(type="support").type == "support"
+    kills.kill(beside.runtime, KillKind.AGENT, "bot", "again", ANA).result()
+    with pytest.raises(RemitError, match="stopped"):
+        world.open_task(type="support")

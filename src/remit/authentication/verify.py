@@ -133,7 +133,10 @@ class Verifier:
         if known is None and isinstance(subject, str) and subject.startswith(SPIFFE):
             known = self._issuers.get(SPIFFE + subject[len(SPIFFE) :].partition("/")[0])
         if known is None:
-            raise invalid(f"the token's issuer {quoted(str(stated))} is not trusted here: get one from an issuer that is")
+            raise invalid(
+                f"the token's issuer {quoted(str(stated))} is not trusted here: a token that Remit makes must be made for this server "
+                "(`--url`), another issuer must stand under `[[issuers]]`"
+            )
         return known
 
     def _check_possession(self, token: str, verified: VerifiedToken, shown: Shown, now: int) -> None:

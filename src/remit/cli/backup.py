@@ -114,7 +114,8 @@ def restore(
         return
     say(f"restored {said.backup} of {when(said.taken)}: {said.size} entries")
     _say_lost(done.lost)
-    say(f"ended {_words(done.ended)}, and all tokens that Remit made before")
+    say(f"ended {_words(done.ended)}")
+    say("refused from now on: every token that Remit made before")
     say(
         "everything is stopped: do again what was decided since (kills, agents, bundles, erasures), then `remit release all --why …`",
         "yellow",
@@ -140,7 +141,6 @@ def _say_lost(lost: int) -> None:
 
 def _words(ended: "Ended") -> str:
     return (
-        f"{ended.tasks} open tasks, {ended.approvals} access requests, {ended.break_glasses} break-glasses, "
-        f"and the trust in {ended.memories} memories; "
-        f"{ended.permits} permits have no known outcome"
+        f"{ended.tasks} open tasks, {ended.approvals} access requests, {ended.break_glasses} break-glasses "
+        f"and the trust in {ended.memories} memories; {ended.permits} permits have no known outcome"
     )

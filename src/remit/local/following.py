@@ -1,12 +1,15 @@
 """How far somebody who follows the log came: kept in a file, so that they go on there after a crash."""
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
 from remit.decision_log.store import LogReader
-from remit.model.errors import corrupt, unavailable
+from remit.model.errors import conflict, corrupt, unavailable
 
 
 class Cursor(msgspec.Struct, frozen=True):
@@ -16,6 +19,24 @@ class Cursor(msgspec.Struct, frozen=True):
     leaf: str
 
 
+@contextmanager
+def alone(file: Path, taken: str) -> Iterator[None]:
+    """While this process is the one on this machine that goes on from a file. Raises `RemitError`: conflict (`taken`), unavailable."""
+    try:
+        file.parent.mkdir(exist_ok=True, mode=0o700)
+        descriptor = os.open(file.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise unavailable(f"`{file.parent}` cannot be written ({error.strerror})") from None
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise conflict(taken) from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def read_cursor(file: Path) -> Cursor | None:
     """What was kept; None if nothing was yet. Raises `RemitError` (corrupt)."""
     try:
@@ -23,7 +44,9 @@ def read_cursor(file: Path) -> Cursor | None:
     except FileNotFoundError:
         return None
     except (OSError, msgspec.MsgspecError) as error:
-        raise corrupt(f"`{file}`, which says how far it came, cannot be read ({error}): remove it to send all again") from None
+        raise corrupt(
+            f"`{file}`, which says how far it came, cannot be read ({error}): remove it to begin as a new receiver does"
+        ) from None
 
 
 def keep_cursor(file: Path, cursor: Cursor) -> None:

@@ -5,12 +5,11 @@ from typing import Annotated
 
 import msgspec
 
-from remit.model.clock import MINUTE
+from remit.model.clock import DAY
 from remit.model.identity import AgentId, BreakGlassId, TaskId
 
 MOST_MINUTES = 60
 """No bundle lets one last longer."""
-DAY = 24 * 60 * MINUTE
 
 
 class Stage(StrEnum):

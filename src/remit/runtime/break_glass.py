@@ -284,7 +284,9 @@ def _tools(runtime: Runtime, bundle: CompiledBundle, named: tuple[str, ...]) -> 
         found.update(dict.fromkeys(_of_group(bundle, name.removeprefix(GROUP)) if name.startswith(GROUP) else [name]))
         if not name.startswith(GROUP) and name not in bundle.tools and name not in reported:
             hint = did_you_mean(name, reported | set(bundle.tools))
-            raise malformed(f"tool `{name}` is not in the published catalogue{f': {hint}' if hint else ''}")
+            raise malformed(
+                f"tool `{name}` is not in the published catalogue: {hint or 'describe it in `tools.yaml` and publish that'}"
+            )
     if len(found) > MAX_NAMED:
         raise malformed(f"{len(found)} tools are more than {MAX_NAMED}: name those that are needed")
     return tuple(sorted(found))

@@ -8,7 +8,7 @@ import msgspec
 from remit.decision_log.append import Appender, Conflict, Ticket
 from remit.decision_log.store import Record
 from remit.model.clock import Clock
-from remit.model.errors import conflict, malformed
+from remit.model.errors import RemitError, conflict, malformed
 from remit.pdp.outside import Ask
 from remit.runtime.observing import Observer
 from remit.runtime.pending import Steps
@@ -69,7 +69,13 @@ def administer(runtime: Runtime, prepare: Callable[[], Change]) -> Steps[None]:
     for attempt in range(ATTEMPTS):
         with runtime.view.lock:
             revision = runtime.view.refresh()
-            records, writes = _storable(prepare)
+            try:
+                records, writes = _storable(prepare)
+            except RemitError:
+                # A refusal is not committed, so it meets no conflict: it must not rest on what another process has changed since.
+                if attempt or not runtime.view.look():
+                    raise
+                records, writes = _storable(prepare)
             ticket = runtime.appender.submit(Ticket(records, writes, revision, runtime.clock()))
         try:
             yield ticket

@@ -114,10 +114,13 @@ class View:
             self.forget_all()
         return revision
 
-    def look(self) -> None:
-        """Drop what others have changed since this process last committed: for answers that are not committed, and so never conflict."""
-        if self.store.standing(())[0] != self.revision:
+    def look(self) -> bool:
+        """Drop what others have changed since this process last committed, and whether they did: for answers that are not committed, and so
+        never conflict."""
+        stale = self.store.standing(())[0] != self.revision
+        if stale:
             self._forget_administration()
+        return stale
 
     def _forget_administration(self) -> None:
         self._kills = None
