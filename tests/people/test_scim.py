@@ -9,17 +9,22 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from msgspec.structs import replace
 from starlette.requests import Request
 
 from remit.decision_log.entry import GroupChanged, PersonChanged
 from remit.inventory.directory import Directory
+from remit.inventory.people import next_version
 from remit.model.caller import Caller, Proof, Role
 from remit.model.identity import AgentId, Operator
-from remit.model.person import OwnerState, PersonId
+from remit.model.person import GroupId, OwnerState, PeopleGroup, PersonId
 from remit.runtime.answering import resolve
-from remit.runtime.people import all_people, erase_person
+from remit.runtime.people import Said, all_people, change_group, change_people, erase_person
 from remit.server.problems import Problem
 from remit.server.reading import MAX_BODY
+from remit.server.scim import bounds, groups, users
+from remit.server.scim.patching import patched
+from remit.server.scim.working import ATTEMPTS
 from tests.conftest import OpenStore
 from tests.faults.disk import DISK_FULL, failing_at
 from tests.people.test_directory import asked_for, refusal
@@ -330,6 +335,7 @@ NO_FILTERS = [
     "(" * 40 + "active pr" + ")" * 40,
     'active pr "',
     "a pr " * 500,
+    " or ".join(["active pr"] * 51),
 ]
 
 
@@ -408,6 +414,121 @@ class TestGroups:
             (0, 0, True),
         ]
         world.verified()
+
+
+def moved(group: PeopleGroup | None, **now: Any) -> PeopleGroup:
+    assert group is not None
+    return replace(group, version=group.version + 1, **now)
+
+
+@pytest.mark.sqlite
+class TestWork:
+    """What a service asks for is done beside everybody else, and bounded."""
+
+    def test_decisions_go_on_while_a_group_is_changed(
+        self, client: Client, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        where = f"/Groups/{fine(send(client, 'POST', '/Groups', {'schemas': [GROUP], 'displayName': 'g'}), 201)['id']}"
+        held, let_go, patient = threading.Event(), threading.Event(), list[bool]()
+
+        def slow(*given: Any) -> Any:
+            held.set()
+            patient.append(let_go.wait(20))
+            return patched(*given)
+
+        monkeypatch.setattr(groups, "patched", slow)
+        answers: list[Answer] = []
+        operation = {"op": "replace", "path": "externalId", "value": "x"}
+        changing = threading.Thread(target=lambda: answers.append(change(client, where, operation)))
+        changing.start()
+        assert held.wait(20)
+        session = world.open_session()
+        context = {"remit": {"task": session.task, "session": session.id}}
+        asked = {
+            "subject": {"type": "Agent", "id": "bot"},
+            "action": {"name": "tool.call"},
+            "resource": {"type": "Tool", "id": "look"},
+            "context": context,
+        }
+        decided = client.post("evaluation", asked, Authorization="Bearer ada")
+        # Another process changes the same meanwhile: nothing of it is lost.
+        change_group(
+            world.runtime,
+            GroupId(where.removeprefix("/Groups/")),
+            lambda one: moved(one, name="theirs"),
+            ANA,
+        ).result()
+        let_go.set()
+        changing.join(30)
+        assert decided.status == 200 and decided.body["decision"] is True and all(patient)
+        [answer] = answers
+        after = fine(answer)
+        assert (after["displayName"], after["externalId"], after["meta"]["version"]) == ("theirs", "x", 'W/"3"')
+        assert len(patient) == 2, "it was worked out again"
+        world.verified()
+
+    @pytest.mark.parametrize("kind", ["Groups", "Users"])
+    def test_what_moves_each_time_is_refused_in_the_end(
+        self, client: Client, world: World, monkeypatch: pytest.MonkeyPatch, kind: str
+    ) -> None:
+        user = new(client)
+        group = fine(send(client, "POST", "/Groups", {"schemas": [GROUP], "displayName": "g"}), 201)
+        tries: list[str] = []
+
+        def moving(*given: Any) -> Any:
+            tries.append(kind)
+            if kind == "Groups":
+                change_group(
+                    world.runtime,
+                    GroupId(group["id"]),
+                    moved,
+                    ANA,
+                ).result()
+            else:
+                now = world.runtime.clock()
+                person = world.store.person(PersonId(user["id"]))
+                assert person is not None
+                change_people(world.runtime, lambda: Said((next_version(person, person, now),)), ANA).result()
+            return patched(*given)
+
+        monkeypatch.setattr({"Groups": groups, "Users": users}[kind], "patched", moving)
+        one = {"Groups": group, "Users": user}[kind]
+        operation = {"op": "replace", "path": "displayName", "value": "mine"}
+        assert "again" in wrong(change(client, f"/{kind}/{one['id']}", operation), 409)
+        assert len(tries) == ATTEMPTS and fine(send(client, "GET", f"/{kind}/{one['id']}")).get("displayName") != "mine"
+        world.verified()
+
+    def test_too_much_of_it_is_refused_and_nothing_changes(
+        self, client: Client, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ids = [new(client, f"u{number}")["id"] for number in range(20)]
+        body = {"schemas": [GROUP], "displayName": "g", "members": [{"value": one} for one in ids]}
+        where = f"/Groups/{fine(send(client, 'POST', '/Groups', body), 201)['id']}"
+        monkeypatch.setattr(bounds, "MAX_WORK", 400)
+        three = " or ".join(['value eq "q"'] * 3)
+        one, long = {"op": "remove", "path": 'members[value co "q"]'}, {"op": "remove", "path": f"members[{three}]"}
+        again = {"op": "add", "path": "members", "value": [{"value": ids[0]}]}
+        for operations in ([one] * 8, [long] * 4, [again, one] * 5):
+            fine(change(client, where, *operations))
+            assert "in parts" in wrong(change(client, where, *operations, *operations[:2]), 400, "tooMany")
+        assert len(fine(change(client, where, *[again] * 70))["members"]) == 20, "what adds looks at what there is once"
+        leaving = [{"op": "remove", "path": f'members[value eq "{one}"]'} for one in ids[1:]]
+        assert [one["value"] for one in fine(change(client, where, *leaving * 3))["members"]] == ids[:1], "so do identifiers"
+        terms = quote(" or ".join(['displayName co "q"'] * 20))
+        assert "userName eq" in wrong(send(client, "GET", f"/Users?filter={terms}"), 400, "tooMany")
+        fine(change(client, where, {"op": "add", "path": "members", "value": body["members"]}))
+        terms = quote(" or ".join(['members.value co "q"'] * 20))
+        assert "displayName eq" in wrong(send(client, "GET", f"/Groups?filter={terms}"), 400, "tooMany")
+        for filtered in ('userName eq "u7"', 'externalId eq "q" or userName eq "u7"'):
+            assert fine(send(client, "GET", f"/Users?filter={quote(filtered)}"))["totalResults"] == 1
+        terms = quote('displayName eq "g"')
+        assert fine(send(client, "GET", f"/Groups?filter={terms}"))["totalResults"] == 1
+
+    def test_who_is_asked_for_by_name_is_found_by_the_index(self, client: Client, world: World) -> None:
+        new(client, "ben", externalId="00u7")
+        world.store.people = None  # type: ignore[assignment,method-assign]
+        for filtered in ('userName eq "BEN"', 'externalId eq "00u7"'):
+            assert fine(send(client, "GET", f"/Users?filter={quote(filtered)}"))["totalResults"] == 1
 
 
 class TestStrangers:

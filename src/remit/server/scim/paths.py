@@ -11,6 +11,8 @@ from remit.server.scim.schemas import Attribute, ResourceType, attribute_of, sub
 from remit.server.scim.values import Resource, place_of
 
 MAX_FILTER = 2000
+MAX_TERMS = 50
+"""So many comparisons may one filter have."""
 MAX_DEPTH = 16
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -101,7 +103,7 @@ class _Reader:
     """One text, read from the left."""
 
     def __init__(self, text: str, kind: Kind) -> None:
-        self._text, self._at, self._kind = text, 0, kind
+        self._text, self._at, self._kind, self._terms = text, 0, kind, 0
         if len(text) > MAX_FILTER:
             raise self.wrong(f"it is longer than {MAX_FILTER} characters")
 
@@ -179,6 +181,9 @@ class _Reader:
         return self._compared(what)
 
     def _compared(self, what: Name) -> Compared:
+        self._terms += 1
+        if self._terms > MAX_TERMS:
+            raise self.wrong(f"it compares more than {MAX_TERMS} times: ask in parts")
         found = self._next()
         operator = (found["name"] or "").lower() if found is not None else ""
         if found is None or operator not in (*_COMPARING, "pr"):
@@ -198,6 +203,32 @@ class _Reader:
             raise self.wrong("a text stands in quotes") from None
 
 
+def terms_of(asked: Filter | None) -> int:
+    """How many comparisons a filter has: how long it takes to ask it of one value."""
+    match asked:
+        case None:
+            return 0
+        case Compared():
+            return 1
+        case Both(first, second):
+            return terms_of(first) + terms_of(second)
+        case Within(_, inner) | Not(inner):
+            return terms_of(inner)
+
+
+def is_about(asked: Filter | None, name: str) -> bool:
+    """Whether a filter asks anything of the attribute of this name."""
+    match asked:
+        case None:
+            return False
+        case Compared(what) | Within(what):
+            return what.name.lower() == name.lower()
+        case Both(first, second):
+            return is_about(first, name) or is_about(second, name)
+        case Not(inner):
+            return is_about(inner, name)
+
+
 def simple(one: Filter | None) -> tuple[str, Any] | None:
     """The attribute and value of a filter that asks for nothing but that they are equal."""
     if isinstance(one, Compared) and one.operator == "eq" and not one.what.sub and not one.what.schema:
@@ -211,8 +242,8 @@ def holds(asked: Filter, kind: ResourceType, resource: Resource) -> bool:
         case Not(inner):
             return not holds(inner, kind, resource)
         case Both(first, second, either):
-            one, other = holds(first, kind, resource), holds(second, kind, resource)
-            return one or other if either else one and other
+            one = holds(first, kind, resource)
+            return one if one is either else holds(second, kind, resource)
         case Within(what, inner):
             attribute = attribute_of(kind, what.schema, what.name)
             value = None if attribute is None else place_of(resource, kind, what.schema).get(attribute.name)
@@ -231,8 +262,8 @@ def holds_of(asked: Filter, attribute: Attribute, value: Any) -> bool:
         case Not(inner):
             return not holds_of(inner, attribute, value)
         case Both(first, second, either):
-            one, other = holds_of(first, attribute, value), holds_of(second, attribute, value)
-            return one or other if either else one and other
+            one = holds_of(first, attribute, value)
+            return one if one is either else holds_of(second, attribute, value)
         case Within():
             return False
         case Compared(what, operator, constant):

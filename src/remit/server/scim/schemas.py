@@ -1,5 +1,6 @@
 """What is kept of users and groups: attributes as RFC 7643 defines them, and nothing else; what other attributes say is passed over."""
 
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -9,7 +10,7 @@ ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
 CORE_GROUP = "urn:ietf:params:scim:schemas:core:2.0:Group"
 
 
-class Attribute(msgspec.Struct, frozen=True):
+class Attribute(msgspec.Struct, frozen=True, cache_hash=True):
     """One attribute (RFC 7643, section 7): `subs` are those of a complex one, `refers` what a reference leads to."""
 
     name: str
@@ -43,7 +44,7 @@ class Attribute(msgspec.Struct, frozen=True):
         return {**told, "uniqueness": self.uniqueness}
 
 
-class Extension(msgspec.Struct, frozen=True):
+class Extension(msgspec.Struct, frozen=True, cache_hash=True):
     """A part of a resource under a schema of its own."""
 
     id: str
@@ -63,7 +64,7 @@ class Extension(msgspec.Struct, frozen=True):
         }
 
 
-class ResourceType(msgspec.Struct, frozen=True):
+class ResourceType(msgspec.Struct, frozen=True, cache_hash=True):
     """A kind of resource: where it is, its schema, and the one that extends it."""
 
     name: str
@@ -189,6 +190,7 @@ COMMON = (
 """What every resource has, which no schema lists (RFC 7643, section 3.1)."""
 
 
+@lru_cache(1024)  # a filter asks it of every resource
 def attribute_of(kind: ResourceType, schema: str, name: str) -> Attribute | None:
     """The attribute of this name, however it is written, in the schema of this name (empty for the core's); None if it is not kept."""
     wanted, urn = name.lower(), schema.lower()
@@ -200,6 +202,7 @@ def attribute_of(kind: ResourceType, schema: str, name: str) -> Attribute | None
     return next((one for one in found if one.name.lower() == wanted), None)
 
 
+@lru_cache(1024)
 def sub_of(attribute: Attribute, name: str) -> Attribute | None:
     """The sub-attribute of this name, however it is written."""
     return next((one for one in attribute.subs if one.name.lower() == name.lower()), None)

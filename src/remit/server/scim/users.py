@@ -1,6 +1,6 @@
 """`/scim/v2/Users`: the people of a service, as it has them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -8,18 +8,21 @@ from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
-from remit.inventory.people import is_news, next_version, with_status
+from remit.inventory.people import is_news, next_version
 from remit.model.person import PeopleGroup, Person, PersonId, PersonStatus, folded
-from remit.runtime.people import Said, all_people, change_people
-from remit.server.scim.asking import Asking, asking, body_of, check_tag, listed, off_loop, one_told
+from remit.runtime.people import Said, change_people
+from remit.server.scim.asking import Asking, asking, body_of, check_tag, listed, one_told
+from remit.server.scim.bounds import CLEANING, Work
 from remit.server.scim.errors import Kind, ScimError
 from remit.server.scim.patching import patched
-from remit.server.scim.paths import Both, Compared, Filter, Within, holds, read_filter, simple
+from remit.server.scim.paths import Both, Compared, Filter, Within, holds, read_filter, simple, terms_of
 from remit.server.scim.resources import as_before, etag, person_of, user_of
 from remit.server.scim.schemas import CORE_USER, USER
 from remit.server.scim.values import Resource, kept
+from remit.server.scim.working import Moved, settled, worked
 
 _PRESENT = (PersonStatus.ACTIVE, PersonStatus.INACTIVE)
+_READ = 1000
 Change = Callable[[Person], Person]
 
 
@@ -28,16 +31,37 @@ async def every(request: Request) -> Response:
     who = await asking(request)
     text = request.query_params.get("filter", "")
     asked = read_filter(text) if text else None
-    found = await off_loop(lambda: _found(who, asked))
-    groups = await off_loop(lambda: _groups(who))
-    return listed(request, USER, found, lambda page: [user_of(one, who.base, groups.get(one.id, ())) for one in page])
+
+    def answer() -> Response:
+        found, groups = _found(who, asked), _groups(who)
+        return listed(request, USER, found, lambda page: [user_of(one, who.base, groups.get(one.id, ())) for one in page])
+
+    return await worked(answer)
 
 
 def _found(who: Asking, asked: Filter | None) -> list[Person]:
-    store, name = who.embedded.store, _named(asked)
-    people = store.people_named(folded(name)) if name is not None else all_people(store, who.source)
-    present = [one for one in people if one.source == who.source and one.status in _PRESENT]
-    return present if asked is None else [one for one in present if holds(asked, USER, user_of(one, who.base))]
+    work = Work(
+        "so many people are not searched by this filter: ask for less, as by `userName eq`, `externalId eq` or `emails.value eq`, "
+        "or read all of them"
+    )
+    found: list[Person] = []
+    for page in _pages(who, _named(asked)):
+        if asked is not None:
+            work.spend(len(page) * (CLEANING + terms_of(asked)))
+        present = [one for one in page if one.source == who.source and one.status in _PRESENT]
+        found += present if asked is None else [one for one in present if holds(asked, USER, user_of(one, who.base))]
+    return found
+
+
+def _pages(who: Asking, name: str | None) -> Iterator[Sequence[Person]]:
+    """The people of a name, as the index has them; everybody of the service's if none is asked for."""
+    store = who.embedded.store
+    if name is not None:
+        yield store.people_named(folded(name))
+        return
+    page: Sequence[Person] = ()
+    while page := store.people(_READ, page[-1].id if page else "", who.source):
+        yield page
 
 
 def _named(asked: Filter | None) -> str | None:
@@ -83,27 +107,26 @@ async def create(request: Request) -> Response:
     """`POST /scim/v2/Users`: somebody new."""
     who, sent = await asking(request), await body_of(request, CORE_USER)
     runtime = who.embedded.runtime
-    said = person_of(kept(USER, sent), sent, who.source, runtime.clock())
+    said = await worked(lambda: person_of(kept(USER, sent), sent, who.source, runtime.clock()))
 
     def say() -> Said:
         _check_alone(who, said)
         return Said((next_version(None, said, runtime.clock()),))
 
     [made] = (await change_people(runtime, say, who.caller.operator)).people
-    return one_told(request, USER, await off_loop(lambda: _shown(who, made)), 201)
+    return await worked(lambda: one_told(request, USER, _shown(who, made), 201))
 
 
 async def show(request: Request) -> Response:
     """`GET /scim/v2/Users/{id}`: one of them."""
     who = await asking(request)
-    return one_told(request, USER, await off_loop(lambda: _shown(who, known(who, request.path_params["id"]))))
+    return await worked(lambda: one_told(request, USER, _shown(who, known(who, request.path_params["id"]))))
 
 
 async def replace_(request: Request) -> Response:
     """`PUT /scim/v2/Users/{id}`: the whole of somebody anew."""
     who, sent = await asking(request), await body_of(request, CORE_USER)
-    resource = kept(USER, sent)
-    return await _changed(request, who, lambda before: _said(who, before, resource, sent))
+    return await _changed(request, who, lambda before: _said(who, before, kept(USER, sent), sent))
 
 
 async def patch(request: Request) -> Response:
@@ -130,28 +153,33 @@ async def delete(request: Request) -> Response:
 
 async def _changed(request: Request, who: Asking, change: Change) -> Response:
     after = await _committed(request, who, change)
-    return one_told(request, USER, await off_loop(lambda: _shown(who, after)))
+    return await worked(lambda: one_told(request, USER, _shown(who, after)))
 
 
 async def _committed(request: Request, who: Asking, change: Change) -> Person:
-    """Commit what a change makes of somebody as they are when it is committed: of two at once, one comes after the other."""
+    """Commit what a change makes of somebody; worked out beside everybody else, and committed if they are still as they were then."""
     runtime, name = who.embedded.runtime, request.path_params["id"]
-    told: list[Person] = []
 
-    def say() -> Said:
+    def work() -> tuple[Person, Person]:
         before = known(who, name)
         check_tag(request, etag(before.version))
-        said = change(before)
-        if not is_news(before, said):
-            told[:] = [before]
-            return Said(())
-        _check_alone(who, said)
-        after = with_status(before, said.status, runtime.clock()) if said.status is PersonStatus.REMOVED else None
-        told[:] = [after or next_version(before, said, runtime.clock())]
-        return Said((told[0],))
+        return before, change(before)
 
-    await change_people(runtime, say, who.caller.operator)
-    return told[0]
+    async def once() -> Person:
+        before, said = await worked(work)
+        if not is_news(before, said):
+            return before
+
+        def say() -> Said:
+            if known(who, name).version != before.version:
+                raise Moved
+            _check_alone(who, said)
+            return Said((next_version(before, said, runtime.clock()),))
+
+        [after] = (await change_people(runtime, say, who.caller.operator)).people
+        return after
+
+    return await settled(name, once)
 
 
 def _check_alone(who: Asking, said: Person) -> None:

@@ -1,6 +1,6 @@
 """Values as a resource keeps them: names as the schema writes them, types as it says, what it does not keep left out."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from remit.server.scim.errors import Kind, ScimError, invalid
@@ -69,7 +69,7 @@ def clean(attribute: Attribute, value: Any) -> Any:
     if len(values) > MAX_VALUES:
         raise ScimError(Kind.TOO_MANY, f"`{attribute.name}` has more than {MAX_VALUES} values: send it in parts")
     found = [one for one in (_one(attribute, one) for one in values) if one not in (None, {})]
-    return _distinct(found)
+    return distinct(found)
 
 
 def _one(attribute: Attribute, value: Any) -> Any:
@@ -92,12 +92,14 @@ def _one(attribute: Attribute, value: Any) -> Any:
     return value
 
 
-def _distinct(values: list[Any]) -> list[Any]:
-    seen: set[str] = set()
-    found = []
+def key_of(value: Any) -> str:
+    """What two values have in common that are the same."""
+    return repr(sorted(value.items())) if isinstance(value, dict) else repr(value)
+
+
+def distinct(values: Iterable[Any]) -> list[Any]:
+    """The values, each once."""
+    found: dict[str, Any] = {}
     for value in values:
-        key = repr(sorted(value.items())) if isinstance(value, dict) else repr(value)
-        if key not in seen:
-            seen.add(key)
-            found.append(value)
-    return found
+        found.setdefault(key_of(value), value)
+    return list(found.values())

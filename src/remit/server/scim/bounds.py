@@ -1,0 +1,23 @@
+"""How much work one request may be: counted before it is done, refused where it is too much."""
+
+from remit.server.scim.errors import Kind, ScimError
+
+MAX_WORK = 200_000
+"""So many values may one request look at, each time that each term of a filter does: about a second's."""
+CLEANING = 5
+"""To make a value as it is kept, or a resource of what is stored, takes as long as so many terms of a filter."""
+AT_ONCE = 20
+"""Of so many values can be told, while one term is asked of one, whether they are among the names of those that are looked for."""
+
+
+class Work:
+    """What is left of it for one request; `advice` says what to do instead."""
+
+    def __init__(self, advice: str) -> None:
+        self._left, self._advice = MAX_WORK, advice
+
+    def spend(self, units: int) -> None:
+        """Raises `ScimError` (tooMany) where more is asked for than is left."""
+        self._left -= units
+        if self._left < 0:
+            raise ScimError(Kind.TOO_MANY, self._advice)
