@@ -1,6 +1,7 @@
 """Stores in which something of every kind has happened, and their backups."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from remit.local.backup.checking import Trusted, check, rebuild
@@ -83,12 +84,9 @@ def made(world: World, folder: Path, with_keys: bool = True) -> Made:
 
 def verified(folder: Path, key: str | None = None, head: str | None = None) -> Ended:
     """What verifying a backup says; raises what it raises."""
-    found = check(folder, Trusted(key, (head,) if head is not None else ()))
-    file = folder.with_name(f"{folder.name}.db")
-    try:
-        return rebuild(found, Ending(found.manifest, found.known, CARL, 0), file)
-    finally:
-        file.unlink(missing_ok=True)
+    with TemporaryDirectory() as scratch:
+        found = check(folder, Trusted(key, (head,) if head is not None else ()), Path(scratch) / "backup")
+        return rebuild(found, Ending(found.manifest, found.known, CARL, 0), Path(scratch) / "made.db")
 
 
 def put_back(home: Path, folder: Path, now: int, **wanted: Any) -> Restored:

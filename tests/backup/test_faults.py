@@ -20,7 +20,8 @@ from remit.local.backup import making
 from remit.local.backup.checking import Trusted, check, parts
 from remit.local.backup.ending import Ending
 from remit.local.backup.manifest import HEADER, manifest_text, read_manifest
-from remit.local.wiring import wall_clock
+from remit.local.config import read_settings
+from remit.local.wiring import Embedded, wall_clock
 from remit.model.authorizer import OutcomeStatus
 from remit.model.errors import ErrorKind, RemitError
 from remit.model.signing import VerificationKey
@@ -159,11 +160,11 @@ def test_killed_while_it_is_put_back(backup: Path, tmp_path: Path, moment: str, 
 
 
 @pytest.mark.sqlite
-def test_killed_while_a_database_is_filled(backup: Path, server: Server) -> None:
+def test_killed_while_a_database_is_filled(backup: Path, tmp_path: Path, server: Server) -> None:
     """The other half of a PostgreSQL restore: all of it is one transaction."""
     name = server.database(empty=True)
     url = server.url(name)
-    found = check(backup, Trusted())
+    found = check(backup, Trusted(), tmp_path / "copy")
 
     def cut(lines: Any) -> Iterator[Any]:
         for n, line in enumerate(lines):
@@ -262,8 +263,11 @@ def test_backups_of_a_newer_remit_and_what_is_none(backup: Path, tmp_path: Path,
     manifest.write_text(vouch(text.replace(f'"schema":{SCHEMA}', f'"schema":{SCHEMA + 1}')))
     error = fails(backup, home)
     assert error.kind is ErrorKind.MALFORMED and f"newer Remit (schema {SCHEMA + 1})" in error.message
-    for named in ('"home/../../x"', '"/etc/passwd"', '"home/./config.toml"', '"home"', '"log.export"'):
-        manifest.write_text(vouch(text.replace('"home/config.toml"', named)))
+    inside = "remit.db-wal REMIT.DB-journal remit.db log.key log.head enrolment writers/wri_1 issuer/signing.pem chat.secret streams/a.lock"
+    inside += " streams/a/b.json webhooks .remit.db.1.partial"
+    others = ("home/../../x", "/etc/passwd", "home/./config.toml", "home", "log.export")
+    for named in (*others, *[f"home/{name}" for name in inside.split()]):
+        manifest.write_text(vouch(text.replace('"home/config.toml"', f'"{named}"')))
         assert "names other files" in fails(backup, home).message, named
     manifest.write_text("holiday\n")
     assert "is no backup" in fails(backup, home).message
@@ -336,6 +340,53 @@ def test_what_is_there_is_not_written_over(lived: Lived, backup: Path, tmp_path:
     (tmp_path / "home" / "config.toml").write_text("lock_seconds = 9.0\n")
     done = put_back(tmp_path / "home", backup, clock.now)
     assert done.kept == ("config.toml",) and "9.0" in (tmp_path / "home" / "config.toml").read_text()
+
+
+@pytest.mark.sqlite
+def test_files_that_nothing_names_and_files_that_no_backup_may_hold(lived: Lived, tmp_path: Path, clock: Clock) -> None:
+    home, backup = lived.world.home, tmp_path / "backup"
+    (home / "config.toml").write_text('administration = ".rules.cedar"\nwitnesses = "policy/witnesses"\n')
+    (home / "policy").mkdir()
+    for name in (".rules.cedar", "policy/witnesses"):
+        (home / name).write_text("# a file\n")
+    embedded = Embedded(home, read_settings(home), clock)
+    try:
+        taken = making.create(embedded, backup, True, BEN, lambda done, total: None)
+    finally:
+        embedded.close()
+    assert taken.manifest.elsewhere == (str(home / ".rules.cedar"),), "said, for it is not in it"
+    (backup / "home" / "more").write_text("planted by whoever has the key")
+    _sign_again(backup, lived)
+    verified(backup)
+    done = put_back(tmp_path / "home", backup, clock.now)
+    assert done.unnamed == ("more",) and not (tmp_path / "home" / "more").exists()
+    assert (tmp_path / "home" / "policy" / "witnesses").read_text() == "# a file\n"
+
+
+@pytest.mark.sqlite
+def test_a_backup_whose_files_are_swapped_for_what_never_ends(backup: Path, tmp_path: Path) -> None:
+    """A pipe that nobody writes into keeps nobody waiting, a link leads nowhere, and no more is copied than was signed."""
+    puts: list[Callable[[Path], None]] = [os.mkfifo, lambda path: path.symlink_to("/dev/zero")]
+    for put in puts:
+        (backup / "index.jsonl").rename(tmp_path / "index")
+        put(backup / "index.jsonl")
+        assert fails(backup, tmp_path / "home").kind in (ErrorKind.CORRUPT, ErrorKind.UNAVAILABLE)
+        (backup / "index.jsonl").unlink()
+        (tmp_path / "index").rename(backup / "index.jsonl")
+    with (backup / "index.jsonl").open("ab") as file:
+        file.truncate(1 << 40)  # as long as a disk, and holds nothing
+    assert "was changed" in fails(backup, tmp_path / "home").message
+
+
+@pytest.mark.sqlite
+def test_what_sqlite_would_take_for_a_part_of_the_store_is_no_empty_place(backup: Path, tmp_path: Path, clock: Clock) -> None:
+    for end in ("-wal", "-shm", "-journal"):
+        left = tmp_path / end / f"remit.db{end}"
+        left.parent.mkdir()
+        left.write_bytes(b"x")
+        with pytest.raises(RemitError, match="there is a store"):
+            put_back(left.parent, backup, clock.now)
+        assert list(left.parent.iterdir()) == [left]
 
 
 @pytest.mark.sqlite

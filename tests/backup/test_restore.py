@@ -1,17 +1,22 @@
 """What comes back of a backup, from either kind of store into either: everything that was, and nothing that could act."""
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import structs
 
 from remit.decision_log.entry import BackupTaken, LogRestored
+from remit.decision_log.export import sync_folder
+from remit.decision_log.keys import Ed25519Signer
 from remit.decision_log.verify import verify_export
 from remit.inventory.agents import with_status
-from remit.local.backup.checking import Trusted
+from remit.local.backup import restoring
+from remit.local.backup.checking import Checked, Trusted, check
 from remit.local.config import read_settings
-from remit.local.wiring import Embedded
+from remit.local.wiring import Embedded, fill_server
 from remit.local.witnessing import ask_witnesses, load_policy
 from remit.model.authorizer import ApprovalState
 from remit.model.break_glass import Stage
@@ -310,3 +315,87 @@ def test_verify_says_the_same_without_any_store(lived: Lived, tmp_path: Path) ->
     made(lived.world, tmp_path / "backup")
     ended = verified(tmp_path / "backup", lived.world.embedded.head.vkey, head)
     assert structs.asdict(ended) == {"tasks": 1, "approvals": 3, "permits": 1, "memories": 1, "break_glasses": 2}
+
+
+def test_what_is_put_back_is_what_was_checked(
+    lived: Lived, into: OpenIn, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody's key is needed to write into a backup's folder: whatever is changed there after the check changes nothing."""
+    backup, config = tmp_path / "backup", "lock_seconds = 9.0\n"
+    (lived.world.home / "config.toml").write_text(config)
+    key = made(lived.world, backup).key
+    entries, rows = lived.world.entries(), same(rows_of(lived.world))
+    lived.world.close()
+
+    def then_changed(*arguments: Any) -> Checked:
+        checked = check(*arguments)
+        for name in ("log.export", "state.jsonl"):
+            text = (backup / name).read_bytes()
+            assert b"ben" in text or name == "state.jsonl"
+            (backup / name).write_bytes(
+                text.replace(b'"operator":"ben"', b'"operator":"eve"').replace(b'["agents"', b'["agentz"')
+            )
+        (backup / "home" / "config.toml").write_text(f'{config}[[issuers]]\nissuer = "https://evil.example"\n')
+        (backup / "keys" / "log.key").unlink()
+        Ed25519Signer.generate("remit.local/log").save(backup / "keys" / "log.key")
+        return checked
+
+    monkeypatch.setattr(restoring, "check", then_changed)
+    done = put_back(tmp_path / "home", backup, clock.now, trusted=Trusted(key))
+    assert done.key == key and done.key_pinned and (tmp_path / "home" / "config.toml").read_text() == config
+    back = into(tmp_path / "home")
+    assert [entry.line for entry in back.entries()][: len(entries)] == [entry.line for entry in entries]
+    assert same(rows_of(back)) == rows and back.verified().key == key
+    with pytest.raises(RemitError, match="was changed"):
+        verified(backup)
+
+
+def test_a_store_that_is_another_than_was_checked_is_taken_away_again(
+    lived: Lived,
+    into: OpenIn,
+    tmp_path: Path,
+    store_kind: str,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
+    """Whoever has come between: no head is signed, no key, no file stays."""
+    (lived.world.home / "streams").mkdir()
+    (lived.world.home / "streams" / "siem.json").write_text('{"next":3,"leaf":"00"}')
+    made(lived.world, tmp_path / "backup")
+    home = tmp_path / "home"
+    filled, synced = fill_server, sync_folder
+    server: Server | None = request.getfixturevalue("server") if store_kind == "sqlite" else None
+    changes = {
+        "DELETE FROM kills WHERE kind = 'all'": "not everything is stopped",
+        "UPDATE tasks SET status = 'open'": "not as its log says",
+        "UPDATE entries SET line = replace(CAST(line AS TEXT), 'ben', 'eve')": "is not the backup's",
+    }
+    for change, said in changes.items():
+        if server is None:
+
+            def then_changed(folder: Path, change: str = change) -> None:
+                synced(folder)
+                with sqlite3.connect(folder / "remit.db") as database:
+                    assert database.execute(change).rowcount
+                database.close()
+
+            with monkeypatch.context() as patched, pytest.raises(RemitError, match=said) as caught:
+                patched.setattr(restoring, "sync_folder", then_changed)
+                put_back(home, tmp_path / "backup", clock.now)
+        else:
+            name = server.database(empty=True)
+            monkeypatch.setenv("REMIT_STORE", server.url(name))
+
+            def then(*given: Any, change: str = change, name: str = name) -> None:
+                filled(*given)
+                change = change.replace("CAST(line AS TEXT)", "convert_from(line, 'UTF8')").replace(
+                    "replace(", "convert_to(replace("
+                )
+                server.run(change.replace("'eve')", "'eve'), 'UTF8')"), name)
+
+            with monkeypatch.context() as patched, pytest.raises(RemitError, match=f"{said}.*drop the database") as caught:
+                patched.setattr(restoring, "fill_server", then)
+                put_back(home, tmp_path / "backup", clock.now)
+            server.drop(name)
+        assert caught.value.kind is ErrorKind.CORRUPT and list(home.iterdir()) == [], change

@@ -58,11 +58,10 @@ def verify(folder: Folder, key: LogKey = None, head: KnownHead = None, json: Jso
     from remit.local.backup.checking import Trusted, check, rebuild
     from remit.local.backup.ending import Ending
 
-    with progress("verifying"):
-        checked = check(folder, Trusted(key, _heads(head)))
+    with progress("verifying"), tempfile.TemporaryDirectory() as scratch:
+        checked = check(folder, Trusted(key, _heads(head)), Path(scratch) / "backup")
         ending = Ending(checked.manifest, checked.known, this_operator(), wall_clock())
-        with tempfile.TemporaryDirectory() as scratch:
-            ended = rebuild(checked, ending, Path(scratch) / "remit.db")
+        ended = rebuild(checked, ending, Path(scratch) / "remit.db")
     if json:
         about = {"pinned": key is not None, "lost": checked.lost, "would_end": structs.asdict(ended)}
         show_json({"path": str(folder), "key": checked.key.text, **_about(checked.manifest), **about})
@@ -105,11 +104,13 @@ def restore(
     said = done.manifest
     for name in done.kept:
         warn(f"`{name}` was left as it is here: in the backup it says otherwise")
+    for name in done.unnamed:
+        warn(f"`{name}` is in the backup and was not put back: no setting names it")
     if done.aside:
         warn(f"the head that was kept here, which the log does not lead to, is now `{done.aside}`")
     if json:
         about = {"pinned": done.key_pinned, "lost": done.lost, "ended": structs.asdict(done.ended)}
-        files = {"kept": done.kept, "aside": done.aside}
+        files = {"kept": done.kept, "unnamed": done.unnamed, "aside": done.aside}
         show_json({"home": str(home_folder()), "key": done.key, "head": done.head, **_about(said), **about, **files})
         return
     say(f"restored {said.backup} of {when(said.taken)}: {said.size} entries")
@@ -120,7 +121,7 @@ def restore(
         "everything is stopped: do again what was decided since (kills, agents, bundles, erasures), then `remit release all --why …`",
         "yellow",
     )
-    say(f"the log's key: {done.key}")
+    say(f"the log's key: {done.key}{'' if done.key_pinned else ' (not pinned: compare it with what you know, or give `--key`)'}")
 
 
 def _heads(head: Path | None) -> tuple[str, ...]:

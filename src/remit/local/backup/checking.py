@@ -11,12 +11,14 @@ import msgspec
 from remit.decision_log.checkpoint import Checkpoint, verify_checkpoint
 from remit.decision_log.encoding import decode
 from remit.decision_log.keys import Ed25519Signer, Ed25519Verifier
-from remit.decision_log.merkle import leaf_hash
+from remit.decision_log.merkle import Frontier, leaf_hash
 from remit.decision_log.store import Line
 from remit.decision_log.verify import Report, UnusableInput, verify_export
 from remit.local.backup.ending import Ended, Ending
-from remit.local.backup.manifest import INDEX, KEY, LOG, STATE, Manifest, check_parts, read_manifest
+from remit.local.backup.manifest import INDEX, KEY, LOG, STATE, Manifest, copy_parts, read_manifest
+from remit.local.wiring import Store
 from remit.model.errors import corrupt, malformed
+from remit.model.kill import KillKind
 from remit.model.signing import VerificationKey
 from remit.runtime.audit import differences
 from remit.storage.copying import AnyRow, Found
@@ -34,8 +36,8 @@ class Trusted(msgspec.Struct, frozen=True):
 
 
 class Checked(msgspec.Struct, frozen=True):
-    """A backup whose files and log are as they were signed. `known` is the largest head kept from before: where it has more entries than
-    the backup, these are not in it."""
+    """A backup whose files and log are as they were signed, in a copy of it (`folder`) that nobody else writes. `known` is the largest head
+    kept from before: where it has more entries than the backup, these are not in it."""
 
     folder: Path
     manifest: Manifest
@@ -68,18 +70,22 @@ class Checked(msgspec.Struct, frozen=True):
             raise corrupt(f"`{INDEX}` of the backup goes on after its last entry: take another backup")
 
 
-def check(folder: Path, trusted: Trusted) -> Checked:
-    """What a backup shows. Raises `RemitError`: not-found, malformed, refused for another log's, corrupt if it was changed."""
+def check(folder: Path, trusted: Trusted, private: Path) -> Checked:
+    """What a backup shows, copied into a new folder `private`, in which nobody else can write.
+
+    Raises `RemitError`: not-found, malformed, refused for another log's, corrupt if it was changed, unavailable where it cannot be copied.
+    """
+    # INVARIANT (fail closed): whoever writes to the backup meanwhile changes nothing of what was checked, which is what is put back.
     key = VerificationKey.parse(trusted.key) if trusted.key is not None else None
     manifest, key = read_manifest(folder, key)
-    check_parts(folder, manifest)
+    copy_parts(folder, manifest, private)
     heads = {verify_checkpoint(head, Ed25519Verifier(key)): head for head in trusted.heads}
     known = max(heads, key=lambda head: head.size, default=None)
     within = max([head for head in heads if head.size <= manifest.size], key=lambda head: head.size, default=None)
-    if manifest.keys and Ed25519Signer.load(key.name, folder / KEY).key != key:
+    if manifest.keys and Ed25519Signer.load(key.name, private / KEY).key != key:
         raise corrupt(f"`{KEY}` of the backup is not the key that signed it: it was changed")
     try:
-        report = verify_export(folder / LOG, key.text, head=heads[within] if within is not None else None)
+        report = verify_export(private / LOG, key.text, head=heads[within] if within is not None else None)
     except UnusableInput as unusable:
         raise malformed(str(unusable)) from None
     if not report.verified:
@@ -87,7 +93,7 @@ def check(folder: Path, trusted: Trusted) -> Checked:
         raise corrupt(f"the log in the backup does not verify (line {first.line}: {first.message}): take another backup")
     if (report.size, report.root) != (manifest.size, _base64(manifest.root)):
         raise corrupt("the log in the backup is not the one that its manifest names: it was changed")
-    return Checked(folder, manifest, key, report, known)
+    return Checked(private, manifest, key, report, known)
 
 
 def rebuild(checked: Checked, ending: Ending, file: Path) -> Ended:
@@ -96,16 +102,30 @@ def rebuild(checked: Checked, ending: Ending, file: Path) -> Ended:
     Raises `RemitError`: corrupt where the two differ, unavailable where the disk fails; then there is no file.
     """
     fill(file, *parts(checked, ending))
-    made = SqliteStore(file)
     try:
-        wrong = differences(made.log, made)
-    finally:
-        made.close()
-    if wrong:
+        made = SqliteStore(file)
+        try:
+            confirm(made, checked)
+        finally:
+            made.close()
+    except BaseException:
         remove(file)
+        raise
+    return ending.ended
+
+
+def confirm(store: Store, checked: Checked) -> None:
+    """Raises `RemitError` (corrupt) unless a store that was made of it begins with its log, is as its log says, and stands still."""
+    said, leaves = checked.manifest, Frontier()
+    for line in store.log.lines(0, said.size):
+        leaves.append(leaf_hash(line))
+    if (leaves.size, leaves.root().hex()) != (said.size, said.root):
+        raise corrupt("the log of the store that was made is not the backup's: something else writes there, or its disk fails")
+    if all(kill.kind is not KillKind.ALL for kill in store.kills()):
+        raise corrupt("not everything is stopped in the store that was made: something else writes there")
+    if wrong := differences(store.log, store):
         more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
         raise corrupt(f"what the backup holds is not as its log says ({wrong[0]}{more}): take another backup")
-    return ending.ended
 
 
 def parts(checked: Checked, ending: Ending) -> tuple[Iterable[AnyRow], Iterable[Line]]:

@@ -16,7 +16,20 @@ from remit.decision_log.checkpoint import verify_checkpoint
 from remit.decision_log.entry import BackupTaken
 from remit.decision_log.export import sync_folder, write_export
 from remit.decision_log.keys import Ed25519Verifier
-from remit.local.backup.manifest import HOME, INDEX, KEY, LOG, MANIFEST, STATE, Manifest, Part, manifest_text, measured
+from remit.local.backup.manifest import (
+    FOLLOWING,
+    HOME,
+    INDEX,
+    KEY,
+    LOG,
+    MANIFEST,
+    STATE,
+    Manifest,
+    Part,
+    manifest_text,
+    may_hold,
+    measured,
+)
 from remit.local.config import FILE, Settings
 from remit.local.head import KEY_FILE
 from remit.local.wiring import Embedded
@@ -28,8 +41,6 @@ from remit.storage.copying import SCHEMA, Snapshot
 
 Told: TypeAlias = Callable[[int, int], None]
 """Called with how many entries of the log are copied, and how many there are."""
-FOLLOWING = ("streams", "webhooks")
-"""The folders of REMIT_HOME that say how far whoever follows the log came."""
 _EVERY = 4096
 _encode = msgspec.json.Encoder().encode
 
@@ -136,12 +147,12 @@ def home_files(settings: Settings) -> list[str]:
 
 
 def _copy_home(embedded: Embedded, copy: Path) -> list[str]:
-    """Copy what of REMIT_HOME is not in the store and not made anew; the files that are named and lie elsewhere."""
+    """Copy what of REMIT_HOME is not in the store and not made anew; the files that are named and are not for a backup."""
     elsewhere, home = [], embedded.home
     cursors = [f"{name}/{path.name}" for name in FOLLOWING for path in sorted((home / name).glob("*.json"))]
     for name in dict.fromkeys([*home_files(embedded.settings), *cursors]):
         path = Path(os.path.normpath(home / name))
-        if not path.is_relative_to(home):
+        if not path.is_relative_to(home) or not may_hold(path.relative_to(home).as_posix()):
             elsewhere.append(str(path))
         elif path.exists():
             _write(copy / path.relative_to(home), [_read(path)])

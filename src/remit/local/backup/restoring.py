@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -15,16 +15,18 @@ from remit.decision_log.checkpoint import verify_checkpoint
 from remit.decision_log.export import new_export, sync_folder
 from remit.decision_log.keys import Ed25519Signer, Ed25519Verifier
 from remit.local import enrolment
-from remit.local.backup.checking import Checked, Trusted, check, parts, rebuild
+from remit.local.backup.checking import Checked, Trusted, check, confirm, parts, rebuild
 from remit.local.backup.ending import Ended, Ending
-from remit.local.backup.manifest import HOME, KEY, Manifest, read_manifest
-from remit.local.config import FILE, read_settings
+from remit.local.backup.making import home_files
+from remit.local.backup.manifest import FOLLOWING, HOME, KEY, Manifest, read_manifest
+from remit.local.config import FILE, Settings, read_settings
 from remit.local.head import HEAD_FILE, KEY_FILE, kept_note
-from remit.local.wiring import STORE_FILE, Embedded, fill_server
+from remit.local.wiring import STORE_FILE, Embedded, fill_server, open_store
 from remit.model.clock import Clock
 from remit.model.errors import RemitError, conflict, refused, unavailable
 from remit.model.identity import Operator, random_bytes
 from remit.model.signing import check_key_name
+from remit.storage.sqlite.copying import files, remove
 
 _ORIGIN = re.compile(r"^[ \t]*origin[ \t]*=.*\n?", re.MULTILINE)
 
@@ -44,7 +46,8 @@ class Wanted(msgspec.Struct, frozen=True):
 
 class Restored(msgspec.Struct, frozen=True):
     """What was put back and ended; `lost` entries of a known head are not in it. `head` is the signed head of the log as it now is, `kept`
-    are files of REMIT_HOME that were there, are not as in the backup, and were left."""
+    are files of REMIT_HOME that were there, are not as in the backup, and were left; `unnamed` are files in the backup that no setting
+    names: they were not put back."""
 
     manifest: Manifest
     ended: Ended
@@ -53,6 +56,7 @@ class Restored(msgspec.Struct, frozen=True):
     key: str
     key_pinned: bool
     kept: tuple[str, ...]
+    unnamed: tuple[str, ...]
     aside: str
 
 
@@ -86,11 +90,38 @@ def _alone(home: Path) -> Iterator[None]:
 
 
 def _restore(home: Path, folder: Path, wanted: Wanted, operator: Operator, clock: Clock) -> Restored:
-    for left in home.glob(f".{STORE_FILE}.*.partial*"):  # by a process that was ended in here
-        left.unlink()
-    checked = check(folder, _known(home, folder, wanted))
-    settings = read_settings(home if (home / FILE).exists() else folder / HOME)
-    if not settings.store and any((home / f"{STORE_FILE}{end}").exists() for end in ("", "-wal", "-shm")):
+    for left in home.glob(f".{STORE_FILE}.*.partial"):  # by a process that was ended in here
+        shutil.rmtree(left)
+    work = home / f".{STORE_FILE}.{random_bytes(8).hex()}.partial"
+    work.mkdir(mode=0o700)
+    try:
+        checked = check(folder, _known(home, folder, wanted), work / "backup")
+        settings = read_settings(home if (home / FILE).exists() else checked.folder / HOME)
+        _check_place(home, settings, checked, wanted)
+        signer = _key(home, checked, wanted)
+        now = clock()
+        endings = [Ending(checked.manifest, checked.known, operator, now, wanted.memories_trusted) for _ in range(2)]
+        made = work / STORE_FILE
+        ended = rebuild(checked, endings[0], made)
+        with ExitStack() as undo:
+            kept, unnamed = _install(home, checked, wanted, settings, signer, undo)
+            _place(home, made, settings, checked, endings[1], undo)
+            undo.pop_all()
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    aside = _forget(home, checked)
+    opened = Embedded(home, read_settings(home), clock)
+    try:
+        head, vkey = opened.head.sign(), opened.head.vkey
+    finally:
+        opened.close()
+    pinned = checked.report.key_pinned and wanted.trusted.key is not None
+    return Restored(checked.manifest, ended, checked.lost, head, vkey, pinned, kept, unnamed, aside)
+
+
+def _check_place(home: Path, settings: Settings, checked: Checked, wanted: Wanted) -> None:
+    """Raises `RemitError` (conflict, refused) where it is not to be restored here."""
+    if not settings.store and any(file.exists() for file in files(home / STORE_FILE)):
         raise conflict(f"there is a store in `{home}`: restore into an empty folder, or move what is there away first")
     if not wanted.origin and settings.origin != checked.key.name:
         raise refused(f"the backup is of the log `{checked.key.name}`, here `origin` is `{settings.origin}`: mend the setting")
@@ -99,29 +130,28 @@ def _restore(home: Path, folder: Path, wanted: Wanted, operator: Operator, clock
             f"a head is known of {checked.known.size if checked.known else 0} entries, the backup has {checked.manifest.size}: "
             f"{checked.lost} would be lost; look for a later backup, or say `--accept-loss`"
         )
-    signer = _key(home, checked, wanted)
-    ending = Ending(checked.manifest, checked.known, operator, clock(), wanted.memories_trusted)
-    made = home / f".{STORE_FILE}.{random_bytes(8).hex()}.partial"
+
+
+def _place(home: Path, made: Path, settings: Settings, checked: Checked, ending: Ending, undo: ExitStack) -> None:
+    """Put the store into its place, and look once more at what stands there, before its log is signed. Raises `RemitError`."""
+    if settings.store:
+        fill_server(settings, *parts(checked, ending))
+    else:
+        undo.callback(remove, home / STORE_FILE)
+        os.rename(made, home / STORE_FILE)
+        sync_folder(home)
+    # INVARIANT (the log convinces a stranger): no head is signed but over what was checked.
     try:
-        ended = rebuild(checked, ending, made)
-        kept = _install(home, checked, wanted, signer)
-        if settings.store:
-            ending = Ending(checked.manifest, checked.known, operator, clock(), wanted.memories_trusted)
-            fill_server(settings, *parts(checked, ending))
-        else:
-            os.rename(made, home / STORE_FILE)
-            sync_folder(home)
-    finally:
-        for end in ("", "-wal", "-shm"):
-            Path(f"{made}{end}").unlink(missing_ok=True)
-    aside = _forget(home, checked)
-    opened = Embedded(home, read_settings(home), clock)
-    try:
-        head, vkey = opened.head.sign(), opened.head.vkey
-    finally:
-        opened.close()
-    pinned = checked.report.key_pinned and wanted.trusted.key is not None
-    return Restored(checked.manifest, ended, checked.lost, head, vkey, pinned, tuple(kept), aside)
+        store = open_store(home, settings)
+        try:
+            confirm(store, checked)
+        finally:
+            store.close()
+    except RemitError as wrong:
+        if not settings.store:
+            raise
+        more = "; drop the database, which was filled, and restore into a new one"
+        raise RemitError(wrong.kind, f"{wrong.message}{more}") from None
 
 
 def _known(home: Path, folder: Path, wanted: Wanted) -> Trusted:
@@ -155,24 +185,39 @@ def _key(home: Path, checked: Checked, wanted: Wanted) -> Ed25519Signer | None:
     )
 
 
-def _install(home: Path, checked: Checked, wanted: Wanted, signer: Ed25519Signer | None) -> list[str]:
-    """Put the files into their places; those that are there and say otherwise are left, and named."""
+def _install(
+    home: Path, checked: Checked, wanted: Wanted, settings: Settings, signer: Ed25519Signer | None, undo: ExitStack
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Put the files into their places: those that the settings name, as far as they are not there. The names of those that are there and
+    say otherwise, and of those that no setting names. `undo` takes them away again."""
     if signer is not None:
         signer.save(home / KEY_FILE)
-    kept = []
+        undo.callback((home / KEY_FILE).unlink)
+    named = {os.path.relpath(os.path.normpath(home / name), home) for name in home_files(settings)}
+    kept, unnamed = [], []
     for part in checked.manifest.parts:
         if not part.name.startswith(f"{HOME}/"):
             continue
         name = part.name.removeprefix(f"{HOME}/")
         content, path = (checked.folder / part.name).read_bytes(), home / name
-        if not path.exists():
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if name not in named and not name.startswith(tuple(f"{folder}/" for folder in FOLLOWING)):
+            unnamed.append(name)
+        elif not path.exists():
+            for above in [one for one in reversed(path.parents) if not one.exists()]:
+                above.mkdir(mode=0o700)
+                undo.callback(above.rmdir)
+            undo.callback(path.unlink, missing_ok=True)
             _put(path, content)
         elif path.read_bytes() != content:
             kept.append(name)
     if wanted.origin:
-        _rename(home / FILE, wanted.origin)
-    return kept
+        config = home / FILE
+        if config.exists():
+            undo.callback(_put, config, config.read_bytes())
+        else:
+            undo.callback(config.unlink, missing_ok=True)
+        _rename(config, wanted.origin)
+    return tuple(kept), tuple(unnamed)
 
 
 def _rename(config: Path, origin: str) -> None:

@@ -61,9 +61,14 @@ def fill(path: Path, rows: Iterable[AnyRow], lines: Iterable[Line]) -> None:
         raise
 
 
+def files(path: Path) -> list[Path]:
+    """All files that a store can consist of: what SQLite finds beside it is a part of it."""
+    return [Path(f"{path}{end}") for end in ("", "-wal", "-shm", "-journal")]
+
+
 def remove(path: Path) -> None:
     """Remove a store's files."""
-    for file in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
+    for file in files(path):
         file.unlink(missing_ok=True)
 
 
