@@ -325,7 +325,7 @@ class TestToken:
 @pytest.mark.parametrize(
     "url",
     ["", "localhost:8181", "ftp://localhost", "http://example.com", "http://10.0.0.1", "http://0.0.0.0", "http://localhost.example.com",
-     "https://", "https://user:word@host", "https://host?token=1", "https://host#x", "https://host:x", "http://[::1", "unix://host/path", "unix:"],
+     "https://", "https://user:word@host", "https://host?token=1", "https://host#x", "https://host:x", "http://[::1", "unix://host/path", "unix:", "unix://user:word@/path", "unix://user@host/path", "unix://@/path", "unix://a b@/path", "unix://user@/path?x=1"],
 )  # fmt: skip
 def test_what_is_no_address_of_a_server(url: str) -> None:
     with pytest.raises(RemitError) as caught:
@@ -334,7 +334,15 @@ def test_what_is_no_address_of_a_server(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["http://localhost:1", "http://127.0.0.1:80/base", "http://[::1]:8", "https://remit.example:443", "unix:///run/remit"]
+    "url",
+    [
+        "http://localhost:1",
+        "http://127.0.0.1:80/base",
+        "http://[::1]:8",
+        "https://remit.example:443",
+        "unix:///run/remit",
+        "unix://remit@/run/remit",
+    ],
 )
 def test_addresses(url: str) -> None:
     assert str(address_of(url + "/" if "base" in url else url)) == url

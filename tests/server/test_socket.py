@@ -1,12 +1,16 @@
 """A server behind a Unix socket: who can reach it, whom it replaces, and the guard that asks it."""
 
+import itertools
 import os
+import pwd
 import signal
 import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,9 +21,12 @@ import pytest
 import remit
 from remit.local import entering
 from remit.local.wiring import wall_clock
-from remit.model.decision import Permit
+from remit.model.decision import Deny, Permit, Reason
 from remit.model.errors import ErrorKind, RemitError
+from remit.pep.remote import connection
 from remit.pep.remote.client import Remote
+from remit.pep.remote.connection import Connections, NotSent, address_of
+from remit.server import binding
 from remit.server.binding import socket_at
 from tests.cli.running import error, ok
 from tests.conftest import OpenStore
@@ -28,6 +35,8 @@ from tests.server.test_remote_identity import CANARY, look, secret
 from tests.server.test_workers import until
 
 pytestmark = pytest.mark.sqlite
+ELSE = 65533
+"""The number of a user who is nobody here."""
 
 
 @contextmanager
@@ -197,12 +206,115 @@ def test_who_ends_removes_only_their_own(tmp_path: Path) -> None:
 def test_who_may_reach_it(tmp_path: Path) -> None:
     with socket_at(tmp_path / "a", 0o660):
         assert mode(tmp_path / "a") == 0o660
-    (tmp_path / "open").mkdir()
-    (tmp_path / "open").chmod(0o777)
-    assert "chmod o-w" in refused(tmp_path / "open" / "r", ErrorKind.CONFLICT)
-    (tmp_path / "open").chmod(0o1777)
-    with socket_at(tmp_path / "open" / "r"):
-        assert mode(tmp_path / "open" / "r") == 0o600
+
+
+def test_a_folder_that_others_may_write_to_is_refused_wherever_it_is_on_the_way(tmp_path: Path) -> None:
+    above, folder = tmp_path / "open", tmp_path / "open" / "own"
+    folder.mkdir(parents=True)
+    (tmp_path / "link").symlink_to(folder)
+    for writable, at in itertools.product((0o770, 0o707, 0o777, 0o1777), (above / "r", folder / "r", tmp_path / "link" / "r")):
+        above.chmod(writable)
+        if at.parent != above and writable & stat.S_ISVTX:  # what is in it stays ours
+            with socket_at(at):
+                assert mode(at) == 0o600
+        else:
+            assert "chmod go-w" in refused(at, ErrorKind.CONFLICT)
+    assert not list(folder.iterdir())
+
+
+def test_a_folder_of_another_user_is_refused_wherever_it_is_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own").mkdir()
+    monkeypatch.setattr(binding, "believed", lambda: frozenset({ELSE, 0}) - {os.getuid()})
+    assert "of another user" in refused(tmp_path / "own" / "r", ErrorKind.CONFLICT)
+    (tmp_path / "round").symlink_to("round")
+    monkeypatch.undo()
+    assert "make the folder" in refused(tmp_path / "round" / "r", ErrorKind.UNAVAILABLE)
+
+
+@pytest.fixture
+def listener(tmp_path: Path) -> Iterator[socket.socket]:
+    """Somebody who listens where a server was."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+        listening.bind(str(tmp_path / "r"))
+        listening.listen()
+        listening.settimeout(20)
+        yield listening
+
+
+@pytest.mark.parametrize("asked", [True, False], ids=["credentials", "places"])
+def test_the_guard_tells_no_other_user_anything(
+    listener: socket.socket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: bool
+) -> None:
+    """As where somebody else has put a socket of theirs; also on a system that does not say whose it is."""
+    if not asked:
+        monkeypatch.delattr(socket, "SO_PEERCRED", raising=False)
+    monkeypatch.setattr(connection, "believed", lambda: frozenset({ELSE}))
+    remote = Remote(f"unix://{tmp_path}/r", lambda: "the-token", seconds=5)
+    decision = remote.evaluate(CANARY).result()
+    assert isinstance(decision, Deny) and decision.reason is Reason.STORE_UNAVAILABLE and "another user" in decision.message
+    with pytest.raises(RemitError, match="another user"):
+        remote.caller().result()
+    for _ in range(6):  # each attempt
+        with listener.accept()[0] as reached:
+            assert reached.recv(100) == b"", "nothing was sent"
+    remote.close()
+
+
+def test_a_place_where_others_could_listen_is_not_believed_where_the_system_does_not_say_who_does(
+    listener: socket.socket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connections = Connections(address_of(f"unix://{tmp_path}/r"), lambda: "")
+    monkeypatch.delattr(socket, "SO_PEERCRED", raising=False)
+    connections._opened(5).close()
+    tmp_path.chmod(0o1777)
+    with pytest.raises(NotSent, match="others may write"):
+        connections._opened(5)
+    assert listener.fileno() > 0
+
+
+def test_a_server_of_another_user_is_believed_by_its_name(
+    listener: socket.socket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "believed", lambda: frozenset({ELSE}))
+    for user in (pwd.getpwuid(os.getuid()).pw_name, str(os.getuid())):
+        address = address_of(f"unix://{user}@{tmp_path}/r")
+        assert str(address) == f"unix://{user}@{tmp_path}/r"
+        Connections(address, lambda: "")._opened(5).close()
+    for user, why in ((str(ELSE), "another user"), ("nobody-of-this-name", "no user")):
+        with pytest.raises(NotSent, match=why):
+            Connections(address_of(f"unix://{user}@{tmp_path}/r"), lambda: "")._opened(5)
+    assert listener.fileno() > 0
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be two users")
+def test_two_real_users(tmp_path: Path) -> None:
+    """What is said above of a number, as the system itself says it."""
+    read, write = os.pipe()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o1777)  # as `/tmp` is
+        child = os.fork()
+        if child == 0:
+            os.setgid(ELSE)
+            os.setuid(ELSE)
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as theirs:
+                theirs.bind(f"{folder}/r")
+                theirs.listen()
+                os.write(write, b"!")
+                time.sleep(60)
+            os._exit(0)
+        try:
+            assert os.read(read, 1) == b"!"
+            with pytest.raises(NotSent, match=f"another user .{ELSE}. listens there"):
+                Connections(address_of(f"unix://{folder}/r"), lambda: "")._opened(5)
+            Connections(address_of(f"unix://{ELSE}@{folder}/r"), lambda: "")._opened(5).close()
+        finally:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+        os.chmod(folder, 0o755)
+        os.chown(folder, ELSE, ELSE)
+        assert f"of another user ({ELSE})" in refused(Path(folder) / "new", ErrorKind.CONFLICT)
+    os.close(read)
+    os.close(write)
 
 
 def test_what_cannot_be_served_says_what_to_do(home: World, tmp_path: Path) -> None:

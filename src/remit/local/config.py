@@ -27,8 +27,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     in its checkpoints. `witnesses`: a file in REMIT_HOME that says who cosigns them (C2SP tlog-policy); empty for nobody.
     `url`: where callers reach this server, which tokens for it name. `issuers`: whose tokens it takes (`remit.local.trust`).
     `administration`: a file in REMIT_HOME with policies of administration; empty for those that come with Remit.
-    `server`: the address of the server that decides for the guards of this process, `https://host` or `unix:///path`; empty to decide by
-    the store. `webhooks`: who is told of access requests, and may answer them (`remit.local.webhooks`).
+    `server`: the address of the server that decides for the guards of this process, `https://host`, `unix:///path` or
+    `unix://user@/path`; empty to decide by the store. `webhooks`: who is told of access requests, and may answer them
+    (`remit.local.webhooks`).
     """
 
     store: str = ""

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from remit.model.errors import RemitError, conflict, malformed, unavailable
+from remit.pep.remote.place import believed, open_to
 
 PRIVATE = 0o600
 """Who may reach a Unix socket, unless somebody says otherwise: the user that serves."""
@@ -57,16 +58,21 @@ def socket_at(path: Path, mode: int = PRIVATE) -> Iterator[socket.socket]:
 
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
-    """While no other looks for room in this folder: of two that find a dead socket, the second would remove the new one of the first."""
+    """While no other looks for room in this folder: of two that find a dead socket, the second would remove the new one of the first.
+
+    Raises `RemitError`: unavailable without the folder, conflict where another user could put another socket there.
+    """
     try:
+        others = open_to(folder, believed())
         held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise unavailable(f"no socket can be made in `{folder}` ({error.strerror}): make the folder, or name another") from None
     try:
-        mode = os.fstat(held).st_mode
-        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        if others:
             # INVARIANT (fail closed): whoever can put another socket there can permit anything.
-            raise conflict(f"anybody may put something else into `{folder}`: `chmod o-w` it, or name another folder")
+            raise conflict(
+                f"another user may put something else into `{folder}` ({others}): `chmod go-w`, or name a folder of your own"
+            )
         fcntl.flock(held, fcntl.LOCK_EX)
         yield
     finally:

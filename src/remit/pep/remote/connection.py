@@ -1,8 +1,10 @@
 """Kept connections to one server, TCP, TLS or a Unix socket: one exchange within a time, and whether anything was sent."""
 
+import errno
 import http.client
 import ipaddress
 import os
+import re
 import socket
 import ssl
 import time
@@ -14,6 +16,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from remit.model.errors import RemitError, malformed
+from remit.pep.remote.place import believed, stranger
 from remit.pep.remote.timed import hurry, read_in_time, response_in_time, speaks
 
 MAX_ANSWER = 8 << 20
@@ -21,6 +24,7 @@ MAX_ANSWER = 8 << 20
 KEPT = 64
 """So many idle connections are kept; with more callers at once, some are opened anew."""
 CONNECT_SECONDS = 3.0
+_AT_SOCKET = re.compile(r"unix://(?:(?P<user>[A-Za-z0-9_][A-Za-z0-9_.-]*)@)?/[^?#]*")
 
 Token = Callable[[], str]
 """Gives the token to show, empty for none; asked anew for each request, so that it can be renewed."""
@@ -35,17 +39,18 @@ class Prover(Protocol):
 
 
 class Address(msgspec.Struct, frozen=True):
-    """Where a server is: a host and port, or the path of a Unix socket."""
+    """Where a server is: a host and port, or the path of a Unix socket and the `user` who serves there, empty for this process's own."""
 
     host: str
     port: int = 0
     tls: bool = False
     socket: str = ""
     path: str = ""
+    user: str = ""
 
     def __str__(self) -> str:
         if self.socket:
-            return f"unix://{self.socket}"
+            return f"unix://{self.user and self.user + '@'}{self.socket}"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{'https' if self.tls else 'http'}://{host}:{self.port}{self.path}"
 
@@ -56,16 +61,20 @@ class Address(msgspec.Struct, frozen=True):
 
 
 def address_of(url: str) -> Address:
-    """The address in a URL: `https://host`, `http://` for this machine alone, `unix:///path`. Raises `RemitError` (malformed)."""
+    """The address in a URL: `https://host`, `http://` for this machine alone, `unix:///path` or `unix://user@/path`.
+
+    Raises `RemitError` (malformed).
+    """
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
     except ValueError as error:
         raise malformed(f"the server's address `{url}` is none ({error}): give `https://host:port`") from None
+    at_socket = _AT_SOCKET.fullmatch(url)
+    if at_socket is not None:
+        return Address("localhost", socket=parts.path, user=at_socket["user"] or "")
     if parts.query or parts.fragment or parts.username or parts.password:
         raise malformed("the server's address has more than host, port and path: a token belongs into `REMIT_TOKEN_FILE`")
-    if parts.scheme == "unix" and not parts.netloc and parts.path.startswith("/"):
-        return Address("localhost", socket=parts.path)
     if parts.scheme not in ("http", "https") or not host:
         raise malformed(f"the server's address `{url}` is none: give `https://host:port`, or `unix:///path`")
     # INVARIANT (fail closed): whoever can change an answer on its way can permit anything.
@@ -199,7 +208,7 @@ class Connections:
     def _connection(self, seconds: float) -> http.client.HTTPConnection:
         address = self.address
         if address.socket:
-            return _UnixConnection(address.socket, seconds)
+            return _UnixConnection(address, seconds)
         if self._context is not None:
             return http.client.HTTPSConnection(address.host, address.port, timeout=seconds, context=self._context)
         return http.client.HTTPConnection(address.host, address.port, timeout=seconds)
@@ -217,15 +226,36 @@ class Connections:
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str, seconds: float) -> None:
-        super().__init__("localhost", timeout=seconds)
-        self._path = path
+    def __init__(self, address: Address, seconds: float) -> None:
+        super().__init__(address.host, timeout=seconds)
+        self._address = address
 
     def connect(self) -> None:
-        """Reach the socket."""
+        """Reach the socket, and whom we believe. Raises `OSError`."""
+        users = believed() | _user(self._address.user)
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
+        self.sock.connect(self._address.socket)
+        # INVARIANT (fail closed): whoever is first to listen where nobody does would be shown the token, and could permit anything.
+        why = stranger(self.sock, self._address.socket, users)
+        if why:
+            raise PermissionError(
+                errno.EACCES, f"{why}: if a server of theirs is meant, give `unix://user@{self._address.socket}`"
+            )
+
+
+def _user(name: str) -> frozenset[int]:
+    """The number of a user, by name or itself. Raises `OSError` where there is none now: a service's may be there only while it runs."""
+    if not name:
+        return frozenset()
+    if name.isdecimal():
+        return frozenset((int(name),))
+    import pwd  # not on every system
+
+    try:
+        return frozenset((pwd.getpwnam(name).pw_uid,))
+    except KeyError:
+        raise OSError(errno.ENOENT, f"this machine has no user `{name}`") from None
 
 
 def _words(error: Exception) -> str:
