@@ -67,6 +67,28 @@ def test_permits_of_the_dead_are_settled_and_those_of_the_living_are_not(
     assert other.embedded.may_act(living.id)
 
 
+@pytest.mark.postgresql
+def test_who_was_away_with_the_store_gets_the_time_to_come_back(open_store: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recovering, "SECONDS", 0.05)
+    world, other = open_store("store", clock=wall_clock), open_store("store", again=True, clock=wall_clock)
+    living = other.ask(other.open_session(), "look")
+    assert isinstance(living, Permit)
+    [writer] = world.store.writers()
+    seen: list[list[str] | None] = [[writer], None, [writer], None, [writer], [], [writer], []]
+    left = list(seen)
+
+    def gone() -> list[str]:
+        found = left.pop(0) if left else []
+        if found is None:
+            raise unavailable("the store is away for a moment")
+        return found
+
+    monkeypatch.setattr(world.store, "gone", gone)
+    with serving(world.embedded):
+        until(lambda: not left)
+    assert not world.outcomes() and other.embedded.may_act(living.id)
+
+
 @pytest.mark.sqlite
 def test_who_begins_is_never_taken_for_dead(tmp_path: Path) -> None:
     beginning, looking, over = Writers(tmp_path / "writers"), Writers(tmp_path / "writers"), Event()

@@ -430,6 +430,41 @@ class TestProcesses:
         finally:
             other.close()
 
+    def test_who_lives_is_not_taken_for_dead_whatever_connection_is_lost(
+        self, server: Server, open_store: OpenStore, store_url: Callable[..., str]
+    ) -> None:
+        world = open_store()
+        other = World(world.home.parent / "second", world.runtime.clock, 2.0, store_url())
+        try:
+            given = permit(world.ask(world.open_session(), "look"))
+            [writer] = world.store.writers()
+            locks = "FROM pg_locks WHERE locktype = 'advisory' AND ((classid::bigint << 32) | objid::bigint) = hashtextextended"
+
+            def holding(seed: int) -> list[int]:
+                return [pid for (pid,) in server.run(f"SELECT pid {locks}('{writer}', {seed})", name_of(world))]
+
+            def until(true: Callable[[], object]) -> None:
+                end = time.monotonic() + 5
+                while not true():
+                    assert time.monotonic() < end
+                    time.sleep(0.02)
+
+            until(lambda: holding(1))
+            [writing], [watching] = holding(0), holding(1)
+            assert writing != watching
+            server.run(f"SELECT pg_terminate_backend({writing}, 5000)")
+            for _ in range(10):
+                assert holding(0) == [] and other.store.gone() == [], "the watcher shows that it lives"
+            lose(server, world)
+            assert world.store.gone() == [], "nobody takes themselves for dead"
+            until(lambda: holding(1) and other.store.gone() == [])
+            assert holding(1) != [watching] and world.embedded.may_act(given.id)
+            world.embedded._open = False
+            world.store.close()
+            until(lambda: other.store.gone() == [writer])
+        finally:
+            other.close()
+
     def test_one_tree_over_all_writers(self, open_store: OpenStore, store_url: Callable[..., str]) -> None:
         world = open_store()
         others = [World(world.home.parent / f"p{n}", world.runtime.clock, 2.0, store_url()) for n in range(3)]

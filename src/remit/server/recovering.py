@@ -25,6 +25,7 @@ async def recover(embedded: Embedded, told: Callable[[int], None]) -> None:
             for writer in sorted(gone & before):
                 told(await _settle(embedded, writer))
         except RemitError as error:
+            before = frozenset()  # the store may have been away for all: whoever lives gets the time to come back to it
             _log.warning("what processes left open that are gone cannot be settled now: %s", error.message)
         else:
             before = gone

@@ -53,10 +53,11 @@ class PostgresStore(PostgresState):
     def hold(self, writer: str) -> None:
         """Say that this process writes as `writer`. Raises `RemitError` (unavailable)."""
         self.groups.hold(writer)
+        self._watcher.show(writer)
 
     def gone(self) -> list[str]:
         """The writers that have open permits and no process. Raises `RemitError` (unavailable)."""
-        return writers.gone(self._reading)
+        return writers.gone(self._reading, self.groups.writers)
 
     def scrub(self) -> None:
         """Make the room of what was overwritten free to be used again. Raises `RemitError` (unavailable).

@@ -1,4 +1,5 @@
-"""The thread of a store that hears of changes, looks again in case it did not hear, integrates, and cuts what does not answer."""
+"""The thread of a store that hears of changes, looks again in case it did not hear, integrates, shows that this process
+lives, and cuts what does not answer."""
 
 import logging
 import threading
@@ -10,6 +11,7 @@ from remit.model.errors import RemitError
 from remit.storage.postgres.connecting import Address, Connection, Link, check_schema, usable
 from remit.storage.postgres.groups import CHANNEL
 from remit.storage.postgres.integrating import Integrator
+from remit.storage.postgres.writers import SHOW
 
 BEAT = 0.1
 """So often (s) the revision is read again, whatever was or was not heard."""
@@ -28,16 +30,28 @@ class Watcher:
         self._integrator = integrator
         self._links = (*links, integrator.link)
         self._changed = changed
+        self._writers: list[str] = []
+        self._shown = 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="remit-watcher", daemon=True)
         self._cutter = threading.Thread(target=self._cut, name="remit-cutter", daemon=True)
         self._thread.start()
         self._cutter.start()
 
-    @staticmethod
-    def _prepare(connection: Connection, address: Address) -> None:
+    def show(self, writer: str) -> None:
+        """Show to other processes from the next beat on, as long as this one lives, that it writes as `writer`."""
+        self._writers.append(writer)
+
+    def _prepare(self, connection: Connection, address: Address) -> None:
         check_schema(connection, address)
+        self._shown = 0
+        self._show(connection)
         connection.execute(f"LISTEN {CHANNEL}")
+
+    def _show(self, connection: Connection) -> None:
+        for writer in self._writers[self._shown :]:
+            connection.execute(SHOW, (writer,))
+            self._shown += 1
 
     def _serve(self) -> None:
         beats = 0
@@ -53,6 +67,7 @@ class Watcher:
         connection = self._link.connection()
         try:
             with self._link.asking():
+                self._show(connection)
                 for _ in connection.notifies(timeout=BEAT, stop_after=1):
                     pass
                 row = connection.execute("SELECT value FROM meta WHERE name = 'revision'").fetchone()

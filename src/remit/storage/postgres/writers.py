@@ -1,15 +1,23 @@
-"""Which writers are alive: each holds a lock of its own as long as its process is connected."""
+"""Which writers are alive: each holds two locks of its own as long as its process is connected, by two connections.
+
+One is that of the connection that writes, which may be idle for long, and be lost without anybody noticing; the other, `SHOW`, that of
+the store's watcher, which is never idle, and back within a second. A process is gone that has neither.
+"""
+
+from collections.abc import Collection
 
 from remit.storage.postgres.connecting import Connection
 from remit.storage.reading import Rows
 
 _HOLD = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))"
 _WAIT = "SELECT pg_advisory_lock(hashtextextended(%s, 0))"
+SHOW = "SELECT pg_try_advisory_lock_shared(hashtextextended(%s, 1))"
+"""Shared: that of a connection which was lost, and which the server still serves, is in nobody's way."""
 _FREE = """
-SELECT writer FROM (SELECT DISTINCT writer FROM permits) w WHERE NOT EXISTS (
+SELECT writer FROM (SELECT DISTINCT writer FROM permits) w WHERE NOT writer = ANY(%s) AND NOT EXISTS (
     SELECT 1 FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
     AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-    AND ((l.classid::bigint << 32) | l.objid::bigint) = hashtextextended(writer, 0)
+    AND ((l.classid::bigint << 32) | l.objid::bigint) = ANY(ARRAY[hashtextextended(writer, 0), hashtextextended(writer, 1)])
 )
 """
 
@@ -30,6 +38,6 @@ def hold(connection: Connection, writer: str, before: int | None) -> None:
     connection.execute(_WAIT, (writer,))
 
 
-def gone(reading: Rows) -> list[str]:
-    """The writers that have open permits and no process. Raises `RemitError` (unavailable)."""
-    return [row[0] for row in reading.rows(_FREE)]
+def gone(reading: Rows, own: Collection[str]) -> list[str]:
+    """The writers that have open permits and no process; `own` are those of this one. Raises `RemitError` (unavailable)."""
+    return [row[0] for row in reading.rows(_FREE, list(own))]
