@@ -10,6 +10,7 @@ GroupId = NewType("GroupId", str)
 LOGIN = "login:"
 """What the source of people is called that an issuer's tokens tell of, before the issuer's name: it says who somebody is, never that they
 have gone."""
+_OWN = 2
 
 
 class PersonStatus(StrEnum):
@@ -79,6 +80,12 @@ class Person(msgspec.Struct, frozen=True):
         """The names that join this record to another's: all but what the source itself calls them, which another may call somebody else."""
         given = (self.user_name, *self.also, *[one.value for one in self.emails])
         return frozenset([folded(name) for name in given if name.strip()])
+
+    @property
+    def own(self) -> frozenset[str]:
+        """The names that whoever logged in has by themselves, as names are compared: of a login the token's subject and what Remit calls
+        them, which come first. The others they claim."""
+        return frozenset() if self.attests else frozenset(map(folded, self.also[:_OWN]))
 
     @property
     def attests(self) -> bool:
