@@ -75,6 +75,10 @@ class TestFourEyes:
             assert "four eyes" in refusal(world, before, name)
         resolve(world.runtime, before, Operator("carl", "idp"), True).result()
 
+    def test_one_address_is_one_however_its_characters_are_written(self, world: World) -> None:
+        tell(world, person(world, "ben", "jos\u00e9@corp.com"), person(world, "00u9", "JOSE\u0301@corp.com", source="scim:okta"))
+        assert "four eyes" in refusal(world, asked_for(world), "00u9")
+
     def test_names_join_across_sources_however_long_the_chain(self, world: World) -> None:
         scim, login = "scim:okta", f"{LOGIN}https://idp.example"
         tell(

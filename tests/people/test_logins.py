@@ -11,7 +11,7 @@ from remit.model.decision import Deny
 from remit.runtime.people import all_people
 from tests.conftest import OpenStore
 from tests.runtime.world import ANA
-from tests.server.idp import Idp
+from tests.server.idp import ISSUER, Idp
 from tests.server.serving import Answer, served
 from tests.server.test_identity import CONFIG, Net
 
@@ -19,12 +19,18 @@ pytestmark = pytest.mark.sqlite
 SOURCE = "file:csv"
 
 
+BARE = CONFIG.replace('name_claim = "name"', 'name_claim = "sub"')
+
+
 @pytest.fixture
-def net(open_store: OpenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Net]:
+def config() -> str:
+    return BARE + "[issuers.people]\n"
+
+
+@pytest.fixture
+def net(open_store: OpenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: str) -> Iterator[Net]:
     world, idp = open_store("home", clock=wall_clock), Idp()
-    (tmp_path / "home" / "config.toml").write_text(
-        CONFIG.replace('name_claim = "name"', 'name_claim = "sub"') + "[issuers.people]\n"
-    )
+    (tmp_path / "home" / "config.toml").write_text(config)
     idp.publish(tmp_path / "home" / "idp.json")
     monkeypatch.setenv("REMIT_HOME", str(tmp_path / "home"))
     with served(tmp_path, dev=False) as client:
@@ -79,3 +85,23 @@ def test_nobody_makes_another_gone_or_bars_them_by_what_they_claim(net: Net) -> 
     path, answer = f"/v1/approvals/{denied.approval}/answer", {"approve": True}
     assert net.post(path, answer, net.token("mallory2", groups=["approvers"], preferred_username="ben")).status == 403
     assert net.post(path, answer, net.token("kim", groups=["approvers"])).status == 200
+
+
+@pytest.mark.parametrize("config", [BARE])
+def test_whom_a_source_has_by_issuer_and_subject_is_one_with_the_holder(net: Net) -> None:
+    tell(net, f"1,ben,,true,{ISSUER}#00u7", f"2,carl,,true,{ISSUER}#00u8")
+    denied = net.world.ask(net.session, "wipe", {"table": "t"})
+    assert isinstance(denied, Deny) and denied.approval is not None
+    path, ben, carl = (
+        f"/v1/approvals/{denied.approval}/answer",
+        *[net.token(one, groups=["approvers"]) for one in ("00u7", "00u8")],
+    )
+    refused = net.post(path, {"approve": True}, ben)
+    assert refused.status == 403 and "four eyes" in refused.body["detail"], "ben owns the agent"
+    assert names(net, "00u7") == {"00u7", f"{ISSUER}#00u7"}
+    assert seen(net, "stranger").status == 200 and not names(net, "stranger"), "of others nothing is kept"
+    assert net.post(path, {"approve": True}, carl).status == 200
+    tell(net, f"1,ben,,false,{ISSUER}#00u7", f"2,carl,,false,{ISSUER}#00u8")
+    assert [seen(net, one).status for one in ("00u7", "00u8")] == [403, 403]
+    again = net.world.ask(net.session, "wipe", {"table": "t"})
+    assert isinstance(again, Deny), "carl approved as `00u8`, and has left"

@@ -2,6 +2,7 @@
 
 from enum import StrEnum
 from typing import NewType
+from unicodedata import normalize
 
 import msgspec
 
@@ -113,5 +114,7 @@ class Standing(msgspec.Struct, frozen=True):
 
 
 def folded(name: str) -> str:
-    """A name as names are compared: case and space around it aside."""
-    return name.strip().casefold()
+    """A name as names are compared: case, space around it, and the ways to write one character (NFKC) aside."""
+    if name.isascii():
+        return name.strip().lower()
+    return normalize("NFKC", normalize("NFKC", name).casefold()).strip()

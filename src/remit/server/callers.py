@@ -20,10 +20,11 @@ from remit.local.wiring import Embedded
 from remit.model.caller import UNPROVEN, Caller, Proof, Role, VerifiedToken
 from remit.model.errors import RemitError, refused
 from remit.model.identity import Agent, AgentId, SessionId, TaskId
+from remit.model.person import OwnerState
 from remit.pdp.memo import Memo
 from remit.server.known import Known
 from remit.server.problems import Problem
-from remit.server.remembering import Remembered, names_in
+from remit.server.remembering import Remembered, identity_in, names_in
 
 DEVELOPMENT = Caller("development", frozenset(Role) - {Role.AGENT}, UNPROVEN, Proof.NONE)
 """Whoever reaches a server for development."""
@@ -103,9 +104,11 @@ class Proven:
         if caller.agent is None:
             issuer = self._trust.issuers.get(token.issuer)
             # INVARIANT (fail closed): whoever is gone is so before anything is remembered that they say now.
-            self._check_there(caller, names_in(token, issuer, caller))
+            directory = self._people()
+            _check_there(directory, caller, names_in(token, issuer, caller))
             if issuer is not None:
-                await self._remembered.take(token, issuer, caller)
+                known = directory.known_as(identity_in(token)).standing.state is not OwnerState.UNKNOWN
+                await self._remembered.take(token, issuer, caller, known)
         return caller
 
     async def carried(self, text: str, key: str) -> VerifiedToken:
@@ -176,8 +179,8 @@ class Proven:
             raise refused(f"`{identity}` is no agent here (`remit agent bind`), and none of its groups has a role (`roles`)")
         return Caller(name, roles, token.issuer, token.proof, None, token.key)
 
-    def _check_there(self, caller: Caller, names: Iterable[str]) -> None:
-        """Raises `RemitError` (refused) for somebody outside of the agents who is gone by one of these names."""
+    def _people(self) -> Directory:
+        """Who is who, as the store has it now."""
         # INVARIANT (fail closed): a token outlives whoever has left; asked of the store each time.
         revision, _ = self._embedded.store.standing(())
         known, directory = self._directory
@@ -185,9 +188,7 @@ class Proven:
             store = self._embedded.store
             directory = Directory(store.people_named, store.person)
             self._directory = revision, directory
-        for name in names:
-            if directory.known_as(name).gone:
-                raise refused(f"`{caller.name}` is gone, as the directory says: they have no part in this any more")
+        return directory
 
     def _agents(self) -> Mapping[str, Agent]:
         """Agents by what proves that they are."""
@@ -198,6 +199,12 @@ class Proven:
             agents = self._embedded.store.agents()
             known = self._identities = revision, {name: agent for agent in agents for name in agent.identities}
         return known[1]
+
+
+def _check_there(directory: Directory, caller: Caller, names: Iterable[str]) -> None:
+    """Raises `RemitError` (refused) for somebody outside of the agents who is gone by one of these names."""
+    if any(directory.known_as(name).gone for name in names):
+        raise refused(f"`{caller.name}` is gone, as the directory says: they have no part in this any more")
 
 
 def _holder(token: VerifiedToken) -> Caller:

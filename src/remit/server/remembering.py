@@ -23,6 +23,8 @@ BY = "login"
 _SERVICES = frozenset({Role.ENFORCEMENT_POINT, Role.PROVISIONER})
 """Who has no other role is no person."""
 
+_NOTHING = PeopleClaims("", "", "", "", "")
+
 
 class Remembered:
     """The holders of tokens, as they were last remembered by this process; in the store is what all processes remember."""
@@ -31,12 +33,14 @@ class Remembered:
         self._embedded = embedded
         self._known: dict[tuple[str, str], tuple[Person, int]] = {}
 
-    async def take(self, token: VerifiedToken, issuer: Issuer, caller: Caller) -> None:
-        """Remember what a token says of its holder, if its issuer's are. Raises `RemitError` where the store does not take it."""
-        if issuer.people is None or caller.roles <= _SERVICES:
+    async def take(self, token: VerifiedToken, issuer: Issuer, caller: Caller, known_here: bool) -> None:
+        """Remember what a token says of its holder, if its issuer's are; of whom a source knows by `ISSUER#SUBJECT` (`known_here`) in any
+        case by what name they go here. Raises `RemitError` where the store does not take it."""
+        claims = issuer.people or (_NOTHING if known_here else None)
+        if claims is None or caller.roles <= _SERVICES:
             return
         now, key = self._embedded.runtime.clock(), (token.issuer, token.subject)
-        said = _said(token, issuer.people, caller, now)
+        said = _said(token, claims, caller, now)
         known = self._known.get(key)
         if known is not None and not is_news(known[0], said) and 0 <= now - known[1] < DAY:
             return
@@ -85,7 +89,8 @@ def _still_known(before: Person, said: Person) -> Person:
     return replace(said, also=also)
 
 
-def _identity(token: VerifiedToken) -> str:
+def identity_in(token: VerifiedToken) -> str:
+    """What names the holder of a token of another's issuer, whatever else they are called."""
     return f"{token.issuer}#{token.subject}"
 
 
@@ -94,12 +99,12 @@ def names_in(token: VerifiedToken, issuer: Issuer | None, caller: Caller) -> tup
     if issuer is None:
         return (caller.name,)
     claimed = (_text(token, issuer.people.user_name), _text(token, issuer.people.email)) if issuer.people is not None else ()
-    return distinct((caller.name, _identity(token), *claimed))
+    return distinct((caller.name, identity_in(token), *claimed))
 
 
 def _said(token: VerifiedToken, claims: PeopleClaims, caller: Caller, now: int) -> Person:
     """What is remembered: of the token's own subject, and what cannot be kept left out."""
-    names = distinct((_identity(token), caller.name))
+    names = distinct((identity_in(token), caller.name))
     given = PersonId(new_id("per", now)), f"{LOGIN}{token.issuer}", _text(token, claims.user_name) or caller.name
     # An address that its issuer has not verified is what somebody says of themselves.
     email = _text(token, claims.email) if token.claims.get("email_verified") is True else ""
