@@ -78,6 +78,10 @@ class TestFourEyes:
             assert "four eyes" in refusal(world, before, name)
         resolve(world.runtime, before, Operator("carl", "idp"), True).result()
 
+    def test_one_address_is_one_however_its_characters_are_written(self, world: World) -> None:
+        tell(world, person(world, "ben", "jos\u00e9@corp.com"), person(world, "00u9", "JOSE\u0301@corp.com", source="scim:okta"))
+        assert "four eyes" in refusal(world, asked_for(world), "00u9")
+
     def test_names_join_across_sources_however_long_the_chain(self, world: World) -> None:
         scim, login = "scim:okta", f"{LOGIN}https://idp.example"
         tell(
@@ -262,6 +266,26 @@ class TestGone:
         moved(world, old, PersonStatus.REMOVED)
         tell(world, person(world, "ben", "ben@corp.com"))
         assert standing(world, "ben@corp.com")[0] is OwnerState.ACTIVE
+
+    def test_a_colleague_who_shares_a_name_makes_nobody_there_again(self, world: World) -> None:
+        shared = "team@corp.com"
+        ben, _ = tell(world, person(world, "ben", shared, external_id="1"), person(world, "kim", shared, external_id="2"))
+        moved(world, ben, PersonStatus.INACTIVE)
+        tell(world, person(world, "eve", also=("ben",)))
+        assert [standing(world, name)[0] for name in ("ben", shared, "1")] == [OwnerState.GONE] * 3
+        assert [standing(world, name)[0] for name in ("kim", "eve")] == [OwnerState.ACTIVE] * 2, "their source tells them apart"
+        tell(world, person(world, "benjamin", external_id="1"))
+        assert standing(world, "ben")[0] is OwnerState.ACTIVE, "it says that they came back"
+
+    def test_a_login_takes_it_from_nobody_to_another(self, world: World) -> None:
+        login, kim = f"{LOGIN}https://idp.example", person(world, "kim")
+        left = person(world, "olduser", "olduser@corp.com", source="file:leavers", status=PersonStatus.INACTIVE)
+        own = ("https://idp.example#mallory", "mallory")
+        tell(world, kim, left, person(world, "kim", "olduser@corp.com", source=login, external_id="mallory", also=own))
+        assert standing(world, "kim")[0] is OwnerState.ACTIVE
+        assert [standing(world, name)[0] for name in ("olduser", *own)] == [OwnerState.GONE] * 3, "of its holder it says so"
+        moved(world, kim, PersonStatus.INACTIVE)
+        assert standing(world, "kim")[0] is OwnerState.GONE
 
     def test_a_login_says_of_nobody_that_they_are_there(self, world: World) -> None:
         tell(world, person(world, "ben", source=f"{LOGIN}https://idp.example"))

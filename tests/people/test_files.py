@@ -170,6 +170,9 @@ class TestImporting:
         assert hashlib.sha256(old.read_bytes()).hexdigest().encode() not in b"".join(guarded.store.log.lines())
         refused = error("people", "import", str(old), "--whole")
         assert refused.kind is ErrorKind.REFUSED and "a newer one since" in refused.message
+        for written in (HEAD + ANNE + BEN + EVA + "\n", (HEAD + EVA + BEN + ANNE).replace("\n", "\r\n")):
+            old.write_text(written, newline="")
+            assert "a newer one since" in error("people", "import", str(old), "--whole").message, "however it is written"
         assert state_of(guarded, "ben") is OwnerState.GONE
         ok("people", "import", str(old), "--whole", "--again")
         assert state_of(guarded, "ben") is OwnerState.ACTIVE

@@ -37,6 +37,7 @@ PATCH, ERROR = "urn:ietf:params:scim:api:messages:2.0:PatchOp", "urn:ietf:params
 CALLERS = {
     "okta": Caller("okta", frozenset({Role.PROVISIONER}), "idp", Proof.BEARER),
     "entra": Caller("entra", frozenset({Role.PROVISIONER}), "idp", Proof.BEARER),
+    "elsewhere": Caller("okta", frozenset({Role.PROVISIONER}), "https://other.example", Proof.BEARER),
     "bot": Caller("bot", frozenset({Role.AGENT}), "idp", Proof.DPOP, AgentId("bot")),
     "climber": Caller("bot", frozenset({Role.AGENT, Role.PROVISIONER}), "idp", Proof.DPOP, AgentId("bot")),
     "carl": Caller("carl", frozenset({Role.APPROVER}), "idp", Proof.DPOP),
@@ -124,10 +125,17 @@ class TestUsers:
         assert again["id"] != user["id"] and standing(world, "ben") is OwnerState.ACTIVE
         changed = [entry.body for entry in world.entries() if isinstance(entry.body, PersonChanged)]
         assert [(one.status, one.source, one.operator) for one in changed] == [
-            (status, "scim:okta", "okta") for status in ("active", "inactive", "active", "removed", "active")
+            (status, "scim:idp#okta", "okta") for status in ("active", "inactive", "active", "removed", "active")
         ]
         assert not any(word in line for word in (b"Ben Ode", b"00u7", b"ben@corp") for line in world.store.log.lines())
         world.verified()
+
+    def test_a_service_of_its_name_by_another_issuer_is_another(self, client: Client, world: World) -> None:
+        where = f"/Users/{new(client)['id']}"
+        for method in ("GET", "DELETE"):
+            wrong(send(client, method, where, who="elsewhere"), 404)
+        assert fine(send(client, "GET", "/Users", who="elsewhere"))["totalResults"] == 0
+        assert standing(world, "ben") is OwnerState.ACTIVE
 
     def test_what_changes_nothing_is_no_change(self, client: Client, world: World) -> None:
         user = new(client)
@@ -615,7 +623,7 @@ class TestFaults:
         assert {answer.body["scimType"] for answer in answers if answer.status == 409} == {"uniqueness"}
         other = new(client, "eve")
         wrong(change(client, f"/Users/{other['id']}", {"op": "replace", "path": "userName", "value": "BEN"}), 409, "uniqueness")
-        assert len(all_people(world.store, "scim:okta")) == 2
+        assert len(all_people(world.store, "scim:idp#okta")) == 2
 
     @pytest.mark.sqlite
     def test_half_a_request_changes_nothing(self, client: Client, world: World) -> None:

@@ -16,11 +16,13 @@ from remit.model.authorizer import ApprovalState
 from remit.model.clock import SECOND
 from remit.model.errors import ErrorKind, RemitError
 from remit.model.identity import ApprovalId
+from remit.model.person import Person, PersonId, PersonStatus
+from remit.runtime import people
 from remit.server.api.callback import FRESH, OnceAmongAll
 from tests.conftest import OpenStore
 from tests.faults.test_approvals import requested, state
 from tests.faults.test_webhooks import SECRET, write_secret
-from tests.runtime.world import POLICIES, Clock, World, permit, small_bundle
+from tests.runtime.world import ANA, POLICIES, Clock, World, permit, small_bundle
 from tests.server.serving import Answer, Client, serving
 
 pytestmark = pytest.mark.sqlite
@@ -220,3 +222,14 @@ def test_a_callback_counts_once_among_workers(tmp_path: Path) -> None:
         for number in range(70):
             one.take(f"v1={number}", now + 2 * FRESH + 2)
     assert refusal.value.kind is ErrorKind.UNAVAILABLE, "what cannot be kept does not count"
+
+
+def test_who_has_left_answers_nothing(called: Called) -> None:
+    now = called.world.runtime.clock()
+    gone = Person(PersonId("per_1"), "file:csv", "carl", status=PersonStatus.REMOVED, since=now, seen=now)
+    people.change_people(called.world.runtime, lambda: people.Said((gone,)), ANA).result()
+    approval = called.ask()
+    for approve in (True, False):
+        refused = called.call(said(approval, "U1", approve))
+        assert refused.status == 403 and "is gone" in refused.body["detail"]
+    assert state(called.world, approval) == "pending"

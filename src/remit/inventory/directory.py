@@ -45,8 +45,16 @@ class Directory:
     """Names looked up in the records of all sources, each once: it is thrown away when these change."""
 
     def __init__(self, find: Find, get: Get) -> None:
-        self._find, self._get = find, get
+        self._get = get
+        self._asked = find
+        self._found: dict[str, Sequence[Person]] = {}
         self._known: dict[str, Known] = {}
+
+    def _find(self, name: str) -> Sequence[Person]:
+        found = self._found.get(name)
+        if found is None:
+            found = self._found[name] = self._asked(name)
+        return found
 
     def known_as(self, name: str) -> Known:
         """Whoever goes by a name. Records that share a name, however long the chain, are taken for one person's."""
@@ -70,11 +78,47 @@ class Directory:
                 if person.id in people or not (joins or wanted in person.joining):
                     continue
                 if len(people) >= MAX_LINKED:
-                    return Known(frozenset(names), tuple(people.values()), False, _standing(people.values()))
+                    return Known(frozenset(names), tuple(people.values()), False, self._standing(name))
                 people[person.id] = person
                 names |= person.names
                 waiting += [(one, one in person.joining) for one in person.names]
-        return Known(frozenset(names), tuple(people.values()), standing=_standing(people.values()))
+        return Known(frozenset(names), tuple(people.values()), standing=self._standing(name))
+
+    def _standing(self, name: str) -> Standing:
+        """Whether whoever goes by a name (folded) is there, as sources say who know that."""
+        if attested := self._attested(name):
+            return _worst([_said(attested)])
+        # INVARIANT (fail closed, and for nobody else): what a token says of its holder can show that they are gone, and nobody besides.
+        logins = [person for person in self._find(name) if name in person.own]
+        said = [(one, login) for login in logins for one in sorted(login.names - {name})]
+        return _worst([_said(self._attested(one, joins=one in login.joining)) for one, login in said])
+
+    def _attested(self, name: str, joins: bool = True) -> tuple[Person, ...]:
+        """The records of whoever goes by a name (folded), in the sources that know who is there: without what logins join.
+
+        Two records of one source are two people, whatever name they share, unless both are whom it means by the name.
+        """
+        group = {one.id: one for one in self._find(name) if _counts(one) and (joins or name in one.joining)}
+        new = list(group.values())
+        while new and len(group) <= MAX_LINKED:
+            sources = {person.source for person in group.values()}
+            reached: dict[PersonId, Person] = {}
+            for person in new:
+                for one in sorted(person.names):
+                    for other in self._find(one):
+                        joined = is_same(person, other) if other.source in sources else one in person.joining & other.joining
+                        if _counts(other) and other.id not in group and joined:
+                            reached[other.id] = other
+            group |= reached
+            new = list(reached.values())
+        return tuple(group.values())
+
+    def are_two(self, names: Iterable[str], other: str) -> bool:
+        """Whether `other` is surely another person's than these names: one source has them both, and joins them by nothing."""
+        these = {person.id: person for name in names for person in self._attested(folded(name))}
+        those = {person.id: person for person in self._attested(folded(other))}
+        shared = {person.source for person in these.values()} & {person.source for person in those.values()}
+        return bool(shared) and these.keys().isdisjoint(those)
 
     def owned(self, agent: Agent) -> OwnedAgent:
         """An agent, with what is known of who owns it."""
@@ -95,18 +139,34 @@ class Directory:
         return next(iter(found.values())) if len(found) == 1 else None
 
 
-def _standing(people: Collection[Person]) -> Standing:
-    """What the sources say, the worst of any that has an opinion: they are gone if one that knows them has them no more."""
+def _counts(person: Person) -> bool:
+    return person.attests and person.status is not PersonStatus.ERASED
+
+
+def is_same(one: Person, other: Person) -> bool:
+    """Whether a source means one person by both records: of somebody who left and came back, it has an old one and a new one."""
+    if one.source != other.source:
+        return False
+    return folded(one.user_name) == folded(other.user_name) or (one.external_id == other.external_id != "")
+
+
+def _said(people: Collection[Person]) -> Standing:
+    """What the sources say, the worst of any: they are gone if one that knew them has them no more, and has not let them in again."""
     since: list[int] = []
-    knowing = [person for person in people if person.attests and person.status is not PersonStatus.ERASED]
-    for source in {person.source for person in knowing}:
-        said = [person for person in knowing if person.source == source]
-        # Of somebody who left and came back, a source has an old record and a new one.
-        if all(person.status in GONE for person in said):
-            since.append(max(person.since for person in said))
+    for person in people:
+        same = [one for one in people if is_same(person, one)]
+        if all(one.status in GONE for one in same):
+            since.append(max(one.since for one in same))
     if since:
         return Standing(OwnerState.GONE, min(since))
-    return Standing(OwnerState.ACTIVE if knowing else OwnerState.UNKNOWN)
+    return Standing(OwnerState.ACTIVE if people else OwnerState.UNKNOWN)
+
+
+def _worst(said: Iterable[Standing]) -> Standing:
+    """What is said by several together: they are gone since the first who says so."""
+    found = [*said, Standing()]
+    gone = [one for one in found if one.state is OwnerState.GONE]
+    return min(gone, key=lambda one: one.since) if gone else max(found, key=lambda one: one.state is OwnerState.ACTIVE)
 
 
 def worst(states: Iterable[OwnerState]) -> OwnerState:

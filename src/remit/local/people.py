@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import msgspec
+
 from remit.decision_log.entry import PeopleImported
 from remit.inventory.people_files import Changes, check_loss, compared, read_people, with_ids
 from remit.local.wiring import Embedded
@@ -13,6 +15,7 @@ from remit.runtime.runtime import Runtime
 
 FILE = "file:"
 """What the source of people is called that come in files, before the name which these go by."""
+_encode = msgspec.json.Encoder().encode
 _REMEMBERED = 1000
 """So many imports back an old file is known again."""
 
@@ -25,7 +28,6 @@ class Import:
         self.source, self.whole = source, whole
         self._most, self._again = most, again
         self.said = read_people(content, source)
-        self._content = content
 
     def changes(self, embedded: Embedded) -> Changes:
         """What it would change now. Raises `RemitError`: malformed, refused for one that looks cut off or old."""
@@ -55,9 +57,9 @@ class Import:
         return told[0]
 
     def _digest(self, runtime: Runtime) -> str:
-        """What the file is known again by: no digest that whoever guesses its content could make, too."""
+        """What the file is known again by, whatever lies between its values: no digest that whoever guesses its content could make, too."""
         with runtime.view.lock:
-            return runtime.view.sealing_key(None).digest(self._content)
+            return runtime.view.sealing_key(None).digest(_encode(sorted(self.said, key=lambda person: person.external_id)))
 
     def _check_newest(self, embedded: Embedded) -> None:
         """Raises `RemitError` (refused) for a file that was read in before another one was: it says who was there then."""

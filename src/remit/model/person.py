@@ -2,6 +2,7 @@
 
 from enum import StrEnum
 from typing import NewType
+from unicodedata import normalize
 
 import msgspec
 
@@ -10,6 +11,7 @@ GroupId = NewType("GroupId", str)
 LOGIN = "login:"
 """What the source of people is called that an issuer's tokens tell of, before the issuer's name: it says who somebody is, never that they
 have gone."""
+_OWN = 2
 
 
 class PersonStatus(StrEnum):
@@ -81,6 +83,12 @@ class Person(msgspec.Struct, frozen=True):
         return frozenset([folded(name) for name in given if name.strip()])
 
     @property
+    def own(self) -> frozenset[str]:
+        """The names that whoever logged in has by themselves, as names are compared: of a login the token's subject and what Remit calls
+        them, which come first. The others they claim."""
+        return frozenset() if self.attests else frozenset(map(folded, self.also[:_OWN]))
+
+    @property
     def attests(self) -> bool:
         """Whether the source knows who is there and who is not. That somebody logged in once says neither."""
         return not self.source.startswith(LOGIN)
@@ -106,5 +114,7 @@ class Standing(msgspec.Struct, frozen=True):
 
 
 def folded(name: str) -> str:
-    """A name as names are compared: case and space around it aside."""
-    return name.strip().casefold()
+    """A name as names are compared: case, space around it, and the ways to write one character (NFKC) aside."""
+    if name.isascii():
+        return name.strip().lower()
+    return normalize("NFKC", normalize("NFKC", name).casefold()).strip()

@@ -13,15 +13,24 @@ from remit.pdp.obligations import barred
 from remit.runtime.runtime import Runtime
 
 
-def acting(runtime: Runtime, operator: Operator) -> Known:
+def present(runtime: Runtime, operator: Operator) -> Known:
     """Whoever acts, as the store knows them now: another process may have heard of people since.
 
-    Raises `RemitError` (refused) for one who is gone, or whom nobody can tell from too many others.
+    Raises `RemitError` (refused) for one who is gone.
     """
     known = Directory(runtime.view.store.people_named, runtime.view.store.person).known_as(operator.id)
     if known.gone:
         since = datetime.fromtimestamp(known.standing.since // 1_000_000, UTC).date().isoformat()
         raise refused(f"`{operator.id}` is gone, as the directory says since {since}: somebody else must do this")
+    return known
+
+
+def acting(runtime: Runtime, operator: Operator) -> Known:
+    """Whoever acts, as one of several people who must.
+
+    Raises `RemitError` (refused) for one who is gone, or whom nobody can tell from too many others.
+    """
+    known = present(runtime, operator)
     if not known.whole:
         raise refused(f"too many people in the directory share names with `{operator.id}` to tell who acts: mend it first")
     return known

@@ -1,6 +1,6 @@
 """Who is calling: asked by every endpoint before it does anything."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, Protocol
 
@@ -20,10 +20,11 @@ from remit.local.wiring import Embedded
 from remit.model.caller import UNPROVEN, Caller, Proof, Role, VerifiedToken
 from remit.model.errors import RemitError, refused
 from remit.model.identity import Agent, AgentId, SessionId, TaskId
+from remit.model.person import OwnerState
 from remit.pdp.memo import Memo
 from remit.server.known import Known
 from remit.server.problems import Problem
-from remit.server.remembering import Remembered
+from remit.server.remembering import Remembered, identity_in, names_in
 
 DEVELOPMENT = Caller("development", frozenset(Role) - {Role.AGENT}, UNPROVEN, Proof.NONE)
 """Whoever reaches a server for development."""
@@ -101,9 +102,13 @@ class Proven:
         """Whom a token names, as long as they are there."""
         caller = self._caller(token)
         if caller.agent is None:
-            if token.issuer in self._trust.issuers:
-                await self._remembered.take(token, self._trust.issuers[token.issuer], caller)
-            self._check_there(caller)
+            issuer = self._trust.issuers.get(token.issuer)
+            # INVARIANT (fail closed): whoever is gone is so before anything is remembered that they say now.
+            directory = self._people()
+            _check_there(directory, caller, names_in(token, issuer, caller))
+            if issuer is not None:
+                known = directory.known_as(identity_in(token)).standing.state is not OwnerState.UNKNOWN
+                await self._remembered.take(token, issuer, caller, known)
         return caller
 
     async def carried(self, text: str, key: str) -> VerifiedToken:
@@ -174,8 +179,8 @@ class Proven:
             raise refused(f"`{identity}` is no agent here (`remit agent bind`), and none of its groups has a role (`roles`)")
         return Caller(name, roles, token.issuer, token.proof, None, token.key)
 
-    def _check_there(self, caller: Caller) -> None:
-        """Raises `RemitError` (refused) for somebody outside of the agents who is gone."""
+    def _people(self) -> Directory:
+        """Who is who, as the store has it now."""
         # INVARIANT (fail closed): a token outlives whoever has left; asked of the store each time.
         revision, _ = self._embedded.store.standing(())
         known, directory = self._directory
@@ -183,8 +188,7 @@ class Proven:
             store = self._embedded.store
             directory = Directory(store.people_named, store.person)
             self._directory = revision, directory
-        if directory.known_as(caller.name).gone:
-            raise refused(f"`{caller.name}` is gone, as the directory says: they have no part in this any more")
+        return directory
 
     def _agents(self) -> Mapping[str, Agent]:
         """Agents by what proves that they are."""
@@ -195,6 +199,12 @@ class Proven:
             agents = self._embedded.store.agents()
             known = self._identities = revision, {name: agent for agent in agents for name in agent.identities}
         return known[1]
+
+
+def _check_there(directory: Directory, caller: Caller, names: Iterable[str]) -> None:
+    """Raises `RemitError` (refused) for somebody outside of the agents who is gone by one of these names."""
+    if any(directory.known_as(name).gone for name in names):
+        raise refused(f"`{caller.name}` is gone, as the directory says: they have no part in this any more")
 
 
 def _holder(token: VerifiedToken) -> Caller:

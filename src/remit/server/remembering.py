@@ -5,6 +5,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from remit.inventory.directory import Directory
 from remit.inventory.people import MAX_NAMES, checked_person, distinct, is_news, next_version, one_email
 from remit.local.trust import Issuer, PeopleClaims
 from remit.local.wiring import Embedded
@@ -22,6 +23,8 @@ BY = "login"
 _SERVICES = frozenset({Role.ENFORCEMENT_POINT, Role.PROVISIONER})
 """Who has no other role is no person."""
 
+_NOTHING = PeopleClaims("", "", "", "", "")
+
 
 class Remembered:
     """The holders of tokens, as they were last remembered by this process; in the store is what all processes remember."""
@@ -30,30 +33,49 @@ class Remembered:
         self._embedded = embedded
         self._known: dict[tuple[str, str], tuple[Person, int]] = {}
 
-    async def take(self, token: VerifiedToken, issuer: Issuer, caller: Caller) -> None:
-        """Remember what a token says of its holder, if its issuer's are. Raises `RemitError` where the store does not take it."""
-        if issuer.people is None or caller.roles <= _SERVICES:
+    async def take(self, token: VerifiedToken, issuer: Issuer, caller: Caller, known_here: bool) -> None:
+        """Remember what a token says of its holder, if its issuer's are; of whom a source knows by `ISSUER#SUBJECT` (`known_here`) in any
+        case by what name they go here. Raises `RemitError` where the store does not take it."""
+        claims = issuer.people or (_NOTHING if known_here else None)
+        if claims is None or caller.roles <= _SERVICES:
             return
         now, key = self._embedded.runtime.clock(), (token.issuer, token.subject)
-        said = _said(token, issuer.people, caller, now)
+        said = _said(token, claims, caller, now)
         known = self._known.get(key)
         if known is not None and not is_news(known[0], said) and 0 <= now - known[1] < DAY:
             return
         # INVARIANT (fail closed): names that are not on record join nobody, and two eyes could be four; so it is before anything is done.
-        await change_people(self._embedded.runtime, lambda: self._news(said, token, now), Operator(BY, token.issuer))
+        await change_people(self._embedded.runtime, lambda: self._news(said, now), Operator(BY, token.issuer))
         if len(self._known) >= MAX_KNOWN:
             self._known.clear()
         self._known[key] = said, now
 
-    def _news(self, said: Person, token: VerifiedToken, now: int) -> Said:
-        found = self._embedded.store.people_named(folded(_identity(token)))
-        before = next((one for one in found if one.source == said.source and one.external_id == token.subject), None)
+    def _news(self, said: Person, now: int) -> Said:
+        store = self._embedded.store
+        found = store.people_named(folded(said.also[0]))
+        before = next((one for one in found if one.source == said.source and one.external_id == said.external_id), None)
+        taken = _of_one(said, before, Directory(store.people_named, store.person))
         if before is None:
-            return Said((next_version(None, said, now),))
-        whole = _still_known(before, said)
+            return Said((next_version(None, taken, now),))
+        whole = _still_known(before, taken)
         if is_news(before, whole):
             return Said((next_version(before, whole, now),))
         return Said((), (before.id,) if now - before.seen >= DAY else ())
+
+
+def _of_one(said: Person, before: Person | None, directory: Directory) -> Person:
+    """What is said, without names that would make one of two people whom a source tells apart."""
+    # INVARIANT (fail closed, and for nobody else): what somebody says of themselves joins no others, and bars none of them.
+    theirs = [*said.also, *(before.joining if before is not None else ())]
+    given = []
+    for name in (said.user_name, said.email):
+        if name and directory.are_two(theirs, name):
+            _log.warning("a name that `%s` claims is not remembered: the directory has it as another person's", said.also[0])
+            continue
+        given.append(name)
+        theirs.append(name)
+    emails = tuple([one for one in said.emails if one.value in given])
+    return replace(said, user_name=said.user_name if said.user_name in given else said.also[-1], emails=emails)
 
 
 def _still_known(before: Person, said: Person) -> Person:
@@ -67,16 +89,25 @@ def _still_known(before: Person, said: Person) -> Person:
     return replace(said, also=also)
 
 
-def _identity(token: VerifiedToken) -> str:
+def identity_in(token: VerifiedToken) -> str:
+    """What names the holder of a token of another's issuer, whatever else they are called."""
     return f"{token.issuer}#{token.subject}"
+
+
+def names_in(token: VerifiedToken, issuer: Issuer | None, caller: Caller) -> tuple[str, ...]:
+    """Every name by which the holder of a token can be gone: whatever they claim, verified or not, can show that of themselves."""
+    if issuer is None:
+        return (caller.name,)
+    claimed = (_text(token, issuer.people.user_name), _text(token, issuer.people.email)) if issuer.people is not None else ()
+    return distinct((caller.name, identity_in(token), *claimed))
 
 
 def _said(token: VerifiedToken, claims: PeopleClaims, caller: Caller, now: int) -> Person:
     """What is remembered: of the token's own subject, and what cannot be kept left out."""
-    names = distinct((_identity(token), caller.name))
+    names = distinct((identity_in(token), caller.name))
     given = PersonId(new_id("per", now)), f"{LOGIN}{token.issuer}", _text(token, claims.user_name) or caller.name
     # An address that its issuer has not verified is what somebody says of themselves.
-    email = _text(token, claims.email) if token.claims.get("email_verified", True) is not False else ""
+    email = _text(token, claims.email) if token.claims.get("email_verified") is True else ""
     groups = token.claims.get(claims.groups) if claims.groups else None
     try:
         return checked_person(

@@ -20,6 +20,7 @@ from remit.model.clock import SECOND
 from remit.model.errors import RemitError, malformed, not_found, refused, unavailable
 from remit.model.identity import ApprovalId
 from remit.model.values import read_json
+from remit.runtime.acting import present
 from remit.runtime.answering import resolve
 from remit.runtime.inbox import card
 from remit.server.known import Known
@@ -163,6 +164,7 @@ async def _answered(request: Request, webhook: Webhook, said: Said) -> Response:
     caller = Caller(person, frozenset({Role.APPROVER}), f"webhook:{webhook.name}", Proof.VOUCHED)
     if not may_answer(Known(caller, request.app.state.administration)):
         raise refused(f"`{person}` may not answer access requests")
+    await asyncio.to_thread(present, embedded.runtime, caller.operator)  # who is gone denies nothing here, either
     name = ApprovalId(said.request)
     found = await asyncio.to_thread(embedded.store.approval, name)
     if found is None:

@@ -42,8 +42,8 @@ class Asking(msgspec.Struct, frozen=True):
     @property
     def source(self) -> str:
         """The source that its people are of."""
-        # INVARIANT (fail closed): a service sees and changes whom it provisions itself, and nobody else.
-        return f"{SCIM}{self.caller.name}"
+        # INVARIANT (fail closed): a service sees and changes whom it provisions itself, not those of its name by another issuer.
+        return f"{SCIM}{self.caller.caller.id}"
 
 
 async def asking(request: Request) -> Asking:
