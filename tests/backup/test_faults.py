@@ -152,6 +152,7 @@ def test_killed_while_it_is_put_back(backup: Path, tmp_path: Path, moment: str, 
     assert (home / "remit.db").exists() is is_there
     if not is_there:
         put_back(home, backup, clock.now)
+    assert list(home.glob(".remit.db.*")) == [], "the copy of the backup, which has keys, does not stay"
     back = World(home, wall_clock, store="")
     try:
         assert len(back.verified().restored) == 1 and back.store.kills()

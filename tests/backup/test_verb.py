@@ -13,7 +13,9 @@ from remit.local.wiring import wall_clock
 from remit.model.errors import ErrorKind, RemitError
 from tests.backup.building import made, put_back
 from tests.cli.running import error, ok, run
+from tests.people.test_directory import person, tell
 from tests.runtime.world import World, permit, small_bundle
+from tests.server.idp import Idp
 from tests.server.serving import Client, served
 
 pytestmark = pytest.mark.sqlite
@@ -111,6 +113,35 @@ def test_tokens_of_before_are_not_good(home: Path, tmp_path: Path, monkeypatch: 
 
 def status(client: Client, token: str) -> int:
     return client.send("GET", "/v1/tasks", None, {"Authorization": f"Bearer {token}"}).status
+
+
+def test_who_has_left_since_is_refused_by_the_first_server_that_starts(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As docs/operating.md tells it: the backup has them still, and who is gone is said without a server."""
+    idp = Idp()
+    idp.publish(home / "keys.json")
+    roles = '[issuers.roles]\nadministrator = ["admins"]\n'
+    (home / "config.toml").write_text(
+        f'[[issuers]]\nissuer = "{idp.issuer}"\njwks_file = "keys.json"\nroles_claim = "groups"\n{roles}'
+    )
+    world = World(home, wall_clock, store="")
+    tell(world, *[person(world, name, source="scim:okta") for name in ("eve", "fred")])
+    world.close()
+    ok("backup", "create", str(tmp_path / "backup"), "--with-keys")
+    monkeypatch.setenv("REMIT_HOME", str(tmp_path / "second"))
+    assert "say who has left since" in ok("backup", "restore", str(tmp_path / "backup"))
+    assert "eve" in ok("people", "list") and "eve" not in ok("people", "list", "--gone"), "a restore cannot know it"
+    (tmp_path / "gone.csv").write_text("id,user_name,active\n1,EVE,false\n")
+    ok("people", "import", str(tmp_path / "gone.csv"), "--part", "--source", "restore")
+    with served(tmp_path, dev=False) as client:
+        answers = {}
+        for name in ("eve", "fred"):
+            token = idp.token(name, f"http://127.0.0.1:{client.port}", groups=["admins"])
+            given = {"kind": "all", "name": "", "why": "x"}
+            answers[name] = client.post("/v1/kills/release", given, Authorization=f"Bearer {token}")
+    assert answers["eve"].status == 403 and "is gone" in answers["eve"].body["detail"]
+    assert answers["fred"].status == 200, "whoever is there can"
 
 
 def test_two_restores_at_once(home: Path, tmp_path: Path) -> None:

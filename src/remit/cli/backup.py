@@ -118,7 +118,8 @@ def restore(
     say(f"ended {_words(done.ended)}")
     say("refused from now on: every token that Remit made before")
     say(
-        "everything is stopped: do again what was decided since (kills, agents, bundles, erasures), then `remit release all --why …`",
+        "everything is stopped: before a server is started say who has left since (`remit people import`), do again what else was decided "
+        "(kills, agents, bundles, erasures), then `remit release all --why …`",
         "yellow",
     )
     say(f"the log's key: {done.key}{'' if done.key_pinned else ' (not pinned: compare it with what you know, or give `--key`)'}")
