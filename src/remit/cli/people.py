@@ -137,7 +137,7 @@ def _name_of(person: Person | None, name: str) -> str:
 def erase(
     person: Annotated[str, typer.Argument(help="Their id, as `remit people list` has it.")], json: JsonFlag = False
 ) -> None:
-    """Erase a person: nothing that was said of them can be read again, in the log neither. Whether they own agents is unknown then."""
+    """Erase a person: nothing that was said of them can be read again, in the log neither. They are unknown then, and no longer gone."""
     with store() as embedded:
         erase_person(embedded.runtime, PersonId(person), this_operator()).result()
     show_json({"person": person}) if json else say(f"erased {person}")

@@ -1,6 +1,7 @@
 """What sources say of people, committed: each change an entry, what it says sealed under a key of the person's own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -8,13 +9,17 @@ from remit.decision_log.encoding import encode_body
 from remit.decision_log.entry import GroupChanged, PeopleImported, PersonChanged, PersonErased
 from remit.decision_log.sealing import SealKey
 from remit.decision_log.store import Record
+from remit.inventory.directory import Directory, Known
 from remit.inventory.people import erased
+from remit.model.authorizer import ApprovalState
+from remit.model.break_glass import Stage
 from remit.model.errors import conflict, not_found
-from remit.model.identity import Operator, TaskId
+from remit.model.identity import ApprovalId, Operator, TaskId
 from remit.model.person import GroupId, PeopleGroup, Person, PersonId, PersonStatus
+from remit.model.task import TaskStatus
 from remit.runtime.pending import Driven, Steps
 from remit.runtime.runtime import Change, Runtime, administer
-from remit.runtime.store import ErasePerson, PutGroup, PutPerson, RuntimeStore, SeePeople, Write
+from remit.runtime.store import Approval, ErasePerson, PutGroup, PutPerson, RuntimeStore, SeePeople, Write
 
 _seal = msgspec.json.Encoder().encode
 
@@ -71,7 +76,8 @@ def _key(runtime: Runtime, person: PersonId) -> SealKey:
 def erase_person(runtime: Runtime, person: PersonId, operator: Operator) -> Driven[None]:
     """Destroy the data key of a person and forget their names: what entries say of them can never be read again.
 
-    Whoever owns an agent by one of these names is unknown from then on. Raises `RemitError`: not-found, and unavailable if they are
+    Whoever owns an agent by one of these names is unknown from then on. Raises `RemitError`: not-found, conflict while something that they
+    approved before they left could be used, and unavailable if they are
     erased but another process keeps remains in the write-ahead log for now: repeat it then.
     """
     return Driven(lambda: _erase_person(runtime, person, operator))
@@ -82,6 +88,7 @@ def _erase_person(runtime: Runtime, person: PersonId, operator: Operator) -> Ste
         known = runtime.view.store.person(person)
         if known is None:
             raise not_found(f"there is no person `{person}`: see `remit people list`")
+        _check_nothing_left(runtime, known)
         body = PersonErased(person, operator.id, operator.verified_by)
         return [Record(encode_body(body), "person.erased")], [ErasePerson(erased(known, runtime.clock()))]
 
@@ -90,6 +97,45 @@ def _erase_person(runtime: Runtime, person: PersonId, operator: Operator) -> Ste
         yield from administer(runtime, prepare)
     runtime.view.forget_all()
     runtime.appender.alone(runtime.view.store.scrub)
+
+
+def _check_nothing_left(runtime: Runtime, person: Person) -> None:
+    """Raises `RemitError` (conflict) while somebody who is gone has approved what was not used, or holds open what policy denies."""
+    # INVARIANT (fail closed): whoever is erased is unknown, and what they had approved would count again.
+    store, now = runtime.view.store, runtime.clock()
+    directory = Directory(store.people_named, store.person)
+    known = [directory.known_as(name) for name in sorted(person.names)]
+    if not any(one.gone for one in known):
+        return
+    left: list[tuple[str, int]] = [
+        (one.id, one.expires) for one in _approved(store, now) if _by(known, [one.resolver, *[by.operator for by in one.given]])
+    ]
+    for glass in store.break_glasses([Stage.ASKED, Stage.OPEN]):
+        if glass.at(now) in (Stage.ASKED, Stage.OPEN) and _by(known, [glass.asked_by, glass.confirmed_by]):
+            left.append((glass.id, glass.until or glass.confirm_by))
+    if left:
+        until = datetime.fromtimestamp(max(end for _, end in left) // 1_000_000, UTC).isoformat()
+        raise conflict(
+            f"`{person.id}` is gone, and what they approved would count again without them (`{left[0][0]}`, {len(left)} such):"
+            f" close the task, end the break-glass, or erase them after {until}"
+        )
+
+
+def _approved(store: RuntimeStore, now: int) -> Iterator[Approval]:
+    """What somebody has approved and can still be used."""
+    for state in (ApprovalState.APPROVED, ApprovalState.PENDING):
+        before: ApprovalId | None = None
+        while page := store.approvals(state, 1000, before):
+            before = page[-1].id
+            for one in page:
+                task = store.task(one.task) if one.task is not None and now < one.expires else None
+                if now < one.expires and (one.task is None or (task is not None and task.task.status is TaskStatus.OPEN)):
+                    yield one
+
+
+def _by(known: Iterable[Known], names: Iterable[str]) -> bool:
+    given = [name for name in names if name]
+    return any(one.is_one_of(given) for one in known)
 
 
 def change_group(
