@@ -3,7 +3,6 @@
 import fcntl
 import hashlib
 import http.client
-import os
 import socket
 import ssl
 import struct
@@ -21,8 +20,8 @@ from remit.decision_log.entry import DecisionMade
 from remit.decision_log.merkle import leaf_hash
 from remit.decision_log.plain import plain
 from remit.decision_log.store import LogReader
-from remit.local.following import Cursor, check_cursor, keep_cursor, read_cursor
-from remit.model.errors import conflict, malformed, unavailable
+from remit.local.following import Cursor, alone, check_cursor, keep_cursor, read_cursor
+from remit.model.errors import malformed, unavailable
 
 BATCH, BATCH_BYTES = 500, 1 << 20
 SECONDS = 10.0
@@ -61,21 +60,11 @@ class Stream:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """While this process is the one that sends. Raises `RemitError` (conflict)."""
-        try:
-            self._file.parent.mkdir(exist_ok=True, mode=0o700)
-            descriptor = os.open(self._file.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
-        except OSError as error:
-            raise unavailable(f"`{self._file.parent}` cannot be written ({error.strerror})") from None
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(descriptor)
-            raise conflict(f"another process streams to `{self.shown}` already: let it, or end it") from None
-        try:
-            yield
-        finally:
-            self._sink.close()
-            os.close(descriptor)
+        with alone(self._file, f"another process streams to `{self.shown}` already: let it, or end it"):
+            try:
+                yield
+            finally:
+                self._sink.close()
 
     def run(self, patience: float | None, told: Callable[[str], None], pause: Callable[[float], None] = time.sleep) -> int:
         """Send all there is; how many entries that were. Gives up after `patience` seconds without success, never if None.

@@ -1,6 +1,5 @@
 """Access requests and break-glass, sent to a webhook as the log has them: at least once, in order, going on where it was acknowledged."""
 
-import fcntl
 import http.client
 import logging
 import os
@@ -16,13 +15,13 @@ from remit import __version__
 from remit.decision_log.encoding import decode
 from remit.decision_log.entry import Entry
 from remit.decision_log.merkle import leaf_hash
-from remit.local.following import Cursor, check_cursor, keep_cursor, read_cursor
+from remit.local.following import Cursor, alone, check_cursor, keep_cursor, read_cursor
 from remit.local.webhooks.alarms import BREAK_GLASS, Alarm, alarm
 from remit.local.webhooks.messages import event_of, message
 from remit.local.webhooks.settings import Webhook
 from remit.local.wiring import Embedded
 from remit.model.clock import SECOND
-from remit.model.errors import ErrorKind, RemitError, conflict, unavailable
+from remit.model.errors import ErrorKind, RemitError, unavailable
 from remit.model.identity import ApprovalId, BreakGlassId
 from remit.runtime.inbox import card
 
@@ -72,20 +71,8 @@ class Sender:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """While this process is the one that sends. Raises `RemitError` (conflict)."""
-        try:
-            self._file.parent.mkdir(exist_ok=True, mode=0o700)
-            descriptor = os.open(self._file.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
-        except OSError as error:
-            raise unavailable(f"`{self._file.parent}` cannot be written ({error.strerror})") from None
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(descriptor)
-            raise conflict("another process sends to it already") from None
-        try:
+        with alone(self._file, "another process sends to it already"):
             yield
-        finally:
-            os.close(descriptor)
 
     def send(self, stop: threading.Event, first_wait: float = 1.0) -> int:
         """Send all there is, or until `stop` is set; how many messages were dealt with. One that is new hears of what comes from now on.
