@@ -14,10 +14,13 @@ import pytest
 from msgspec.structs import replace
 
 from remit.credentials.shared_secrets import SharedSecret
+from remit.decision_log.entry import BreakGlassAsked
 from remit.local.config import Settings
 from remit.local.webhooks import sending
+from remit.local.webhooks.alarms import alarm
 from remit.local.webhooks.sending import Sender, undelivered
 from remit.local.webhooks.settings import read_webhooks
+from remit.local.webhooks.texts import MOST
 from remit.model.break_glass import Verdict
 from remit.model.clock import SECOND
 from remit.model.errors import ErrorKind, RemitError
@@ -356,6 +359,23 @@ def test_break_glass_is_told_from_the_asking_to_the_review(world: World) -> None
     assert all(one["text"].startswith("BREAK-GLASS ") and "<" not in one["text"] for one in told)
     assert all(block["text"]["text"].isascii() for one in told for block in one["blocks"])
     assert all(block["text"]["type"] == "plain_text" for one in told for block in one["blocks"])
+
+
+def test_an_alarm_hides_nothing_behind_long_names(world: World) -> None:
+    long = tuple(f"/a{number}/{'x' * 480}/" for number in range(7))
+    for reason in ("the queue is stuck", "\u00e9" * 1000):
+        asking = break_glass.Asking(reason, "INC-7", agent="bot", resources=(*long, "/etc/*w*", "/s*"))
+        glass = break_glass.ask(world.runtime, asking, ANA).result()
+        entry = world.entries()[-1]
+        assert isinstance(entry.body, BreakGlassAsked)
+        [_, block] = json.loads(alarm(entry, entry.body, glass, "log"))["blocks"]
+        text = block["text"]["text"]
+        assert text.startswith("For 30 minutes, agent bot: ") and len(text) <= MOST
+        assert "Opens /s*, /etc/*w*, /a0/" in text
+        shown = sum(one in text for one in long)
+        assert 0 < shown < 7 and text.endswith(f"; {7 - shown} of 9 are NOT shown here, see `remit break-glass show {glass.id}`.")
+        assert reason in text or f"... (cut off: see `remit break-glass show {glass.id}`)" in text
+        break_glass.end(world.runtime, glass.id, ANA).result()
 
 
 def test_who_waits_for_something_else_hears_nothing_of_break_glass(world: World) -> None:

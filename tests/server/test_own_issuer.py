@@ -30,6 +30,7 @@ def world(open_store: OpenStore) -> World:
 @pytest.fixture
 def client(world: World) -> Iterator[Client]:
     with serving(world.embedded) as client:
+        issuer_of(client, world)  # as `remit serve` makes its key when it starts
         yield client
 
 
@@ -111,3 +112,14 @@ def test_a_damaged_key_tells_nothing(client: Client, world: World) -> None:
     (world.home / "issuer" / "signing.pem").write_text("-----BEGIN NOTHING-----")
     refused = client.send("GET", "/.well-known/jwks.json", None, {})
     assert refused.status == 503 and b"BEGIN" not in refused.text and str(world.home).encode() not in refused.text
+
+
+def test_a_stranger_makes_no_key(client: Client, world: World) -> None:
+    keys_of(client)
+    folder = world.home / "issuer"
+    folder.rename(world.home / "away")
+    for _ in range(2):
+        assert client.send("GET", "/.well-known/jwks.json", None, {}).status == 503
+    assert not folder.exists()
+    (world.home / "away").rename(folder)
+    assert len(keys_of(client)) == 1

@@ -34,13 +34,14 @@ class Kind(msgspec.Struct, frozen=True):
 class TokenIssuer:
     """Mints tokens as `name`, a URL, with the keys in a folder; safe to share between threads.
 
-    Raises `RemitError` for a key file that is open to others, or holds no key.
+    A key is made where there is none yet, unless not `make`. Raises `RemitError` for a key file that is open to others, or holds no key,
+    and not-found for none.
     """
 
-    def __init__(self, name: str, folder: Path, clock: Clock) -> None:
+    def __init__(self, name: str, folder: Path, clock: Clock, *, make: bool = True) -> None:
         self.name, self._folder, self._clock = name, folder, clock
         self._lock = threading.Lock()
-        self._key = key_files.load_or_make(folder)
+        self._key = key_files.load_or_make(folder) if make else key_files.load(folder)
 
     def agent_token(self, agent: AgentId, audience: str, seconds: int, key: dict[str, Any] | None = None) -> str:
         """A token that says who an agent is; bound to the public `key` (JWK) where one is given (RFC 9449). Raises `RemitError`."""

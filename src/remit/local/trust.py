@@ -81,9 +81,9 @@ def read_trust(settings: Settings, home: Path, url: str, clock: Clock, proofs: P
     return Trust(url, issuers, own_issuer(home, url, clock), clock, proofs)
 
 
-def own_issuer(home: Path, url: str, clock: Clock) -> TokenIssuer:
-    """The issuer of tokens for those who have no other, its key in REMIT_HOME. Raises `RemitError`."""
-    return TokenIssuer(url, home / FOLDER, clock)
+def own_issuer(home: Path, url: str, clock: Clock, *, make: bool = True) -> TokenIssuer:
+    """The issuer of tokens for those who have no other, its key in REMIT_HOME, made if there is none and it may be. Raises `RemitError`."""
+    return TokenIssuer(url, home / FOLDER, clock, make=make)
 
 
 def checked_url(url: str) -> str:

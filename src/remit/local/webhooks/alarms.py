@@ -12,21 +12,40 @@ from remit.decision_log.entry import (
     BreakGlassUsed,
     Entry,
 )
-from remit.local.webhooks.texts import escaped, in_ascii, section
+from remit.local.webhooks.texts import MOST, escaped, in_ascii, section
 from remit.model.break_glass import BreakGlass
 
 BREAK_GLASS = "break-glass"
 """The event, for all of it: nobody waits for a part of an alarm."""
+MOST_REASON = 1000
 Alarm: TypeAlias = BreakGlassAsked | BreakGlassStarted | BreakGlassUsed | BreakGlassEnded | BreakGlassReviewed
 
 
 def alarm(entry: Entry, body: Alarm, glass: BreakGlass, log: str) -> bytes:
     """The body of a message. `log` names the log: with it, the place of an entry is an id that is never given twice."""
     words = in_ascii(f"BREAK-GLASS {_words(body, glass)}: {glass}")
-    opens = ", ".join((*glass.tools, *glass.resources))
-    text = in_ascii(f"Opens {opens}, for {glass.minutes} minutes: {glass.reason}. See `remit break-glass show {glass.id}`.")
-    told = {"text": escaped(words), "mrkdwn": False, "blocks": [section(words), section(text)]}
+    told = {"text": escaped(words), "mrkdwn": False, "blocks": [section(words), section(_text(glass))]}
     return msgspec.json.encode({**told, "remit": _machine(entry, body, glass, log)})
+
+
+def _text(glass: BreakGlass) -> str:
+    """How long, for whom and why, then what is opened, as much as there is room for; what is left out is counted."""
+    shown, whom = f"`remit break-glass show {glass.id}`", f"agent {glass.agent}" + (f", task {glass.task}" if glass.task else "")
+    reason = in_ascii(glass.reason)
+    if len(reason) > MOST_REASON:
+        reason = f"{reason[:MOST_REASON]}... (cut off: see {shown})"
+    text = f"For {glass.minutes} minutes, {in_ascii(whom)}: {reason}. Opens "
+    # Short patterns open most: long ones push none of them out.
+    opens = sorted(map(in_ascii, (*glass.tools, *glass.resources)), key=len)
+    rest, fit = f"; {len(opens)} of {len(opens)} are NOT shown here, see {shown}.", list[str]()
+    for one in opens:
+        if len(text) + len(", ".join((*fit, one))) + len(rest) > MOST:
+            break
+        fit.append(one)
+    missing = len(opens) - len(fit)
+    return f"{text}{', '.join(fit)}" + (
+        f"; {missing} of {len(opens)} are NOT shown here, see {shown}." if missing else f". See {shown}."
+    )
 
 
 def _words(body: Alarm, glass: BreakGlass) -> str:

@@ -34,12 +34,14 @@ class Enrolling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def enrolled(request: Request) -> Response:
     """`POST /v1/enrolment`: a token with the role of an administrator, for the one who has the link, once."""
     said, embedded = await read_as(request, Enrolling), embedded_of(request)
-    name, own = checked_name(said.name, "person"), own_issuer(embedded.home, request.app.state.url, embedded.runtime.clock)
+    name = checked_name(said.name, "person")
     thumbprint_of(said.key)  # a key that is none must not use up the link
     if not await asyncio.to_thread(redeem, embedded.home, said.code, embedded.runtime.clock):
         raise refused(
             "this is no link that enrols anybody: it was used, has expired, or is none; `remit operator token` makes a token too"
         )
+    # INVARIANT (fail closed): who has no link makes no key.
+    own = await asyncio.to_thread(own_issuer, embedded.home, request.app.state.url, embedded.runtime.clock)
     roles, by = [Role.ADMINISTRATOR], Operator(name, BY)
     token = await asyncio.to_thread(operator_token, embedded, own, name, roles, SECONDS, said.key, by)
     return answer({"token": token, "name": name, "roles": roles, "seconds": SECONDS})

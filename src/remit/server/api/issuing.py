@@ -32,7 +32,8 @@ async def keys(request: Request) -> Response:
 def _held(request: Request) -> bytes:
     embedded = embedded_of(request)
     try:
-        return own_issuer(embedded.home, request.app.state.url, embedded.runtime.clock).key_set()
+        # INVARIANT (fail closed): what a stranger asks never makes a key; whoever starts the server, or makes a token, does.
+        return own_issuer(embedded.home, request.app.state.url, embedded.runtime.clock, make=False).key_set()
     except RemitError as error:  # strangers are not told where the keys are
         _log.error("the keys of the own issuer cannot be told: %s", error.message)
         raise Problem(
