@@ -35,6 +35,11 @@ def test_nobody_else_may_read_it(file: Path) -> None:
     assert SharedTable(file).since == NOW_
 
 
+def test_its_room_is_taken_before_it_is_used(file: Path) -> None:
+    there = file.stat()
+    assert there.st_blocks * 512 >= there.st_size > 30_000_000, "what is written through memory must find room"
+
+
 def test_each_is_the_first_once_until_its_time_is_over(file: Path) -> None:
     one, other = SharedProofs(SharedTable(file)), SharedProofs(SharedTable(file))
     for digest in digests(200):

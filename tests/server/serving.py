@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -93,9 +93,11 @@ def serving(embedded: Embedded, callers: Callers | None = None, figures: Figures
         assert not thread.is_alive()
 
 
-def start(folder: Path, *arguments: str, port: int = 0, dev: bool = True) -> tuple["subprocess.Popen[str]", Client]:
+def start(
+    folder: Path, *arguments: str, port: int = 0, dev: bool = True, program: Sequence[str] = ("-m", "remit.cli.main")
+) -> tuple["subprocess.Popen[str]", Client]:
     """A process of `remit serve`, once it takes connections; whoever starts it ends it."""
-    command = [sys.executable, "-P", "-m", "remit.cli.main", "serve", *["--dev"][:dev], "--port", str(port), *arguments]
+    command = [sys.executable, "-P", *program, "serve", *["--dev"][:dev], "--port", str(port), *arguments]
     server = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert server.stdout is not None and server.stderr is not None
     line = server.stdout.readline()

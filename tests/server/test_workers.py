@@ -2,7 +2,11 @@
 
 import json
 import os
+import re
+import resource
 import signal
+import subprocess
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -186,6 +190,70 @@ def test_workers_end_with_whoever_watches_them(open_store: OpenStore, tmp_path: 
     _, alive = psutil.wait_procs(workers, timeout=30)
     assert alive == []
     server.communicate(timeout=20)
+
+
+_QUICK = """
+import runpy, sys
+from remit.server import watching
+watching.BEAT_SECONDS, watching.HUNG_SECONDS = 0.2, 2.0
+runpy.run_module("remit.cli.main", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.sqlite
+def test_one_that_hangs_is_followed_and_one_that_dies_again_and_again_ever_later(
+    open_store: OpenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = open_store("store", clock=wall_clock)
+    monkeypatch.setenv("REMIT_HOME", str(tmp_path / "store"))
+    server, client = start(tmp_path, "--workers", "2", program=("-c", _QUICK))
+    many = Many(client, world, world.open_session(), psutil.Process(server.pid))
+    try:
+        hangs, lives = many.workers()
+        hangs.suspend()
+        until(lambda: not hangs.is_running() and len(many.workers()) == 2)
+        assert lives.is_running(), "who beats is left alone"
+        for _ in range(8):
+            many.permitted()
+        for _ in range(2):
+            known = {one.pid for one in many.workers()}
+            newest = many.workers()[-1]
+            newest.kill()
+            until(lambda: {one.pid for one in many.workers()} - known and len(many.workers()) == 2)  # noqa: B023 - used at once
+            many.permitted()
+    finally:
+        server.terminate()
+        said = server.communicate(timeout=60)[1]
+    assert server.returncode == 0, said
+    assert f"worker {hangs.pid} has said nothing for 2 s" in said
+    pauses = [float(one) for one in re.findall(r"another follows in ([0-9.]+) s", said)]
+    assert len(pauses) == 3 and pauses[2] > pauses[1] > 0
+
+
+@pytest.mark.sqlite
+def test_while_they_end_nobody_is_left_at_one_that_has_ended(many: Many) -> None:
+    last = many.permitted()
+    many.watching.send_signal(signal.SIGTERM)
+    end, statuses = time.monotonic() + 1.5, Counter[int]()
+    while time.monotonic() < end:
+        statuses[many.client.send("GET", "/readyz", None, {}).status] += 1
+    assert set(statuses) <= {200, 503} and statuses[503], "each connection is answered by one that still takes them"
+    assert many.act(last).body["stands"] is True
+
+
+@pytest.mark.sqlite
+def test_without_room_for_what_they_share_they_do_not_begin(open_store: OpenStore, tmp_path: Path) -> None:
+    open_store("store", clock=wall_clock).close()
+    begun = subprocess.run(
+        [sys.executable, "-P", "-m", "remit.cli.main", "serve", "--dev", "--port", "0", "--workers", "2"],
+        env={**os.environ, "REMIT_HOME": str(tmp_path / "store")},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (8 << 20, 8 << 20)),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert begun.returncode != 0 and "no room for what workers share" in begun.stderr and "`TMPDIR`" in begun.stderr
 
 
 @pytest.mark.sqlite

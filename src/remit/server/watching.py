@@ -27,7 +27,7 @@ from remit.server.binding import port_at
 from remit.server.observing.instruments import environment_of_worker
 from remit.server.observing.reporting import reporting
 from remit.server.running import ACT_SECONDS, DRAIN_SECONDS, Place, address_of, listening_at
-from remit.server.working import KEYS, PROOFS, Charge, Failed, Ready, encoded
+from remit.server.working import KEYS, PROOFS, Alive, Charge, Failed, Ready, encoded
 
 MAX_WORKERS = 64
 MAX_FOLDER = 90
@@ -36,11 +36,14 @@ START_SECONDS = 60.0
 """So long a worker may take until it answers."""
 END_SECONDS = DRAIN_SECONDS + ACT_SECONDS + 30.0
 """So long a worker may take to end; then it is killed."""
+STEADY_SECONDS = 5.0
 LATEST = 30.0
-"""A worker that has answered is followed at once if it dies; one that never did, after a pause (s) that doubles up to this."""
+"""A worker that has answered for `STEADY_SECONDS` is followed at once if it dies; another after a pause (s) that doubles up to this."""
+BEAT_SECONDS, HUNG_SECONDS = 2.0, 30.0
+"""So often a worker says that it lives; one that has not for so long is killed."""
 _TICK = 0.05
 _log = logging.getLogger("remit.server")
-_said = msgspec.json.Decoder(Ready | Failed).decode
+_said = msgspec.json.Decoder(Ready | Alive | Failed).decode
 
 
 def watch(home: Path, settings: Settings, place: Place, listening: Callable[[str], None]) -> None:
@@ -59,11 +62,10 @@ def watch(home: Path, settings: Settings, place: Place, listening: Callable[[str
     try:
         with _listening(place) as listeners:
             address = address_of(place, listeners[0])
-            for name in (PROOFS, KEYS):
-                SharedTable.make(folder / name, wall_clock())
+            _make_tables(folder)
             figures = folder / "figures"
             figures.mkdir()
-            begin = Charge(0, -1, home, settings, place, address, folder, random_bytes(32))
+            begin = Charge(0, -1, home, settings, place, address, folder, random_bytes(32), BEAT_SECONDS)
             workers = [
                 _Worker(begin, listener, environment_of_worker(figures, number)) for number, listener in enumerate(listeners)
             ]
@@ -72,6 +74,17 @@ def watch(home: Path, settings: Settings, place: Place, listening: Callable[[str
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(held)
+
+
+def _make_tables(folder: Path) -> None:
+    try:
+        for name in (PROOFS, KEYS):
+            SharedTable.make(folder / name, wall_clock())
+    except OSError as error:
+        raise unavailable(
+            f"the folder of temporary files has no room for what workers share ({error.strerror}): free 70 MB of `{folder.parent}`, "
+            "or set `TMPDIR` to another"
+        ) from None
 
 
 @contextmanager
@@ -93,7 +106,8 @@ class _Worker:
     def __init__(self, charge: Charge, listener: socket.socket, counting: Mapping[str, str]) -> None:
         self._charge, self._listener, self._counting = charge, listener, counting
         self._process: subprocess.Popen[bytes] | None = None
-        self._begun = 0.0
+        self._begun = self._answers = self._looked = 0.0
+        self._silent = 0.0
         self._pause = 0.0
         self._at: float | None = 0.0
         self.ready = False
@@ -101,6 +115,7 @@ class _Worker:
     def begin(self, number: int) -> None:
         charge = msgspec.structs.replace(self._charge, number=number, listener=self._listener.fileno())
         self.ready, self._begun, self._at = False, time.monotonic(), None
+        self._silent, self._looked = 0.0, self._begun
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "remit.server.working"],
             stdin=subprocess.PIPE,
@@ -130,17 +145,27 @@ class _Worker:
         if process is None or process.stdout is None:
             return None
         line = process.stdout.readline() or b""
+        now = time.monotonic()
+        # What this process has slept through, stopped with them all, is no worker's silence.
+        self._silent, self._looked = 0.0 if line else self._silent + min(1.0, now - self._looked), now
         if line:
             said = _said(line)
-            self.ready, failed = isinstance(said, Ready), said if isinstance(said, Failed) else None
+            failed = said if isinstance(said, Failed) else None
+            if isinstance(said, Ready):
+                self.ready, self._answers = True, now
         if process.poll() is not None:
             self._over(process)
-        elif not self.ready and time.monotonic() - self._begun > START_SECONDS:
+        elif not self.ready and now - self._begun > START_SECONDS:
             process.kill()
+        elif self.ready and self._silent > HUNG_SECONDS:
+            _log.warning("worker %d has said nothing for %g s: it hangs, and is killed", process.pid, HUNG_SECONDS)
+            process.kill()
+            self._silent = 0.0
         return failed
 
     def _over(self, process: "subprocess.Popen[bytes]") -> None:
-        self._pause = 0.0 if self.ready else min(LATEST, self._pause * 2 or 0.25)
+        steady = self.ready and time.monotonic() - self._answers >= STEADY_SECONDS
+        self._pause = 0.0 if steady else min(LATEST, self._pause * 2 or 0.25)
         self._at, self.ready = time.monotonic() + self._pause, False
         _log.warning("worker %d ended (%s): another follows in %g s", process.pid, _how(process.returncode), self._pause)
         self.let_go()
@@ -156,6 +181,10 @@ class _Worker:
     def tell(self, number: int) -> None:
         if self._process is not None:
             self._process.send_signal(number)
+
+    def leave(self) -> None:
+        """Keep no connections for a successor any more: whom the worker takes no more, nobody would."""
+        self._listener.close()
 
     def ended(self, until: float) -> int:
         """Wait for its end, at most until then; its exit code."""
@@ -220,6 +249,7 @@ class _Watch:
     def _end_all(self) -> None:
         for worker in self._workers:
             worker.tell(signal.SIGTERM)
+            worker.leave()
         until = time.monotonic() + END_SECONDS
         codes = [worker.ended(until) for worker in self._workers]
         if any(codes):

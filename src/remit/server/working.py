@@ -1,10 +1,12 @@
 """One of several processes that answer at one port: begun by the one that watches it, ended by it or with it."""
 
+import contextlib
 import os
 import signal
 import socket
 import sys
 import threading
+import time
 from pathlib import Path
 
 import msgspec
@@ -28,7 +30,7 @@ class Charge(msgspec.Struct, frozen=True):
     """What a worker is to do: the first line of its input. It works until the input ends.
 
     `number` is one that no worker of this server had before, `listener` the file descriptor of its socket, `folder` what the workers
-    have in common, and `nonces` what theirs are made with.
+    have in common, `nonces` what theirs are made with, and `beat` how often (s) it says that it lives.
     """
 
     number: int
@@ -39,10 +41,15 @@ class Charge(msgspec.Struct, frozen=True):
     address: str
     folder: Path
     nonces: bytes
+    beat: float
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):
     """It takes connections."""
+
+
+class Alive(msgspec.Struct, frozen=True, tag="alive"):
+    """It runs, and is not stopped."""
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
@@ -62,6 +69,7 @@ def main() -> int:
         return 1
     try:
         threading.Thread(target=_end_with_input, name="remit-lifeline", daemon=True).start()
+        threading.Thread(target=_beat, args=(charge.beat,), name="remit-beat", daemon=True).start()
         peers = Peers(charge.folder, charge.number, SharedTable(charge.folder / KEYS))
         seen = SharedTable(charge.folder / PROOFS)
         shared = Shared(peers, Proofs(SharedProofs(seen), Nonces(charge.nonces)), OnceAmongAll(seen))
@@ -87,9 +95,16 @@ def _end_with_input() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _say(what: Ready | Failed) -> None:
-    sys.stdout.buffer.write(msgspec.json.encode(what) + b"\n")
-    sys.stdout.buffer.flush()
+def _beat(seconds: float) -> None:
+    """Of a thread, not the loop: a store that hangs may hold that up, and nothing would be won by another worker."""
+    with contextlib.suppress(OSError):
+        while True:
+            time.sleep(seconds)
+            _say(Alive())
+
+
+def _say(what: Ready | Alive | Failed) -> None:
+    os.write(sys.stdout.fileno(), msgspec.json.encode(what) + b"\n")  # at once and whole, whichever thread says it
 
 
 if __name__ == "__main__":

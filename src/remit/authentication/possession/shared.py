@@ -38,10 +38,16 @@ class SharedTable:
 
     @classmethod
     def make(cls, file: Path, now: int, slots: int = SLOTS) -> None:
-        """Make an empty one, which nobody else may read. Takes room on the disk as it fills."""
+        """Make an empty one, which nobody else may read, with all its room on the disk. Raises `OSError` where there is none."""
+        size = _HEADER + _SLOT.size * _BUCKET * max(1, slots // _BUCKET)
         with open(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600), "wb") as made:
+            # It is mapped into memory: room that is missing only when it is written to would end the process that writes.
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(made.fileno(), 0, size)
+            else:
+                made.write(bytes(size))
+                made.seek(0)
             made.write(now.to_bytes(8, "little"))
-            made.truncate(_HEADER + _SLOT.size * _BUCKET * max(1, slots // _BUCKET))
 
     def claim(self, digest: bytes, owner: int, until: int, now: int, instead_of: int | None = None) -> int | None:
         """Whose it is: None if it is the caller's from now on (it was nobody's, or that of `instead_of`).
