@@ -29,6 +29,7 @@ PEOPLE = {
     "gateway": Caller("gateway", frozenset({Role.ENFORCEMENT_POINT}), "idp", Proof.MTLS),
     "proxy": Caller("proxy", frozenset({Role.ENFORCEMENT_POINT}), "idp", Proof.MTLS),
     "agent-named-door": Caller("bot", frozenset({Role.ENFORCEMENT_POINT}), "idp", Proof.MTLS),
+    "marked-door": Caller("agent:bot", frozenset({Role.ENFORCEMENT_POINT}), "idp", Proof.MTLS),
     "bot-elsewhere": Caller("bot", frozenset({Role.AGENT}), "spiffe", Proof.MTLS, AgentId("bot")),
     "ada": Caller("ada", frozenset({Role.ADMINISTRATOR}), "idp", Proof.DPOP),
     "aud": Caller("aud", frozenset({Role.AUDITOR}), "idp", Proof.DPOP),
@@ -176,7 +177,12 @@ class TestPermits:
         assert not stands(client, "bot", told["id"])
 
     @pytest.mark.parametrize(
-        ("asker", "others"), [("gateway", ("proxy", "bot", "agent-named-door")), ("bot", ("gateway", "agent-named-door"))]
+        ("asker", "others"),
+        [
+            ("gateway", ("proxy", "bot", "agent-named-door")),
+            ("bot", ("gateway", "agent-named-door", "marked-door")),
+            ("marked-door", ("gateway", "bot", "bot-elsewhere")),
+        ],
     )
     def test_are_of_the_door_that_asked(
         self, client: Client, world: World, open_store: OpenStore, asker: str, others: tuple[str, ...]
