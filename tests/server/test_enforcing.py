@@ -383,6 +383,31 @@ class TestAgain:
         gate = fine(tell(client, "gateway", "evaluation", message, **{"Idempotency-Key": '"k"'}))["context"]["id"]
         assert gate != ids[0], "a key is its caller's"
 
+    @pytest.mark.parametrize("over", ["killed", "ended", "closed", "changed"])
+    def test_a_permit_that_nobody_asks_about_again_is_repeated_only_while_it_stands(
+        self, client: Client, world: World, clock: Clock, over: str
+    ) -> None:
+        session = begun(client)
+
+        def ask(door: bool) -> tuple[str, bool]:
+            key = {"Idempotency-Key": f'"{door}"'}
+            told = fine(tell(client, "gateway", "evaluation", asks(session, door=door), **key))
+            return told["context"]["id"], told["decision"]
+
+        plain, door = ask(False), ask(True)
+        assert (plain[1], door[1], ask(False)) == (True, True, plain)
+        match over:
+            case "killed":
+                kills.kill(world.runtime, KillKind.AGENT, "bot", "stop", ANA).result()
+            case "ended":
+                clock.forward(60)
+            case "closed":
+                fine(tell(client, "ada", f"/v1/tasks/{session['task']}/close"))
+            case _:
+                world.register("newcomer")
+        assert ask(False)[1] is (over in ("ended", "changed")) and ask(False)[0] != plain[0], "decided anew"
+        assert ask(True) == door and stands(client, "gateway", door[0]) is (over == "changed"), "a door asks before it acts"
+
     def test_another_question_under_it_is_refused(self, client: Client, world: World) -> None:
         session = begun(client)
         fine(tell(client, "bot", "evaluation", asks(session), **{"Idempotency-Key": '"k"'}))

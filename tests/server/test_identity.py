@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import pytest
 
@@ -240,6 +241,22 @@ class TestOurOwn:
         assert again.status == 401 and "invalid_dpop_proof" in again.headers["www-authenticate"]
         elsewhere = {"Content-Type": "application/json", **net.shown("POST", "/access/v1/evaluations", token, holder)}
         assert net.client.send("POST", path, body, elsewhere).status == 401
+
+    @pytest.mark.parametrize("name", ["bot@corp", "bot:1"])
+    def test_a_proof_is_for_the_path_as_it_was_sent(self, net: Net, name: str) -> None:
+        net.world.register(name)
+        own, holder = own_issuer(net.world.home, net.url, wall_clock), Holder()
+        token = operator_token(net.world.embedded, own, "ana", [Role.ADMINISTRATOR], 60, holder.public, ANA)
+        path, status = f"/v1/agents/{quote(name, safe='')}", f"/v1/agents/{quote(name, safe='')}/status"
+
+        def get(path: str, proven: str) -> int:
+            answer = net.client.send("GET", path, None, net.shown("GET", proven, token, holder))
+            holder.nonce = answer.headers.get("dpop-nonce", holder.nonce)
+            return answer.status
+
+        get(path, path)  # and now it has the nonce
+        assert get(path, path) == get(path, path.replace("/bot", "/%62ot")) == get(path.replace("/bot", "/%62ot"), path) == 200
+        assert [get(path, other) for other in (status, f"/v1/agents/{name}", "/v1/agents/bot")] == [401] * 3
 
     def test_a_person_with_a_role(self, net: Net) -> None:
         own = own_issuer(net.world.home, net.url, wall_clock)
