@@ -29,6 +29,7 @@ PEOPLE = {
     "gateway": Caller("gateway", frozenset({Role.ENFORCEMENT_POINT}), "idp", Proof.MTLS),
     "proxy": Caller("proxy", frozenset({Role.ENFORCEMENT_POINT}), "idp", Proof.MTLS),
     "agent-named-door": Caller("bot", frozenset({Role.ENFORCEMENT_POINT}), "idp", Proof.MTLS),
+    "marked-door": Caller("agent:bot", frozenset({Role.ENFORCEMENT_POINT}), "idp", Proof.MTLS),
     "bot-elsewhere": Caller("bot", frozenset({Role.AGENT}), "spiffe", Proof.MTLS, AgentId("bot")),
     "ada": Caller("ada", frozenset({Role.ADMINISTRATOR}), "idp", Proof.DPOP),
     "aud": Caller("aud", frozenset({Role.AUDITOR}), "idp", Proof.DPOP),
@@ -176,7 +177,12 @@ class TestPermits:
         assert not stands(client, "bot", told["id"])
 
     @pytest.mark.parametrize(
-        ("asker", "others"), [("gateway", ("proxy", "bot", "agent-named-door")), ("bot", ("gateway", "agent-named-door"))]
+        ("asker", "others"),
+        [
+            ("gateway", ("proxy", "bot", "agent-named-door")),
+            ("bot", ("gateway", "agent-named-door", "marked-door")),
+            ("marked-door", ("gateway", "bot", "bot-elsewhere")),
+        ],
     )
     def test_are_of_the_door_that_asked(
         self, client: Client, world: World, open_store: OpenStore, asker: str, others: tuple[str, ...]
@@ -376,6 +382,31 @@ class TestAgain:
         assert len(ids) == 8 and len(set(ids)) == 1 and len(world.decisions()) == 1
         gate = fine(tell(client, "gateway", "evaluation", message, **{"Idempotency-Key": '"k"'}))["context"]["id"]
         assert gate != ids[0], "a key is its caller's"
+
+    @pytest.mark.parametrize("over", ["killed", "ended", "closed", "changed"])
+    def test_a_permit_that_nobody_asks_about_again_is_repeated_only_while_it_stands(
+        self, client: Client, world: World, clock: Clock, over: str
+    ) -> None:
+        session = begun(client)
+
+        def ask(door: bool) -> tuple[str, bool]:
+            key = {"Idempotency-Key": f'"{door}"'}
+            told = fine(tell(client, "gateway", "evaluation", asks(session, door=door), **key))
+            return told["context"]["id"], told["decision"]
+
+        plain, door = ask(False), ask(True)
+        assert (plain[1], door[1], ask(False)) == (True, True, plain)
+        match over:
+            case "killed":
+                kills.kill(world.runtime, KillKind.AGENT, "bot", "stop", ANA).result()
+            case "ended":
+                clock.forward(60)
+            case "closed":
+                fine(tell(client, "ada", f"/v1/tasks/{session['task']}/close"))
+            case _:
+                world.register("newcomer")
+        assert ask(False)[1] is (over in ("ended", "changed")) and ask(False)[0] != plain[0], "decided anew"
+        assert ask(True) == door and stands(client, "gateway", door[0]) is (over == "changed"), "a door asks before it acts"
 
     def test_another_question_under_it_is_refused(self, client: Client, world: World) -> None:
         session = begun(client)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import pytest
 
@@ -124,9 +125,9 @@ def test_an_agent_of_an_issuer_that_is_trusted(net: Net) -> None:
     bound = net.token("client-7", cnf={"jkt": holder.thumbprint})
     assert net.evaluate(bound, holder, "read").body["decision"] is True
     assert [(made.caller, made.proof) for made in net.world.decisions()] == [
-        (f"{ISSUER}#agent:bot", "bearer"),
-        (f"{ISSUER}#agent:bot", "bearer"),
-        (f"{ISSUER}#agent:bot", "dpop"),
+        (f"agent:{ISSUER}#bot", "bearer"),
+        (f"agent:{ISSUER}#bot", "bearer"),
+        (f"agent:{ISSUER}#bot", "dpop"),
     ]
     net.world.verified()
 
@@ -241,6 +242,22 @@ class TestOurOwn:
         elsewhere = {"Content-Type": "application/json", **net.shown("POST", "/access/v1/evaluations", token, holder)}
         assert net.client.send("POST", path, body, elsewhere).status == 401
 
+    @pytest.mark.parametrize("name", ["bot@corp", "bot:1"])
+    def test_a_proof_is_for_the_path_as_it_was_sent(self, net: Net, name: str) -> None:
+        net.world.register(name)
+        own, holder = own_issuer(net.world.home, net.url, wall_clock), Holder()
+        token = operator_token(net.world.embedded, own, "ana", [Role.ADMINISTRATOR], 60, holder.public, ANA)
+        path, status = f"/v1/agents/{quote(name, safe='')}", f"/v1/agents/{quote(name, safe='')}/status"
+
+        def get(path: str, proven: str) -> int:
+            answer = net.client.send("GET", path, None, net.shown("GET", proven, token, holder))
+            holder.nonce = answer.headers.get("dpop-nonce", holder.nonce)
+            return answer.status
+
+        get(path, path)  # and now it has the nonce
+        assert get(path, path) == get(path, path.replace("/bot", "/%62ot")) == get(path.replace("/bot", "/%62ot"), path) == 200
+        assert [get(path, other) for other in (status, f"/v1/agents/{name}", "/v1/agents/bot")] == [401] * 3
+
     def test_a_person_with_a_role(self, net: Net) -> None:
         own = own_issuer(net.world.home, net.url, wall_clock)
         token = operator_token(net.world.embedded, own, "carl", [Role.AUDITOR], 60, None, ANA)
@@ -354,7 +371,60 @@ class TestAnswersAreNobodyElses:
         keyed = {"Idempotency-Key": "k"}
         mine = net.evaluate(net.token("client-7"), **keyed).body["context"]["id"]
         assert net.evaluate(named, **keyed).body["context"]["id"] != mine
-        assert [made.caller for made in net.world.decisions()] == [f"{ISSUER}#agent:bot", f"{ISSUER}#bot"]
+        assert [made.caller for made in net.world.decisions()] == [f"agent:{ISSUER}#bot", f"{ISSUER}#bot"]
+
+
+def test_what_a_door_asked_with_a_task_token_is_the_doors(net: Net) -> None:
+    own, holder = own_issuer(net.world.home, net.url, wall_clock), Holder()
+    assert net.session.task is not None
+    about = net.session.task, 60, ANA
+    given = task_token(net.world.embedded, own, *about, session=net.session.id, thumbprint=holder.thumbprint).result()
+    carried = {"Remit-Task": given, "Remit-Task-Key": holder.thumbprint}
+    door, bot = net.token("gateway", name="gateway", groups="doors"), net.token("client-7")
+    asked = net.asks("secret", context={"remit": {"door": True}})
+    decision = net.post("/access/v1/evaluation", asked, door, **carried).body["context"]["id"]
+    path, nothing = f"/v1/decisions/{decision}", {"status": "succeeded", "content": ""}
+    for who, proven in ((bot, None), (given, holder)):
+        assert net.post(f"{path}/act", {}, who, proven).status == 404
+    assert net.post(f"{path}/act", {}, door).body == {"stands": True}
+    for who, proven in ((bot, None), (given, holder)):
+        assert net.post(f"{path}/outcome", nothing, who, proven).status == 404, "else it says that nothing came back"
+    assert net.post(f"{path}/outcome", {"status": "succeeded", "content": "the secret"}, door).status == 200
+    after = net.world.store.session(net.session.id)
+    assert after is not None and after.label.confidentiality.value == "restricted"
+
+
+def test_a_token_for_a_session_sees_and_reports_nothing_of_another(net: Net) -> None:
+    own, holder = own_issuer(net.world.home, net.url, wall_clock), Holder()
+    assert net.session.task is not None
+    state = net.world.store.task(net.session.task)
+    assert state is not None
+    other = net.world.open_session(state.task)
+    mine, theirs = [
+        task_token(net.world.embedded, own, net.session.task, 60, ANA, session=one.id, thumbprint=holder.thumbprint).result()
+        for one in (net.session, other)
+    ]
+
+    def ask(tool: str) -> dict[str, Any]:
+        told: dict[str, Any] = net.post("/access/v1/evaluation", net.asks(tool), mine, holder).body["context"]
+        return told
+
+    def get(path: str, token: str) -> Answer:
+        return net.client.send("GET", path, None, net.shown("GET", path, token, holder))
+
+    used, held = ask("look")["id"], ask("pay")
+    approval, report = held["approval"]["id"], {"status": "succeeded", "content": ""}
+    places = [f"/v1/decisions/{used}", f"/v1/approvals/{approval}", f"/access/v1/requests/{approval}"]
+    assert [get(place, theirs).status for place in places] == [404, 404, 404]
+    assert [get(place, mine).status for place in places] == [200, 200, 200]
+    for act, message in (("act", {}), ("outcome", report)):
+        assert net.post(f"/v1/decisions/{used}/{act}", message, theirs, holder).status == 404
+    assert net.post(f"/access/v1/requests/{approval}/cancel", {}, theirs, holder).status == 404
+    for token, session, seen in ((theirs, other, set()), (mine, net.session, {used, held["id"]})):
+        assert {one["id"] for one in get("/v1/decisions", token).body["items"]} == seen
+        listed = get(f"/v1/tasks/{net.session.task}/sessions", token).body["items"]
+        assert [one["id"] for one in listed] == [session.id]
+    assert net.post(f"/v1/decisions/{used}/outcome", report, mine, holder).status == 200
 
 
 def test_a_task_token_is_for_its_task_alone_in_access_requests_too(net: Net) -> None:

@@ -76,7 +76,7 @@ def test_with_its_key_an_agent_works_as_it_would_beside_its_store(
         remit.task("do as I like", agent="bot").__enter__()
     made = world.decisions()
     assert {one.proof for one in made} == {"dpop"} and {one.caller for one in made} == {
-        f"http://127.0.0.1:{client.port}#agent:bot"
+        f"agent:http://127.0.0.1:{client.port}#bot"
     }
     assert run("doctor").exit_code == 0
     world.verified()

@@ -147,7 +147,7 @@ def test_a_token_that_is_bound_to_a_certificate(secured: Secured) -> None:
     certificate = mine.save(secured.folder, "mine")
     status, body = secured.evaluate(secured.token(mine.thumbprint), certificate)
     assert (status, body["decision"]) == (200, True), body
-    assert [(one.proof, one.caller) for one in secured.world.decisions()] == [("mtls", f"{ISSUER}#agent:bot")]
+    assert [(one.proof, one.caller) for one in secured.world.decisions()] == [("mtls", f"agent:{ISSUER}#bot")]
     for shown in (None, other.save(secured.folder, "other")):
         status, body = secured.evaluate(secured.token(mine.thumbprint), shown)
         assert status == 401 and "certificate" in body["detail"], body

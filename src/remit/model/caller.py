@@ -31,6 +31,10 @@ UNPROVEN = "nobody"
 """What vouches for the callers of a server for development."""
 
 
+_AGENT = "agent:"
+"""Before the issuer of an agent that calls: no issuer begins so, whatever names are like."""
+
+
 class VerifiedToken(msgspec.Struct, frozen=True):
     """What a token says, once its signature, issuer, audience, times and proof of possession hold. Only `authentication` makes one.
 
@@ -81,8 +85,8 @@ class Caller(msgspec.Struct, frozen=True):
 
     @property
     def id(self) -> str:
-        """The caller as the log names it: by issuer and name; an agent is told from a person of its name."""
-        return f"{self.verified_by}#{'agent:' if self.agent is not None else ''}{self.name}"
+        """The caller as the log names it: by issuer and name; an agent is told from anybody else, whatever they are called."""
+        return f"{_AGENT if self.agent is not None else ''}{self.verified_by}#{self.name}"
 
     @property
     def whole(self) -> str:
@@ -93,3 +97,9 @@ class Caller(msgspec.Struct, frozen=True):
     def operator(self) -> Operator:
         """The caller as somebody outside of the agent."""
         return Operator(self.name, self.verified_by)
+
+
+def is_agents(caller: str) -> bool:
+    """Whether a caller on record (`Caller.id`) was an agent itself. Earlier versions wrote `ISSUER#agent:NAME`, as a door can be called."""
+    # INVARIANT (fail closed): what can be either is taken for no agent.
+    return caller.startswith(_AGENT)

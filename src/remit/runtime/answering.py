@@ -10,7 +10,7 @@ from remit.decision_log.sealing import SealKey
 from remit.decision_log.store import Record
 from remit.inventory.directory import Known
 from remit.model.authorizer import ApprovalState
-from remit.model.caller import UNPROVEN
+from remit.model.caller import UNPROVEN, is_agents
 from remit.model.errors import conflict, not_found, refused
 from remit.model.flow import MAX_FLOWS
 from remit.model.identity import ApprovalId, Operator
@@ -173,7 +173,8 @@ def _askers(approval: Approval, shown: Shown, key: SealKey) -> set[str]:
     """Who asked for this, by any of the ways there are."""
     said = submission_of(approval, key)
     submitter = said.requester if said is not None and said.verified_by != UNPROVEN else ""
-    return {name for name in (_asked_by(shown), submitter, approval.caller.partition("#")[2]) if name}
+    caller = "" if is_agents(approval.caller) else approval.caller.partition("#")[2]  # a person may be called as an agent is
+    return {name for name in (_asked_by(shown), submitter, caller) if name}
 
 
 def _may_approve(runtime: Runtime, approval: Approval, operator: Operator, asked_by: Collection[str]) -> Known:

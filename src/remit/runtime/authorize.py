@@ -184,7 +184,7 @@ def _given(runtime: Runtime, loaded: Loaded, decision: Decision) -> Decision:
         agent = AgentId(request.subject.id)
         tasks = tuple([state.task.id for state in loaded.inputs.chain])
         until = min([decision.until, *(state.task.expires for state in loaded.inputs.chain)])
-        about = decision.basis.bundle, request.caller, request.proof, decision.break_glass
+        about = decision.basis.bundle, request.caller, request.session, decision.break_glass
         live = Live(until, loaded.revision, agent, request.resource, tasks, *about)
         runtime.view.live[decision.id] = live
     return decision

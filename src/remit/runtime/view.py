@@ -10,7 +10,6 @@ from remit.decision_log.sealed import report_of
 from remit.decision_log.sealing import SealKey
 from remit.inventory.directory import Directory
 from remit.model.break_glass import BreakGlass, Stage
-from remit.model.caller import Proof
 from remit.model.clock import MINUTE, Clock
 from remit.model.definition import KnownDefinition
 from remit.model.errors import corrupt
@@ -42,7 +41,7 @@ def steady() -> int:
 
 class Live(NamedTuple):
     """A permit that may be used before `until` (µs), as long as what it was decided on, and the break-glass it rests on, still stands.
-    `caller` and `proof` are as in the request that it was given to."""
+    `caller` and `session` are as in the request that it was given to."""
 
     until: int
     revision: int
@@ -51,7 +50,7 @@ class Live(NamedTuple):
     tasks: tuple[TaskId, ...]
     bundle: str
     caller: str = ""
-    proof: Proof | None = None
+    session: SessionId | None = None
     glass: BreakGlassId | None = None
 
 

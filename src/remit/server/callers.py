@@ -86,7 +86,9 @@ class Proven:
     async def identify(self, request: Request) -> Caller:
         """The caller. Raises `Problem`, or `RemitError` (refused) for one who is proven and nobody here."""
         scope = request.scope
-        sent = Sent(scope["headers"], scope["method"], self._address + scope["path"], scope.get(CERTIFICATE))
+        # A proof names the address as it was sent: in it, an escape is not the character that it stands for (RFC 3986, section 2.2).
+        address = self._address + scope["raw_path"].decode("latin-1")
+        sent = Sent(scope["headers"], scope["method"], address, scope.get(CERTIFICATE))
         try:
             caller = await self._there(await authenticate(self._trust.verifier, sent))
         except NotVerified as refusal:

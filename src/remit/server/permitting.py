@@ -121,8 +121,8 @@ def is_within(caller: Known, tasks: Iterable[TaskId | None]) -> bool:
     return caller.task is None or caller.task in tasks
 
 
-def is_session_of(caller: Known, session: SessionId) -> bool:
-    """Whether a session is the one that a token is for, if it is for one."""
+def is_session_of(caller: Known, session: SessionId | None) -> bool:
+    """Whether a session is the one that a token is for, if it is for one; what is of no session is of none of theirs."""
     return caller.caller.session in (None, session)
 
 

@@ -25,6 +25,14 @@ Key: TypeAlias = tuple[str, str]
 Answering: TypeAlias = Callable[[], Awaitable[Response]]
 
 
+class Passing(Response):
+    """An answer that is given again only as long as it `holds`; then the same is decided anew."""
+
+    def __init__(self, answer: Response, holds: Callable[[], bool]) -> None:
+        super().__init__(answer.body, answer.status_code)
+        self.raw_headers, self.holds = answer.raw_headers, holds
+
+
 class Once(Protocol):
     """Answers a message once under a key, be it sent again to this process or to another of this server."""
 
@@ -55,12 +63,16 @@ class Repeats:
         return await asyncio.shield(known)
 
     def known(self, key: Key, digest: bytes) -> "asyncio.Task[Response] | None":
-        """The answer under a key, which may still be under way; None if there is none. Raises `Problem` for another message's."""
+        """The answer under a key, which may still be under way; None if there is none, or none that holds. Raises `Problem` for another
+        message's, and `RemitError` where the store does not say whether it holds."""
         known = self._known.get(key)
         if known is None:
             return None
         if known[0] != digest:
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "this `Idempotency-Key` was sent with another request: take a new one")
+        if _is_over(known[1]):
+            del self._known[key]
+            return None
         return known[1]
 
     async def _decided(self, key: Key, decide: Answering) -> Response:
@@ -74,6 +86,13 @@ class Repeats:
         if len(self._known) > self._kept:
             for key in [key for key, (_, asked) in self._known.items() if asked.done()][: self._kept // 10 + 1]:
                 del self._known[key]
+
+
+def _is_over(asked: "asyncio.Task[Response]") -> bool:
+    if not asked.done() or asked.cancelled() or asked.exception() is not None:
+        return False
+    answer = asked.result()
+    return isinstance(answer, Passing) and not answer.holds()
 
 
 def checked_digest(key: Key, message: Mapping[str, Any]) -> bytes:

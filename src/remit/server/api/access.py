@@ -9,7 +9,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from remit.model.decision import Permit
+from remit.model.decision import Decision, Permit
 from remit.model.errors import RemitError, malformed, unavailable
 from remit.model.identity import AGENT, EntityRef
 from remit.model.request import EvaluationRequest
@@ -22,7 +22,7 @@ from remit.server.direct import DECISION
 from remit.server.paging import query_digest, resumed, token_of
 from remit.server.problems import STATUS
 from remit.server.reading import MAX_BODY, read_body, read_object
-from remit.server.repeating import Once
+from remit.server.repeating import Once, Passing
 from remit.server.responding import answer, embedded_of
 from remit.server.unreported import Unreported
 
@@ -45,7 +45,7 @@ async def evaluation(request: Request) -> Response:
     if not key:
         return await _evaluated(request, wanted, asked)
     repeats: Once = request.app.state.repeats
-    response = await repeats.once((asker.whole, key), asked.message, lambda: _evaluated(request, wanted, asked))
+    response = await repeats.once((asker.whole, key), asked.message, lambda: _repeatable(request, wanted, asked))
     request.scope[DECISION] = msgspec.json.decode(response.body)["context"]["id"]  # it may have been decided for another request
     return response
 
@@ -99,7 +99,28 @@ async def _evaluated(request: Request, wanted: EvaluationRequest, asked: Asked) 
     return answer(told)
 
 
+async def _repeatable(request: Request, wanted: EvaluationRequest, asked: Asked) -> Response:
+    """An answer that may be asked for again: a permit of somebody who will not ask whether it stands, as long as it does."""
+    embedded = embedded_of(request)
+    before = embedded.store.standing(())[0]
+    decision = await _decision(request, wanted, asked)
+    response = answer(await _told(request, asked, decision))
+    if asked.door or not isinstance(decision, Permit):
+        return response
+    view = embedded.runtime.view
+    with view.lock:
+        view.refresh()
+        chain, _ = view.chain(wanted.task)
+    tasks, until = [state.task.id for state in chain], min([decision.until, *(state.task.expires for state in chain)])
+    # INVARIANT (fail closed): what nobody asks about again is told again only while nothing has changed since it was decided.
+    return Passing(response, lambda: embedded.runtime.clock() < until and embedded.store.standing(tasks) == (before, True))
+
+
 async def _decided(request: Request, wanted: EvaluationRequest, asked: Asked) -> dict[str, Any]:
+    return await _told(request, asked, await _decision(request, wanted, asked))
+
+
+async def _decision(request: Request, wanted: EvaluationRequest, asked: Asked) -> Decision:
     embedded = embedded_of(request)
     unreported: Unreported = request.app.state.unreported
     if asked.door and embedded.ending:  # nobody would be there to be asked whether it stands
@@ -110,6 +131,11 @@ async def _decided(request: Request, wanted: EvaluationRequest, asked: Asked) ->
     elif isinstance(decision, Permit) and wanted.subject.type == AGENT:
         hand_out(embedded.runtime, decision.id)
         unreported.handed_out(decision)
+    return decision
+
+
+async def _told(request: Request, asked: Asked, decision: Decision) -> dict[str, Any]:
+    embedded = embedded_of(request)
     told = answer_of(decision, asked.door)
     if decision.approval is not None or asked.approval is not None:
         told["context"] |= await asyncio.to_thread(added, embedded, request.app.state.url, asked.approval, decision)

@@ -13,11 +13,13 @@ from remit.model.errors import not_found, refused
 from remit.model.identity import ApprovalId
 from remit.runtime.answering import resolve
 from remit.runtime.inbox import as_plain, card, cards
+from remit.runtime.store import Approval
 from remit.server.api.enforcing import MAX_WAIT, number
 from remit.server.callers import caller_of
+from remit.server.known import Known
 from remit.server.observing.tracing import waiting
 from remit.server.paging import Paged, asked_of
-from remit.server.permitting import is_within, may_answer, may_see, may_see_approvals
+from remit.server.permitting import is_session_of, is_within, may_answer, may_see, may_see_approvals
 from remit.server.reading import read_as, read_query
 from remit.server.responding import answer, embedded_of, figures_of, waits_of
 
@@ -54,11 +56,17 @@ async def shown(request: Request) -> Response:
     seconds, name = number(request, "wait", 0.0, MAX_WAIT), ApprovalId(request.path_params["id"])
     found = await asyncio.to_thread(embedded.store.approval, name)
     whole = may_see_approvals(caller)
-    if found is None or not (whole or (may_see(caller, found.agent) and is_within(caller, [found.task]))):
+    if found is None or not (whole or _is_theirs(caller, found)):
         raise not_found(f"there is no access request `{name}`")
     with waits_of(request).one(caller) if seconds else nullcontext(), waiting(request.app):
         state = await embedded.wait(name, seconds)
     return answer(await asyncio.to_thread(_card, embedded, name) if whole else {"id": name, "state": state})
+
+
+def _is_theirs(caller: Known, approval: Approval) -> bool:
+    """Whether it is of an agent whose things they see, and of the task and session that their token is for."""
+    within = is_within(caller, [approval.task]) and is_session_of(caller, approval.session)
+    return within and may_see(caller, approval.agent)
 
 
 async def answered(request: Request) -> Response:

@@ -13,14 +13,14 @@ from remit.decision_log.entry import DecisionMade, OutcomeSeen
 from remit.local.wiring import Embedded
 from remit.model.authorizer import Outcome, OutcomeStatus
 from remit.model.break_glass import OpenGlass, Stage
-from remit.model.caller import Proof
+from remit.model.caller import is_agents
 from remit.model.errors import ErrorKind, RemitError, conflict, malformed, not_found
-from remit.model.identity import AGENT, AgentId, DecisionId, EntityRef, TaskId
+from remit.model.identity import AGENT, AgentId, DecisionId, EntityRef, SessionId, TaskId
 from remit.server import peers
 from remit.server.callers import caller_of
 from remit.server.direct import DECISION
 from remit.server.known import Known
-from remit.server.permitting import glass_shown, is_within, kills_shown, may_ask
+from remit.server.permitting import glass_shown, is_session_of, is_within, kills_shown, may_ask
 from remit.server.reading import Nothing, read_as
 from remit.server.responding import answer, embedded_of, figures_of, waits_of
 from remit.server.waits import EVERY
@@ -115,38 +115,45 @@ def _decision(embedded: Embedded, caller: Known, request: Request) -> DecisionId
     """The decision that a path names. Raises `RemitError` (not-found), also for one of somebody else: who asks learns nothing of it."""
     decision = DecisionId(request.path_params["id"])
     found = _about(embedded, decision)
-    if found is None or not may_ask(caller, found.subject) or not is_within(caller, found.tasks) or not _asked(caller, found):
+    if found is None or not _may_use(caller, found):
         raise not_found(f"there is no decision `{decision}`")
     request.scope[DECISION] = decision
     return decision
 
 
+def _may_use(caller: Known, about: "_About") -> bool:
+    """Whether it is one that this caller may ask for, with this token, and was given to them."""
+    within = is_within(caller, about.tasks) and is_session_of(caller, about.session)
+    return within and may_ask(caller, about.subject) and _asked(caller, about)
+
+
 def _asked(caller: Known, about: "_About") -> bool:
     """Whether it was given to this caller."""
     # INVARIANT (what was decided is what runs): a permit is used by the door that asked for it, and only that one saw what came back. An
-    # agent asks for itself, by whatever shows that it is that one.
-    own = caller.agent is not None and about.proof != Proof.VOUCHED and about.subject == EntityRef(AGENT, caller.agent)
+    # agent asks for itself, by whatever shows that it is that one. A door that came with the agent's task token is still the door.
+    own = caller.agent is not None and is_agents(about.caller) and about.subject == EntityRef(AGENT, caller.agent)
     return own or about.caller == caller.caller.id
 
 
 class _About(NamedTuple):
-    """Whom a decision is about, the tasks that it was made in, who asked, and how its authority was shown."""
+    """Whom a decision is about, the tasks and the session that it was made in, and who asked."""
 
     subject: EntityRef
     tasks: Sequence[TaskId]
+    session: SessionId | None
     caller: str
-    proof: str | None
 
 
 def _about(embedded: Embedded, decision: DecisionId) -> _About | None:
     live = embedded.runtime.view.live.get(decision)
     if live is not None:
-        return _About(EntityRef(AGENT, live.agent), live.tasks, live.caller, live.proof)
+        return _About(EntityRef(AGENT, live.agent), live.tasks, live.session, live.caller)
     made = _made(embedded, decision)
     if made is None:
         return None
     kind, _, name = made.subject.partition("::")
-    return _About(EntityRef(kind, AgentId(name)), [TaskId(task) for task in made.chain], made.caller, made.proof)
+    session = SessionId(made.session) if made.session is not None else None
+    return _About(EntityRef(kind, AgentId(name)), [TaskId(task) for task in made.chain], session, made.caller)
 
 
 def _task(embedded: Embedded, decision: DecisionId) -> TaskId | None:

@@ -14,7 +14,7 @@ from remit.decision_log.entry import DecisionMade
 from remit.local.wiring import Embedded
 from remit.model.authorizer import ApprovalState
 from remit.model.errors import ErrorKind, RemitError, malformed
-from remit.model.identity import AGENT, ApprovalId, DecisionId, EntityRef, TaskId
+from remit.model.identity import AGENT, ApprovalId, DecisionId, EntityRef, SessionId, TaskId
 from remit.runtime.recorded import Recorded, recorded
 from remit.runtime.requesting import Submission, cancel, submit
 from remit.runtime.store import Approval
@@ -24,7 +24,7 @@ from remit.server.api.times import read, written
 from remit.server.callers import caller_of
 from remit.server.known import Known
 from remit.server.observing.tracing import waiting
-from remit.server.permitting import is_within, may_ask
+from remit.server.permitting import is_session_of, is_within, may_ask
 from remit.server.problems import Problem
 from remit.server.reading import read_object, read_optional
 from remit.server.responding import embedded_of, waits_of
@@ -173,7 +173,9 @@ def _state(embedded: Embedded, approval: Approval) -> ApprovalState:
 
 
 def _may(caller: Known, body: DecisionMade) -> bool:
-    return may_ask(caller, _subject(body)) and is_within(caller, [TaskId(task) for task in body.chain])
+    session = SessionId(body.session) if body.session is not None else None
+    within = is_within(caller, [TaskId(task) for task in body.chain]) and is_session_of(caller, session)
+    return within and may_ask(caller, _subject(body))
 
 
 def _subject(body: DecisionMade) -> EntityRef:

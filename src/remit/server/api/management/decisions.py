@@ -11,11 +11,11 @@ from remit.decision_log.entry import DecisionMade, Entry
 from remit.local.decisions import joined, policy_texts
 from remit.local.wiring import Embedded
 from remit.model.errors import ErrorKind, RemitError, not_found
-from remit.model.identity import AGENT, AgentId, TaskId
+from remit.model.identity import AGENT, AgentId, SessionId, TaskId
 from remit.server.callers import caller_of
 from remit.server.known import Known
 from remit.server.paging import Asked, Page, Paged, asked_of
-from remit.server.permitting import is_within, may_look, may_see, may_see_log
+from remit.server.permitting import is_session_of, is_within, may_look, may_see, may_see_log
 from remit.server.reading import read_query
 from remit.server.responding import answer, embedded_of
 
@@ -119,7 +119,8 @@ def _is_wanted(body: DecisionMade, wanted: DecisionsWanted) -> bool:
 def _may_see(caller: Known, body: DecisionMade) -> bool:
     kind, _, name = body.subject.partition("::")
     about = may_see(caller, AgentId(name)) if kind == AGENT else may_look(caller)
-    return about and is_within(caller, [TaskId(task) for task in body.chain])
+    session = SessionId(body.session) if body.session is not None else None
+    return about and is_within(caller, [TaskId(task) for task in body.chain]) and is_session_of(caller, session)
 
 
 async def shown(request: Request) -> Response:

@@ -14,7 +14,7 @@ from remit.server.api.tasks import Seen, chain_of, seen, task_of
 from remit.server.callers import caller_of
 from remit.server.known import Known
 from remit.server.paging import Asked, Page, Paged, asked_of
-from remit.server.permitting import is_within, may_close, may_see
+from remit.server.permitting import is_session_of, is_within, may_close, may_see
 from remit.server.reading import read_query
 from remit.server.responding import answer, embedded_of
 
@@ -81,4 +81,5 @@ async def sessions(request: Request) -> Response:
     state = task_of(embedded, caller, task)
     asked = asked_of(f"sessions of {state.task.id}", wanted)
     found = await asyncio.to_thread(embedded.store.sessions_of, state.task.id)
-    return answer(asked.page((one.id, one) for one in sorted(found, key=lambda one: one.id) if one.id > asked.after))
+    theirs = [one for one in found if is_session_of(caller, one.id) and one.id > asked.after]
+    return answer(asked.page((one.id, one) for one in sorted(theirs, key=lambda one: one.id)))
