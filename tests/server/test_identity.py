@@ -22,7 +22,7 @@ from remit.model.identity import AgentId
 from remit.model.request import TOOL_CALL
 from remit.model.task import Session
 from remit.runtime import administration, tasks
-from remit.runtime.people import all_people
+from remit.runtime.people import all_people, erase_person
 from tests.conftest import OpenStore
 from tests.runtime.world import AGENT, ANA, World
 from tests.server.idp import ISSUER, Holder, Idp
@@ -525,6 +525,15 @@ class TestPeopleWhoLogIn:
     def token(self, net: Net, subject: str = "00u7", **claims: Any) -> str:
         said = {"preferred_username": "ben", "name": "Ben Ode", "email": "ben@corp.com", "boss": "max", "groups": ["approvers"]}
         return net.token(subject, **{**said, "email_verified": True, **claims})
+
+    def test_who_was_erased_meanwhile_is_known_again_before_they_answer(self, net: Net) -> None:
+        denied = net.world.ask(net.session, "wipe", {"table": "t"})
+        assert isinstance(denied, Deny) and denied.approval is not None
+        path = f"/v1/approvals/{denied.approval}/answer"
+        assert net.post(path, {"approve": True}, self.token(net)).status == 403, "ben owns the agent"
+        [ben] = all_people(net.world.store, "")
+        erase_person(net.world.runtime, ben.id, ANA).result()
+        assert net.post(path, {"approve": True}, self.token(net)).status == 403
 
     def test_are_one_with_whom_the_token_names(self, net: Net) -> None:
         denied = net.world.ask(net.session, "wipe", {"table": "t"})

@@ -72,22 +72,3 @@ def check_cursor(cursor: Cursor, log: LogReader, receiver: str) -> int:
         if before.hex() != cursor.leaf:
             raise corrupt(f"entry {cursor.next - 1} is not the one that was sent to `{receiver}`: the log was written anew")
     return size
-
-
-@contextmanager
-def alone(file: Path, busy: str) -> Iterator[None]:
-    """While this process is the one that keeps in this file how far it came. Raises `RemitError`: conflict (`busy`) if another is."""
-    try:
-        file.parent.mkdir(exist_ok=True, mode=0o700)
-        descriptor = os.open(file.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise unavailable(f"`{file.parent}` cannot be written ({error.strerror})") from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise conflict(busy) from None
-    try:
-        yield
-    finally:
-        os.close(descriptor)

@@ -31,7 +31,7 @@ class Remembered:
 
     def __init__(self, embedded: Embedded) -> None:
         self._embedded = embedded
-        self._known: dict[tuple[str, str], tuple[Person, int]] = {}
+        self._known: dict[tuple[str, str], tuple[Person, int, int]] = {}
 
     async def take(self, token: VerifiedToken, issuer: Issuer, caller: Caller, known_here: bool) -> None:
         """Remember what a token says of its holder, if its issuer's are; of whom a source knows by `ISSUER#SUBJECT` (`known_here`) in any
@@ -41,14 +41,22 @@ class Remembered:
             return
         now, key = self._embedded.runtime.clock(), (token.issuer, token.subject)
         said = _said(token, claims, caller, now)
-        known = self._known.get(key)
-        if known is not None and not is_news(known[0], said) and 0 <= now - known[1] < DAY:
+        known, revision = self._known.get(key), self._embedded.store.standing(())[0]
+        same = known is not None and not is_news(known[0], said) and 0 <= now - known[1] < DAY
+        # INVARIANT (fail closed): what was erased since is remembered anew before its holder does anything.
+        if known is not None and same and (known[2] == revision or self._kept(said)):
+            self._known[key] = known[0], known[1], revision
             return
         # INVARIANT (fail closed): names that are not on record join nobody, and two eyes could be four; so it is before anything is done.
         await change_people(self._embedded.runtime, lambda: self._news(said, now), Operator(BY, token.issuer))
         if len(self._known) >= MAX_KNOWN:
             self._known.clear()
-        self._known[key] = said, now
+        self._known[key] = said, now, revision
+
+    def _kept(self, said: Person) -> bool:
+        """Whether the store has them still."""
+        found = self._embedded.store.people_named(folded(said.also[0]))
+        return any(one.source == said.source and one.external_id == said.external_id for one in found)
 
     def _news(self, said: Person, now: int) -> Said:
         store = self._embedded.store
