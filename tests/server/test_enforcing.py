@@ -1,6 +1,7 @@
 """What `/v1` gives to doors without a store: each thing once, and to nobody whose it is not."""
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from starlette.requests import Request
 
 from remit.decision_log.entry import TaskOpened
 from remit.model.caller import Caller, Proof, Role
-from remit.model.identity import AgentId
+from remit.model.identity import AgentId, ApprovalId
 from remit.model.kill import KillKind
 from remit.model.labels import PUBLIC_TRUSTED
 from remit.runtime import kills
@@ -359,6 +360,42 @@ class TestWatching:
                 thread.join()
             assert [one.status for one in answers] == [200, 200]
             fine(get(bounded, "bot", f"/v1/watch?since={seen}&wait=0.01"))
+
+    def test_who_hangs_up_waits_no_more_and_all_who_wait_are_one_look(
+        self, client: Client, world: World, monkeypatch: pytest.MonkeyPatch, open_store: OpenStore
+    ) -> None:
+        made: list[Waits] = []
+        monkeypatch.setattr("remit.server.app.Waits", lambda embedded, told: made.append(Waits(embedded, told=told)) or made[-1])
+        embedded = open_store(again=True).embedded
+        looks: list[list[ApprovalId]] = []
+        read = embedded.store.approvals_named
+        monkeypatch.setattr(embedded.store, "approvals_named", lambda names: looks.append(list(names)) or read(names))
+
+        def reach(many: int) -> None:
+            end = time.monotonic() + 10
+            while len(made[0]) != many:
+                assert time.monotonic() < end, f"{len(made[0])} wait"
+                time.sleep(0.01)
+
+        with serving(embedded, ByToken()) as served:
+            session = begun(served)
+            one, two = (decided(served, session, "pay", to="a", amount=n)["approval"]["id"] for n in (1, 2))
+            seen = fine(get(served, "bot", "/v1/watch"))["revision"]
+            paths = [f"/v1/watch?since={seen}&wait=30", f"/v1/approvals/{one}?wait=30", f"/v1/approvals/{two}?wait=30",
+                     f"/access/v1/requests/{two}"]  # fmt: skip
+            sockets = []
+            for path in paths * 5:
+                sockets.append(socket.create_connection(("127.0.0.1", served.port)))
+                head = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer bot\r\nPrefer: wait=30\r\n\r\n"
+                sockets[-1].sendall(head.encode())
+            reach(20)
+            before, began = len(looks), time.monotonic()
+            while len(looks) < before + 3:
+                time.sleep(0.01)
+            assert time.monotonic() - began > 0.3 and set(looks[-1]) == {one, two} and len(looks[-1]) == 2
+            for connection in sockets:
+                connection.close()
+            reach(0)
 
     def test_nothing_has_changed(self, client: Client) -> None:
         seen = fine(get(client, "bot", "/v1/watch"))

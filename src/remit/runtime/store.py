@@ -397,6 +397,10 @@ class RuntimeStore(Protocol):
         """One access request."""
         ...
 
+    def approvals_named(self, names: Sequence[ApprovalId]) -> list[Approval]:
+        """Those of these access requests that there are."""
+        ...
+
     def approvals(self, state: ApprovalState | None, limit: int, before: ApprovalId | None = None) -> list[Approval]:
         """The newest access requests (older than `before`), of one state or all."""
         ...

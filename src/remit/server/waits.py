@@ -1,12 +1,18 @@
 """Callers who wait: so many at a time, and all of them for one look at the store."""
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 
+from starlette.requests import Request
+
 from remit.local.wiring import Embedded
+from remit.model.authorizer import ApprovalState
+from remit.model.identity import ApprovalId
+from remit.runtime.store import Approval
 from remit.server.known import Known
 from remit.server.problems import Problem
 
@@ -30,6 +36,9 @@ class Waits:
         self._embedded, self._of_one, self._of_all, self._told = embedded, of_one, of_all, told
         self._waiting: Counter[str] = Counter()
         self._revision, self._until = -1, 0.0
+        self._asked: Counter[ApprovalId] = Counter()
+        self._found: dict[ApprovalId, Approval] = {}
+        self._looked = 0.0
 
     def __len__(self) -> int:
         """How many wait."""
@@ -54,6 +63,38 @@ class Waits:
             if not self._waiting[name]:
                 del self._waiting[name]
             self._told(len(self))
+
+    async def goes_on(self, request: Request, until: float) -> bool:
+        """Whether a request waits on: its time (monotonic, s) is not up, this server does not end, and the caller is still there."""
+        if time.monotonic() >= until or self._embedded.ending or await request.is_disconnected():
+            return False
+        await asyncio.sleep(EVERY)
+        return True
+
+    async def approval(self, request: Request, asked: Approval, seconds: float) -> ApprovalState:
+        """Where an access request stands that was just read, once somebody answered or nobody waits. Raises `RemitError` (unavailable)."""
+        until, state = time.monotonic() + seconds, self._state(asked)
+        self._asked[asked.id] += 1
+        try:
+            while state is ApprovalState.PENDING and await self.goes_on(request, until):
+                self._look()
+                state = self._state(self._found.get(asked.id, asked))
+            return state
+        finally:
+            self._asked[asked.id] -= 1
+            if not self._asked[asked.id]:
+                del self._asked[asked.id]
+
+    def _look(self) -> None:
+        """Read once for all who wait what they ask about."""
+        now = time.monotonic()
+        if now >= self._looked:
+            self._found = {one.id: one for one in self._embedded.store.approvals_named(list(self._asked))}
+            self._looked = now + EVERY
+
+    def _state(self, found: Approval) -> ApprovalState:
+        pending = found.state is ApprovalState.PENDING
+        return ApprovalState.EXPIRED if pending and self._embedded.runtime.clock() >= found.expires else found.state
 
     def revision(self) -> int:
         """The count of administrative changes, read once for all who wait. Raises `RemitError` (unavailable)."""

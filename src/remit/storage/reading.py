@@ -193,6 +193,12 @@ class StateReader:
         row = self._row("SELECT approval FROM approvals WHERE id = ?", approval)
         return None if row is None else read(Approval, row[0])
 
+    def approvals_named(self, names: Sequence[ApprovalId]) -> list[Approval]:
+        """Those of these access requests that there are."""
+        marks = ", ".join("?" * len(names))
+        query = f"SELECT approval FROM approvals WHERE id IN ({marks})"  # noqa: S608 - only marks
+        return [read(Approval, row[0]) for row in self._rows(query, *names)] if names else []
+
     def approvals(self, state: ApprovalState | None, limit: int, before: ApprovalId | None = None) -> list[Approval]:
         """The newest access requests (older than `before`), of one state or all."""
         asked = [("state = ?", state.value)] if state is not None else []

@@ -59,7 +59,7 @@ async def shown(request: Request) -> Response:
     if found is None or not (whole or _is_theirs(caller, found)):
         raise not_found(f"there is no access request `{name}`")
     with waits_of(request).one(caller) if seconds else nullcontext(), waiting(request.app):
-        state = await embedded.wait(name, seconds)
+        state = await waits_of(request).approval(request, found, seconds)
     return answer(await asyncio.to_thread(_card, embedded, name) if whole else {"id": name, "state": state})
 
 

@@ -1,6 +1,5 @@
 """What a door needs beside decisions: whether a permit still stands, reports of outcomes, waiting for answers and for kills."""
 
-import asyncio
 import time
 from collections.abc import Sequence
 from typing import Annotated, NamedTuple
@@ -23,7 +22,6 @@ from remit.server.known import Known
 from remit.server.permitting import glass_shown, is_session_of, is_within, kills_shown, may_ask
 from remit.server.reading import Nothing, read_as
 from remit.server.responding import answer, embedded_of, figures_of, waits_of
-from remit.server.waits import EVERY
 
 MAX_WAIT = 30.0
 
@@ -90,8 +88,7 @@ async def watch(request: Request) -> Response:
     revision = embedded.store.standing(())[0]
     if revision == since and seconds:
         with waits.one(caller):
-            while revision == since and time.monotonic() < until and not embedded.ending:
-                await asyncio.sleep(EVERY)
+            while revision == since and await waits.goes_on(request, until):
                 revision = waits.revision()
     kills = kills_shown(caller, embedded.store.kills())
     now, glasses = embedded.runtime.clock(), glass_shown(caller, embedded.store.break_glasses([Stage.OPEN]))

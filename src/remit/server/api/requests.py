@@ -107,7 +107,7 @@ async def status(request: Request) -> Response:
     seconds = _patience(request)
     if seconds and _state(embedded, approval) is ApprovalState.PENDING:
         with waits_of(request).one(await caller_of(request)), waiting(request.app):
-            await embedded.wait(approval.id, seconds)
+            await waits_of(request).approval(request, approval, seconds)
         answered = await asyncio.to_thread(embedded.store.approval, approval.id)
         approval = answered or approval
     return _answer(request, embedded, approval, HTTPStatus.OK)
