@@ -1,5 +1,6 @@
 """What a door says is what the server reads, and what the server decides is what the door is told: the same nouns on both sides."""
 
+import tracemalloc
 from contextlib import suppress
 from typing import Any
 
@@ -16,7 +17,7 @@ from remit.model.identity import ApprovalId, BreakGlassId, DecisionId, EntityRef
 from remit.model.request import EvaluationRequest, Tier, readable
 from remit.model.values import NO_ARGUMENTS, freeze, read_json
 from remit.pep.remote import messages as said
-from remit.server.api.messages import answer_of, is_door, request_of
+from remit.server.api.messages import answer_of, asked_in, is_door, request_of
 
 TEXT = some.text(some.characters(exclude_categories=()), max_size=12)
 NAME = some.text(some.characters(exclude_categories=("Cs",)), min_size=1, max_size=12)
@@ -70,6 +71,29 @@ def test_what_only_a_door_may_say_cannot_be_said_by_a_property() -> None:
         EntityRef("user", "a"), "read", EntityRef("r", "b"), NO_ARGUMENTS, properties=freeze({"context": {"remit": 1}})
     )
     assert "`remit`" in request_of(read_json(said.evaluation(request))).malformed
+
+
+@pytest.mark.parametrize("filling", ["{}", '{"":0}', "[]", "0.5", '"é"', '"' + "x" * 900 + '😀"'])
+def test_what_is_remembered_of_bodies_is_bounded(filling: str) -> None:
+    bodies = []
+    for number in range(1100):
+        many = 3400 // (len(filling.encode()) + 1) - number % 7
+        junk = f"[{number},{','.join([filling] * max(many, 1))}]"
+        bodies.append(
+            '{"subject":{"type":"Agent","id":"x"},"action":{"name":"tool.call","properties":{"a":'
+            + junk
+            + "}},"
+            + '"resource":{"type":"Tool","id":"look"}}'
+        )
+    tracemalloc.start()
+    try:
+        for body in bodies:
+            assert asked_in(body.encode()).request.resource.id == "look"
+        assert tracemalloc.get_traced_memory()[0] < 24 << 20
+    finally:
+        tracemalloc.stop()
+    usual = b'{"subject":{"type":"Agent","id":"x"},"action":{"name":"tool.call"},"resource":{"type":"Tool","id":"look"}}'
+    assert asked_in(usual) is asked_in(usual)
 
 
 OBLIGATION = some.builds(Obligation, NAME, TEXT.filter(str.isprintable), NAME)
