@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from msgspec.structs import replace
 
 from remit.model.authorizer import ApprovalState, Outcome, OutcomeStatus
 from remit.model.decision import Decision, Deny, Permit, Reason
@@ -23,14 +24,16 @@ from remit.model.request import TOOL_CALL, EvaluationRequest
 from remit.model.values import freeze
 from remit.pep.drive import run
 from remit.pep.gate import Denied, Options, enforce
-from remit.pep.remote.client import UNRECORDED, Remote
+from remit.pep.remote.client import REMEMBERED, UNRECORDED, Remote, _Seen
 from remit.pep.remote.connection import MAX_ANSWER, address_of
 
 REQUEST = EvaluationRequest(
     EntityRef("Agent", "bot"), TOOL_CALL, EntityRef("Tool", "look"), freeze({"n": 1, "x": 1.5, "s": "é\u2028"})
 )
 ID = DecisionId("dec_" + "0" * 32)
-WHOLE = {"until": 1, "enforced": True, "approval": None, "policies": ["p"], "bundle": "b"}
+UNTIL = 1_800_000_000_000_000
+"""When it ends (µs); the clock of these tests stands ten seconds before."""
+WHOLE = {"until": UNTIL, "enforced": True, "approval": None, "policies": ["p"], "bundle": "b"}
 CONTEXT = {"id": ID, "reason": "permitted", "tier": "low", "remit": WHOLE}
 PERMIT = {"decision": True, "context": CONTEXT}
 
@@ -99,7 +102,9 @@ class Fake:
 @contextmanager
 def fake(handle: Callable[[socket.socket, Asked], None], seconds: float = 0.5, **more: Any) -> Iterator[tuple[Fake, Remote]]:
     server = Fake(handle)
-    remote = Remote(f"http://127.0.0.1:{server.listening.getsockname()[1]}", seconds=seconds, **more)
+    remote = Remote(
+        f"http://127.0.0.1:{server.listening.getsockname()[1]}", seconds=seconds, **{"clock": lambda: UNTIL - 10_000_000, **more}
+    )
     try:
         yield server, remote
     finally:
@@ -107,8 +112,22 @@ def fake(handle: Callable[[socket.socket, Asked], None], seconds: float = 0.5, *
         server.listening.close()
 
 
+def told(**remit: Any) -> dict[str, Any]:
+    """A permit of which a door is told something else."""
+    return {"decision": True, "context": {**CONTEXT, "remit": {**WHOLE, **remit}}}
+
+
 def says(body: object, **more: Any) -> Callable[[socket.socket, Asked], None]:
     return lambda connection, asked: connection.sendall(answer(asked, body, **more))
+
+
+def permit(asked: Asked) -> dict[str, Any]:
+    """A permit with an id of its own."""
+    return {"decision": True, "context": {**CONTEXT, "id": f"dec_{asked.headers['x-request-id']}"}}
+
+
+def permits(connection: socket.socket, asked: Asked) -> None:
+    connection.sendall(answer(asked, permit(asked)))
 
 
 def hang_up(connection: socket.socket, _asked: Asked) -> None:
@@ -122,11 +141,13 @@ def denied(decision: Decision) -> Deny:
 
 
 def test_the_whole_of_a_request_travels() -> None:
-    with fake(says(PERMIT), token=lambda: "secret-token") as (server, remote):
+    with fake(permits, token=lambda: "secret-token") as (server, remote):
         decision = remote.evaluate(REQUEST).result()
-        assert asyncio.run(_awaited(remote)) == decision
-    assert isinstance(decision, Permit) and (decision.id, decision.until, decision.tier.value) == (ID, 1, "low")
+        again = asyncio.run(_awaited(remote))
+        assert isinstance(decision, Permit) and isinstance(again, Permit) and replace(again, id=decision.id) == decision
+    assert isinstance(decision, Permit) and (decision.until, decision.tier.value) == (UNTIL, "low")
     [one, _] = server.asked
+    assert decision.id == f"dec_{one.headers['x-request-id']}"
     assert one.line == "POST /access/v1/evaluation HTTP/1.1" and one.headers["authorization"] == "Bearer secret-token"
     assert json.loads(one.body)["action"] == {"name": TOOL_CALL, "properties": {"n": 1, "x": 1.5, "s": "é\u2028"}}
     assert server.connections == 1, "the connection is kept"
@@ -171,6 +192,16 @@ FAULTS: dict[str, Callable[[socket.socket, Asked], None]] = {
     "an unknown tier": says({"decision": True, "context": {**CONTEXT, "tier": "none"}}),
     "an unknown reason": says({"decision": True, "context": {**CONTEXT, "reason": "because"}}),
     "no end": says({"decision": True, "context": {**CONTEXT, "remit": {**WHOLE, "until": 0}}}),
+    "a short id": says({"decision": True, "context": {**CONTEXT, "id": "dec_"}}),
+    "an end long ago": says(told(until=1)),
+    "a denial's reason": says({"decision": True, "context": {**CONTEXT, "reason": "forbidden"}}),
+    "a break-glass that nobody opened": says({"decision": True, "context": {**CONTEXT, "reason": "break-glass"}}),
+    "a break-glass without need": says({"decision": True, "context": {**CONTEXT, "break_glass": "brk_1"}}),
+    "shadow mode that would permit": says(told(enforced=False)),
+    "policies that failed": says(told(errors=["p"])),
+    "a denial's obligations": says(told(obligations=[{"type": "limit-result", "argument": "8", "policy": "p"}])),
+    "a permit to ask for": says(told(requestable="one")),
+    "a denial that permits": says({"decision": False, "context": CONTEXT}),
     "an obligation that is none": says({"decision": True, "context": {**CONTEXT, "obligations": ["mask"]}}),
     "another content type": says(PERMIT, kind="text/html"),
     "no content type": says(PERMIT, kind=""),
@@ -200,6 +231,34 @@ def test_nothing_is_permitted_by(fault: str) -> None:
             run(enforce(remote, REQUEST, Options()), lambda: ran.append(1))
         assert remote.may_act(ID).result() is False
     assert ran == []
+
+
+def test_one_permit_given_for_two_requests_runs_one() -> None:
+    """As by a server, or something before it, that answers each request as the first, and says of each permit that it stands."""
+    ran: list[int] = []
+
+    def handle(connection: socket.socket, asked: Asked) -> None:
+        told = PERMIT if "/evaluation" in asked.line else {"stands": True} if asked.line.count("/act ") else {}
+        connection.sendall(answer(asked, told))
+
+    with fake(handle) as (server, remote):
+        run(enforce(remote, REQUEST, Options()), lambda: ran.append(1))
+        with pytest.raises(Denied, match="another request"):
+            run(enforce(remote, REQUEST, Options()), lambda: ran.append(2))
+        assert remote.may_act(ID).result() is False
+    assert ran == [1] and sum("/act " in asked.line for asked in server.asked) == 1, "nobody is asked twice whether it stands"
+
+
+def test_what_is_known_again_is_bounded() -> None:
+    seen = _Seen()
+    assert all(seen.first(DecisionId(str(number))) for number in range(REMEMBERED + 1))
+    assert len(seen._ids) == REMEMBERED and not seen.first(DecisionId(str(REMEMBERED))) and seen.first(DecisionId("0"))
+
+
+@pytest.mark.parametrize(("ahead", "fits"), [(-299, True), (299, True), (301, False)])
+def test_a_clock_may_be_some_minutes_wrong(ahead: int, fits: bool) -> None:
+    with fake(says(PERMIT), clock=lambda: UNTIL + ahead * 1_000_000) as (_, remote):
+        assert isinstance(remote.evaluate(REQUEST).result(), Permit) is fits
 
 
 def test_an_obligation_of_another_vendor_is_one_that_nobody_understands() -> None:
@@ -241,7 +300,7 @@ class TestAgain:
 
         def once_lost(connection: socket.socket, asked: Asked) -> None:
             keys.append(asked.headers["idempotency-key"])
-            hang_up(connection, asked) if len(keys) == 1 else connection.sendall(answer(asked, PERMIT))
+            hang_up(connection, asked) if len(keys) == 1 else permits(connection, asked)
 
         with fake(once_lost) as (_, remote):
             assert isinstance(remote.evaluate(REQUEST).result(), Permit)
@@ -283,10 +342,11 @@ def test_what_nobody_asked_for_is_no_answer_to_the_next_question(later: float) -
     """A server that says yes before it is asked, on the connection that is kept: at once with its answer, or after it."""
 
     def eager(connection: socket.socket, asked: Asked) -> None:
-        deny = answer(asked, {"decision": False, "context": {**CONTEXT, "reason": "forbidden", "message": "no"}})
-        connection.sendall(deny if later else deny + answer(asked, PERMIT))
+        said = permit(asked)
+        deny = answer(asked, {"decision": False, "context": {**said["context"], "reason": "forbidden", "message": "no"}})
+        connection.sendall(deny if later else deny + answer(asked, said))
         time.sleep(later)
-        connection.sendall(answer(asked, PERMIT) if later else b"")
+        connection.sendall(answer(asked, said) if later else b"")
 
     with fake(eager) as (server, remote):
         for _ in range(3):
@@ -360,7 +420,7 @@ def test_a_unix_socket(tmp_path: Path) -> None:
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listening.bind(str(tmp_path / "remit.sock"))
     listening.listen()
-    server, remote = Fake(says(PERMIT), listening), Remote(f"unix://{tmp_path}/remit.sock")
+    server, remote = Fake(permits, listening), Remote(f"unix://{tmp_path}/remit.sock")
     try:
         assert isinstance(remote.evaluate(REQUEST).result(), Permit)
         assert isinstance(remote.evaluate(REQUEST).result(), Permit)
@@ -371,7 +431,7 @@ def test_a_unix_socket(tmp_path: Path) -> None:
 
 
 def test_a_forked_process_never_reads_its_parents_answers() -> None:
-    with fake(says(PERMIT), seconds=5) as (server, remote):
+    with fake(permits, seconds=5) as (server, remote):
         assert isinstance(remote.evaluate(REQUEST).result(), Permit)
         child = os.fork()
         if child == 0:
@@ -386,7 +446,7 @@ def test_a_forked_process_never_reads_its_parents_answers() -> None:
 def test_awaiting_does_not_keep_others_from_going_on() -> None:
     def slow(connection: socket.socket, asked: Asked) -> None:
         time.sleep(0.3)
-        connection.sendall(answer(asked, PERMIT))
+        permits(connection, asked)
 
     async def work() -> tuple[int, float]:
         ticks, begun = 0, time.monotonic()

@@ -70,7 +70,7 @@ class Warned:
 
 def connect(url: str) -> Remote:
     """The server at an address, asked with the token of this process. Raises `RemitError` (malformed)."""
-    return Remote(url, server_token, prover=_holder())
+    return Remote(url, server_token, prover=_holder(), clock=wall_clock)
 
 
 def _holder() -> Prover | None:

@@ -1,5 +1,6 @@
 """The decision point behind a server, as the protocol of the doors: it fails closed, and repeats no action."""
 
+import threading
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
@@ -27,6 +28,8 @@ LONGEST_WAIT = 5.0
 """So long one request waits for somebody else, before it asks again."""
 MAX_WATCH = 30.0
 """So long a server lets a watcher wait."""
+REMEMBERED = 16_384
+"""So many of the latest decisions are known again; older ones have ended."""
 UNRECORDED = DecisionId("unrecorded")
 """The id of a denial that no log has, for nobody was there to write it."""
 PAUSES = (0.0, 0.1, 0.4)
@@ -38,6 +41,10 @@ def _no_token() -> str:
     return ""
 
 
+def _no_clock() -> int:
+    return 0
+
+
 class Opened(msgspec.Struct, frozen=True):
     """A task that was opened, and what it names that the published bundle does not have."""
 
@@ -47,14 +54,24 @@ class Opened(msgspec.Struct, frozen=True):
 
 class Remote:
     """An `Authorizer` over HTTP. `token` gives what is shown to the server, anew for each request; `seconds` bounds each answer.
-    `prover` has the key that the token is bound to, if it is.
+    `prover` has the key that the token is bound to, if it is. `clock` (µs) tells permits that have ended long ago; without one, only the
+    server does.
 
     Raises `RemitError` (malformed) for an address that is none.
     """
 
-    def __init__(self, url: str, token: Token = _no_token, seconds: float = SECONDS, prover: Prover | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        token: Token = _no_token,
+        seconds: float = SECONDS,
+        prover: Prover | None = None,
+        clock: Callable[[], int] = _no_clock,
+    ) -> None:
         self._connections = Connections(address_of(url), token, prover)
         self._seconds = seconds
+        self._clock = clock
+        self._given, self._used = _Seen(), _Seen()
 
     def __repr__(self) -> str:
         return f"<Remote {self._connections.address}>"
@@ -67,7 +84,7 @@ class Remote:
         body = messages.evaluation(request)
         try:
             answer = self._ask("POST", "/access/v1/evaluation", body, repeatable=True)
-            return messages.decision(answer.body)
+            return self._new(messages.decision(answer.body, self._clock()))
         except Unreadable as fault:
             why = f"the server `{self._connections.address}` answered what is no decision ({fault})"
         except RemitError as error:
@@ -76,6 +93,13 @@ class Remote:
             why = error.message
         # INVARIANT (fail closed): a server that is gone, slow or babbles permits nothing.
         return Deny(UNRECORDED, Reason.STORE_UNAVAILABLE, f"{why} (`remit doctor` says what is wrong)")
+
+    def _new(self, decision: Decision) -> Decision:
+        """Raises `Unreadable` for a decision that was given before: each request is asked under a key of its own."""
+        # INVARIANT (what was decided is what runs): a permit is for one request, whoever gives it twice.
+        if not self._given.first(decision.id):
+            raise Unreadable("the decision on another request")
+        return decision
 
     def _abandon(self, decision: Decision) -> None:
         """Say of a permit that nobody will use it: whoever asked for it is gone."""
@@ -89,6 +113,8 @@ class Remote:
 
     def _may_act(self, decision: DecisionId) -> bool:
         # INVARIANT (what was decided is what runs): never repeated. The first may have been answered, and to somebody else.
+        if not self._used.first(decision):
+            return False
         try:
             return self._read(self._ask("POST", f"/v1/decisions/{_part(decision)}/act", b"{}"), messages.Stands).stands
         except RemitError:
@@ -239,6 +265,24 @@ class Remote:
             raise messages.problem(answer.status, answer.body)
         except Unreadable as fault:
             raise unavailable(f"{server} answered {answer.status} with what is no problem ({fault})") from None
+
+
+class _Seen:
+    """The latest ids that came here. Safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._ids: dict[DecisionId, None] = {}
+        self._adding = threading.Lock()
+
+    def first(self, one: DecisionId) -> bool:
+        """Whether it comes for the first time, of the last `REMEMBERED`."""
+        with self._adding:
+            if one in self._ids:
+                return False
+            self._ids[one] = None
+            if len(self._ids) > REMEMBERED:
+                del self._ids[next(iter(self._ids))]
+            return True
 
 
 class Waiting:

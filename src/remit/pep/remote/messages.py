@@ -1,5 +1,6 @@
 """What is said to a server and what it answers, as our nouns; whatever is not exactly that is no answer."""
 
+import re
 from typing import Any, TypeVar
 
 import msgspec
@@ -18,6 +19,9 @@ OURS = "remit"
 T = TypeVar("T")
 MAX_CONTENT = 3 << 20
 """A result that takes more bytes is not sent on: what it was stays unknown, and the worst is assumed."""
+TOLERANCE = 300_000_000
+"""So far (µs) behind a server's clock ours may be, or before it."""
+_DECISION = re.compile(r"dec_[0-9a-f]{32}")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -119,14 +123,16 @@ class _Evaluated(msgspec.Struct, frozen=True):
     context: _Context
 
 
-def decision(body: bytes) -> Decision:
-    """The decision in an answer. Raises `Unreadable`: then nothing is permitted."""
+def decision(body: bytes, now: int) -> Decision:
+    """The decision in an answer that came at `now` (µs). Raises `Unreadable`: then nothing is permitted."""
     answer = read(body, _Evaluated)
     context, whole = answer.context, answer.context.remit
     basis = Basis(whole.policies, whole.errors, 0, b"{}", whole.entities, whole.steering, whole.bundle, whole.flows)
-    if not context.id.startswith("dec_"):
+    if not _DECISION.fullmatch(context.id):
         raise Unreadable("a decision without an id")
     if not answer.decision:
+        if context.reason in (Reason.PERMITTED, Reason.BREAK_GLASS):
+            raise Unreadable(f"a denial whose reason is `{context.reason}`")
         return Deny(
             context.id,
             context.reason,
@@ -139,9 +145,28 @@ def decision(body: bytes) -> Decision:
         )
     if context.tier is None or whole.until <= 0:
         raise Unreadable("a permit without a tier and an end")
+    _agrees(context)
+    if not whole.until - now > -TOLERANCE:
+        raise Unreadable("a permit that has ended long ago: is this an old answer, or is a clock wrong?")
     asked = tuple([_noun(one) for one in context.obligations])
     said = context.reason, context.message, basis, whole.approval, whole.enforced, context.break_glass
     return Permit(context.id, context.tier, whole.until, asked, *said)
+
+
+def _agrees(permit: _Context) -> None:
+    """That a permit does not contradict itself. Raises `Unreadable`."""
+    whole, opened = permit.remit, permit.break_glass is not None
+    # INVARIANT (fail closed): what says both yes and no is no yes.
+    if whole.enforced:
+        fitting = permit.reason is (Reason.BREAK_GLASS if opened else Reason.PERMITTED)
+    else:
+        fitting = permit.reason not in (Reason.PERMITTED, Reason.BREAK_GLASS) and not opened
+    if not fitting:
+        raise Unreadable(f"a permit whose reason is `{permit.reason}`")
+    if whole.errors and permit.reason is Reason.PERMITTED:
+        raise Unreadable("a permit by policies that could not be evaluated")
+    if whole.obligations or whole.requestable is not None:
+        raise Unreadable("a permit with what only a denial has")
 
 
 def _noun(asked: _Asked) -> Obligation:

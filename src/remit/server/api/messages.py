@@ -20,8 +20,10 @@ OURS = "remit"
 MACHINERY = frozenset({OURS, "approval"})
 """Members of a request's context that are no circumstances: they say which session it is of, and which approval it may rest on."""
 _PARTS = frozenset({"task", "session", "upstream", "definition", "malformed", "defined"})
-SHORT = 4096
-"""A body of no more bytes is remembered with what it asks: most programs ask the same again."""
+LIGHT = 16_384
+"""A body that takes no more bytes than this, once it is read, is remembered with what it asks: most programs ask the same again."""
+OF_BYTE, OF_PART = 4, 256
+"""So many bytes a byte of text and a value can take once they are read."""
 
 
 class Asked(NamedTuple):
@@ -43,7 +45,12 @@ def asked_in(body: bytes) -> Asked:
     if known is not None:
         return known
     asked = asked_by(object_in(body))
-    return _known.keep(body, asked) if len(body) <= SHORT else asked
+    return _known.keep(body, asked) if _weight(body) <= LIGHT else asked
+
+
+def _weight(body: bytes) -> int:
+    """At most so many bytes it takes to remember a body: a short one can hold a thousand objects."""
+    return OF_BYTE * len(body) + OF_PART * sum(map(body.count, (b"{", b"[", b",")))
 
 
 def asked_by(message: Mapping[str, Any]) -> Asked:
