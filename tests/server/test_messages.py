@@ -73,7 +73,7 @@ def test_what_only_a_door_may_say_cannot_be_said_by_a_property() -> None:
     assert "`remit`" in request_of(read_json(said.evaluation(request))).malformed
 
 
-@pytest.mark.parametrize("filling", ["{}", '{"":0}', "[]", "0.5", '"é"', '"' + "x" * 900 + '😀"'])
+@pytest.mark.parametrize("filling", ["{}", '"' + "x" * 900 + '😀"'])
 def test_what_is_remembered_of_bodies_is_bounded(filling: str) -> None:
     bodies = []
     for number in range(1100):
