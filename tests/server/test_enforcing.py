@@ -397,6 +397,28 @@ class TestWatching:
                 connection.close()
             reach(0)
 
+    def test_nobody_waits_for_another_ones_searches(self, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+        held, session = threading.Event(), begun(client)
+        monkeypatch.setattr("remit.server.api.access.search", lambda *_: iter([held.wait(10)][:0]))
+        asked = {"subject": {"type": "Agent"}, "action": {"name": "tool.call"}, "resource": {"type": "Tool", "id": "look"}}
+        answers: list[int] = []
+
+        def searching() -> None:
+            answers.append(tell(client, "gateway", "search/subject", asked).status)
+
+        threads = [threading.Thread(target=searching) for _ in range(20)]
+        for thread in threads:
+            thread.start()
+        until = time.monotonic() + 5
+        while len(answers) < 12 and time.monotonic() < until:
+            time.sleep(0.01)
+        assert answers == [429] * 12, "eight are under way or in line"
+        assert decided(client, session, "pay", to="a", amount=1)["approval"], "what is read beside a decision is read"
+        held.set()
+        for thread in threads:
+            thread.join()
+        assert sorted(answers) == [200] * 8 + [429] * 12
+
     def test_nothing_has_changed(self, client: Client) -> None:
         seen = fine(get(client, "bot", "/v1/watch"))
         assert fine(get(client, "bot", f"/v1/watch?since={seen['revision']}&wait=0.3")) == seen

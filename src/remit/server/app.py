@@ -31,6 +31,7 @@ from remit.server.repeating import Repeats
 from remit.server.responding import figures_of
 from remit.server.routes import OPERATIONS
 from remit.server.scim.application import provisioning
+from remit.server.searches import Searches
 from remit.server.shared import Shared
 from remit.server.unreported import Unreported
 from remit.server.waits import Waits
@@ -91,6 +92,7 @@ def routed(
     app.state.document = described(OPERATIONS, url)
     app.state.repeats, app.state.peers = peers or Repeats(), peers
     app.state.unreported, app.state.waits = Unreported(embedded, counting.settled), Waits(embedded, told=counting.waiting)
+    app.state.searches = Searches()
     app.state.readiness, app.state.tracing = None, watching.tracing
     app.state.figures, app.state.standing = counting, Standing(embedded, counting)
     app.routes.append(provisioning(app.state))

@@ -3,9 +3,8 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http import HTTPStatus
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from starlette.requests import Request
 
@@ -13,8 +12,8 @@ from remit.local.wiring import Embedded
 from remit.model.authorizer import ApprovalState
 from remit.model.identity import ApprovalId
 from remit.runtime.store import Approval
+from remit.server.crowds import Crowd
 from remit.server.known import Known
-from remit.server.problems import Problem
 
 OF_ONE, OF_ALL = 256, 4096
 """So many requests of one caller, and of all, wait at a time in one process."""
@@ -33,8 +32,8 @@ class Waits:
         told: Callable[[int], None] = lambda _waiting: None,
     ) -> None:
         """`told` is told how many wait, each time that it has changed."""
-        self._embedded, self._of_one, self._of_all, self._told = embedded, of_one, of_all, told
-        self._waiting: Counter[str] = Counter()
+        self._embedded = embedded
+        self._crowd = Crowd(of_one, of_all, "too many requests wait already: ask without waiting, or later", told)
         self._revision, self._until = -1, 0.0
         self._asked: Counter[ApprovalId] = Counter()
         self._found: dict[ApprovalId, Approval] = {}
@@ -42,27 +41,11 @@ class Waits:
 
     def __len__(self) -> int:
         """How many wait."""
-        return self._waiting.total()
+        return len(self._crowd)
 
-    @contextmanager
-    def one(self, caller: Known) -> Iterator[None]:
+    def one(self, caller: Known) -> AbstractContextManager[None]:
         """While a request of this caller waits. Raises `Problem` (429) where too many do."""
-        name = caller.caller.id
-        if self._waiting[name] >= self._of_one or self._waiting.total() >= self._of_all:
-            raise Problem(
-                HTTPStatus.TOO_MANY_REQUESTS,
-                "too many requests wait already: ask without waiting, or later",
-                [("Retry-After", "1")],
-            )
-        self._waiting[name] += 1
-        try:
-            self._told(len(self))
-            yield
-        finally:
-            self._waiting[name] -= 1
-            if not self._waiting[name]:
-                del self._waiting[name]
-            self._told(len(self))
+        return self._crowd.one(caller)
 
     async def goes_on(self, request: Request, until: float) -> bool:
         """Whether a request waits on: its time (monotonic, s) is not up, this server does not end, and the caller is still there."""

@@ -24,6 +24,7 @@ from remit.server.problems import STATUS
 from remit.server.reading import MAX_BODY, read_body, read_object
 from remit.server.repeating import Once, Passing
 from remit.server.responding import answer, embedded_of
+from remit.server.searches import Searches
 from remit.server.unreported import Unreported
 
 MAX_EVALUATIONS = 1000
@@ -172,7 +173,8 @@ async def _search(request: Request, kind: SearchKind) -> Response:
     limit, token = _page(message)
     query = query_digest(kind, _asked(message), limit)
     after = resumed(token, query, _FOREIGN, _ANOTHER)
-    found = await asyncio.to_thread(lambda: list(islice(search(embedded.runtime, kind, wanted, after), limit + 1)))
+    searches: Searches = request.app.state.searches
+    found = await searches.done(asker.caller, lambda: list(islice(search(embedded.runtime, kind, wanted, after), limit + 1)))
     shown = found[:limit]
     more = len(found) > limit
     last = shown[-1] if shown else ""
