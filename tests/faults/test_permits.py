@@ -10,6 +10,7 @@ from remit.model.authorizer import OutcomeStatus
 from remit.model.decision import Deny, Reason
 from remit.model.errors import RemitError
 from remit.model.identity import AgentStatus, DecisionId
+from remit.model.task import Session
 from remit.pdp.inputs import PERMIT_MICROSECONDS
 from remit.runtime import administration
 from remit.runtime.tasks import close_task
@@ -141,12 +142,11 @@ class TestAdministrationHoldsAtOnce:
             session = world.open_session()
             stop = threading.Event()
 
-            def decide(world: World = world, stop: threading.Event = stop) -> None:
-                own = world.open_session()
+            def decide(own: Session, world: World = world, stop: threading.Event = stop) -> None:
                 while not stop.is_set():
                     world.ask(own, "look")
 
-            threads = [threading.Thread(target=decide) for _ in range(3)]
+            threads = [threading.Thread(target=decide, args=(world.open_session(),)) for _ in range(3)]
             for thread in threads:
                 thread.start()
             world.ask(session, "look")

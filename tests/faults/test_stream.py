@@ -152,7 +152,7 @@ def test_a_log_that_is_not_the_one_that_was_sent_is_said(open_store: OpenStore) 
                 stream(world, url)
             assert caught.value.kind is ErrorKind.CORRUPT and said in caught.value.message
         file.write_text("{")
-        with pytest.raises(RemitError, match="remove it to send all again"):
+        with pytest.raises(RemitError, match="remove it to begin as a new receiver does"):
             stream(world, url)
         file.unlink()
         receiver.got.clear()
@@ -193,8 +193,13 @@ def _split(message: bytes) -> list[str]:
 
 
 @contextmanager
-def syslog_receiver(serve: Callable[[socket.socket], None], context: ssl.SSLContext | None = None) -> Iterator[int]:
+def syslog_receiver(
+    serve: Callable[[socket.socket], None], context: ssl.SSLContext | None = None, room: int | None = None
+) -> Iterator[int]:
+    """`room` is how many bytes its machine takes before they are read, as few as the system lets."""
     listening = socket.create_server(("127.0.0.1", 0))
+    if room is not None:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
     over = threading.Event()
 
     def accept() -> None:
@@ -250,7 +255,7 @@ def test_a_syslog_receiver_that_hangs_up_is_called_again(open_store: OpenStore, 
     def serve(wire: socket.socket) -> None:
         read_syslog(wire, got, len(got) + next(turns, 10**9))
 
-    with syslog_receiver(serve) as port:
+    with syslog_receiver(serve, room=1) as port:
         # What a machine took before its receiver ended is beyond what TCP can tell: the receiver says so by hanging up, and what was
         # sent since the last batch comes again.
         stream(world, f"syslog+tcp://127.0.0.1:{port}", patience=30)

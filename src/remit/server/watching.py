@@ -29,7 +29,6 @@ from remit.server.observing.reporting import reporting
 from remit.server.running import ACT_SECONDS, DRAIN_SECONDS, Place, address_of, listening_at
 from remit.server.working import KEYS, PROOFS, Alive, Charge, Failed, Ready, encoded
 
-MAX_WORKERS = 64
 MAX_FOLDER = 90
 """Bytes in the name of the folder of the workers' sockets: the system lets an address have about a hundred."""
 START_SECONDS = 60.0
