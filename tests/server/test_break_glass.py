@@ -92,7 +92,7 @@ def test_from_the_asking_to_the_review(client: Client, world: World, clock: Cloc
     answer = tell(client, "bot", "evaluation", call)
     told = fine(answer)["context"]
     assert (told["reason"], told["break_glass"]) == ("break-glass", name) and "INC-7" in told["message"]
-    given = decision(answer.text)
+    given = decision(answer.text, clock.now)
     assert isinstance(given, Permit) and (given.reason, given.break_glass) == (Reason.BREAK_GLASS, name)
     health = fine(get(client, "aud", "/v1/health"))
     assert (health["break_glass_open"], health["break_glass_unreviewed"], health["break_glass_overdue"]) == (1, 0, 0)
