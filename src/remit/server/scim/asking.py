@@ -1,6 +1,5 @@
 """What a request asks for: who asks, what is in it, and which part of an answer is wanted."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from http import HTTPStatus
@@ -64,11 +63,6 @@ async def body_of(request: Request, schema: str = "") -> dict[str, Any]:
     if schema and (not isinstance(schemas, list) or schema.lower() not in [str(one).lower() for one in schemas]):
         raise ScimError(Kind.INVALID_SYNTAX, f"`schemas` must name `{schema}`")
     return sent
-
-
-async def off_loop(act: Callable[[], T]) -> T:
-    """What reads or writes the store, while others are served."""
-    return await asyncio.to_thread(act)
 
 
 class Shape(msgspec.Struct, frozen=True):
