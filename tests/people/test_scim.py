@@ -18,7 +18,7 @@ from remit.inventory.people import next_version
 from remit.model.caller import Caller, Proof, Role
 from remit.model.identity import AgentId, Operator
 from remit.model.person import GroupId, OwnerState, PeopleGroup, PersonId
-from remit.runtime.answering import resolve
+from remit.runtime.approving.answering import resolve
 from remit.runtime.people import Said, all_people, change_group, change_people, erase_person
 from remit.server.problems import Problem
 from remit.server.reading import MAX_BODY

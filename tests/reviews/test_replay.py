@@ -26,7 +26,8 @@ from remit.pap.bundle import compile_bundle
 from remit.pap.contents import Bundle
 from remit.reviews import asking, history, past_sessions
 from remit.reviews.replay import Change, Replay, Replayed, joined
-from remit.runtime import administration, answering, kills, sessions, tasks
+from remit.runtime import administration, kills, sessions, tasks
+from remit.runtime.approving import answering
 from tests.conftest import OpenStore
 from tests.runtime.world import ANA, BEN, MANIFEST, POLICIES, SMALL, Clock, World, permit, small_bundle
 

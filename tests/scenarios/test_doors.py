@@ -33,7 +33,7 @@ from remit.pap.running import ANYBODY, BEGIN, run_case
 from remit.pep.obligations import ObligationFailed
 from remit.pep.remote.client import Remote
 from remit.runtime import administration, sessions, tasks
-from remit.runtime.answering import resolve
+from remit.runtime.approving.answering import resolve
 from remit.runtime.tasks import AgentOpener, Opening
 from tests.conftest import StoreUrl
 from tests.pap.test_history_page import bundle_in

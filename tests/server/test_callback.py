@@ -201,7 +201,7 @@ def test_what_a_receiver_was_sent_is_no_answer_when_it_comes_back(called: Called
     from remit.decision_log.entry import ApprovalRequested
     from remit.local.webhooks.messages import message
     from remit.local.webhooks.settings import read_webhooks
-    from remit.runtime.inbox import card
+    from remit.runtime.approving.inbox import card
 
     stored = called.world.store.approval(approval)
     assert stored is not None

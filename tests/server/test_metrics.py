@@ -22,8 +22,8 @@ from remit.model.clock import SECOND
 from remit.model.decision import Decision, Permit, Reason
 from remit.model.errors import unavailable
 from remit.model.request import TOOL_CALL, EvaluationRequest
-from remit.runtime.answering import resolve
-from remit.runtime.break_glass import confirm
+from remit.runtime.approving.answering import resolve
+from remit.runtime.emergency.break_glass import confirm
 from remit.runtime.observing import Course
 from remit.server.observing import standing
 from remit.server.observing.figures import LATER, Figures

@@ -17,10 +17,11 @@ from remit.pdp.checks import CLOCK_TOLERANCE
 from remit.pdp.decide import decide
 from remit.pdp.inputs import PERMIT_MICROSECONDS, Decided, Grant, Inputs
 from remit.pdp.outside import MAX_QUESTIONS, NotAsked, Outside
-from remit.runtime import approvals, definitions, outcome, sessions
+from remit.runtime import definitions, outcome, sessions
 from remit.runtime.acting import holds_open, lends
+from remit.runtime.approving import approvals
+from remit.runtime.approving.caps import too_many
 from remit.runtime.beside import Behind, worse_for_being_behind
-from remit.runtime.caps import too_many
 from remit.runtime.committing import Considered, Loaded, commit
 from remit.runtime.line import Line
 from remit.runtime.loading import load

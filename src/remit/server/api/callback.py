@@ -21,8 +21,8 @@ from remit.model.errors import RemitError, malformed, not_found, refused, unavai
 from remit.model.identity import ApprovalId
 from remit.model.values import read_json
 from remit.runtime.acting import present
-from remit.runtime.answering import resolve
-from remit.runtime.inbox import card
+from remit.runtime.approving.answering import resolve
+from remit.runtime.approving.inbox import card
 from remit.server.known import Known
 from remit.server.permitting import may_answer
 from remit.server.problems import Problem

@@ -7,7 +7,7 @@ from remit.model.identity import Agent
 from remit.model.kill import Kill
 from remit.model.person import Person
 from remit.model.task import Session
-from remit.runtime.emergencies import BreakGlassSeen, BreakGlassTold
+from remit.runtime.emergency.overview import BreakGlassSeen, BreakGlassTold
 from remit.server.api.management import agents, break_glass, bundles, decisions, health, kills, log, people, tasks, tokens
 from remit.server.api.tasks import Seen
 from remit.server.direct import Endpoint

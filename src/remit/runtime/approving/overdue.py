@@ -12,7 +12,7 @@ from remit.model.clock import SECOND
 from remit.model.errors import ErrorKind, RemitError
 from remit.model.identity import ApprovalId
 from remit.pdp.compiled import ApprovalTerms
-from remit.runtime.approvals import of_closed_task
+from remit.runtime.approving.approvals import of_closed_task
 from remit.runtime.pending import Driven, Steps
 from remit.runtime.runtime import Change, Runtime, administer
 from remit.runtime.store import Approval, PutApproval

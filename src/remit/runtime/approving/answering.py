@@ -19,10 +19,10 @@ from remit.model.task import TaskStatus
 from remit.model.values import thaw
 from remit.pdp.obligations import barred
 from remit.runtime.acting import acting
-from remit.runtime.approvals import Shown, is_closed, shown_in
-from remit.runtime.excluding import excluded
+from remit.runtime.approving.approvals import Shown, is_closed, shown_in
+from remit.runtime.approving.excluding import excluded
+from remit.runtime.approving.requesting import submission_of
 from remit.runtime.pending import Driven, Steps
-from remit.runtime.requesting import submission_of
 from remit.runtime.runtime import Change, Runtime, administer
 from remit.runtime.store import Approval, Given, HoldTask, PutApproval, PutTask, Write
 

@@ -11,7 +11,7 @@ from remit.model.values import NO_ARGUMENTS, thaw
 from remit.pdp.decide import decide
 from remit.pdp.inputs import Decided, Inputs
 from remit.pdp.outside import MAX_QUESTIONS, NotAsked
-from remit.runtime.approvals import Shown, grant_by
+from remit.runtime.approving.approvals import Shown, grant_by
 from remit.runtime.beside import Behind
 from remit.runtime.loading import load
 from remit.runtime.pending import Asking, Steps
