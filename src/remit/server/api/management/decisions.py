@@ -14,7 +14,7 @@ from remit.model.errors import ErrorKind, RemitError, not_found
 from remit.model.identity import AGENT, AgentId, SessionId, TaskId
 from remit.server.callers import caller_of
 from remit.server.known import Known
-from remit.server.paging import Asked, Page, Paged, asked_of
+from remit.server.paging import Page, Paged, PageRequest, asked_of
 from remit.server.permitting import is_session_of, is_within, may_look, may_see, may_see_log
 from remit.server.reading import read_query
 from remit.server.responding import answer, embedded_of
@@ -32,7 +32,7 @@ class DecisionsWanted(Paged, frozen=True, forbid_unknown_fields=True):
     reason: str = ""
 
 
-class Decided(msgspec.Struct, frozen=True):
+class DecisionShown(msgspec.Struct, frozen=True):
     """One decision, and what became of it. `at` is µs since the epoch; `enforced` is false in shadow mode; `outcome` is null until it is
     reported, `answered_by` where nobody answered an access request for it; `break_glass` names what two people opened for
     it; `index` is its place in the log."""
@@ -68,7 +68,7 @@ class Decided(msgspec.Struct, frozen=True):
     index: int
 
 
-class Explained(Decided, frozen=True, kw_only=True):
+class Explained(DecisionShown, frozen=True, kw_only=True):
     """One decision with what it rests on. What the request said, and what policies read of it, is null to those who may not see the log,
     and once the data of its task was erased."""
 
@@ -91,8 +91,8 @@ async def listed(request: Request) -> Response:
     return answer(await asyncio.to_thread(_page, embedded, caller, wanted, asked_of("decisions", wanted)))
 
 
-def _page(embedded: Embedded, caller: Known, wanted: DecisionsWanted, asked: Asked) -> Page[Decided]:
-    items: list[Decided] = []
+def _page(embedded: Embedded, caller: Known, wanted: DecisionsWanted, asked: PageRequest) -> Page[DecisionShown]:
+    items: list[DecisionShown] = []
     behind = asked.number()
     for _ in range(SCANNED // BATCH):
         found = embedded.store.log.by_kind("decision", BATCH, behind, wanted.task)
@@ -102,7 +102,7 @@ def _page(embedded: Embedded, caller: Known, wanted: DecisionsWanted, asked: Ask
             behind = entry.index
             body = entry.body
             if isinstance(body, DecisionMade) and _is_wanted(body, wanted) and _may_see(caller, body):
-                items.append(msgspec.convert(joined(embedded, entry), Decided))
+                items.append(msgspec.convert(joined(embedded, entry), DecisionShown))
         if len(found) < BATCH:
             return asked.ended(items, "")
     return asked.ended(items, str(behind))
