@@ -125,7 +125,7 @@ class Embedded:
         self.store = open_store(home, settings)
         try:
             self._start(home, settings, clock)
-        except BaseException:
+        except BaseException:  # nobody has it yet who could close it
             self.store.close()
             raise
         self._open = True

@@ -61,7 +61,7 @@ def _report(runtime: Runtime, outcome: Outcome) -> Steps[None]:
             except Conflict:
                 _forget(runtime, permit)
                 continue
-            except Exception:
+            except Exception:  # it was not recorded, for whatever reason: the view must not go on from it
                 _forget(runtime, permit)
                 raise
         runtime.view.permits.pop(outcome.decision, None)

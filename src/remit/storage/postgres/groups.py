@@ -178,7 +178,7 @@ class Groups:
         except RemitError as error:
             self._rolled_back(group)
             raise CommitFailed(error.message, poisons=error.kind is ErrorKind.CORRUPT) from error
-        except BaseException:
+        except BaseException:  # a fault of ours, or interrupted: the connection must not stay in the middle of a transaction
             self._rolled_back(group)
             raise
 

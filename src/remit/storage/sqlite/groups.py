@@ -91,7 +91,7 @@ class Groups:
         except RemitError as error:
             self._abandon()
             raise CommitFailed(error.message, poisons=True) from error
-        except BaseException:
+        except BaseException:  # a fault of ours, or interrupted: the connection must not stay in the middle of a transaction
             self._abandon()
             raise
 
