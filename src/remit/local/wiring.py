@@ -29,8 +29,9 @@ from remit.runtime import outcome
 from remit.runtime.authorize import evaluate, may_act
 from remit.runtime.pending import Driven
 from remit.runtime.runtime import Runtime
-from remit.runtime.store import RuntimeStore, Write
+from remit.runtime.store import RuntimeStore
 from remit.runtime.view import View
+from remit.runtime.writes import Write
 from remit.storage.sqlite.store import SqliteStore
 
 if TYPE_CHECKING:

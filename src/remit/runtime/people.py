@@ -19,7 +19,8 @@ from remit.model.person import GroupId, PeopleGroup, Person, PersonId, PersonSta
 from remit.model.task import TaskStatus
 from remit.runtime.pending import Driven, Steps
 from remit.runtime.runtime import Change, Runtime, administer
-from remit.runtime.store import Approval, ErasePerson, PutGroup, PutPerson, RuntimeStore, SeePeople, Write
+from remit.runtime.store import Approval, RuntimeStore
+from remit.runtime.writes import ErasePerson, PutGroup, PutPerson, SeePeople, Write
 
 _seal = msgspec.json.Encoder().encode
 

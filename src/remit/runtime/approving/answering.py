@@ -24,7 +24,8 @@ from remit.runtime.approving.excluding import excluded
 from remit.runtime.approving.requesting import submission_of
 from remit.runtime.pending import Driven, Steps
 from remit.runtime.runtime import Change, Runtime, administer
-from remit.runtime.store import Approval, Given, HoldTask, PutApproval, PutTask, Write
+from remit.runtime.store import Approval, Given
+from remit.runtime.writes import HoldTask, PutApproval, PutTask, Write
 
 
 def resolve(

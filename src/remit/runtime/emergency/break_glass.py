@@ -23,7 +23,7 @@ from remit.pdp.obligations import barred
 from remit.runtime.acting import acting
 from remit.runtime.pending import Driven, Steps
 from remit.runtime.runtime import Change, Runtime, administer
-from remit.runtime.store import HoldTask, PutBreakGlass, Write
+from remit.runtime.writes import HoldTask, PutBreakGlass, Write
 
 CONFIRM_MINUTES = 10
 """So long one waits for the second person."""

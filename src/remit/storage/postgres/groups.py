@@ -10,7 +10,7 @@ from remit.decision_log.entry import NO_ENTRY
 from remit.decision_log.store import CommitFailed, Line
 from remit.model.errors import ErrorKind, RemitError, corrupt
 from remit.model.person import PeopleGroup, Person
-from remit.runtime.store import (
+from remit.runtime.writes import (
     ActivateBundle,
     ApproveDefinition,
     DeleteKill,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from remit.runtime.store import (
+from remit.runtime.writes import (
     ActivateBundle,
     ApproveDefinition,
     CloseTask,

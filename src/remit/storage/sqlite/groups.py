@@ -12,7 +12,7 @@ from remit.decision_log.store import CommitFailed, Line
 from remit.decision_log.tiles import whole
 from remit.model.errors import RemitError
 from remit.model.person import PeopleGroup, Person
-from remit.runtime.store import (
+from remit.runtime.writes import (
     ActivateBundle,
     ApproveDefinition,
     DeleteKill,
