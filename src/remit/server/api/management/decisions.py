@@ -7,11 +7,12 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from remit.decision_log.entry import DecisionMade, Entry
+from remit.decision_log.entry import DecisionMade
 from remit.local.decisions import joined, policy_texts
 from remit.local.wiring import Embedded
-from remit.model.errors import ErrorKind, RemitError, not_found
+from remit.model.errors import not_found
 from remit.model.identity import AGENT, AgentId, SessionId, TaskId
+from remit.runtime.recorded import entry_of
 from remit.server.callers import caller_of
 from remit.server.known import Known
 from remit.server.paging import Page, Paged, PageRequest, asked_of
@@ -130,7 +131,7 @@ async def shown(request: Request) -> Response:
 
 
 def _explained(embedded: Embedded, caller: Known, name: str) -> Explained:
-    entry = _found(embedded, name)
+    entry = entry_of(embedded.store.log, name)
     if entry is None or not isinstance(entry.body, DecisionMade) or not _may_see(caller, entry.body):
         raise not_found(f"there is no decision `{name}`")
     row = {**joined(embedded, entry), "policy_texts": {}}
@@ -139,13 +140,3 @@ def _explained(embedded: Embedded, caller: Known, name: str) -> Explained:
     else:
         row |= dict.fromkeys(_INSIDE)
     return msgspec.convert(row, Explained)
-
-
-def _found(embedded: Embedded, name: str) -> Entry | None:
-    try:
-        entries = embedded.store.log.by_decision(name)
-    except RemitError as error:
-        if error.kind is ErrorKind.MALFORMED:
-            return None  # what is no text names no decision
-        raise
-    return next((entry for entry in entries if isinstance(entry.body, DecisionMade)), None)
