@@ -17,7 +17,7 @@ from remit.local.config import Settings, home_folder, read_settings, token_file
 from remit.local.wiring import Embedded
 from remit.model.authorizer import Authorizer, Outcome, OutcomeStatus
 from remit.model.decision import Decision, Deny, Permit, Reason
-from remit.model.errors import corrupt, malformed, unavailable
+from remit.model.errors import RemitError, corrupt, malformed, unavailable
 from remit.model.identity import AGENT, EntityRef
 from remit.model.request import TOOL_CALL, EvaluationRequest
 from remit.model.values import NO_ARGUMENTS
@@ -73,12 +73,15 @@ def _place(settings: Settings) -> Iterator[_Place]:
         with store() as embedded:
             yield _Place(settings.store or str(embedded.home), embedded.mode, embedded, embedded, warnings(embedded))
         return
-    from remit.local.on_server import connect
+    from remit.local.on_server import connect, explained
 
     remote = connect(settings.server)
     try:
-        remote.healthy().result()
-        taken, watched = remote.caller().result(), remote.watch().result()
+        try:
+            remote.healthy().result()
+            taken, watched = remote.caller().result(), remote.watch().result()
+        except RemitError as error:
+            raise explained(error) from None
         stopped = tuple([f"{kill} was stopped by `{kill.operator}`: {kill.why}" for kill in watched.kills])
         opened = tuple(
             [f"BREAK-GLASS `{one.id}` is open for agent `{one.agent}` until {when(one.until)} UTC" for one in watched.break_glass]
