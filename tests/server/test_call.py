@@ -14,10 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from remit.cli.calling import _ONCE
 from remit.local.on_server import explained
 from remit.local.wiring import wall_clock
 from remit.model.errors import ErrorKind, RemitError, refused
 from remit.model.task import TaskStatus
+from remit.server.openapi.operation import Repeated
+from remit.server.routes import OPERATIONS
 from tests.cli.running import error, ok, run
 from tests.conftest import OpenStore
 from tests.pap.bundles import ROOT
@@ -88,7 +91,9 @@ def test_problems_are_said_in_words_and_by_exit_code(
     register = ("call", "POST", "/v1/agents", "--data", REGISTER)
     assert (said := error(*register)).kind is ErrorKind.REFUSED and "an administrator does" in said.message
     assert error("call", "GET", "/v1/tasks/tsk_1").kind is ErrorKind.NOT_FOUND
-    assert (said := error("call", "PUT", "/v1/tasks")).kind is ErrorKind.MALFORMED and "Method Not Allowed" in said.message
+    assert (said := error("call", "PUT", "/v1/tasks")).kind is ErrorKind.MALFORMED and "405 Method Not Allowed" in said.message
+    assert "`remit call GET /v1/openapi.json`" in error("call", "GET", "/v1/nothing").message
+    assert "this one is of `eve`, auditor" in error("doctor").message, "who may look is no guard"
     result = run(*register, "--json", "--include")
     assert isinstance(result.exception, RemitError)
     assert re.fullmatch(r"403 application/problem\+json \(request [0-9a-f]{32}\)\n", result.stderr)
@@ -122,7 +127,7 @@ def faking(handle: Callable[[socket.socket, Asked], None], monkeypatch: pytest.M
 
 def repeated(server: Fake, told: str) -> None:
     """What was told does ask for the same again: path, body and key."""
-    command = shlex.split(told[told.index("remit call") :])
+    command = shlex.split(told.splitlines()[-1])
     run(*command[1:], "--seconds", "0.3")
     first, again = server.asked
     assert (first.line, first.body) == (again.line, again.body)
@@ -164,7 +169,7 @@ def test_who_gives_up_waiting_is_told_it_too(monkeypatch: pytest.MonkeyPatch, tm
         result = run("call", "POST", "/v1/tasks", "--data", "{}")
         ended.set()
         assert result.exit_code != 0
-        repeated(server, result.stderr.splitlines()[0])
+        repeated(server, next(line for line in result.stderr.splitlines() if line.startswith("remit call")))
 
 
 def test_nobody_else_is_shown_the_token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -243,3 +248,18 @@ def test_what_a_process_lacks_is_named_only_where_it_is_known(monkeypatch: pytes
     assert explained(said) is said
     (tmp_path / "missing").write_bytes(b"\xff")
     assert explained(said) is said
+
+
+def test_a_key_is_said_to_count_exactly_where_it_does() -> None:
+    """Of what is said to be done once and is not kept by its key, each can be asked for again all the same, or changes nothing."""
+    said = {one.template for one in OPERATIONS if one.method == "POST" and _ONCE.fullmatch(one.template)}
+    kept = {one.template for one in OPERATIONS if one.method == "POST" and one.repeated is not Repeated.NOT}
+    assert kept <= said
+    assert said - kept == {
+        "/v1/decisions/{id}/act",  # false the second time
+        "/v1/decisions/{id}/outcome",  # said again, it changes nothing
+        "/v1/approvals/callback",  # signed, and good once by its signature
+        "/v1/enrolment",  # its code is good once
+        "/v1/bundles/check",
+        "/v1/log/growth",
+    }

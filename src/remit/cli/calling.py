@@ -20,10 +20,8 @@ from remit.pep.remote.messages import Unreadable, read, refusal
 JSON, PROBLEM = "application/json", re.compile(r"application/(problem|scim)\+json")
 MAX_KEY = 128
 _KEY = re.compile(rf"[!-~]{{1,{MAX_KEY}}}")
-_ONCE = re.compile(r"/v1/.*|/access/v1/(evaluation|requests(/.*)?)")
+_ONCE = re.compile(r"/v1/.*|/access/v1/(evaluation|requests)")
 """Where an `Idempotency-Key` counts, of all that changes something."""
-
-
 MAX_BODY = 4 * MAX_BYTES
 """A server takes no longer body (bytes)."""
 
@@ -59,10 +57,10 @@ class Asking(msgspec.Struct, frozen=True):
             return ""
         if not _ONCE.fullmatch(self.path):
             return "whether it was done is not known: look, before you ask again"
-        same = " (with the same input)" if "-" in self.again else ""
+        same = ", with the same input" if "-" in self.again else ""
         return (
             "whether it was done is not known. Under its key it is done once, however often it is asked for, as long as the server is not "
-            f"started anew: {shlex.join([*self.again, '--idempotency-key', self.key])}{same}"
+            f"started anew. To ask again{same}:\n{shlex.join([*self.again, '--idempotency-key', self.key])}"
         )
 
 
@@ -182,9 +180,12 @@ def fault_of(answer: Answer, asking: Asking) -> RemitError | None:
         said = read(answer.body, _Problem) if PROBLEM.fullmatch(answer.kind) else _Problem()
     except Unreadable:
         said = _Problem()
-    error = explained(
-        refusal(answer.status, said.detail or said.title or f"the server answered {answer.status}, and does not say why")
-    )
+    detail = said.detail
+    if detail in ("", said.title):  # it says no more than the status
+        what = f"the server answers {asking.method} `{asking.path}` with {answer.status} {said.title}".rstrip()
+        hint = ": `remit call GET /v1/openapi.json` tells all that it has" if answer.status in (404, 405) else ""
+        detail = what + hint
+    error = explained(refusal(answer.status, detail))
     return _without(error.message, asking) if error.kind is ErrorKind.UNAVAILABLE else error
 
 
