@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from remit.cli.calling import _ONCE
+from remit.cli.output import EXIT_CODES
 from remit.local.on_server import explained
 from remit.local.wiring import wall_clock
 from remit.model.errors import ErrorKind, RemitError, refused
@@ -222,6 +223,23 @@ def test_what_cannot_be_meant_is_not_sent(words: tuple[str, ...], monkeypatch: p
     with faking(lambda _connection, _asked: None, monkeypatch, tmp_path) as server:
         assert error("call", *words).kind in (ErrorKind.MALFORMED, ErrorKind.NOT_FOUND)
     assert server.connections == 0
+
+
+def test_each_status_has_its_exit_code(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    text = (ROOT / "docs/cli.md").read_text("utf-8")
+    [told] = re.findall(r"Exit codes: 0 it was done; (.*); 3 for any other status and for no answer", text)
+    codes = {int(status): int(one[0]) for one in told.split("; ") for status in re.findall(r"\d{3}", one)}
+    assert len(codes) == 10
+
+    def fails(connection: socket.socket, asked: Asked) -> None:
+        status = int(asked.line.split("/")[-2].split(" ")[0])
+        said = {"title": "no", "status": status, "detail": "so\x1b it\nis"}
+        connection.sendall(answer(asked, said, f"{status} no", "application/problem+json"))
+
+    with faking(fails, monkeypatch, tmp_path):
+        for status in (*codes, 402, 408, 421, 429, 500, 503):
+            said = error("call", "GET", f"/v1/{status}")
+            assert EXIT_CODES[said.kind] == codes.get(status, 3) and said.message.endswith("so\x1b it\nis"), status
 
 
 def test_a_list_that_breaks_off_says_where_to_go_on_and_one_without_an_end_ends(
