@@ -59,8 +59,8 @@ class Asking(msgspec.Struct, frozen=True):
             return "whether it was done is not known: look, before you ask again"
         same = ", with the same input" if "-" in self.again else ""
         return (
-            "whether it was done is not known. Under its key it is done once, however often it is asked for, as long as the server is not "
-            f"started anew. To ask again{same}:\n{shlex.join([*self.again, '--idempotency-key', self.key])}"
+            "whether it was done is not known. Under its key it is done once within an hour, however often it is asked for, unless the "
+            f"server is started anew. To ask again{same}:\n{shlex.join([*self.again, '--idempotency-key', self.key])}"
         )
 
 
