@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from remit.authentication.refusal import Code, NotVerified
-from remit.authentication.requests import Sent, authenticate, authenticate_blocking
+from remit.authentication.requests import Sent, authenticate
 from remit.model.caller import Proof
 from tests.authentication.minting import Issuer, verifier
 from tests.authentication.test_possession import ISSUER, TOKEN, URL, proof
@@ -22,8 +22,8 @@ def sent(*headers: tuple[bytes, bytes], certificate: bytes | None = None) -> Sen
 @pytest.mark.parametrize("scheme", [b"Bearer ", b"bearer ", b"BEARER   "])
 def test_a_bearer_is_taken(clock: Clock, scheme: bytes) -> None:
     request = sent((b"Authorization", scheme + PLAIN))
-    assert authenticate_blocking(verifier(clock, ISSUER), request).proof is Proof.BEARER
-    assert asyncio.run(authenticate(verifier(clock, ISSUER), request)).subject == "bot"
+    found = asyncio.run(authenticate(verifier(clock, ISSUER), request))
+    assert (found.subject, found.proof) == ("bot", Proof.BEARER)
 
 
 def test_a_bound_token_is_taken_with_its_proof(clock: Clock) -> None:
@@ -63,6 +63,6 @@ PROOF = (b"dpop", proof().encode())
 )
 def test_requests_that_are_not_plain_are_refused(clock: Clock, headers: list[tuple[bytes, bytes]], code: Code) -> None:
     with pytest.raises(NotVerified) as refusal:
-        authenticate_blocking(verifier(clock, ISSUER, Issuer("https://two.example")), sent(*headers))
+        asyncio.run(authenticate(verifier(clock, ISSUER, Issuer("https://two.example")), sent(*headers)))
     assert refusal.value.code is code
     assert PLAIN.decode() not in refusal.value.message and BOUND.decode() not in refusal.value.message

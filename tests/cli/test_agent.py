@@ -3,7 +3,7 @@
 import pytest
 
 from remit.model.decision import Reason
-from tests.cli.running import error, ok
+from tests.cli.running import error, ok, run
 from tests.runtime.world import World, permit, reason
 
 pytestmark = pytest.mark.sqlite
@@ -53,3 +53,10 @@ def test_an_identity_is_one_agents(guarded: World) -> None:
 )
 def test_what_is_no_identity_is_refused(guarded: World, identity: str) -> None:
     assert error("agent", "bind", "bot", identity).message
+
+
+def test_nobody_is_made_an_agent_by_a_role() -> None:
+    result = run("operator", "token", "eve", "--role", "agent")
+    assert result.exit_code == 2 and "no role that somebody is given" in " ".join(result.stderr.split())
+    told = run("operator", "token", "--help").output
+    assert "auditor" in told and "agent," not in told

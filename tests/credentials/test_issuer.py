@@ -1,5 +1,6 @@
 """Remit's own issuer: what it mints verifies by our verifier and by another library, and nothing lasts longer than it should."""
 
+import asyncio
 import json
 import stat
 import threading
@@ -17,7 +18,7 @@ from remit.authentication.possession.dpop import Proofs
 from remit.authentication.possession.replays import Nonces, ProofsInMemory
 from remit.authentication.refusal import NotVerified
 from remit.authentication.verify import Scheme, Shown, Verifier
-from remit.authentication.waiting import blocking
+from remit.authentication.waiting import awaited
 from remit.credentials import key_files
 from remit.credentials.minting import ACCESS_TYPE, LONGEST_SECONDS, TASK_TYPE, TokenIssuer
 from remit.model.caller import Proof, Role
@@ -250,10 +251,10 @@ def test_a_retired_key_that_was_tampered_with_is_named(folder: Path, issuer: Tok
 def test_another_process_verifies_with_the_folder_as_it_is(folder: Path, issuer: TokenIssuer, clock: Clock) -> None:
     held = HeldKeys(TokenIssuer(NAME, folder, clock).key_set, Terms(NAME, 300 * SECOND, SECOND, 3600 * SECOND), clock)
     other = Verifier([(TrustedIssuer(NAME, (AUDIENCE,)), held)], clock)
-    assert blocking(lambda: other.verify(issuer.agent_token(BOT, AUDIENCE, 60)))
+    assert asyncio.run(awaited(lambda: other.verify(issuer.agent_token(BOT, AUDIENCE, 60))))
     issuer.rotate()
     clock.forward(1)
-    assert blocking(lambda: other.verify(issuer.agent_token(BOT, AUDIENCE, 60)))
+    assert asyncio.run(awaited(lambda: other.verify(issuer.agent_token(BOT, AUDIENCE, 60))))
 
 
 def test_a_process_signs_with_the_key_that_another_made(folder: Path, issuer: TokenIssuer, clock: Clock) -> None:

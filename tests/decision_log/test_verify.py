@@ -85,9 +85,12 @@ def test_the_untouched_export_verifies(check: Check) -> None:
 def test_a_key_that_was_not_pinned_is_said_so(check: Check) -> None:
     report = check(EXPORT)
     assert report.verified and not report.key_pinned
-    assert f"key: {KEY}, taken from the export, not pinned" in report.to_text()
-    assert "witness: unwitnessed" in report.to_text()
-    assert f"key: {KEY} (pinned)" in check(EXPORT, KEY).to_text()
+    text = report.to_text()
+    assert "2 writers, by a key that came with them" in text and f"key: {KEY}, taken from the export, not pinned" in text
+    assert "whose: NOT SHOWN" in text and "--key" in text and "witness: unwitnessed" in text
+    pinned = check(EXPORT, KEY).to_text()
+    assert f"key: {KEY} (pinned)" in pinned and "whose" not in pinned and "came with them" not in pinned
+    assert "whose" not in check(EXPORT[:-1]).to_text(), "of what is wrong, nobody asks whose it is"
 
 
 def test_the_report_as_json_has_every_field(check: Check) -> None:

@@ -1,6 +1,7 @@
 """A server behind a Unix socket: who can reach it, whom it replaces, and the guard that asks it."""
 
 import itertools
+import json
 import os
 import pwd
 import signal
@@ -114,16 +115,19 @@ def test_an_agent_proves_its_key_over_a_socket(home: World, tmp_path: Path, monk
     assert {one.proof for one in home.decisions() if one.effect == "permit"} == {"dpop"}
 
 
-def test_the_first_administrator_enrols_over_a_socket(home: World, tmp_path: Path) -> None:
+def test_the_first_administrator_enrols_over_a_socket(home: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with at_socket(tmp_path / "r.sock", dev=False) as server:
         assert server.stderr is not None
         server.stderr.readline()
         link = server.stderr.readline().split()[-1]
         assert link.startswith(f"unix://{tmp_path}/r.sock/v1/enrolment#")
-        token = ok("enrol", link, "--name", "ana").strip().splitlines()[-1]
-        remote = Remote(f"unix://{tmp_path}/r.sock", lambda: token)
-        assert remote.caller().result().name == "ana"
-        remote.close()
+        ok("agent", "key", str(tmp_path / "ana.jwk"))
+        token = ok("enrol", link, "--name", "ana", "--key", str(tmp_path / "ana.jwk")).strip().splitlines()[-1]
+        monkeypatch.setenv("REMIT_SERVER", f"unix://{tmp_path}/r.sock")
+        monkeypatch.setenv("REMIT_TOKEN", token)
+        monkeypatch.setenv("REMIT_KEY_FILE", str(tmp_path / "ana.jwk"))
+        called = json.loads(ok("call", "GET", "/v1/caller"))
+        assert (called["name"], called["proof"]) == ("ana", "dpop")
 
 
 def test_a_server_that_was_killed_is_replaced_and_one_that_listens_is_not(home: World, tmp_path: Path) -> None:

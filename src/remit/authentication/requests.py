@@ -7,7 +7,7 @@ import msgspec
 
 from remit.authentication.refusal import Code, NotVerified, bad_proof
 from remit.authentication.verify import Scheme, Shown, Verifier
-from remit.authentication.waiting import awaited, blocking
+from remit.authentication.waiting import awaited
 from remit.model.caller import VerifiedToken
 
 _AUTHORIZATION = re.compile(r"([A-Za-z]+) +([A-Za-z0-9._~+/-]+=*)", re.ASCII)
@@ -28,12 +28,6 @@ async def authenticate(verifier: Verifier, request: Sent) -> VerifiedToken:
     """The verified token of a request. Raises `NotVerified`."""
     token, shown = presented(request)
     return await awaited(lambda: verifier.verify(token, shown))
-
-
-def authenticate_blocking(verifier: Verifier, request: Sent) -> VerifiedToken:
-    """The same, for a thread."""
-    token, shown = presented(request)
-    return blocking(lambda: verifier.verify(token, shown))
 
 
 def presented(request: Sent) -> tuple[str, Shown]:

@@ -1,4 +1,4 @@
-"""Checks that need keys which have to be fetched first: done again when they have come, by a thread or on an event loop."""
+"""Checks that need keys which have to be fetched first: done again when they have come."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,22 +15,8 @@ LONGEST = 3 * SECONDS
 """So long (s) it waits each time: metadata and keys are two documents."""
 
 
-def blocking(check: Callable[[], _Result]) -> _Result:
-    """The result of a check, waited for by this thread. Raises what the check raises, and `NotVerified` (unavailable)."""
-    for _ in range(WAITS + 1):
-        try:
-            return check()
-        except KeysNeeded as needed:
-            coming = needed.coming
-        try:
-            coming.result(LONGEST)
-        except TimeoutError:
-            break
-    raise _late()
-
-
 async def awaited(check: Callable[[], _Result]) -> _Result:
-    """The same, awaited."""
+    """The result of a check. Raises what the check raises, and `NotVerified` (unavailable)."""
     for _ in range(WAITS + 1):
         try:
             return check()

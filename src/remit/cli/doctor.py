@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import typer
@@ -16,12 +16,16 @@ from remit.cli.output import NOT_SO, JsonFlag, say, show_json, store, warn, when
 from remit.local.config import Settings, home_folder, read_settings, token_file
 from remit.local.wiring import Embedded
 from remit.model.authorizer import Authorizer, Outcome, OutcomeStatus
+from remit.model.caller import Role
 from remit.model.decision import Decision, Deny, Permit, Reason
-from remit.model.errors import corrupt, malformed, unavailable
+from remit.model.errors import RemitError, corrupt, malformed, unavailable
 from remit.model.identity import AGENT, EntityRef
 from remit.model.request import TOOL_CALL, EvaluationRequest
 from remit.model.values import NO_ARGUMENTS
 from remit.pdp.compiled import Mode
+
+if TYPE_CHECKING:
+    from remit.pep.remote.messages import Taken
 
 CANARY = "remit-doctor-canary"
 """The agent, unless the settings name one, and the tool that nobody has."""
@@ -51,6 +55,8 @@ class _Place(NamedTuple):
     embedded: Embedded | None
     warnings: tuple[str, ...]
     agent: str = ""
+    no_guard: str = ""
+    """Why no guard asks with this token, if so."""
 
 
 def doctor(json: JsonFlag = False) -> None:
@@ -73,19 +79,29 @@ def _place(settings: Settings) -> Iterator[_Place]:
         with store() as embedded:
             yield _Place(settings.store or str(embedded.home), embedded.mode, embedded, embedded, warnings(embedded))
         return
-    from remit.local.on_server import connect
+    from remit.local.on_server import connect, explained
 
     remote = connect(settings.server)
     try:
-        remote.healthy().result()
-        taken, watched = remote.caller().result(), remote.watch().result()
+        try:
+            remote.healthy().result()
+            taken, watched = remote.caller().result(), remote.watch().result()
+        except RemitError as error:
+            raise explained(error) from None
         stopped = tuple([f"{kill} was stopped by `{kill.operator}`: {kill.why}" for kill in watched.kills])
         opened = tuple(
             [f"BREAK-GLASS `{one.id}` is open for agent `{one.agent}` until {when(one.until)} UTC" for one in watched.break_glass]
         )
-        yield _Place(settings.server, watched.mode, remote, None, (*_of_token(), *stopped, *opened), taken.agent or "")
+        warned = (*_of_token(), *stopped, *opened)
+        yield _Place(settings.server, watched.mode, remote, None, warned, taken.agent or "", _no_guard(taken))
     finally:
         remote.close()
+
+
+def _no_guard(taken: "Taken") -> str:
+    if taken.agent is not None or Role.ENFORCEMENT_POINT in taken.roles:
+        return ""
+    return f" (guards ask with the token of an agent, or of an enforcement point; this one is of `{taken.name}`, {', '.join(taken.roles)})"
 
 
 def _of_token() -> Iterator[str]:
@@ -115,7 +131,10 @@ def _on_record(place: _Place, decision: Decision) -> None:
     """Raises `RemitError` for a denial that came about without a decision, or is not on the log."""
     if isinstance(decision, Deny) and decision.reason in _UNHEARD:
         kind = malformed if decision.reason is Reason.MALFORMED_REQUEST else unavailable
-        raise kind(f"nothing was decided ({decision.reason.value}): {decision.message}")
+        from remit.pep.remote.client import ASK_DOCTOR
+
+        why = decision.message.removesuffix(ASK_DOCTOR) + place.no_guard
+        raise kind(f"nothing was decided ({decision.reason.value}): {why}")
     if place.embedded is not None and not place.embedded.store.log.by_decision(decision.id):
         raise corrupt(f"decision `{decision.id}` is not on the log: run `remit log verify`")
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from remit.cli.output import JsonFlag
+from remit.cli.output import JsonFlag, err, plain
 from remit.cli.tokens import Key, bound_to, show_token
 from remit.local.config import this_operator
 from remit.model.errors import malformed, unavailable
@@ -40,4 +40,8 @@ def enrol(
         raise unavailable(f"the server `{connections.address}` answered what cannot be read: is it Remit?") from None
     finally:
         connections.close()
+    if not json:
+        held = " and REMIT_KEY_FILE to the key" if key is not None else ""
+        told = f"set REMIT_SERVER={place.removesuffix(PATH)}, REMIT_TOKEN_FILE to a file with this token{held}; then"
+        err.print(plain(f"{told} `remit call GET /v1/caller` says who you are there"), soft_wrap=True)
     show_token(str(token), json, key is None)

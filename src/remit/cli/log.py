@@ -13,6 +13,7 @@ from remit.cli.output import NOT_SO, JsonFlag, err, say, show_json, store
 from remit.cli.streaming import stream
 from remit.cli.verifying import Trusted, known_head, known_policy, verify_file, verify_store
 from remit.decision_log.entry import DecisionMade
+from remit.decision_log.verify import Report
 from remit.local.config import this_operator
 from remit.local.wiring import Embedded
 from remit.model.errors import malformed, not_found, unavailable
@@ -54,7 +55,7 @@ def verify(
         document = json_of(report.to_json())
         show_json(document if path is not None else {**document, "verified": report.verified and not wrong, "state": wrong})
     else:
-        say(report.to_text())
+        say(report.to_text("the store") if path is None and isinstance(report, Report) else report.to_text())
         for difference in wrong:
             say(f"NOT AS LOGGED: {difference}", "red")
         if path is None and report.verified and not wrong:

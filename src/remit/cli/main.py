@@ -10,7 +10,6 @@ from remit.model.errors import RemitError, malformed
 
 app = typer.Typer(
     name="remit",
-    help="Runtime authorization and access reviews for AI agents.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -30,7 +29,8 @@ def remit(
 ) -> None:
     """Runtime authorization and access reviews for AI agents.
 
-    REMIT_HOME names the folder of the embedded store (default: .remit in the working folder).
+    REMIT_HOME names the folder of the embedded store (default: .remit in the working folder), which verbs work on.
+    REMIT_SERVER names a server: `remit call`, `remit doctor` and the guards of agents ask it.
     """
 
 

@@ -10,12 +10,22 @@ from remit.local.config import this_operator
 from remit.model.caller import Role
 
 app = typer.Typer(no_args_is_help=True)
+GIVEN = {role.value: role for role in Role if role is not Role.AGENT}
+"""The roles that somebody is given: who is an agent, `remit agent` says."""
+
+
+def _given(text: str) -> Role:
+    if text not in GIVEN:
+        raise typer.BadParameter(f"`{text}` is no role that somebody is given: give one of {', '.join(GIVEN)}")
+    return GIVEN[text]
 
 
 @app.command("token")
 def token(
     name: Annotated[str, typer.Argument(help="Who: a person, or a service.")],
-    role: Annotated[list[Role], typer.Option(help="What they are here; may be repeated.")],
+    role: Annotated[
+        list[Role], typer.Option(parser=_given, metavar="ROLE", help=f"What they are here: {', '.join(GIVEN)}; may be repeated.")
+    ],
     seconds: Seconds = DEFAULT_SECONDS,
     key: Key = None,
     url: Url = "",

@@ -13,9 +13,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from remit.cli.over_http import over_http
 from remit.local.config import home_folder, read_settings
-from remit.local.wiring import Embedded, has_store
-from remit.model.errors import ErrorKind, RemitError, unavailable
+from remit.local.wiring import Embedded, has_store, no_store
+from remit.model.errors import ErrorKind, RemitError
 from remit.model.request import SESSION_DECLASSIFY, TOOL_CALL
 
 OK = 0
@@ -65,8 +66,9 @@ JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for programs.
 def store_folder() -> Path:
     """REMIT_HOME, or `.remit` here. Raises `RemitError` (unavailable) if there is no store in it."""
     home = home_folder()
-    if not has_store(home, read_settings(home)):
-        raise unavailable(f"there is no Remit store in `{home}`: run `remit init`, or set REMIT_HOME")
+    settings = read_settings(home)
+    if not has_store(home, settings):
+        raise no_store(home, settings, over_http(sys.argv[1:]))
     return home
 
 

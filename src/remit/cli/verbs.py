@@ -7,6 +7,7 @@ from remit.cli import (
     approval,
     backup,
     break_glass,
+    call,
     decision,
     demo,
     doctor,
@@ -38,6 +39,7 @@ def register(app: typer.Typer) -> None:
     app.command("serve")(serve.serve)
     app.command("enrol")(enrol.enrol)
     app.command("ping")(ping.ping)
+    app.command("call")(call.call)
     app.add_typer(policy.app, name="policy", help="Policy bundles: check, test, publish, roll back, explain.")
     app.add_typer(agent.app, name="agent", help="Agents: who acts, for which purpose, owned by whom.")
     app.add_typer(operator.app, name="operator", help="Operators: people and services that call a server.")

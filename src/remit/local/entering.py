@@ -13,9 +13,9 @@ from msgspec.structs import replace
 
 from remit.local.config import Settings, home_folder, read_settings, this_operator
 from remit.local.entrances import Entrance, OnStore
-from remit.local.wiring import Embedded, has_store
+from remit.local.wiring import Embedded, has_store, no_store
 from remit.model.authorizer import Authorizer, Pending
-from remit.model.errors import ErrorKind, RemitError, malformed, refused, unavailable
+from remit.model.errors import ErrorKind, RemitError, malformed, refused
 from remit.model.identity import AgentId, SessionId, TaskId
 from remit.model.task import Budgets, Opening, Scope, Session, Task
 from remit.pep.drive import run, run_async
@@ -47,7 +47,7 @@ def open_default() -> Embedded:
         if known is None:
             settings = read_settings(home)
             if not has_store(home, settings):
-                raise unavailable(f"there is no Remit store in `{home}`: run `remit init`, or set REMIT_HOME")
+                raise no_store(home, settings)
             known = _opened[key] = Embedded(home, settings)
             atexit.register(known.close)
         return known

@@ -9,10 +9,11 @@ from remit.local.config import key_file, server_token, token_file
 from remit.local.unknown import warn
 from remit.local.wiring import wall_clock
 from remit.model.authorizer import Pending
+from remit.model.errors import ErrorKind, RemitError
 from remit.model.identity import SessionId, TaskId
 from remit.model.task import Opening, Session, Task
 from remit.pep.remote.client import Opened, Remote
-from remit.pep.remote.connection import Prover
+from remit.pep.remote.connection import Connections, Prover, address_of
 from remit.pep.sdk.context import Working
 
 
@@ -71,6 +72,35 @@ class Warned:
 def connect(url: str) -> Remote:
     """The server at an address, asked with the token of this process. Raises `RemitError` (malformed)."""
     return Remote(url, server_token, prover=_holder(), clock=wall_clock)
+
+
+def connections_to(url: str) -> Connections:
+    """The same server, to ask it whatever its API has. Raises `RemitError` (malformed)."""
+    return Connections(address_of(url), server_token, _holder())
+
+
+def explained(error: RemitError) -> RemitError:
+    """What a server answered; where it did not accept who is calling, led by what this process lacks to show that."""
+    lacks = _lacks() if error.kind is ErrorKind.REFUSED else ""
+    return RemitError(error.kind, f"{lacks} ({error.message})") if lacks else error
+
+
+def _lacks() -> str:
+    """What this process needs to show who it is and does not have, as far as its token says; empty for nothing."""
+    from remit.authentication.jose.compact import Malformed, read_compact
+
+    try:
+        token = server_token().strip()
+        bound = read_compact(token).claims.get("cnf") if token else None
+    except (OSError, UnicodeError, RemitError, Malformed):
+        return ""  # what is no token, or of a kind of its own, the server knows more about
+    if not token:
+        return "no token is given: name the file that holds it in `REMIT_TOKEN_FILE`"
+    if not isinstance(bound, dict) or key_file():
+        return ""
+    if "jkt" in bound:
+        return "the token is bound to a key and none is given: name the file that holds it in `REMIT_KEY_FILE`"
+    return "the token is bound to a client certificate, which is not shown from here: have one made for a key (`remit agent key`)"
 
 
 def _holder() -> Prover | None:

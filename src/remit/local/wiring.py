@@ -110,6 +110,17 @@ def has_store(home: Path, settings: Settings) -> bool:
     return bool(settings.store) or (home / STORE_FILE).exists()
 
 
+def no_store(home: Path, settings: Settings, instead: str = "") -> RemitError:
+    """What is wrong where there is none; `instead` is how a server is asked for the same, where one is named."""
+    if not settings.server:
+        return unavailable(f"there is no Remit store in `{home}`: run `remit init`, or set REMIT_HOME")
+    ask = f"ask the server by `{instead}`, or run this" if instead else "run this"
+    return unavailable(
+        f"this works beside the store, and there is none in `{home}`: guards here ask `{settings.server}` (the setting `server`, "
+        f"REMIT_SERVER); {ask} on the machine of its store, with its REMIT_HOME"
+    )
+
+
 class Embedded:
     """An embedded store, opened: the `Authorizer` of this process, and what the command line works with.
 

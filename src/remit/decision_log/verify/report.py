@@ -109,17 +109,19 @@ class Report:
         """The report as one JSON object."""
         return json.dumps(asdict(self), indent=2)
 
-    def to_text(self) -> str:
-        """The report for people."""
-        return "\n".join(self._lines())
+    def to_text(self, source: str = "the export") -> str:
+        """The report for people; `source` is what was verified, in words."""
+        return "\n".join(self._lines(source))
 
-    def _lines(self) -> list[str]:
+    def _lines(self, source: str) -> list[str]:
         witnesses = ", ".join(f"{name} at {clock(second * 1_000_000)}" for name, second in self.witnesses.items())
         lines = [
-            f"{'verified' if self.verified else 'NOT VERIFIED'}: {self.size} entries of {self.writers} writers",
+            f"{'verified' if self.verified else 'NOT VERIFIED'}: {self.size} entries of {self.writers} writers"
+            + (", by a key that came with them" if self._unvouched else ""),
             f"log: {self.origin or 'unknown'}",
             f"root: {self.root}",
-            f"key: {self.key or 'none'}{' (pinned)' if self.key_pinned else ', taken from the export, not pinned'}",
+            f"key: {self.key or 'none'}{' (pinned)' if self.key_pinned else f', taken from {source}, not pinned'}",
+            *self._whose(source),
             f"witness: {witnesses or 'unwitnessed'}",
             f"known head: {'none given' if self.head is None else f'of {self.head} entries'}",
             f"time: {clock(self.first_time)} to {clock(self.last_time)}",
@@ -132,6 +134,19 @@ class Report:
             lines.append(f"and {self.finding_count - len(self.findings)} more findings")
         return lines
 
+    @property
+    def _unvouched(self) -> bool:
+        """Whether nobody whom the caller knows has signed what verifies: a witness signs of logs alone whose key it knows."""
+        return self.verified and not self.key_pinned and not self.witnesses
+
+    def _whose(self, source: str) -> list[str]:
+        if not self._unvouched:
+            return []
+        return [
+            f"whose: NOT SHOWN. It is whole, and as it was signed; but whoever can write {source} can sign another with a key of "
+            "their own. Give the key that you have from elsewhere by --key (`remit log key` prints it where the log is kept)"
+        ]
+
 
 @dataclass(frozen=True)
 class ArchiveReport(Report):
@@ -143,8 +158,12 @@ class ArchiveReport(Report):
     segments: int
     signed: int
 
-    def _lines(self) -> list[str]:
-        verdict, *rest = super()._lines()
+    def to_text(self, source: str = "the archive") -> str:
+        """The report for people."""
+        return super().to_text(source)
+
+    def _lines(self, source: str) -> list[str]:
+        verdict, *rest = super()._lines(source)
         return [verdict, f"archive: {self.segments} segments, of a log that had {self.signed} entries then", *rest]
 
 

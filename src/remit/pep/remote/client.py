@@ -32,6 +32,7 @@ REMEMBERED = 16_384
 """So many of the latest decisions are known again; older ones have ended."""
 UNRECORDED = DecisionId("unrecorded")
 """The id of a denial that no log has, for nobody was there to write it."""
+ASK_DOCTOR = " (`remit doctor` says what is wrong)"
 PAUSES = (0.0, 0.1, 0.4)
 """Seconds before each attempt at what can be repeated."""
 _encode = msgspec.json.Encoder().encode
@@ -92,7 +93,7 @@ class Remote:
                 return Deny(UNRECORDED, Reason.MALFORMED_REQUEST, error.message)
             why = error.message
         # INVARIANT (fail closed): a server that is gone, slow or babbles permits nothing.
-        return Deny(UNRECORDED, Reason.STORE_UNAVAILABLE, f"{why} (`remit doctor` says what is wrong)")
+        return Deny(UNRECORDED, Reason.STORE_UNAVAILABLE, why + ASK_DOCTOR)
 
     def _new(self, decision: Decision) -> Decision:
         """Raises `Unreadable` for a decision that was given before: each request is asked under a key of its own."""

@@ -222,19 +222,31 @@ class _Problem(msgspec.Struct, frozen=True):
 
 _KINDS = {
     400: ErrorKind.MALFORMED,
+    401: ErrorKind.REFUSED,
     403: ErrorKind.REFUSED,
     404: ErrorKind.NOT_FOUND,
+    405: ErrorKind.MALFORMED,
+    407: ErrorKind.REFUSED,
     409: ErrorKind.CONFLICT,
+    410: ErrorKind.NOT_FOUND,
+    413: ErrorKind.MALFORMED,
+    415: ErrorKind.MALFORMED,
+    422: ErrorKind.MALFORMED,
 }
+
+
+def refusal(status: int, detail: str) -> RemitError:
+    """The error that a status is, with what the server says of it. What is not about the request may be otherwise another time."""
+    if status in (401, 407):
+        detail = f"the server does not accept who is calling: {detail}"
+    return RemitError(_KINDS.get(status, ErrorKind.UNAVAILABLE), detail)
 
 
 def problem(status: int, body: bytes) -> RemitError:
     """The error that a problem of RFC 9457 stands for. Raises `Unreadable` for what is none."""
     found = read(body, _Problem)
     detail = "".join(char if char.isprintable() else "?" for char in found.detail)[:1000]
-    if status in (401, 407):
-        return RemitError(ErrorKind.REFUSED, f"the server does not accept who is calling: {detail}")
-    return RemitError(_KINDS.get(status, ErrorKind.UNAVAILABLE), detail)
+    return refusal(status, detail)
 
 
 def read(body: bytes, kind: type[T]) -> T:

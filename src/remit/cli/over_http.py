@@ -1,0 +1,52 @@
+"""Which request to a server does what a verb does beside the store."""
+
+from collections.abc import Sequence
+
+_AS = {
+    "agent list": "GET /v1/agents --all",
+    "agent show": "GET /v1/agents/NAME",
+    "agent register": """POST /v1/agents --data '{"id": "NAME", "owner": "OWNER", "purpose": "PURPOSE"}'""",
+    "agent suspend": """POST /v1/agents/NAME/status --data '{"status": "suspended"}'""",
+    "agent resume": """POST /v1/agents/NAME/status --data '{"status": "active"}'""",
+    "agent retire": """POST /v1/agents/NAME/status --data '{"status": "retired"}'""",
+    "agent bind": """POST /v1/agents/NAME/bind --data '{"identity": "IDENTITY"}'""",
+    "agent unbind": """POST /v1/agents/NAME/unbind --data '{"identity": "IDENTITY"}'""",
+    "agent token": "POST /v1/agents/NAME/tokens",
+    "operator token": """POST /v1/operators/NAME/tokens --data '{"roles": ["approver"]}'""",
+    "people list": "GET /v1/people --all",
+    "people show": "GET /v1/people/ID",
+    "task open": """POST /v1/tasks --data '{"agent": "NAME", "purpose": "PURPOSE"}'""",
+    "task list": "GET /v1/tasks",
+    "task show": "GET /v1/tasks/ID",
+    "task close": "POST /v1/tasks/ID/close",
+    "task token": "POST /v1/tasks/ID/tokens",
+    "session list": "GET /v1/tasks/TASK/sessions",
+    "decision list": "GET /v1/decisions",
+    "decision show": "GET /v1/decisions/ID",
+    "decision explain": "GET /v1/decisions/ID",
+    "approval list": "GET /v1/approvals",
+    "approval show": "GET /v1/approvals/ID",
+    "approval approve": """POST /v1/approvals/ID/answer --data '{"approve": true}'""",
+    "approval deny": """POST /v1/approvals/ID/answer --data '{"approve": false}'""",
+    "kill": """POST /v1/kills --data '{"kind": "agent", "name": "NAME", "why": "WHY"}'""",
+    "release": """POST /v1/kills/release --data '{"kind": "agent", "name": "NAME", "why": "WHY"}'""",
+    "policy publish": "POST /v1/bundles --files FOLDER",
+    "policy rollback": "POST /v1/bundles/rollback",
+    "policy show": "GET /v1/bundles/active",
+    "break-glass ask": (
+        """POST /v1/break-glass --data '{"agent": "NAME", "tools": ["TOOL"], "reason": "REASON", "incident": "INCIDENT"}'"""
+    ),
+    "break-glass confirm": "POST /v1/break-glass/ID/confirm",
+    "break-glass end": """POST /v1/break-glass/ID/end --data '{"why": "WHY"}'""",
+    "break-glass list": "GET /v1/break-glass",
+    "break-glass show": "GET /v1/break-glass/ID",
+    "break-glass review": """POST /v1/break-glass/ID/review --data '{"verdict": "justified", "comment": "COMMENT"}'""",
+    "log head": "GET /v1/log/head",
+    "log prove": "GET /v1/log/INDEX/proof",
+}
+
+
+def over_http(words: Sequence[str]) -> str:
+    """The call that does what these words of a command line do; empty for what is done beside the store alone."""
+    asked = _AS.get(" ".join(words[:2])) or _AS.get(" ".join(words[:1]))
+    return f"remit call {asked}" if asked is not None else ""

@@ -1,0 +1,59 @@
+"""Verbs that work on a store, where there is none but a server: each says how that is asked for the same."""
+
+import re
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from starlette.routing import Match, Route
+
+from remit.cli.over_http import _AS, over_http
+from remit.local.entering import open_default
+from remit.model.errors import ErrorKind, RemitError
+from remit.server.reading import Nothing
+from remit.server.routes import OPERATIONS
+from tests.cli.running import error
+from tests.test_documents import COMMANDS, DOCS
+
+WRITTEN = [
+    line for page in sorted(DOCS.glob("*.md")) for line in re.findall(r"^remit call .*$", page.read_text("utf-8"), re.MULTILINE)
+]
+
+
+@pytest.mark.parametrize("command", [*(over_http([*verb.split(), "x"]) for verb in _AS), *WRITTEN])
+def test_what_is_said_of_a_call_is_what_the_server_takes(command: str) -> None:
+    _, _, method, path, *options = shlex.split(command, comments=True)
+    scope = {"type": "http", "method": method, "path": path.replace("INDEX", "1")}
+    found = [
+        one for one in OPERATIONS if one.method == method and Route(one.path, one.endpoint).matches(scope)[0] is not Match.NONE
+    ]
+    body: dict[str, Any] = msgspec.json.decode(options[options.index("--data") + 1]) if "--data" in options else {}
+    if "--files" in options:
+        body["files"] = {}
+    assert found and msgspec.convert(body, found[0].body or Nothing) is not None
+    if "--query" in options:
+        name, _, value = options[options.index("--query") + 1].partition("=")
+        assert msgspec.convert({name: value}, found[0].query, strict=False) is not None
+
+
+def test_each_verb_that_a_call_stands_for_is_one() -> None:
+    assert WRITTEN and set(_AS) <= set(dict(COMMANDS))
+
+
+def test_without_a_store_a_server_that_is_named_is_pointed_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REMIT_HOME", str(tmp_path))
+    monkeypatch.setenv("REMIT_SERVER", "https://remit.example")
+    monkeypatch.setattr(sys, "argv", ["remit", "task", "list", "--json"])
+    said = error("task", "list", "--json")
+    assert said.kind is ErrorKind.UNAVAILABLE and "`remit call GET /v1/tasks`" in said.message
+    for verb in (("backup", "create", str(tmp_path / "b")), ("log", "verify")):
+        monkeypatch.setattr(sys, "argv", ["remit", *verb])
+        said = error(*verb)
+        assert "`https://remit.example`" in said.message and "machine of its store" in said.message and "call" not in said.message
+    with pytest.raises(RemitError, match="REMIT_SERVER"):
+        open_default()
+    monkeypatch.setenv("REMIT_SERVER", "")
+    assert "run `remit init`" in error("task", "list").message
