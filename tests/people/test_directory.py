@@ -22,7 +22,7 @@ from remit.runtime.audit import differences
 from remit.runtime.emergency import break_glass
 from remit.runtime.tasks import Opening, open_task
 from tests.conftest import OpenStore
-from tests.runtime.world import ANA, World, permit, reason, small_bundle
+from tests.runtime.world import ANA, NOON, World, permit, reason, small_bundle
 
 IN_THE_FILE = "file:csv"
 OWNED = """
@@ -282,6 +282,22 @@ class TestGone:
         world.runtime.clock.forward(60)  # type: ignore[attr-defined]
         moved(world, first, PersonStatus.REMOVED)
         assert standing(world, "ben") == (OwnerState.GONE, left), "since the first said so"
+
+    def test_gone_another_way_is_no_later(self, world: World) -> None:
+        [ben] = tell(world, person(world, "ben"))
+        for status, gone in (
+            (PersonStatus.INACTIVE, 60),
+            (PersonStatus.REMOVED, 60),
+            (PersonStatus.ACTIVE, 0),
+            (PersonStatus.REMOVED, 240),
+        ):
+            world.runtime.clock.forward(60)  # type: ignore[attr-defined]
+            ben = moved(world, ben, status)
+            expected = (OwnerState.GONE, NOON + gone * 1_000_000) if gone else (OwnerState.ACTIVE, 0)
+            assert standing(world, "ben") == expected, status
+        assert [entry.body.since - NOON for entry in world.entries() if isinstance(entry.body, PersonChanged)] == [
+            seconds * 1_000_000 for seconds in (0, 60, 60, 180, 240)
+        ]
 
     def test_who_came_back_is_there(self, world: World) -> None:
         [old] = tell(world, person(world, "ben", "ben@corp.com"))

@@ -267,7 +267,7 @@ class KeyDestroyed(Body, frozen=True, gc=False, tag="key.destroyed"):
 
 class PersonChanged(Body, frozen=True, gc=False, tag="person.changed"):
     """A directory's source said something new of a person. `sealed` holds the person as they now are, under a key of their own of which
-    `commitment` is the SHA-256; names stand nowhere else. `since` is when `status` became what it is (µs)."""
+    `commitment` is the SHA-256; names stand nowhere else. `since` is when they came to be there, or gone (µs)."""
 
     person: str
     version: int

@@ -5,11 +5,10 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 import msgspec
 
 from remit.model.identity import Agent
-from remit.model.person import OwnerState, Person, PersonId, PersonStatus, Standing, folded
+from remit.model.person import GONE, OwnerState, Person, PersonId, PersonStatus, Standing, folded
 
 MAX_LINKED = 64
 """So many records may be joined by names that they share; beyond, nobody can say who is who."""
-GONE = frozenset({PersonStatus.INACTIVE, PersonStatus.REMOVED})
 Find = Callable[[str], Sequence[Person]]
 """The people who go by a name (folded)."""
 Get = Callable[[PersonId], Person | None]

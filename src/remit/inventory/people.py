@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from remit.model.errors import malformed
-from remit.model.person import Email, Person, PersonStatus
+from remit.model.person import GONE, Email, Person, PersonStatus
 
 MAX_NAME = 256
 """Characters of a name, an address or an id of a person."""
@@ -50,7 +50,8 @@ def next_version(before: Person | None, said: Person, now: int) -> Person:
     checked_person(said)
     if before is None:
         return replace(said, version=1, since=now, seen=now)
-    since = before.since if before.status is said.status else now
+    same = before.status is said.status or {before.status, said.status} <= GONE
+    since = before.since if same else now
     return replace(said, id=before.id, source=before.source, version=before.version + 1, since=since, seen=now)
 
 

@@ -26,6 +26,10 @@ class PersonStatus(StrEnum):
     """Nothing is kept of them but that they were."""
 
 
+GONE = frozenset({PersonStatus.INACTIVE, PersonStatus.REMOVED})
+"""What a source says of somebody who is gone."""
+
+
 class OwnerState(StrEnum):
     """What the directory knows of whoever owns an agent, for policies."""
 
@@ -48,8 +52,8 @@ class Person(msgspec.Struct, frozen=True):
 
     `source` is who said so: an import, a provisioning service, an issuer's tokens. `external_id` is what the source itself calls them;
     `also` are further names which it says are theirs, `ISSUER#SUBJECT` among them. `manager` is one of their manager's names, or an id of
-    this directory. `since` is when `status` last changed, `seen` when the source last spoke of them (µs); `version` grows by one with
-    each change.
+    this directory. `since` is when they came to be there, or gone: from one way of being gone to another it stays. `seen` is when the
+    source last spoke of them (µs); `version` grows by one with each change.
     """
 
     id: PersonId
