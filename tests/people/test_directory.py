@@ -41,7 +41,7 @@ def person(world: World, user: str, email: str = "", **more: object) -> Person:
 
 
 def tell(world: World, *said: Person) -> tuple[Person, ...]:
-    people.change_people(world.runtime, lambda: people.Said(said), ANA).result()
+    people.change_people(world.runtime, lambda: people.PeopleUpdate(said), ANA).result()
     return said
 
 

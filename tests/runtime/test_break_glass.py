@@ -31,8 +31,8 @@ from remit.runtime.audit import differences
 from remit.runtime.emergency import break_glass, overview
 from remit.runtime.pending import Driven
 from remit.runtime.runtime import administer
-from remit.runtime.store import PutBreakGlass
 from remit.runtime.tasks import close_task
+from remit.runtime.writes import PutBreakGlass
 from tests.conftest import OpenStore
 from tests.people.test_directory import person, tell
 from tests.runtime.world import ANA, BEN, CARL, MANIFEST, NOON, POLICIES, RESOURCES, Clock, World, permit, reason, small_bundle

@@ -15,12 +15,11 @@ from remit.runtime import definitions
 from remit.runtime.beside import keep_up
 from remit.runtime.records import decision_record, memory_record, requested_record, used_record
 from remit.runtime.runtime import Runtime
-from remit.runtime.store import (
-    Approval,
+from remit.runtime.store import Approval, OpenPermit
+from remit.runtime.writes import (
     HoldMemory,
     HoldTask,
     InsertPermit,
-    OpenPermit,
     PutAccount,
     PutApproval,
     PutMemory,

@@ -14,7 +14,7 @@ from remit.model.clock import DAY
 from remit.model.errors import RemitError, refused
 from remit.model.identity import Operator, new_id
 from remit.model.person import LOGIN, Person, PersonId, folded
-from remit.runtime.people import Said, change_people
+from remit.runtime.people import PeopleUpdate, change_people
 
 _log = logging.getLogger("remit")
 MAX_KNOWN = 10_000
@@ -58,17 +58,17 @@ class Remembered:
         found = self._embedded.store.people_named(folded(said.also[0]))
         return any(one.source == said.source and one.external_id == said.external_id for one in found)
 
-    def _news(self, said: Person, now: int) -> Said:
+    def _news(self, said: Person, now: int) -> PeopleUpdate:
         store = self._embedded.store
         found = store.people_named(folded(said.also[0]))
         before = next((one for one in found if one.source == said.source and one.external_id == said.external_id), None)
         taken = _of_one(said, before, Directory(store.people_named, store.person))
         if before is None:
-            return Said((next_version(None, taken, now),))
+            return PeopleUpdate((next_version(None, taken, now),))
         whole = _still_known(before, taken)
         if is_news(before, whole):
-            return Said((next_version(before, whole, now),))
-        return Said((), (before.id,) if now - before.seen >= DAY else ())
+            return PeopleUpdate((next_version(before, whole, now),))
+        return PeopleUpdate((), (before.id,) if now - before.seen >= DAY else ())
 
 
 def _of_one(said: Person, before: Person | None, directory: Directory) -> Person:
