@@ -175,11 +175,14 @@ def test_whom_the_backup_alone_has_acts_for_nobody_until_somebody_speaks_of_them
         assert "nobody has said that" in refusal(back, asked[1], name)
     with pytest.raises(RemitError, match="nobody has said"):
         break_glass.ask(back.runtime, break_glass.Asking("it is stuck", "INC-7", agent="bot", tools=("pay",)), CARL).result()
+    with pytest.raises(RemitError, match="say it first"):
+        people.erase_person(back.runtime, names[2].id, ANA).result()
     told = "id,user_name\nben,ben\ncarl,carl\n"
     Import(told.encode(), IN_THE_FILE, whole=True, most=50).apply(back.embedded, ANA)
     assert back.store.unconfirmed() == {"file:other": 1}, "a file that has everybody says who is there, and who is not"
     permit(back.ask(session, "look"))
     assert [made.owner for made in back.decisions() if made.resource == "look"][-2:] == ["", "active"], "unknown, then there"
+    people.erase_person(back.runtime, names[2].id, ANA).result()
     assert "is gone" in refusal(back, asked[1], "dora") and "nobody has said" in refusal(back, asked[1], "eve")
     answering.resolve(back.runtime, asked[1], CARL, True).result()
     assert people.confirm_people(back.runtime, "", ANA).result() == 1 and back.store.unconfirmed() == {}

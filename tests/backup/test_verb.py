@@ -17,7 +17,7 @@ from tests.cli.running import error, ok, run
 from tests.people.test_directory import moved, person, tell
 from tests.runtime.world import World, permit, small_bundle
 from tests.server.idp import Idp
-from tests.server.serving import Client, served
+from tests.server.serving import Client, served, start
 
 pytestmark = pytest.mark.sqlite
 
@@ -137,6 +137,9 @@ def test_nobody_whom_a_backup_alone_has_is_served_before_somebody_says_that_they
     assert "active, not confirmed" in ok("people", "list")
     [warning] = json.loads(ok("doctor", "--json"))["warnings"]
     assert "2 of `scim:okta` are refused until" in warning
+    server, _ = start(tmp_path, dev=False)
+    server.terminate()
+    assert warning in " ".join(server.communicate(timeout=60)[1].split())
     with served(tmp_path, dev=False) as client:
 
         def answers() -> dict[str, tuple[int, bytes]]:
@@ -149,6 +152,9 @@ def test_nobody_whom_a_backup_alone_has_is_served_before_somebody_says_that_they
 
         first = answers()
         assert [status for status, _ in first.values()] == [403, 403, 403, 200]
+        stranger = idp.token("stranger", f"http://127.0.0.1:{client.port}", groups=["admins"])
+        health = client.send("GET", "/v1/health", None, {"Authorization": f"Bearer {stranger}"})
+        assert health.body["people_unconfirmed"] == 2
         assert all(b"nobody has said" in first[name][1] for name in ("eve", "fred")) and b"is gone" in first["gus"][1]
         (tmp_path / "gone.csv").write_text("id,user_name,active\n1,EVE,false\n")
         ok("people", "import", str(tmp_path / "gone.csv"), "--part", "--source", "restore")

@@ -179,6 +179,24 @@ def test_a_backup_has_it_and_a_restore_keeps_it(
     back.close()
 
 
+def test_of_whom_nobody_knows_whether_they_are_gone_nothing_is_forgotten(world: World) -> None:
+    """As after a restore; their login's names neither, by which they would come again."""
+    own = ("https://idp.example#00u7", "00u7")
+    dora, login = tell(
+        world,
+        person(world, "dora", seen=0),
+        person(world, "dora", source=f"{LOGIN}https://idp.example", external_id="00u7", also=own),
+    )
+    for one in (dora, login):
+        with pytest.raises(RemitError, match="say it first") as caught:
+            erase(world, one)
+        assert caught.value.kind is ErrorKind.CONFLICT
+    assert "nobody has said" in refusal(world, asked_for(world), "00u7")
+    people.confirm_people(world.runtime, "file:csv", ANA).result()
+    erase(world, login, dora)
+    assert states(world, "dora", *own) == [UNKNOWN] * 3
+
+
 @pytest.mark.sqlite
 def test_at_the_command_line(guarded: World, tmp_path: Path) -> None:
     [dora] = tell(guarded, person(guarded, "dora", status=PersonStatus.REMOVED))

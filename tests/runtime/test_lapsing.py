@@ -7,8 +7,10 @@ import pytest
 
 from remit.model.decision import Deny
 from remit.model.identity import ApprovalId, Operator
+from remit.model.kill import KillKind
 from remit.model.person import PersonStatus
 from remit.model.task import Session
+from remit.runtime import kills
 from remit.runtime.approving.answering import resolve
 from remit.runtime.approving.approvals import REQUEST_LIFE
 from remit.runtime.approving.inbox import as_plain, card
@@ -115,6 +117,9 @@ def test_the_denial_says_which_and_why(
 def test_what_was_used_or_counts_says_nothing(world: World) -> None:
     session = world.open_session()
     first = approved(world, session)
+    kills.kill(world.runtime, KillKind.AGENT, "bot", "it went astray", Operator("ana", "os")).result()
+    assert told_to_people(world, first) == "", "nor of one whose agent is stopped"
+    kills.release(world.runtime, KillKind.AGENT, "bot", "looked at", Operator("ana", "os")).result()
     permit(world.ask(session, *PAY))
     assert told_to_people(world, first) == ""
     assert "does not count" not in denied(world, session).message
@@ -126,6 +131,7 @@ def test_at_the_command_line(guarded: World) -> None:
     first = approved(guarded, session)
     gone(guarded, session, first)
     again = denied(guarded, session)
+    assert "approved, counts not" in " ".join(ok("approval", "list", "--all").split())
     shown = ok("approval", "show", first)
     assert "COUNTS NOT" in shown and f"`{APPROVER}` is gone" in " ".join(shown.replace("│", " ").split())
     explained = " ".join(ok("decision", "explain", again.id).split())

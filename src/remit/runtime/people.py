@@ -80,8 +80,9 @@ def _key(runtime: Runtime, person: PersonId) -> SealKey:
 def erase_person(runtime: Runtime, person: PersonId, operator: Operator) -> Driven[None]:
     """Destroy the data key of a person and forget their names: what entries say of them can never be read again.
 
-    Whoever is gone stays gone by these names, of which marks are kept; of others nothing is. Raises `RemitError`: not-found, and
-    unavailable if they are erased but another process keeps remains in the write-ahead log for now: repeat it then.
+    Whoever is gone stays gone by these names, of which marks are kept; of others nothing is. Raises `RemitError`: not-found, conflict for
+    one of whom nobody knows that since a restore, and unavailable if they are erased but another process keeps remains in the write-ahead
+    log for now: repeat it then.
     """
     return Driven(lambda: _erase_person(runtime, person, operator))
 
@@ -90,7 +91,13 @@ def _erase_person(runtime: Runtime, person: PersonId, operator: Operator) -> Ste
     def prepare() -> Change:
         known = _known(runtime, person)
         # INVARIANT (fail closed): whoever has left does not come back by being forgotten.
-        left = directory_of(runtime.view.store).left_by(known)
+        directory = directory_of(runtime.view.store)
+        if any(directory.known_as(name).unconfirmed for name in sorted(known.joining)):
+            raise conflict(
+                f"nobody has said since the store was restored whether `{person}` is gone, and must be kept out, or there: say it first"
+                " (`remit people import`, or `remit people confirm`)"
+            )
+        left = directory.left_by(known)
         body = PersonErased(person, operator.id, operator.verified_by, left is not None)
         return [Record(encode_body(body), "person.erased")], [ErasePerson(erased(known, runtime.clock(), left))]
 
@@ -137,10 +144,11 @@ def _kept(known: Person, left: Left | None) -> Write:
 
 def _back(runtime: Runtime, people: Sequence[Person], operator: Operator) -> Change:
     """Lets those in who were erased once they had gone, and whom a source that said so has again, as active."""
+    there = [one for one in people if one.attests and one.status is PersonStatus.ACTIVE]
+    if not there:
+        return [], []
     marker = Marker(digest_of(runtime.view.store))
-    sources = {
-        mark: one.source for one in people if one.attests and one.status is PersonStatus.ACTIVE for mark in marker.back(one)
-    }
+    sources = {mark: one.source for one in there for mark in marker.back(one)}
     marks, found = sorted(sources), dict[PersonId, Person]()
     for start in range(0, len(marks), _AT_ONCE):
         found |= {one.id: one for one in runtime.view.store.people_named(*marks[start : start + _AT_ONCE])}

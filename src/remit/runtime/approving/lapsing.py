@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from remit.inventory.directory import Directory
 from remit.model.authorizer import ApprovalState
-from remit.model.decision import Deny
+from remit.model.decision import Deny, Reason
 from remit.model.errors import RemitError
 from remit.model.identity import AgentId, ApprovalId
 from remit.pdp.decide import decide
@@ -21,6 +21,8 @@ from remit.runtime.store import Approval
 BY_WHOM = "whoever gave it may not approve this any more"
 """All that an agent is told of people: who they are, and what became of them, is none of its business."""
 LATE = "it was not used in time"
+_POLICY = frozenset({Reason.FORBIDDEN, Reason.NO_PERMIT, Reason.APPROVAL_REQUIRED})
+"""Of a call that is denied for anything else, as one that is stopped, the approval is not to blame."""
 
 
 class Lapse(msgspec.Struct, frozen=True):
@@ -74,7 +76,7 @@ def lapse_of(runtime: Runtime, approval: Approval) -> Lapse | None:
                 return None
             if (lapse := by_people(directory, inputs, grant, askers(approval, shown, key))) is not None:
                 return lapse
-            decided = decide(replace(inputs, grant=grant))
+        decided = decide(replace(inputs, grant=grant))
     except (Behind, NotAsked, RemitError):
         return None
-    return by_policy(grant, decided) if isinstance(decided.decision, Deny) else None
+    return by_policy(grant, decided) if isinstance(decided.decision, Deny) and decided.decision.reason in _POLICY else None
