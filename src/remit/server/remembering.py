@@ -16,6 +16,7 @@ from remit.model.identity import Operator, new_id
 from remit.model.person import LOGIN, Person, PersonId, folded
 from remit.runtime.directory import directory_of
 from remit.runtime.people import PeopleUpdate, change_people
+from remit.server.revisions import Revisions
 
 _log = logging.getLogger("remit")
 MAX_KNOWN = 10_000
@@ -30,8 +31,8 @@ _NOTHING = PeopleClaims("", "", "", "", "")
 class Remembered:
     """The holders of tokens, as they were last remembered by this process; in the store is what all processes remember."""
 
-    def __init__(self, embedded: Embedded) -> None:
-        self._embedded = embedded
+    def __init__(self, embedded: Embedded, revisions: Revisions) -> None:
+        self._embedded, self._revisions = embedded, revisions
         self._known: dict[tuple[str, str], tuple[Person, int, int]] = {}
 
     async def take(self, token: VerifiedToken, issuer: Issuer, caller: Caller, known_here: bool) -> None:
@@ -42,7 +43,7 @@ class Remembered:
             return
         now, key = self._embedded.runtime.clock(), (token.issuer, token.subject)
         said = _said(token, claims, caller, now)
-        known, revision = self._known.get(key), self._embedded.store.standing(())[0]
+        known, revision = self._known.get(key), self._revisions.now()
         same = known is not None and not is_news(known[0], said) and 0 <= now - known[1] < DAY
         # INVARIANT (fail closed): what was erased since is remembered anew before its holder does anything.
         if known is not None and same and (known[2] == revision or self._kept(said)):
