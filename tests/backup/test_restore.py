@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from remit.decision_log.entry import BackupTaken, LogRestored
+from remit.decision_log.entry import BackupTaken, LogRestored, PeopleConfirmed
 from remit.decision_log.export import sync_folder
 from remit.decision_log.keys import Ed25519Signer
 from remit.decision_log.verify import verify_export
@@ -16,20 +16,23 @@ from remit.inventory.agents import with_status
 from remit.local.backup import restoring
 from remit.local.backup.checking import Checked, Trusted, check
 from remit.local.config import read_settings
+from remit.local.people import Import
 from remit.local.wiring import Embedded, fill_server
 from remit.local.witnessing import ask_witnesses, load_policy
 from remit.model.authorizer import ApprovalState
 from remit.model.break_glass import Stage
 from remit.model.decision import Deny, Reason
 from remit.model.errors import ErrorKind, RemitError
-from remit.model.identity import AgentStatus
+from remit.model.identity import AgentStatus, Operator
 from remit.model.kill import KillKind
 from remit.model.labels import Confidentiality
 from remit.model.signing import VerificationKey
 from remit.model.task import TaskStatus
-from remit.runtime import kills
+from remit.runtime import kills, people
 from remit.runtime.administration import change_agent
+from remit.runtime.approving import answering
 from remit.runtime.audit import differences
+from remit.runtime.emergency import break_glass
 from remit.storage.copying import (
     AnyRow,
     ApprovalRow,
@@ -44,8 +47,9 @@ from remit.storage.copying import (
 )
 from tests.backup.building import Lived, live, made, put_back, verified
 from tests.conftest import STORES, OpenStore, StoreUrl
+from tests.people.test_directory import IN_THE_FILE, asked_for, person, refusal, tell
 from tests.postgres import Server
-from tests.runtime.world import ANA, Clock, World, permit, reason, small_bundle
+from tests.runtime.world import ANA, CARL, Clock, World, permit, reason, small_bundle
 from tests.witness import served
 
 OpenIn = Callable[[Path], World]
@@ -101,7 +105,7 @@ def test_everything_comes_back_and_the_log_goes_on(lived: Lived, into: OpenIn, t
     clock.forward(60)
     done = put_back(tmp_path / "home", tmp_path / "backup", clock.now)
     assert (
-        structs.asdict(done.ended) == {"tasks": 1, "approvals": 3, "permits": 1, "memories": 1, "break_glasses": 2}
+        structs.asdict(done.ended) == {"tasks": 1, "approvals": 3, "permits": 1, "memories": 1, "break_glasses": 2, "people": 0}
         and done.lost == 0
     )
     back = into(tmp_path / "home")
@@ -152,6 +156,41 @@ def test_nothing_that_could_act_can(lived: Lived, into: OpenIn, tmp_path: Path, 
     permit(back.ask(session, "look"))  # and it works
     assert differences(back.store.log, back.store) == []
     back.faithful()
+
+
+def test_whom_the_backup_alone_has_acts_for_nobody_until_somebody_speaks_of_them(
+    lived: Lived, into: OpenIn, tmp_path: Path, clock: Clock
+) -> None:
+    names = [person(lived.world, name, external_id=name) for name in ("ben", "carl", "dora")]
+    tell(lived.world, *names, person(lived.world, "eve", source="file:other"))
+    made(lived.world, tmp_path / "backup")
+    clock.forward(60)
+    assert put_back(tmp_path / "home", tmp_path / "backup", clock.now).ended.people == 4
+    back = into(tmp_path / "home")
+    kills.release(back.runtime, KillKind.ALL, "", "looked at", ANA).result()
+    assert back.store.unconfirmed() == {IN_THE_FILE: 3, "file:other": 1} and differences(back.store.log, back.store) == []
+    session = back.open_session()
+    asked = permit(back.ask(session, "look")), asked_for(back, "pay", session)
+    for name in ("carl", "eve"):
+        assert "nobody has said that" in refusal(back, asked[1], name)
+    with pytest.raises(RemitError, match="nobody has said"):
+        break_glass.ask(back.runtime, break_glass.Asking("it is stuck", "INC-7", agent="bot", tools=("pay",)), CARL).result()
+    with pytest.raises(RemitError, match="say it first"):
+        people.erase_person(back.runtime, names[2].id, ANA).result()
+    told = "id,user_name\nben,ben\ncarl,carl\n"
+    Import(told.encode(), IN_THE_FILE, whole=True, most=50).apply(back.embedded, ANA)
+    assert back.store.unconfirmed() == {"file:other": 1}, "a file that has everybody says who is there, and who is not"
+    permit(back.ask(session, "look"))
+    assert [made.owner for made in back.decisions() if made.resource == "look"][-2:] == ["", "active"], "unknown, then there"
+    people.erase_person(back.runtime, names[2].id, ANA).result()
+    assert "is gone" in refusal(back, asked[1], "dora") and "nobody has said" in refusal(back, asked[1], "eve")
+    answering.resolve(back.runtime, asked[1], CARL, True).result()
+    assert people.confirm_people(back.runtime, "", ANA).result() == 1 and back.store.unconfirmed() == {}
+    assert back.entries()[-1].body == PeopleConfirmed("", 1, "ana", "os")
+    with pytest.raises(RemitError, match="waits to be confirmed"):
+        people.confirm_people(back.runtime, "", ANA).result()
+    answering.resolve(back.runtime, asked_for(back, "pay"), Operator("eve", "os"), True).result()
+    assert differences(back.store.log, back.store) == []
 
 
 def test_memories_keep_their_labels_if_that_is_said(lived: Lived, into: OpenIn, tmp_path: Path, clock: Clock) -> None:
@@ -314,7 +353,7 @@ def test_verify_says_the_same_without_any_store(lived: Lived, tmp_path: Path) ->
     head = lived.world.embedded.head.sign()
     made(lived.world, tmp_path / "backup")
     ended = verified(tmp_path / "backup", lived.world.embedded.head.vkey, head)
-    assert structs.asdict(ended) == {"tasks": 1, "approvals": 3, "permits": 1, "memories": 1, "break_glasses": 2}
+    assert structs.asdict(ended) == {"tasks": 1, "approvals": 3, "permits": 1, "memories": 1, "break_glasses": 2, "people": 0}
 
 
 def test_what_is_put_back_is_what_was_checked(

@@ -11,12 +11,13 @@ from remit.local.enrolment import needs_administrator
 from remit.local.locking import alone_in
 from remit.local.wiring import wall_clock
 from remit.model.errors import ErrorKind, RemitError
+from remit.model.person import PersonStatus
 from tests.backup.building import made, put_back
 from tests.cli.running import error, ok, run
-from tests.people.test_directory import person, tell
+from tests.people.test_directory import moved, person, tell
 from tests.runtime.world import World, permit, small_bundle
 from tests.server.idp import Idp
-from tests.server.serving import Client, served
+from tests.server.serving import Client, served, start
 
 pytestmark = pytest.mark.sqlite
 
@@ -115,10 +116,10 @@ def status(client: Client, token: str) -> int:
     return client.send("GET", "/v1/tasks", None, {"Authorization": f"Bearer {token}"}).status
 
 
-def test_who_has_left_since_is_refused_by_the_first_server_that_starts(
+def test_nobody_whom_a_backup_alone_has_is_served_before_somebody_says_that_they_are_there(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As docs/operating.md tells it: the backup has them still, and who is gone is said without a server."""
+    """As docs/operating.md tells it. The store cannot know who has left since; whom no directory knows is not concerned."""
     idp = Idp()
     idp.publish(home / "keys.json")
     roles = '[issuers.roles]\nadministrator = ["admins"]\n'
@@ -127,21 +128,44 @@ def test_who_has_left_since_is_refused_by_the_first_server_that_starts(
     )
     world = World(home, wall_clock, store="")
     tell(world, *[person(world, name, source="scim:okta") for name in ("eve", "fred")])
+    moved(world, *tell(world, person(world, "gus")), PersonStatus.REMOVED)
     world.close()
     ok("backup", "create", str(tmp_path / "backup"), "--with-keys")
     monkeypatch.setenv("REMIT_HOME", str(tmp_path / "second"))
-    assert "say who has left since" in ok("backup", "restore", str(tmp_path / "backup"))
-    assert "eve" in ok("people", "list") and "eve" not in ok("people", "list", "--gone"), "a restore cannot know it"
-    (tmp_path / "gone.csv").write_text("id,user_name,active\n1,EVE,false\n")
-    ok("people", "import", str(tmp_path / "gone.csv"), "--part", "--source", "restore")
+    told = ok("backup", "restore", str(tmp_path / "backup"))
+    assert "2 people of the directory are refused" in told and "say who has left since" in told
+    assert "active, not confirmed" in ok("people", "list")
+    [warning] = json.loads(ok("doctor", "--json"))["warnings"]
+    assert "2 of `scim:okta` are refused until" in warning
+    server, _ = start(tmp_path, dev=False)
+    server.terminate()
+    assert warning in " ".join(server.communicate(timeout=60)[1].split())
     with served(tmp_path, dev=False) as client:
-        answers = {}
-        for name in ("eve", "fred"):
-            token = idp.token(name, f"http://127.0.0.1:{client.port}", groups=["admins"])
-            given = {"kind": "all", "name": "", "why": "x"}
-            answers[name] = client.post("/v1/kills/release", given, Authorization=f"Bearer {token}")
-    assert answers["eve"].status == 403 and "is gone" in answers["eve"].body["detail"]
-    assert answers["fred"].status == 200, "whoever is there can"
+
+        def answers() -> dict[str, tuple[int, bytes]]:
+            given = {}
+            for name in ("eve", "fred", "gus", "stranger"):
+                token = idp.token(name, f"http://127.0.0.1:{client.port}", groups=["admins"])
+                answer = client.send("GET", "/v1/kills", None, {"Authorization": f"Bearer {token}"})
+                given[name] = answer.status, answer.text
+            return given
+
+        first = answers()
+        assert [status for status, _ in first.values()] == [403, 403, 403, 200]
+        stranger = idp.token("stranger", f"http://127.0.0.1:{client.port}", groups=["admins"])
+        health = client.send("GET", "/v1/health", None, {"Authorization": f"Bearer {stranger}"})
+        assert health.body["people_unconfirmed"] == 2
+        assert all(b"nobody has said" in first[name][1] for name in ("eve", "fred")) and b"is gone" in first["gus"][1]
+        (tmp_path / "gone.csv").write_text("id,user_name,active\n1,EVE,false\n")
+        ok("people", "import", str(tmp_path / "gone.csv"), "--part", "--source", "restore")
+        second = answers()
+        assert b"is gone" in second["eve"][1] and b"nobody has said" in second["fred"][1], (
+            "that somebody left says nothing of others"
+        )
+        assert "confirmed 2 records" in ok("people", "confirm", "--source", "scim:okta")
+        assert [status for status, _ in answers().values()] == [403, 200, 403, 200], "the server that runs knows it at once"
+    assert error("people", "confirm").kind is ErrorKind.CONFLICT
+    assert json.loads(ok("doctor", "--json"))["warnings"] == []
 
 
 def test_two_restores_at_once(home: Path, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from remit.runtime.audit import differences
 from remit.runtime.emergency import break_glass
 from remit.runtime.tasks import Opening, open_task
 from tests.conftest import OpenStore
-from tests.runtime.world import ANA, World, permit, reason, small_bundle
+from tests.runtime.world import ANA, NOON, World, permit, reason, small_bundle
 
 IN_THE_FILE = "file:csv"
 OWNED = """
@@ -222,27 +222,6 @@ class TestGone:
         resolve(world.runtime, ApprovalId(str(again.approval)), Operator("dora", "idp"), True).result()
         assert isinstance(world.ask(session, "wipe", {"table": "t"}), Permit)
 
-    def test_who_is_gone_is_not_erased_while_what_they_approved_could_be_used(self, world: World) -> None:
-        [carl] = tell(world, person(world, "carl"))
-        session = world.open_session()
-        denied = world.ask(session, "wipe", {"table": "t"})
-        assert isinstance(denied, Deny) and denied.approval is not None
-        resolve(world.runtime, denied.approval, Operator("Carl", "idp"), True).result()
-        [dora] = tell(world, person(world, "dora"))
-        asking = break_glass.Asking("it is stuck", "INC-7", agent="bot", tools=("wipe",))
-        glass = break_glass.ask(world.runtime, asking, Operator("dora", "idp")).result()
-        for who, left in ((carl, denied.approval), (dora, glass.id)):
-            moved(world, who, PersonStatus.REMOVED)
-            with pytest.raises(RemitError, match=left) as caught:
-                people.erase_person(world.runtime, who.id, ANA).result()
-            assert caught.value.kind is ErrorKind.CONFLICT
-        known = world.store.approval(denied.approval)
-        assert known is not None and standing(world, "carl")[0] is OwnerState.GONE
-        world.runtime.clock.forward((known.expires - world.runtime.clock()) / 1_000_000 + 1)  # type: ignore[attr-defined]
-        for who in (carl, dora):
-            people.erase_person(world.runtime, who.id, ANA).result()
-        assert isinstance(world.ask(session, "wipe", {"table": "t"}), Deny)
-
     def test_policies_read_whether_the_owner_is_gone(self, open_store: OpenStore) -> None:
         world = open_store(bundle=small_bundle(policies=OWNED))
         session = world.open_session()
@@ -282,6 +261,22 @@ class TestGone:
         world.runtime.clock.forward(60)  # type: ignore[attr-defined]
         moved(world, first, PersonStatus.REMOVED)
         assert standing(world, "ben") == (OwnerState.GONE, left), "since the first said so"
+
+    def test_gone_another_way_is_no_later(self, world: World) -> None:
+        [ben] = tell(world, person(world, "ben"))
+        for status, gone in (
+            (PersonStatus.INACTIVE, 60),
+            (PersonStatus.REMOVED, 60),
+            (PersonStatus.ACTIVE, 0),
+            (PersonStatus.REMOVED, 240),
+        ):
+            world.runtime.clock.forward(60)  # type: ignore[attr-defined]
+            ben = moved(world, ben, status)
+            expected = (OwnerState.GONE, NOON + gone * 1_000_000) if gone else (OwnerState.ACTIVE, 0)
+            assert standing(world, "ben") == expected, status
+        assert [entry.body.since - NOON for entry in world.entries() if isinstance(entry.body, PersonChanged)] == [
+            seconds * 1_000_000 for seconds in (0, 60, 60, 180, 240)
+        ]
 
     def test_who_came_back_is_there(self, world: World) -> None:
         [old] = tell(world, person(world, "ben", "ben@corp.com"))
@@ -324,7 +319,7 @@ class TestOnRecord:
         people.erase_person(world.runtime, dora.id, ANA).result()
         left = world.store.person(dora.id)
         assert left is not None and (left.status, left.user_name, left.names) == (PersonStatus.ERASED, "", frozenset())
-        assert world.store.secret(TaskId(dora.id)) is None and standing(world, "dora.quill")[0] is OwnerState.UNKNOWN
+        assert world.store.secret(TaskId(dora.id)) is None and standing(world, "dora.quill")[0] is OwnerState.GONE
         kinds = [type(entry.body) for entry in world.entries() if isinstance(entry.body, PersonChanged | PersonErased)]
         assert kinds == [PersonChanged, PersonChanged, PersonErased]
         for line in world.store.log.lines():
@@ -338,6 +333,7 @@ class TestOnRecord:
     @pytest.mark.sqlite
     def test_nothing_is_left_in_the_files(self, world: World) -> None:
         [dora] = tell(world, person(world, "dora.quill", "dora@quill.example"))
+        moved(world, dora, PersonStatus.REMOVED)
         assert b"dora.quill" in files_of(world)
         people.erase_person(world.runtime, dora.id, ANA).result()
         assert b"quill" not in files_of(world)

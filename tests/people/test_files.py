@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from remit.decision_log.entry import PeopleImported
-from remit.inventory.directory import Directory
 from remit.inventory.people_files import check_loss, compared, read_people
 from remit.local.people import Import
 from remit.model.errors import ErrorKind, RemitError
 from remit.model.person import OwnerState, Person, PersonStatus
+from remit.runtime.directory import directory_of
 from remit.runtime.people import all_people
 from tests.cli.running import error, ok
 from tests.faults.disk import DISK_FULL, failing_at
@@ -121,7 +121,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def state_of(world: World, name: str) -> OwnerState:
-    return Directory(world.store.people_named, world.store.person).known_as(name).standing.state
+    return directory_of(world.store).known_as(name).standing.state
 
 
 @pytest.mark.sqlite

@@ -8,7 +8,7 @@ import pytest
 from remit.local.people import Import
 from remit.local.wiring import wall_clock
 from remit.model.decision import Deny
-from remit.runtime.people import all_people
+from remit.runtime.people import all_people, erase_person
 from tests.conftest import OpenStore
 from tests.runtime.world import ANA
 from tests.server.idp import ISSUER, Idp
@@ -105,3 +105,38 @@ def test_whom_a_source_has_by_issuer_and_subject_is_one_with_the_holder(net: Net
     assert [seen(net, one).status for one in ("00u7", "00u8")] == [403, 403]
     again = net.world.ask(net.session, "wipe", {"table": "t"})
     assert isinstance(again, Deny), "carl approved as `00u8`, and has left"
+
+
+def test_whoever_was_erased_once_they_had_gone_is_not_served_again(net: Net) -> None:
+    """Their issuer gives them tokens still; every record of theirs is erased, that of their logins too."""
+    tell(net, f"1,ben,ben@corp.com,true,{ISSUER}#00u7", "2,kim,kim@corp.com,true,")
+    assert seen(net, "00u7", preferred_username="ben").status == 200
+    tell(net, f"1,ben,ben@corp.com,false,{ISSUER}#00u7")
+    for one in all_people(net.world.store, ""):
+        if "00u7" in one.names or one.user_name == "ben":
+            erase_person(net.world.runtime, one.id, ANA).result()
+    for claims in ({}, {"preferred_username": "ben"}, {"preferred_username": "kim"}, {"email": "ben@corp.com"}):
+        refused = seen(net, "00u7", **claims)
+        assert refused.status == 403 and "is gone" in refused.body["detail"], claims
+    assert seen(net, "new", preferred_username="ben").status == 403, "nor anybody who goes by their name"
+    assert seen(net, "kim").status == 200 and not names(net, "00u7")
+    tell(net, "1,ben,ben@corp.com,true,")
+    assert seen(net, "00u7", preferred_username="ben").status == 200, "their source has them again"
+
+
+@pytest.mark.parametrize("config", [BARE])
+@pytest.mark.parametrize("who", ["ana", "ben"])
+def test_whoever_comes_to_be_known_as_the_asker_after_they_approved_has_approved_nothing(net: Net, who: str) -> None:
+    """Nobody knew the approver by more than a token; now the directory says whose that is: who opened the task's, or the agent's owner's."""
+    denied = net.world.ask(net.session, "wipe", {"table": "t"})
+    assert isinstance(denied, Deny) and denied.approval is not None
+    path = f"/v1/approvals/{denied.approval}"
+    assert net.post(f"{path}/answer", {"approve": True}, net.token("00u9", groups=["approvers"])).status == 200
+    assert names(net, "00u9") == {"00u9", f"{ISSUER}#00u9"}, "whoever acts is on record by both"
+    assert net.get(path, net.token("00uX", groups=["approvers"])).body["lapsed"] == "" and not names(net, "00uX"), (
+        "whoever looks is not"
+    )
+    tell(net, f"1,{who},,true,{ISSUER}#00u9")
+    again = net.world.ask(net.session, "wipe", {"table": "t"})
+    assert isinstance(again, Deny) and f"approval `{denied.approval}` does not count any more" in again.message
+    assert "`00u9` opened the task" in net.get(path, net.token("00uX", groups=["approvers"])).body["lapsed"]

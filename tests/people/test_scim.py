@@ -13,12 +13,12 @@ from msgspec.structs import replace
 from starlette.requests import Request
 
 from remit.decision_log.entry import GroupChanged, PersonChanged
-from remit.inventory.directory import Directory
 from remit.inventory.people import next_version
 from remit.model.caller import Caller, Proof, Role
 from remit.model.identity import AgentId, Operator
 from remit.model.person import GroupId, OwnerState, PeopleGroup, PersonId
 from remit.runtime.approving.answering import resolve
+from remit.runtime.directory import directory_of
 from remit.runtime.people import PeopleUpdate, all_people, change_group, change_people, erase_person
 from remit.server.problems import Problem
 from remit.server.reading import MAX_BODY
@@ -27,7 +27,7 @@ from remit.server.scim.patching import patched
 from remit.server.scim.working import ATTEMPTS
 from tests.conftest import OpenStore
 from tests.faults.disk import DISK_FULL, failing_at
-from tests.people.test_directory import asked_for, refusal
+from tests.people.test_directory import asked_for, person, refusal, tell
 from tests.runtime.world import ANA, World
 from tests.server.serving import Answer, Client, serving
 
@@ -93,7 +93,7 @@ def change(client: Client, where: str, *operations: dict[str, Any], **headers: s
 
 
 def standing(world: World, name: str) -> OwnerState:
-    return Directory(world.store.people_named, world.store.person).known_as(name).standing.state
+    return directory_of(world.store).known_as(name).standing.state
 
 
 class TestUsers:
@@ -142,6 +142,22 @@ class TestUsers:
         before = len(world.entries())
         same = fine(change(client, f"/Users/{user['id']}", {"op": "replace", "path": "active", "value": "True"}))
         assert same == user and len(world.entries()) == before
+
+    @pytest.mark.parametrize("how", ["PUT", "PATCH"])
+    def test_whom_a_restored_backup_has_is_there_once_their_service_says_so_though_it_is_no_news(
+        self, client: Client, world: World, how: str
+    ) -> None:
+        source = "scim:idp#okta"
+        ben, _ = tell(world, person(world, "ben", source=source, seen=0), person(world, "eve", source=source, seen=0))
+        where = f"/Users/{ben.id}"
+        assert fine(send(client, "GET", where))["meta"]["lastModified"].startswith("2027-"), "whoever looks says nothing"
+        assert world.store.unconfirmed() == {source: 2}
+        if how == "PUT":
+            fine(send(client, "PUT", where, {"schemas": [USER], "userName": "ben", "active": True}))
+        else:
+            fine(change(client, where, {"op": "replace", "path": "active", "value": True}))
+        assert world.store.unconfirmed() == {source: 1}, "of the other nothing was said"
+        assert [standing(world, name) for name in ("ben", "eve")] == [OwnerState.ACTIVE, OwnerState.UNKNOWN]
 
     def test_whoever_is_put_without_saying_so_is_not_let_in_again(self, client: Client) -> None:
         user = new(client, active=False)

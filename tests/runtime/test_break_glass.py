@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from remit.model.errors import ErrorKind, RemitError, unavailable
 from remit.model.identity import AgentStatus, BreakGlassId, EntityRef, Operator
 from remit.model.kill import KillKind
 from remit.model.labels import Confidentiality
+from remit.model.person import PersonStatus
 from remit.model.request import FILE_READ, SESSION_DECLASSIFY
 from remit.model.task import Budgets, Scope, Session
 from remit.runtime import administration, kills
@@ -32,6 +34,7 @@ from remit.runtime.runtime import administer
 from remit.runtime.tasks import close_task
 from remit.runtime.writes import PutBreakGlass
 from tests.conftest import OpenStore
+from tests.people.test_directory import person, tell
 from tests.runtime.world import ANA, BEN, CARL, MANIFEST, NOON, POLICIES, RESOURCES, Clock, World, permit, reason, small_bundle
 
 DORA = Operator("dora", "os")
@@ -323,6 +326,27 @@ class TestTime:
         fails(lambda: end(here, glass), ErrorKind.CONFLICT, "nothing to end")
         here.verified()
 
+    @pytest.mark.parametrize("confirmed", [True, False])
+    def test_whoever_has_left_can_only_end_it(self, world: World, confirmed: bool) -> None:
+        """Ending is towards safety, as a kill is; all else is done by people who are there."""
+        session, left = world.open_session(), Operator("eve", "os")
+        closed, glass, waiting = opened(world), ask(world), ask(world)
+        end(world, closed)
+        if confirmed:
+            break_glass.confirm(world.runtime, glass.id, CARL).result()
+        tell(world, person(world, "eve", status=PersonStatus.INACTIVE))
+        for act in (
+            lambda: ask(world, left),
+            lambda: break_glass.confirm(world.runtime, waiting.id, left).result(),
+            lambda: review(world, closed, left),
+        ):
+            fails(act, ErrorKind.REFUSED, "`eve` is gone")
+        before = len(world.entries())
+        assert end(world, glass, left).stage is (Stage.ENDED if confirmed else Stage.WITHDRAWN)
+        [ended] = [entry.body for entry in world.entries()[before:] if isinstance(entry.body, BreakGlassEnded)]
+        assert (ended.id, ended.operator, ended.verified_by) == (glass.id, "eve", "os"), "by name, on record"
+        assert reason(world.ask(session, "never")) is Reason.FORBIDDEN
+
     def test_a_decision_on_its_way_to_the_disk_is_made_again(self, open_store: OpenStore) -> None:
         here, there = open_store(), open_store(again=True)
         session = here.open_session()
@@ -407,6 +431,17 @@ class TestBundle:
         world = open_store(bundle=small_bundle(tools=tools, policies=policies, resources=RESOURCES))
         assert ask(world, tools=("group:g",)).tools == ("one", "two")
         fails(lambda: ask(world, tools=("group:h",)), ErrorKind.MALFORMED, "no tool of the published catalogue is in group `h`")
+
+    def test_a_tool_that_nobody_described_is_refused_when_it_is_asked_for(self, world: World) -> None:
+        """One that a door has reported is opened as any: what it is can be looked at (`remit tool show`)."""
+        session, listed = world.open_session(), sha256(b"{}").hexdigest()
+        world.publish(small_bundle(policies=POLICIES + '@id("new") forbid (principal, action, resource == Tool::"extra");'))
+        fails(lambda: ask(world, tools=("extra",)), ErrorKind.MALFORMED, "describe it in `tools.yaml` and publish that, then ask")
+        assert world.store.break_glasses() == []
+        about = {"upstream": "mcp://desk", "definition": listed, "defined": b"{}"}
+        assert reason(world.ask(session, "extra", **about)) is Reason.FORBIDDEN
+        opened(world, tools=("extra",))
+        assert permit(world.ask(session, "extra", **about)).reason is Reason.BREAK_GLASS
 
 
 class TestReview:

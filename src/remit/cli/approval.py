@@ -14,7 +14,7 @@ from remit.model.identity import ApprovalId
 from remit.model.request import SESSION_DECLASSIFY
 from remit.runtime.approving.answering import resolve
 from remit.runtime.approving.approvals import Shown
-from remit.runtime.approving.inbox import as_plain, card, cards, group
+from remit.runtime.approving.inbox import Card, as_plain, card, cards, group
 from remit.runtime.store import Approval
 
 app = typer.Typer(no_args_is_help=True)
@@ -42,10 +42,7 @@ def list_(
     found.sort(
         key=lambda one: place[group(one.approval)]
     )  # what one task asks of one tool stands together, the newest group first
-    rows = [
-        (one.approval, one.shown, f"{one.state}, escalated" if one.waits and one.approval.escalated else one.state)
-        for one in found
-    ]
+    rows = [(one.approval, one.shown, _where(one)) for one in found]
     wide = [_what(one.approval, one.shown) + (f" (1 of {one.alike})" if one.alike > 1 else "") for one in found]
     table = [
         (a.id, state, a.agent, what, _arguments(s), needed(a), when(a.expires), s.why if s else "(erased)")
@@ -53,13 +50,20 @@ def list_(
     ]
     columns = ("request", "state", "agent", "tool or action", "arguments", "needs", "expires (UTC)", "why")
     short = [
-        (one.approval.id, one.approval.agent, what, needed(one.approval) if one.waits else one.state)
+        (one.approval.id, one.approval.agent, what, needed(one.approval) if one.waits else _where(one))
         for one, what in zip(found, wide, strict=True)
     ]
     narrow = ("request", "agent", "tool or action", "needs")
     show_list((columns, table), (narrow, short), "nothing waits for an approval")
     if out.is_terminal and any(one.waits for one in found):
         say("look at one with `remit approval show ID`; answer it with `remit approval approve ID` or `remit approval deny ID`")
+
+
+def _where(seen: Card) -> str:
+    """Where it stands, and what of that its state does not say."""
+    if seen.lapse is not None:
+        return f"{seen.state}, counts not"
+    return f"{seen.state}, escalated" if seen.waits and seen.approval.escalated else seen.state
 
 
 @app.command("show")

@@ -118,8 +118,8 @@ def restore(
     say(f"ended {_words(done.ended)}")
     say("refused from now on: every token that Remit made before")
     say(
-        "everything is stopped: before a server is started say who has left since (`remit people import`), do again what else was decided "
-        "(kills, agents, bundles, erasures), then `remit release all --why …`",
+        "everything is stopped: say who has left since (`remit people import`), then who is still there (a whole file, or `remit people "
+        "confirm`), do again what else was decided (kills, agents, bundles, erasures), then `remit release all --why …`",
         "yellow",
     )
     say(f"the log's key: {done.key}{'' if done.key_pinned else ' (not pinned: compare it with what you know, or give `--key`)'}")
@@ -144,5 +144,6 @@ def _say_lost(lost: int) -> None:
 def _words(ended: "Ended") -> str:
     return (
         f"{ended.tasks} open tasks, {ended.approvals} access requests, {ended.break_glasses} break-glasses "
-        f"and the trust in {ended.memories} memories; {ended.permits} permits have no known outcome"
+        f"and the trust in {ended.memories} memories; {ended.permits} permits have no known outcome, "
+        f"and {ended.people} people of the directory are refused until somebody says that they are still there"
     )

@@ -59,6 +59,7 @@ def panel(seen: Card) -> Panel:
             if approval.escalated
             else []
         ),
+        *([("COUNTS NOT", f"this approval lifts nothing now: {seen.lapse.whole}")] if seen.lapse is not None else []),
         ("needs", f"{needed(approval)} until {when(approval.expires)} UTC; covers this one call, once"),
     ]
     grid = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)

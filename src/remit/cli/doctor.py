@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 import typer
 
-from remit.cli.break_glass import warnings
+from remit.cli import break_glass, people
 from remit.cli.output import NOT_SO, JsonFlag, say, show_json, store, warn, when
 from remit.local.config import Settings, home_folder, read_settings, token_file
 from remit.local.wiring import Embedded
@@ -77,7 +77,13 @@ def _place(settings: Settings) -> Iterator[_Place]:
     """What the guards of this process ask, once it was reached and knows who asks. Raises `RemitError`."""
     if not settings.server:
         with store() as embedded:
-            yield _Place(settings.store or str(embedded.home), embedded.mode, embedded, embedded, warnings(embedded))
+            yield _Place(
+                settings.store or str(embedded.home),
+                embedded.mode,
+                embedded,
+                embedded,
+                (*break_glass.warnings(embedded), *people.warnings(embedded)),
+            )
         return
     from remit.local.on_server import connect, explained
 

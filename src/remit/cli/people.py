@@ -6,11 +6,13 @@ from typing import Annotated
 import typer
 
 from remit.cli.output import JsonFlag, counted, say, show_json, show_table, store, warn, when
+from remit.inventory.people import without_marks
 from remit.inventory.people_files import MAX_FILE, Changes, shared_names
 from remit.local.config import this_operator
+from remit.local.wiring import Embedded
 from remit.model.errors import malformed, not_found, unavailable
 from remit.model.person import OwnerState, Person, PersonId, PersonStatus, folded
-from remit.runtime.people import all_people, erase_person
+from remit.runtime.people import all_people, confirm_people, erase_person, readmit
 
 MAX_WARNED = 10
 app = typer.Typer(no_args_is_help=True)
@@ -98,9 +100,9 @@ def list_(
     if gone:
         people = [person for person in people if person.status is not PersonStatus.ACTIVE]
     if json:
-        show_json(people)
+        show_json([without_marks(person) for person in people])
         return
-    rows = [(p.id, p.source, p.user_name or "-", p.status.value, when(p.since), p.manager or "-", p.name) for p in people]
+    rows = [(p.id, p.source, p.user_name or "-", _status(p), when(p.since), p.manager or "-", p.name) for p in people]
     show_table(("person", "source", "user", "status", "since", "manager", "name"), rows, "nobody: run `remit people import`")
 
 
@@ -111,33 +113,77 @@ def show(name: Whoever, json: JsonFlag = False) -> None:
         directory, wanted = embedded.runtime.view.directory, _name_of(embedded.store.person(PersonId(name)), name)
         known, manager = directory.known_as(wanted), directory.manager_of(wanted)
         agents = [agent.id for agent in embedded.store.agents() if known.is_one_of([agent.owner])] if known.whole else []
-    if not known.people:
+    if not known.people and not known.erased:
         raise not_found(f"nobody goes by `{name}`: see `remit people list`")
-    standing = known.standing
+    standing, erased = known.standing, [without_marks(person) for person in known.erased]
     if json:
-        show_json(
-            {"names": sorted(known.names), "standing": standing, "manager": manager, "agents": agents, "records": known.people}
-        )
+        about = {"names": sorted(known.names), "standing": standing, "manager": manager, "agents": agents}
+        show_json({**about, "records": known.people, "erased": erased})
         return
     since = f" since {when(standing.since)}" if standing.state is OwnerState.GONE else ""
+    since += ", not confirmed since the store was restored" if standing.unconfirmed else ""
     say(f"{name}: {standing.state.value}{since}; goes by {', '.join(sorted(known.names))}")
     say(f"managed by {manager.user_name if manager else 'nobody that is known'}; owns {', '.join(agents) or 'no agent'}")
     if not known.whole:
         say("more people share these names than can be told apart: mend the directory", "yellow")
     for person in known.people:
-        times = f"{person.status.value} since {when(person.since)}, seen {when(person.seen)}"
+        times = (
+            f"{person.status.value} since {when(person.since)}, {f'seen {when(person.seen)}' if person.seen else 'not confirmed'}"
+        )
         say(f"  {person.id}  {person.source}: {person.user_name}, {times}")
+    for person in erased:
+        sources = ", ".join(person.left.sources) if person.left is not None else ""
+        say(f"  {person.id}  erased, and gone as {sources} said: `remit people readmit {person.id}` forgets that, too")
 
 
 def _name_of(person: Person | None, name: str) -> str:
     return person.user_name if person is not None else folded(name)
 
 
+def _status(person: Person) -> str:
+    if person.left is not None:
+        return f"{person.status.value}, and gone"
+    return person.status.value if person.seen else f"{person.status.value}, not confirmed"
+
+
+@app.command("confirm")
+def confirm(
+    source: Annotated[str, typer.Option(help="Of this source alone, as it stands in the list.")] = "",
+    json: JsonFlag = False,
+) -> None:
+    """After a restore: say that the people of the backup are still there. Say first who has left since (`remit people import`)."""
+    with store() as embedded:
+        count = confirm_people(embedded.runtime, source, this_operator()).result()
+    show_json({"source": source, "people": count}) if json else say(f"confirmed {counted(count, 'record')}")
+
+
+@app.command("readmit")
+def readmit_(
+    person: Annotated[str, typer.Argument(help="Their id, as `remit people show NAME` has it.")], json: JsonFlag = False
+) -> None:
+    """Forget of somebody who was erased that they had gone: their token is good again, and nothing is left of them here."""
+    with store() as embedded:
+        readmit(embedded.runtime, PersonId(person), this_operator()).result()
+    show_json({"person": person}) if json else say(f"let in again: {person}")
+
+
+def warnings(embedded: Embedded) -> tuple[str, ...]:
+    """What whoever looks after a store must know of at once."""
+    waiting = embedded.store.unconfirmed()
+    if not waiting:
+        return ()
+    of = ", ".join(f"{count} of `{source}`" for source, count in sorted(waiting.items()))
+    return (
+        f"since the store was restored nobody has said who is still there: {of} are refused until their source does, or"
+        " `remit people confirm`",
+    )
+
+
 @app.command("erase")
 def erase(
     person: Annotated[str, typer.Argument(help="Their id, as `remit people list` has it.")], json: JsonFlag = False
 ) -> None:
-    """Erase a person: nothing that was said of them can be read again, in the log neither. They are unknown then, and no longer gone."""
+    """Erase a person: nothing that was said of them can be read again, in the log neither. Whoever is gone stays so, namelessly."""
     with store() as embedded:
         erase_person(embedded.runtime, PersonId(person), this_operator()).result()
     show_json({"person": person}) if json else say(f"erased {person}")

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from remit.cli.break_glass import warnings
+from remit.cli import break_glass, people
 from remit.cli.output import err, say, store, warn
 from remit.local.config import Settings, this_operator
 from remit.local.enrolment import PATH, begin, needs_administrator
@@ -80,7 +80,10 @@ def serve(
         host or "127.0.0.1", 8181 if port is None else port, dev, tls, behind_proxy, workers, at, int(socket_mode, 8), log
     )
     with store() if bundle is None else _passing(bundle) as embedded:
-        enrols, open_now = not dev and needs_administrator(embedded, embedded.settings), warnings(embedded)
+        enrols, open_now = (
+            not dev and needs_administrator(embedded, embedded.settings),
+            (*break_glass.warnings(embedded), *people.warnings(embedded)),
+        )
         if workers == 1:
             run(embedded, place, lambda address: _listening(embedded, address, enrols, open_now))
         else:

@@ -266,7 +266,7 @@ class KeyDestroyed(Body, frozen=True, gc=False, tag="key.destroyed"):
 
 class PersonChanged(Body, frozen=True, gc=False, tag="person.changed"):
     """A directory's source said something new of a person. `sealed` holds the person as they now are, under a key of their own of which
-    `commitment` is the SHA-256; names stand nowhere else. `since` is when `status` became what it is (µs)."""
+    `commitment` is the SHA-256; names stand nowhere else. `since` is when they came to be there, or gone (µs)."""
 
     person: str
     version: int
@@ -280,9 +280,31 @@ class PersonChanged(Body, frozen=True, gc=False, tag="person.changed"):
 
 
 class PersonErased(Body, frozen=True, gc=False, tag="person.erased"):
-    """The key of a person was destroyed: what entries say of them can never be read again."""
+    """The key of a person was destroyed: what entries say of them can never be read again. `gone`: they had gone, and the store keeps what
+    keeps them out, but no name."""
 
     person: str
+    operator: str
+    verified_by: str
+    gone: bool = False
+
+
+class PersonReadmitted(Body, frozen=True, gc=False, tag="person.readmitted"):
+    """Somebody who was erased once they had gone is let in again: by a source that has them as active, or by an operator for all sources
+    (`source` is empty). `whole`: nobody says any more that they are gone, and nothing is kept of them."""
+
+    person: str
+    source: str
+    whole: bool
+    operator: str
+    verified_by: str
+
+
+class PeopleConfirmed(Body, frozen=True, gc=False, tag="people.confirmed"):
+    """An operator said of the people of a source (empty for all) who were there by a backup alone that they are."""
+
+    source: str
+    people: int
     operator: str
     verified_by: str
 
@@ -463,7 +485,9 @@ EntryBody: TypeAlias = (
     | KeyDestroyed
     | PersonChanged
     | PersonErased
+    | PersonReadmitted
     | PeopleImported
+    | PeopleConfirmed
     | GroupChanged
     | KillSet
     | KillReleased

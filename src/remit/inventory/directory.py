@@ -1,27 +1,36 @@
 """Who is who: the people behind a name, all names they go by, whether they are gone, who manages them. Pure; who reads is passed in."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import NamedTuple, Protocol
 
 import msgspec
 
+from remit.inventory.marking import Digest, Marker
 from remit.model.identity import Agent
-from remit.model.person import OwnerState, Person, PersonId, PersonStatus, Standing, folded
+from remit.model.person import GONE, Left, OwnerState, Person, PersonId, PersonStatus, Standing, folded
 
 MAX_LINKED = 64
 """So many records may be joined by names that they share; beyond, nobody can say who is who."""
-GONE = frozenset({PersonStatus.INACTIVE, PersonStatus.REMOVED})
-Find = Callable[[str], Sequence[Person]]
-"""The people who go by a name (folded)."""
 Get = Callable[[PersonId], Person | None]
 
 
+class Find(Protocol):
+    """Finds the people who go by one of these names (folded), or of whom these marks are kept."""
+
+    def __call__(self, *names: str) -> Sequence[Person]:
+        """Those people, each once."""
+        ...
+
+
 class CorrelatedIdentity(msgspec.Struct, frozen=True):
-    """Whoever goes by a name: all their names (folded), the records that say so, whether these are all there are, and what they say."""
+    """Whoever goes by a name: all their names (folded), the records that say so, whether these are all there are, and what they say.
+    `erased` are those who went by the name, and were erased once they had gone."""
 
     names: frozenset[str]
     people: tuple[Person, ...] = ()
     whole: bool = True
     standing: Standing = Standing()
+    erased: tuple[Person, ...] = ()
 
     def is_one_of(self, names: Iterable[str]) -> bool:
         """Whether any of these names can be theirs."""
@@ -32,6 +41,23 @@ class CorrelatedIdentity(msgspec.Struct, frozen=True):
     def gone(self) -> bool:
         """Whether they are gone."""
         return self.standing.state is OwnerState.GONE
+
+    @property
+    def unconfirmed(self) -> bool:
+        """Whether they are there by a backup alone that was restored."""
+        return self.standing.unconfirmed
+
+
+class _Told(NamedTuple):
+    """What sources that know who is there tell of somebody: their records, and those who were erased once they had gone."""
+
+    people: tuple[Person, ...]
+    erased: tuple[Person, ...]
+
+    @property
+    def standing(self) -> Standing:
+        left = [Standing(OwnerState.GONE, one.left.since) for one in self.erased if one.left is not None]
+        return _worst([_said(self.people), *left])
 
 
 class OwnedAgent(Agent, frozen=True, kw_only=True):
@@ -44,17 +70,25 @@ class OwnedAgent(Agent, frozen=True, kw_only=True):
 class Directory:
     """Names looked up in the records of all sources, each once: it is thrown away when these change."""
 
-    def __init__(self, find: Find, get: Get) -> None:
+    def __init__(self, find: Find, get: Get, digest: Digest) -> None:
         self._get = get
         self._asked = find
-        self._found: dict[str, Sequence[Person]] = {}
+        self._marker = Marker(digest)
+        self._found: dict[str, _Told] = {}
         self._known: dict[str, CorrelatedIdentity] = {}
 
-    def _find(self, name: str) -> Sequence[Person]:
+    def _look_up(self, name: str) -> _Told:
         found = self._found.get(name)
         if found is None:
-            found = self._found[name] = self._asked(name)
+            marks = self._marker.name(name), self._marker.called(name)
+            asked = self._asked(name, *marks)
+            people = tuple([one for one in asked if name in one.names])
+            erased = tuple([one for one in asked if one.left is not None and not set(marks).isdisjoint(one.left.marks)])
+            found = self._found[name] = _Told(people, erased)
         return found
+
+    def _find(self, name: str) -> Sequence[Person]:
+        return self._look_up(name).people
 
     def known_as(self, name: str) -> CorrelatedIdentity:
         """Whoever goes by a name. Records that share a name, however long the chain, are taken for one person's."""
@@ -78,27 +112,65 @@ class Directory:
                 if person.id in people or not (joins or wanted in person.joining):
                     continue
                 if len(people) >= MAX_LINKED:
-                    return CorrelatedIdentity(frozenset(names), tuple(people.values()), False, self._standing(name))
+                    return self._identity(name, names, people.values(), False)
                 people[person.id] = person
                 names |= person.names
                 waiting += [(one, one in person.joining) for one in person.names]
-        return CorrelatedIdentity(frozenset(names), tuple(people.values()), standing=self._standing(name))
+        return self._identity(name, names, people.values(), True)
 
-    def _standing(self, name: str) -> Standing:
-        """Whether whoever goes by a name (folded) is there, as sources say who know that."""
-        if attested := self._attested(name):
-            return _worst([_said(attested)])
+    def _identity(self, name: str, names: Iterable[str], people: Iterable[Person], whole: bool) -> CorrelatedIdentity:
+        told = self._told(name)
+        erased = {person.id: person for one in told for person in one.erased}
+        return CorrelatedIdentity(
+            frozenset(names), tuple(people), whole, _worst([one.standing for one in told]), tuple(erased.values())
+        )
+
+    def _told(self, name: str) -> list[_Told]:
+        """What sources tell that know who is there of whoever goes by a name (folded)."""
+        told = self._told_by(name)
+        if told.people or told.erased:
+            return [told]
         # INVARIANT (fail closed, and for nobody else): what a token says of its holder can show that they are gone, and nobody besides.
         logins = [person for person in self._find(name) if name in person.own]
-        said = [(one, login) for login in logins for one in sorted(login.names - {name})]
-        return _worst([_said(self._attested(one, joins=one in login.joining)) for one, login in said])
+        return [self._told_by(one, one in login.joining) for login in logins for one in sorted(login.names - {name})]
+
+    def _told_by(self, name: str, joins: bool = True) -> _Told:
+        people = self._attested(name, joins)
+        mark = self._marker.name(name)
+        erased = [one for one in self._look_up(name).erased if joins or (one.left is not None and mark in one.left.marks)]
+        return _Told(people, tuple({one.id: one for one in (*erased, *self._erased(people))}.values()))
+
+    def _erased(self, people: Sequence[Person]) -> list[Person]:
+        """Those who were erased once they had gone, and whom no source of these people tells from them."""
+        sources, found = {person.source for person in people}, list[Person]()
+        for person in people:
+            for name in sorted(person.joining):
+                mark = self._marker.name(name)
+                for one in self._look_up(name).erased:
+                    if one.left is not None and mark in one.left.marks and one.source not in sources:
+                        found.append(one)
+        return found
+
+    def left_by(self, person: Person) -> Left | None:
+        """What must be kept of somebody who is erased now, so that they stay gone; None for one who is not gone."""
+        if person.attests:
+            people = self._joined_to({person.id: person})
+            told = [_Told(people, tuple(self._erased(people)))]
+        else:
+            told = [one for name in sorted(person.own) for one in self._told(name)]
+        gone = {one.id: one for each in told for one in _gone(each.people)}
+        before = [one.left for each in told for one in each.erased if one.left is not None]
+        return self._marker.left(person, gone.values(), before) if gone or before else None
 
     def _attested(self, name: str, joins: bool = True) -> tuple[Person, ...]:
-        """The records of whoever goes by a name (folded), in the sources that know who is there: without what logins join.
+        """The records of whoever goes by a name (folded), in the sources that know who is there: without what logins join."""
+        return self._joined_to({one.id: one for one in self._find(name) if _counts(one) and (joins or name in one.joining)})
+
+    def _joined_to(self, group: dict[PersonId, Person]) -> tuple[Person, ...]:
+        """These records, and all that are joined to them by names.
 
         Two records of one source are two people, whatever name they share, unless both are whom it means by the name.
         """
-        group = {one.id: one for one in self._find(name) if _counts(one) and (joins or name in one.joining)}
         new = list(group.values())
         while new and len(group) <= MAX_LINKED:
             sources = {person.source for person in group.values()}
@@ -143,6 +215,11 @@ def _counts(person: Person) -> bool:
     return person.attests and person.status is not PersonStatus.ERASED
 
 
+def _gone(people: Collection[Person]) -> list[Person]:
+    """The records that say that somebody is gone: their source has not let them in again by another."""
+    return [one for one in people if all(other.status in GONE for other in people if is_same(one, other))]
+
+
 def is_same(one: Person, other: Person) -> bool:
     """Whether a source means one person by both records: of somebody who left and came back, it has an old one and a new one."""
     if one.source != other.source:
@@ -152,13 +229,14 @@ def is_same(one: Person, other: Person) -> bool:
 
 def _said(people: Collection[Person]) -> Standing:
     """What the sources say, the worst of any: they are gone if one that knew them has them no more, and has not let them in again."""
-    since: list[int] = []
-    for person in people:
-        same = [one for one in people if is_same(person, one)]
-        if all(one.status in GONE for one in same):
-            since.append(max(one.since for one in same))
-    if since:
-        return Standing(OwnerState.GONE, min(since))
+    gone = _gone(people)
+    if gone:
+        return Standing(OwnerState.GONE, min(max(one.since for one in people if is_same(person, one)) for person in gone))
+    # INVARIANT (fail closed): that they were there when a backup was taken does not say that they still are.
+    if not all(
+        any(one.seen and one.status is PersonStatus.ACTIVE for one in people if is_same(person, one)) for person in people
+    ):
+        return Standing(unconfirmed=True)
     return Standing(OwnerState.ACTIVE if people else OwnerState.UNKNOWN)
 
 
@@ -166,7 +244,9 @@ def _worst(said: Iterable[Standing]) -> Standing:
     """What is said by several together: they are gone since the first who says so."""
     found = [*said, Standing()]
     gone = [one for one in found if one.state is OwnerState.GONE]
-    return min(gone, key=lambda one: one.since) if gone else max(found, key=lambda one: one.state is OwnerState.ACTIVE)
+    if gone:
+        return min(gone, key=lambda one: one.since)
+    return max(found, key=lambda one: (one.unconfirmed, one.state is OwnerState.ACTIVE))
 
 
 def worst(states: Iterable[OwnerState]) -> OwnerState:

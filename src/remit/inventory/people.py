@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from remit.model.errors import malformed
-from remit.model.person import Email, Person, PersonStatus
+from remit.model.person import GONE, Email, Left, Person, PersonStatus
 
 MAX_NAME = 256
 """Characters of a name, an address or an id of a person."""
@@ -50,7 +50,8 @@ def next_version(before: Person | None, said: Person, now: int) -> Person:
     checked_person(said)
     if before is None:
         return replace(said, version=1, since=now, seen=now)
-    since = before.since if before.status is said.status else now
+    same = before.status is said.status or {before.status, said.status} <= GONE
+    since = before.since if same else now
     return replace(said, id=before.id, source=before.source, version=before.version + 1, since=since, seen=now)
 
 
@@ -59,9 +60,15 @@ def with_status(person: Person, status: PersonStatus, now: int) -> Person:
     return next_version(person, replace(person, status=status), now)
 
 
-def erased(person: Person, now: int) -> Person:
-    """What is left of a person once they are erased: that there was somebody."""
-    return Person(person.id, person.source, "", status=PersonStatus.ERASED, since=now, seen=now, version=person.version + 1)
+def erased(person: Person, now: int, left: Left | None) -> Person:
+    """What is left of a person once they are erased: that there was somebody; of one who is gone, what keeps them out."""
+    version = person.version + 1
+    return Person(person.id, person.source, "", status=PersonStatus.ERASED, since=now, seen=now, version=version, left=left)
+
+
+def without_marks(person: Person) -> Person:
+    """A person as they are shown: marks are of use to nobody."""
+    return person if person.left is None else replace(person, left=replace(person.left, marks=()))
 
 
 def one_email(value: str) -> tuple[Email, ...]:

@@ -26,6 +26,10 @@ class PersonStatus(StrEnum):
     """Nothing is kept of them but that they were."""
 
 
+GONE = frozenset({PersonStatus.INACTIVE, PersonStatus.REMOVED})
+"""What a source says of somebody who is gone."""
+
+
 class OwnerState(StrEnum):
     """What the directory knows of whoever owns an agent, for policies."""
 
@@ -43,13 +47,26 @@ class Email(msgspec.Struct, frozen=True):
     primary: bool | None = None
 
 
+class Left(msgspec.Struct, frozen=True):
+    """What is kept of somebody who was erased once they had gone, so that nobody serves them again: no name.
+
+    `marks` stand for the names that they went by, and for what each of `sources`, which say that they are gone, called them: HMACs under a
+    key of the store's (`remit.inventory.marking`). `since` is when they went (µs).
+    """
+
+    sources: tuple[str, ...]
+    since: int
+    marks: tuple[str, ...]
+
+
 class Person(msgspec.Struct, frozen=True):
     """A person, as one source knows them.
 
     `source` is who said so: an import, a provisioning service, an issuer's tokens. `external_id` is what the source itself calls them;
     `also` are further names which it says are theirs, `ISSUER#SUBJECT` among them. `manager` is one of their manager's names, or an id of
-    this directory. `since` is when `status` last changed, `seen` when the source last spoke of them (µs); `version` grows by one with
-    each change.
+    this directory. `since` is when they came to be there, or gone: from one way of being gone to another it stays. `seen` is when the
+    source last spoke of them (µs), 0 for one who is there by a backup alone that was restored. `version` grows by one with each change.
+    `left` is of those who were erased once they had gone.
     """
 
     id: PersonId
@@ -65,6 +82,7 @@ class Person(msgspec.Struct, frozen=True):
     since: int = 0
     seen: int = 0
     version: int = 1
+    left: Left | None = None
 
     @property
     def email(self) -> str:
@@ -75,6 +93,11 @@ class Person(msgspec.Struct, frozen=True):
     def names(self) -> frozenset[str]:
         """Every name they go by, as names are compared."""
         return self.joining | ({folded(self.external_id)} if self.external_id.strip() else set())
+
+    @property
+    def found_by(self) -> frozenset[str]:
+        """What a store finds them by: every name that they go by, or what is kept of those once they are erased."""
+        return self.names.union(self.left.marks) if self.left is not None else self.names
 
     @property
     def joining(self) -> frozenset[str]:
@@ -107,10 +130,12 @@ class PeopleGroup(msgspec.Struct, frozen=True):
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """What all sources together say of whoever goes by a name; of those who are gone, since when (µs)."""
+    """What all sources together say of whoever goes by a name; of those who are gone, since when (µs). `unconfirmed`: a backup that was
+    restored has them, and their source has not spoken of them since."""
 
     state: OwnerState = OwnerState.UNKNOWN
     since: int = 0
+    unconfirmed: bool = False
 
 
 def folded(name: str) -> str:

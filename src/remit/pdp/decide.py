@@ -211,13 +211,16 @@ def _not_permitted(
         message = f"a policy could not be evaluated ({answer.errors[0]}): its author must mend it"
         return _shadowed(inputs, Deny(inputs.decision, Reason.POLICY_ERROR, message, situation.tier, basis=basis))
     lift = _lift(inputs, locus, situation, answer)
-    if lift is not None and inputs.grant is not None and _granted(inputs.grant, inputs, locus, situation, answer, lift):
+    uncovered = (
+        _uncovered(inputs.grant, inputs, locus, situation, answer, lift) if lift is not None and inputs.grant is not None else ""
+    )
+    if lift is not None and inputs.grant is not None and not uncovered:
         granted = replace(situation, approver=inputs.grant.approver)
         return _permitted(inputs, locus, granted, spent, lift.answer, lift.question)
     deny = replace(_denied(inputs, locus, situation, answer, lift), tier=situation.tier, basis=basis)
     glass = lifted(inputs, answer, annotations_of(locus, answer)) if inputs.glass is not None else None
     if glass is None:
-        return _shadowed(inputs, deny)
+        return replace(_shadowed(inputs, deny), uncovered=uncovered)
     # INVARIANT (fail closed): what forbids keeps permits from speaking, so whatever any of them asks for is asked for.
     said = {**locus.slice.annotations, **answer.annotations, **answer.silenced}
     return _opened(inputs, locus, spent, deny, glass, said)
@@ -302,28 +305,37 @@ def _rule(situation: Situation, rule: ApproverRule) -> ApproverRule:
     return rule.and_(least).and_(situation.bundle.approvals.rules.get(situation.tier, ApproverRule.ONE))
 
 
-def _granted(grant: Grant, inputs: Inputs, locus: Locus, situation: Situation, answer: EngineAnswer, lift: _Lift) -> bool:
-    """Whether an approval lifts this denial: it covers it, and policies accept each of the people who gave it."""
-    if not _covered(grant, situation, lift, bool(by_approver(locus, situation, lift.answer)), touches_of(inputs)):
-        return False
+def _uncovered(grant: Grant, inputs: Inputs, locus: Locus, situation: Situation, answer: EngineAnswer, lift: _Lift) -> str:
+    """Why an approval does not lift this denial, empty if it does: it covers it, and policies accept each of the people who gave it."""
+    if why := _beyond(grant, situation, lift, bool(by_approver(locus, situation, lift.answer)), touches_of(inputs)):
+        return why
     # INVARIANT (an approval is for one exact action): where several must approve, policies are asked about every one of them.
     for other in grant.others:
         alike = _lift(replace(inputs, grant=replace(grant, approver=other)), locus, situation, answer)
         if alike is None or not alike.answer.allowed or alike.obligations != lift.obligations:
-            return False
-    return len({person.casefold() for person in (grant.approver, *grant.others)}) >= lift.rule.people
+            return "policies do not accept it from everybody who gave it"
+    people = len({person.casefold() for person in (grant.approver, *grant.others)})
+    return "" if people >= lift.rule.people else _TOO_FEW
 
 
-def _covered(grant: Grant, situation: Situation, lift: _Lift, by_approver: bool, touches: int) -> bool:
+_TOO_FEW = "more people must approve this by now"
+
+
+def _beyond(grant: Grant, situation: Situation, lift: _Lift, by_approver: bool, touches: int) -> str:
+    """What of this an approval does not cover, in words that name nobody; empty if it covers all of it."""
     # INVARIANT (an approval is for one exact action): it covers the flows, labels and obligations its approver was shown; only where
     # policies ask who approved may more obligations come with that person.
-    return (
-        situation.reached.within(grant.label)
-        and situation.steering == grant.steering
-        and (lift.obligations == grant.obligations or (by_approver and set(grant.obligations) <= set(lift.obligations)))
-        and grant.rule.covers(lift.rule)
-        and (situation.request.action != SESSION_DECLASSIFY or grant.touches == touches)
-    )
+    if not situation.reached.within(grant.label):
+        return "the session has touched more since it was asked for"
+    if situation.steering != grant.steering:
+        return "a value comes from elsewhere than its approver was shown"
+    if lift.obligations != grant.obligations and not (by_approver and set(grant.obligations) <= set(lift.obligations)):
+        return "policies oblige to something else by now"
+    if not grant.rule.covers(lift.rule):
+        return _TOO_FEW
+    if situation.request.action == SESSION_DECLASSIFY and grant.touches != touches:
+        return "the session has touched something since it was asked for"
+    return ""
 
 
 def _shadowed(inputs: Inputs, deny: Deny) -> Decided:

@@ -79,7 +79,8 @@ class Inputs(msgspec.Struct, frozen=True, gc=False):
 
 
 class Decided(msgspec.Struct, frozen=True, gc=False):
-    """A decision and what committing it changes."""
+    """A decision and what committing it changes. `uncovered` says, naming nobody, what the approval that came with it does not cover."""
 
     decision: Decision
     effects: Effects
+    uncovered: str = ""

@@ -25,6 +25,7 @@ from remit.decision_log.entry import (
     OutcomeSeen,
     PersonChanged,
     PersonErased,
+    PersonReadmitted,
     SessionJoined,
     SessionOpened,
     TaskClosed,
@@ -105,10 +106,8 @@ class _Expected:
         match body:
             case AgentChanged():
                 self.agents[body.agent] = body
-            case PersonChanged():
-                self.people[body.person] = f"{body.status}, version {body.version}"
-            case PersonErased():
-                self.people[body.person] = PersonStatus.ERASED.value
+            case PersonChanged() | PersonErased() | PersonReadmitted():
+                self._person(body)
             case BundlePublished():
                 self.bundle = body.digest
             case KillSet():
@@ -131,6 +130,15 @@ class _Expected:
                 unused = (ApprovalState.PENDING.value, ApprovalState.APPROVED.value)
                 ended = [name for name, state in self.approvals.items() if state.startswith(unused)]
                 self.approvals.update(dict.fromkeys(ended, ApprovalState.EXPIRED.value))
+
+    def _person(self, body: PersonChanged | PersonErased | PersonReadmitted) -> None:
+        match body:
+            case PersonChanged():
+                self.people[body.person] = f"{body.status}, version {body.version}"
+            case PersonErased():
+                self.people[body.person] = _erased(body.gone)
+            case PersonReadmitted():
+                self.people[body.person] = _erased(not body.whole)
 
     def _decision(self, body: DecisionMade) -> None:
         self._label(body.session, Label(Confidentiality(body.label), body.sources))
@@ -195,7 +203,11 @@ def _people(store: RuntimeStore) -> Iterator[tuple[str, str]]:
         for person in page:
             after = person.id
             erased = person.status is PersonStatus.ERASED
-            yield person.id, person.status.value if erased else f"{person.status.value}, version {person.version}"
+            yield person.id, _erased(person.left is not None) if erased else f"{person.status.value}, version {person.version}"
+
+
+def _erased(gone: bool) -> str:
+    return f"{PersonStatus.ERASED.value}, and gone" if gone else PersonStatus.ERASED.value
 
 
 def _tasks(expected: _Expected, store: RuntimeStore) -> Iterator[Difference]:

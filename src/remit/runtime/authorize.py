@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from remit.decision_log.append import Conflict
-from remit.inventory.directory import Directory
+from remit.model.authorizer import ApprovalState
 from remit.model.break_glass import Stage as GlassStage
 from remit.model.decision import NO_EFFECTS, Decision, Deny, Permit, Reason
 from remit.model.errors import ErrorKind, RemitError
@@ -15,20 +15,22 @@ from remit.model.task import TaskState
 from remit.pdp.break_glass import covers
 from remit.pdp.checks import CLOCK_TOLERANCE
 from remit.pdp.decide import decide
-from remit.pdp.inputs import PERMIT_MICROSECONDS, Decided, Grant, Inputs
+from remit.pdp.inputs import PERMIT_MICROSECONDS, Decided, Inputs
 from remit.pdp.outside import MAX_QUESTIONS, NotAsked, Outside
 from remit.runtime import definitions, outcome, sessions
-from remit.runtime.acting import holds_open, lends
+from remit.runtime.acting import holds_open
 from remit.runtime.approving import approvals
 from remit.runtime.approving.caps import too_many
+from remit.runtime.approving.lapsing import LATE, Lapse, by_people, by_policy, in_words
 from remit.runtime.beside import Behind, worse_for_being_behind
 from remit.runtime.committing import Considered, Loaded, commit
+from remit.runtime.directory import directory_of
 from remit.runtime.line import Line
 from remit.runtime.loading import load
 from remit.runtime.observing import Course, Stage, begun, tell
 from remit.runtime.pending import Driven, Inquiry, Steps
 from remit.runtime.runtime import ATTEMPTS, Runtime, turn
-from remit.runtime.store import RuntimeStore
+from remit.runtime.store import Approval, RuntimeStore
 from remit.runtime.view import Live
 
 
@@ -128,17 +130,17 @@ def consider(runtime: Runtime, loaded: Loaded) -> Considered:
     if decision.requestable is None:
         return Considered(_opened(runtime, loaded) or decided)
     digest = approvals.action_digest(loaded.key, loaded.inputs)
-    known = runtime.view.approvals_for(digest)
+    known, lapses = runtime.view.approvals_for(digest), list[Lapse]()
     for approval in known:
-        grant = approvals.grant_of(approval, loaded.key, loaded.inputs.now)
-        if grant is not None and not _lent(runtime, loaded.inputs, grant):
-            continue
-        again = _decide(replace(loaded.inputs, grant=grant)) if grant else None
-        if again is not None and isinstance(again.decision, Permit):
-            used = approvals.used(approval) if again.effects.approval_used else None
-            return Considered(again, approval=used)
+        tried = _tried(runtime, loaded, approval)
+        if isinstance(tried, Decided):
+            used = approvals.used(approval) if tried.effects.approval_used else None
+            return Considered(tried, approval=used)
+        if tried is not None:
+            lapses.append(tried)
     if (opened_by := _opened(runtime, loaded)) is not None:
         return Considered(opened_by)
+    decision = in_words(decision, lapses)
     for approval in known:
         if approvals.still_asks(approval, decision, loaded.key, loaded.inputs):
             return Considered(replace(decided, decision=replace(decision, approval=approval.id)))
@@ -150,10 +152,19 @@ def consider(runtime: Runtime, loaded: Loaded) -> Considered:
     return Considered(replace(decided, decision=replace(decision, approval=opened.id)), approval=opened, opened=True)
 
 
-def _lent(runtime: Runtime, inputs: Inputs, grant: Grant) -> bool:
-    """Whether those who approved could still: the directory, the agent and the task may say otherwise by now."""
-    people = [(name, inputs.chain) for name in (grant.approver, *grant.others)]
-    return lends(runtime.view.directory, grant.rule, AgentId(inputs.request.subject.id), inputs.agent, people)
+def _tried(runtime: Runtime, loaded: Loaded, approval: Approval) -> Decided | Lapse | None:
+    """The permit by an approval, or why it gives none; None for a request that nobody has approved."""
+    if approval.state is not ApprovalState.APPROVED:
+        return None
+    inputs, key = loaded.inputs, loaded.key
+    grant = approvals.grant_of(approval, key, inputs.now)
+    if grant is None:
+        return Lapse(approval.id, LATE, LATE)
+    asked_by = approvals.askers(approval, approvals.shown_in(approval, key), key)
+    if (lapse := by_people(runtime.view.directory, inputs, grant, asked_by)) is not None:
+        return lapse
+    again = _decide(replace(inputs, grant=grant))
+    return again if isinstance(again.decision, Permit) else by_policy(grant, again)
 
 
 def _opened(runtime: Runtime, loaded: Loaded) -> Decided | None:
@@ -258,7 +269,7 @@ def _still_open(store: RuntimeStore, name: BreakGlassId, chain: Sequence[TaskSta
     glass = store.break_glass(name)
     if glass is None or glass.stage is not GlassStage.OPEN:
         return False
-    return holds_open(Directory(store.people_named, store.person), glass, store.agent(glass.agent), chain)
+    return holds_open(directory_of(store), glass, store.agent(glass.agent), chain)
 
 
 def _may_act(agent: Agent | None) -> bool:

@@ -1,28 +1,28 @@
 """What sources say of people, committed: each change an entry, what it says sealed under a key of the person's own."""
 
-from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 from remit.decision_log.encoding import encode_body
-from remit.decision_log.entry import GroupChanged, PeopleImported, PersonChanged, PersonErased
+from remit.decision_log.entry import GroupChanged, PeopleConfirmed, PeopleImported, PersonChanged, PersonErased, PersonReadmitted
 from remit.decision_log.sealing import SealKey
 from remit.decision_log.store import Record
-from remit.inventory.directory import CorrelatedIdentity, Directory
+from remit.inventory.marking import Marker, let_in
 from remit.inventory.people import erased
-from remit.model.authorizer import ApprovalState
-from remit.model.break_glass import Stage
 from remit.model.errors import conflict, not_found
-from remit.model.identity import ApprovalId, Operator, TaskId
-from remit.model.person import GroupId, PeopleGroup, Person, PersonId, PersonStatus
-from remit.model.task import TaskStatus
+from remit.model.identity import Operator, TaskId
+from remit.model.person import GroupId, Left, PeopleGroup, Person, PersonId, PersonStatus
+from remit.runtime.directory import digest_of, directory_of
 from remit.runtime.pending import Driven, Steps
 from remit.runtime.runtime import Change, Runtime, administer
-from remit.runtime.store import Approval, RuntimeStore
-from remit.runtime.writes import ErasePerson, PutGroup, PutPerson, SeePeople, Write
+from remit.runtime.store import RuntimeStore
+from remit.runtime.writes import ConfirmPeople, ErasePerson, PutGroup, PutPerson, SeePeople, Write
 
 _seal = msgspec.json.Encoder().encode
+_AT_ONCE = 500
+"""So many marks are asked for in one query."""
 
 
 class PeopleUpdate(msgspec.Struct, frozen=True):
@@ -53,8 +53,11 @@ def _change_people(runtime: Runtime, say: Callable[[], PeopleUpdate], operator: 
         if said.imported is not None:
             records.append(Record(encode_body(said.imported), "people.imported"))
         if said.seen:
-            writes.append(SeePeople(said.seen, runtime.clock()))
-        return records, writes
+            # Once somebody waits to be confirmed, what rests on people is asked anew.
+            see = ConfirmPeople if runtime.view.store.unconfirmed() else SeePeople
+            writes.append(see(said.seen, runtime.clock()))
+        back = _back(runtime, said.people, operator)
+        return [*records, *back[0]], [*writes, *back[1]]
 
     yield from administer(runtime, prepare)
     return told[0]
@@ -77,66 +80,111 @@ def _key(runtime: Runtime, person: PersonId) -> SealKey:
 def erase_person(runtime: Runtime, person: PersonId, operator: Operator) -> Driven[None]:
     """Destroy the data key of a person and forget their names: what entries say of them can never be read again.
 
-    Whoever owns an agent by one of these names is unknown from then on. Raises `RemitError`: not-found, conflict while something that they
-    approved before they left could be used, and unavailable if they are
-    erased but another process keeps remains in the write-ahead log for now: repeat it then.
+    Whoever is gone stays gone by these names, of which marks are kept; of others nothing is. Raises `RemitError`: not-found, conflict for
+    one of whom nobody knows that since a restore, and unavailable if they are erased but another process keeps remains in the write-ahead
+    log for now: repeat it then.
     """
     return Driven(lambda: _erase_person(runtime, person, operator))
 
 
 def _erase_person(runtime: Runtime, person: PersonId, operator: Operator) -> Steps[None]:
     def prepare() -> Change:
-        known = runtime.view.store.person(person)
-        if known is None:
-            raise not_found(f"there is no person `{person}`: see `remit people list`")
-        _check_nothing_left(runtime, known)
-        body = PersonErased(person, operator.id, operator.verified_by)
-        return [Record(encode_body(body), "person.erased")], [ErasePerson(erased(known, runtime.clock()))]
+        known = _known(runtime, person)
+        # INVARIANT (fail closed): whoever has left does not come back by being forgotten.
+        directory = directory_of(runtime.view.store)
+        if any(directory.known_as(name).unconfirmed for name in sorted(known.joining)):
+            raise conflict(
+                f"nobody has said since the store was restored whether `{person}` is gone, and must be kept out, or there: say it first"
+                " (`remit people import`, or `remit people confirm`)"
+            )
+        left = directory.left_by(known)
+        body = PersonErased(person, operator.id, operator.verified_by, left is not None)
+        return [Record(encode_body(body), "person.erased")], [ErasePerson(erased(known, runtime.clock(), left))]
 
-    known = runtime.view.store.person(person)
-    if known is None or known.status is not PersonStatus.ERASED:
+    if _known(runtime, person).status is not PersonStatus.ERASED:
         yield from administer(runtime, prepare)
     runtime.view.forget_all()
     runtime.appender.alone(runtime.view.store.scrub)
 
 
-def _check_nothing_left(runtime: Runtime, person: Person) -> None:
-    """Raises `RemitError` (conflict) while somebody who is gone has approved what was not used, or holds open what policy denies."""
-    # INVARIANT (fail closed): whoever is erased is unknown, and what they had approved would count again.
-    store, now = runtime.view.store, runtime.clock()
-    directory = Directory(store.people_named, store.person)
-    known = [directory.known_as(name) for name in sorted(person.names)]
-    if not any(one.gone for one in known):
-        return
-    left: list[tuple[str, int]] = [
-        (one.id, one.expires) for one in _approved(store, now) if _by(known, [one.resolver, *[by.operator for by in one.given]])
-    ]
-    for glass in store.break_glasses([Stage.ASKED, Stage.OPEN]):
-        if glass.at(now) in (Stage.ASKED, Stage.OPEN) and _by(known, [glass.asked_by, glass.confirmed_by]):
-            left.append((glass.id, glass.until or glass.confirm_by))
-    if left:
-        until = datetime.fromtimestamp(max(end for _, end in left) // 1_000_000, UTC).isoformat()
-        raise conflict(
-            f"`{person.id}` is gone, and what they approved would count again without them (`{left[0][0]}`, {len(left)} such):"
-            f" close the task, end the break-glass, or erase them after {until}"
-        )
+def readmit(runtime: Runtime, person: PersonId, operator: Operator) -> Driven[None]:
+    """Forget of somebody who was erased that they had gone: whoever comes by their names is nobody that is known.
+
+    Raises `RemitError`: not-found, and conflict where nothing is kept of them.
+    """
+    return Driven(lambda: _readmit(runtime, person, operator))
 
 
-def _approved(store: RuntimeStore, now: int) -> Iterator[Approval]:
-    """What somebody has approved and can still be used."""
-    for state in (ApprovalState.APPROVED, ApprovalState.PENDING):
-        before: ApprovalId | None = None
-        while page := store.approvals(state, 1000, before):
-            before = page[-1].id
-            for one in page:
-                task = store.task(one.task) if one.task is not None and now < one.expires else None
-                if now < one.expires and (one.task is None or (task is not None and task.task.status is TaskStatus.OPEN)):
-                    yield one
+def _readmit(runtime: Runtime, person: PersonId, operator: Operator) -> Steps[None]:
+    def prepare() -> Change:
+        known = _known(runtime, person)
+        if known.left is None:
+            raise conflict(f"nothing is kept of `{person}` that would keep them out: see `remit people list --gone`")
+        return [_readmitted(known, "", None, operator)], [_kept(known, None)]
+
+    yield from administer(runtime, prepare)
+    runtime.appender.alone(runtime.view.store.scrub)
 
 
-def _by(known: Iterable[CorrelatedIdentity], names: Iterable[str]) -> bool:
-    given = [name for name in names if name]
-    return any(one.is_one_of(given) for one in known)
+def _known(runtime: Runtime, person: PersonId) -> Person:
+    known = runtime.view.store.person(person)
+    if known is None:
+        raise not_found(f"there is no person `{person}`: see `remit people list`")
+    return known
+
+
+def _readmitted(known: Person, source: str, left: Left | None, operator: Operator) -> Record:
+    body = PersonReadmitted(known.id, source, left is None, operator.id, operator.verified_by)
+    return Record(encode_body(body), "person.readmitted")
+
+
+def _kept(known: Person, left: Left | None) -> Write:
+    return ErasePerson(replace(known, left=left, version=known.version + 1))
+
+
+def _back(runtime: Runtime, people: Sequence[Person], operator: Operator) -> Change:
+    """Lets those in who were erased once they had gone, and whom a source that said so has again, as active."""
+    there = [one for one in people if one.attests and one.status is PersonStatus.ACTIVE]
+    if not there:
+        return [], []
+    marker = Marker(digest_of(runtime.view.store))
+    sources = {mark: one.source for one in there for mark in marker.back(one)}
+    marks, found = sorted(sources), dict[PersonId, Person]()
+    for start in range(0, len(marks), _AT_ONCE):
+        found |= {one.id: one for one in runtime.view.store.people_named(*marks[start : start + _AT_ONCE])}
+    records, writes = list[Record](), list[Write]()
+    for known in found.values():
+        left = known.left
+        for source in sorted({sources[mark] for mark in left.marks if mark in sources}) if left is not None else ():
+            if left is not None and source in left.sources:
+                left = let_in(left, source)
+                records.append(_readmitted(known, source, left, operator))
+        if left is not known.left:
+            writes.append(_kept(known, left))
+    return records, writes
+
+
+def confirm_people(runtime: Runtime, source: str, operator: Operator) -> Driven[int]:
+    """Say that the people of a source, or of all if none is named, are as the store has them, which a backup was restored into. How many
+    that nobody had spoken of since.
+
+    Raises `RemitError` (conflict) where there is nobody like that.
+    """
+    return Driven(lambda: _confirm_people(runtime, source, operator))
+
+
+def _confirm_people(runtime: Runtime, source: str, operator: Operator) -> Steps[int]:
+    confirmed: list[PersonId] = []
+
+    def prepare() -> Change:
+        confirmed[:] = [one.id for one in all_people(runtime.view.store, source) if not one.seen]
+        if not confirmed:
+            raise conflict(f"nobody{f' of `{source}`' if source else ''} waits to be confirmed: see `remit people list`")
+        body = PeopleConfirmed(source, len(confirmed), operator.id, operator.verified_by)
+        return [Record(encode_body(body), "people.confirmed")], [ConfirmPeople(tuple(confirmed), runtime.clock())]
+
+    yield from administer(runtime, prepare)
+    return len(confirmed)
 
 
 def change_group(

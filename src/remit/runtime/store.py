@@ -16,6 +16,9 @@ from remit.model.memory import Memory
 from remit.model.person import GroupId, PeopleGroup, Person, PersonId
 from remit.model.task import Session, Spent, TaskState
 
+TASK_FREE = TaskId("task-free")
+"""Names the data key of what belongs to no task: the store's own."""
+
 
 class Given(msgspec.Struct, frozen=True):
     """One person's approval; `flows` says that they would grant the data flows that were offered, too."""
@@ -134,8 +137,12 @@ class RuntimeStore(Protocol):
         """People by id, of one source or all, behind this id."""
         ...
 
-    def people_named(self, name: str) -> list[Person]:
-        """The people who go by a name (folded)."""
+    def people_named(self, *names: str) -> list[Person]:
+        """The people who go by one of these names (folded), or of whom these marks are kept, by id."""
+        ...
+
+    def unconfirmed(self) -> dict[str, int]:
+        """How many people of each source are there by a backup alone that was restored."""
         ...
 
     def people_group(self, group: GroupId) -> PeopleGroup | None:

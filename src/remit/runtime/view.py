@@ -19,13 +19,12 @@ from remit.model.memory import Memory
 from remit.model.task import NOTHING_SPENT, Session, Spent, Task, TaskState
 from remit.pdp.compiled import CompiledBundle, Mode
 from remit.pdp.provenance.seen import Observed, Report, observe
-from remit.runtime.store import Approval, OpenPermit, RuntimeStore
+from remit.runtime.directory import directory_of
+from remit.runtime.store import TASK_FREE, Approval, OpenPermit, RuntimeStore
 
 MAX_HELD = 128 << 20
 """So many characters of outputs a process holds for all its sessions; beyond that they are read again when they are asked for."""
 _log = logging.getLogger("remit")
-TASK_FREE = TaskId("task-free")
-"""Names the data key of what belongs to no task."""
 _LIMIT = 20_000
 _DEFINITIONS = 1000
 """So many are held; each may have a text of 256 KiB."""
@@ -207,7 +206,7 @@ class View:
     def directory(self) -> Directory:
         """Who is who, by what all sources say."""
         if self._directory is None:
-            self._directory = Directory(self.store.people_named, self.store.person)
+            self._directory = directory_of(self.store)
         return self._directory
 
     def chain(self, task: TaskId | None) -> tuple[tuple[TaskState, ...], bool]:

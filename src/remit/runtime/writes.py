@@ -147,6 +147,13 @@ class SeePeople(msgspec.Struct, frozen=True):
     at: int
 
 
+class ConfirmPeople(msgspec.Struct, frozen=True):
+    """The same of people some of whom were there by a backup alone that was restored: what rests on them is asked anew."""
+
+    people: tuple[PersonId, ...]
+    at: int
+
+
 class ErasePerson(msgspec.Struct, frozen=True):
     """Nothing is kept of a person but `left`, and their data key is overwritten."""
 
@@ -211,6 +218,7 @@ Write: TypeAlias = (
     | DestroyKey
     | PutPerson
     | SeePeople
+    | ConfirmPeople
     | ErasePerson
     | PutGroup
     | PutKill

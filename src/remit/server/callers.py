@@ -22,6 +22,8 @@ from remit.model.errors import RemitError, refused
 from remit.model.identity import Agent, AgentId, SessionId, TaskId
 from remit.model.person import OwnerState
 from remit.pdp.memo import Memo
+from remit.runtime.acting import unconfirmed
+from remit.runtime.directory import directory_of
 from remit.server.known import Known
 from remit.server.problems import Problem
 from remit.server.remembering import Remembered, identity_in, names_in
@@ -35,6 +37,8 @@ CALLER = "remit.caller"
 """Who calls, in a scope, once that is known."""
 VERIFIED = "verified"
 """What came of a token that is believed."""
+_LOOKING = frozenset({"GET", "HEAD"})
+"""The methods of whoever only looks."""
 _STATUS = {Code.INVALID_REQUEST: HTTPStatus.BAD_REQUEST, Code.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE}
 
 
@@ -92,7 +96,7 @@ class Proven:
         address = self._address + scope["raw_path"].decode("latin-1")
         sent = Sent(scope["headers"], scope["method"], address, scope.get(CERTIFICATE))
         try:
-            caller = await self._there(await authenticate(self._trust.verifier, sent))
+            caller = await self._there(await authenticate(self._trust.verifier, sent), scope["method"] not in _LOOKING)
         except NotVerified as refusal:
             self._told("caller", _word(refusal.code))
             raise problem_of_refusal(refusal) from None
@@ -102,8 +106,8 @@ class Proven:
         self._told("caller", VERIFIED)
         return caller
 
-    async def _there(self, token: VerifiedToken) -> Caller:
-        """Whom a token names, as long as they are there."""
+    async def _there(self, token: VerifiedToken, acts: bool) -> Caller:
+        """Whom a token names, as long as they are there; on record by what their issuer calls them, if they do more than look (`acts`)."""
         caller = self._caller(token)
         if caller.agent is None:
             issuer = self._trust.issuers.get(token.issuer)
@@ -111,7 +115,8 @@ class Proven:
             directory = self._people()
             _check_there(directory, caller, names_in(token, issuer, caller))
             if issuer is not None:
-                known = directory.known_as(identity_in(token)).standing.state is not OwnerState.UNKNOWN
+                # INVARIANT (an approval is for one exact action): a directory may say later who `ISSUER#SUBJECT` is.
+                known = acts or directory.known_as(identity_in(token)).standing.state is not OwnerState.UNKNOWN
                 await self._remembered.take(token, issuer, caller, known)
         return caller
 
@@ -189,8 +194,7 @@ class Proven:
         revision = self._revisions.now()
         known, directory = self._directory
         if known != revision or directory is None:
-            store = self._embedded.store
-            directory = Directory(store.people_named, store.person)
+            directory = directory_of(self._embedded.store)
             self._directory = revision, directory
         return directory
 
@@ -206,9 +210,13 @@ class Proven:
 
 
 def _check_there(directory: Directory, caller: Caller, names: Iterable[str]) -> None:
-    """Raises `RemitError` (refused) for somebody outside of the agents who is gone by one of these names."""
-    if any(directory.known_as(name).gone for name in names):
+    """Raises `RemitError` (refused) for somebody outside of the agents who is gone by one of these names, or there by a backup alone."""
+    known = [directory.known_as(name) for name in names]
+    if any(one.gone for one in known):
         raise refused(f"`{caller.name}` is gone, as the directory says: they have no part in this any more")
+    # INVARIANT (fail closed): after a restore whoever has left since is active; their token may say that they administer.
+    if any(one.unconfirmed for one in known):
+        raise refused(unconfirmed(caller.name))
 
 
 def _holder(token: VerifiedToken) -> Caller:

@@ -14,6 +14,7 @@ from remit.model.clock import DAY
 from remit.model.errors import RemitError, refused
 from remit.model.identity import Operator, new_id
 from remit.model.person import LOGIN, Person, PersonId, folded
+from remit.runtime.directory import directory_of
 from remit.runtime.people import PeopleUpdate, change_people
 from remit.server.revisions import Revisions
 
@@ -35,8 +36,8 @@ class Remembered:
         self._known: dict[tuple[str, str], tuple[Person, int, int]] = {}
 
     async def take(self, token: VerifiedToken, issuer: Issuer, caller: Caller, known_here: bool) -> None:
-        """Remember what a token says of its holder, if its issuer's are; of whom a source knows by `ISSUER#SUBJECT` (`known_here`) in any
-        case by what name they go here. Raises `RemitError` where the store does not take it."""
+        """Remember what a token says of its holder, if its issuer's are; of whoever acts, or whom a source knows by `ISSUER#SUBJECT`
+        (`known_here`), in any case by what name they go here. Raises `RemitError` where the store does not take it."""
         claims = issuer.people or (_NOTHING if known_here else None)
         if claims is None or caller.roles <= _SERVICES:
             return
@@ -63,7 +64,7 @@ class Remembered:
         store = self._embedded.store
         found = store.people_named(folded(said.also[0]))
         before = next((one for one in found if one.source == said.source and one.external_id == said.external_id), None)
-        taken = _of_one(said, before, Directory(store.people_named, store.person))
+        taken = _of_one(said, before, directory_of(store))
         if before is None:
             return PeopleUpdate((next_version(None, taken, now),))
         whole = _still_known(before, taken)

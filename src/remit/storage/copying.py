@@ -8,7 +8,7 @@ import msgspec
 from remit.model.errors import corrupt
 from remit.storage.reading import PAGE, Rows, StoredLog
 
-SCHEMA = 7
+SCHEMA = 8
 """Counts what the tables can hold: raised with each migration, so that an older Remit does not take what it would cut short."""
 
 

@@ -107,12 +107,17 @@ class StateReader:
             _person(*row) for row in self._rows("SELECT state, seen FROM people WHERE id > ? ORDER BY id LIMIT ?", after, limit)
         ]
 
-    def people_named(self, name: str) -> list[Person]:
-        """The people who go by a name (folded)."""
-        query = (
-            "SELECT p.state, p.seen FROM person_names n JOIN people p ON p.id = n.person WHERE n.name = ? ORDER BY p.id LIMIT ?"
-        )
-        return [_person(*row) for row in self._rows(query, name, MAX_NAMESAKES)]
+    def people_named(self, *names: str) -> list[Person]:
+        """The people who go by one of these names (folded, or marks of those who were erased), by id: the oldest records."""
+        marks = ", ".join("?" * len(names)) or "NULL"
+        having = f"SELECT person FROM person_names WHERE name IN ({marks})"  # noqa: S608 - only marks
+        query = f"SELECT state, seen FROM people WHERE id IN ({having}) ORDER BY id LIMIT ?"  # noqa: S608 - only marks
+        return [_person(*row) for row in self._rows(query, *names, MAX_NAMESAKES)]
+
+    def unconfirmed(self) -> dict[str, int]:
+        """How many people of each source are there by a backup alone that was restored."""
+        counts: dict[str, int] = dict(self._rows("SELECT source, count(*) FROM people WHERE seen = 0 GROUP BY source"))
+        return counts
 
     def people_group(self, group: GroupId) -> PeopleGroup | None:
         """A group of people."""

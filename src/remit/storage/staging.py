@@ -13,6 +13,7 @@ from remit.runtime.writes import (
     ActivateBundle,
     ApproveDefinition,
     CloseTask,
+    ConfirmPeople,
     DeleteKill,
     DeletePermit,
     DestroyKey,
@@ -89,7 +90,9 @@ class Staging(ABC):
                 return self._is_open_task(task)
             case PutTask(task):
                 return self._is_open_task(task.id)
-            case InsertPermit() | InsertObservation() | InsertSession() | InsertTask() | PutKill() | SeePeople():
+            case (
+                InsertPermit() | InsertObservation() | InsertSession() | InsertTask() | PutKill() | SeePeople() | ConfirmPeople()
+            ):
                 return True
             case DeletePermit(decision):
                 return decision not in self.reported and (decision in self.permits or self.is_open(decision))

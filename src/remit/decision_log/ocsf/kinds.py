@@ -26,9 +26,11 @@ from remit.decision_log.entry import (
     LogRestored,
     MemoryRaised,
     OutcomeSeen,
+    PeopleConfirmed,
     PeopleImported,
     PersonChanged,
     PersonErased,
+    PersonReadmitted,
     SessionJoined,
     SessionOpened,
     TaskClosed,
@@ -75,7 +77,7 @@ def event_of(body: EntryBody, decision: DecisionMade | None) -> Event:
             return Event(ocsf.BASE, Caption(ocsf.OTHER, "session.joined"), {}, ())
         case MemoryRaised():
             return Event(ocsf.BASE, Caption(ocsf.OTHER, "memory.raised"), {}, (), correlation=body.decision or None)
-        case PersonChanged() | PersonErased() | PeopleImported() | GroupChanged():
+        case PersonChanged() | PersonErased() | PersonReadmitted() | PeopleImported() | PeopleConfirmed() | GroupChanged():
             return _people(body)
         case _:
             return _administration(body)
@@ -147,7 +149,9 @@ def _administration(
             assert_never(body)
 
 
-def _people(body: PersonChanged | PersonErased | PeopleImported | GroupChanged) -> Event:
+def _people(
+    body: PersonChanged | PersonErased | PersonReadmitted | PeopleImported | PeopleConfirmed | GroupChanged,
+) -> Event:
     by = {"operator": body.operator}
     match body:
         case PersonChanged():
@@ -155,6 +159,10 @@ def _people(body: PersonChanged | PersonErased | PeopleImported | GroupChanged) 
             return _managed(change, _entity("Person", body.person), ("person",), by)
         case PersonErased():
             return _managed(ocsf.DELETE, _entity("Person", body.person), ("person",), by)
+        case PersonReadmitted():
+            return _managed(ocsf.RESUME, _entity("Person", body.person), ("person",), by)
+        case PeopleConfirmed():
+            return _managed(ocsf.UPDATE, _entity("People", body.source or "all"), (), by)
         case PeopleImported():
             return _managed(ocsf.UPDATE, _entity("People", body.digest), ("digest",), by)
         case GroupChanged():

@@ -29,9 +29,10 @@ from remit.model.identity import Operator, new_id
 from remit.model.kill import Kill, KillKind
 from remit.model.labels import Confidentiality, Label
 from remit.model.memory import Memory
+from remit.model.person import Person, PersonStatus
 from remit.model.task import TaskStatus
 from remit.runtime.store import Approval
-from remit.storage.copying import AnyRow, ApprovalRow, BreakGlassRow, KillRow, MemoryRow, MetaRow, PermitRow, TaskRow
+from remit.storage.copying import AnyRow, ApprovalRow, BreakGlassRow, KillRow, MemoryRow, MetaRow, PermitRow, PersonRow, TaskRow
 from remit.storage.reading import read
 
 FURTHER = 1 << 32
@@ -41,14 +42,15 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class Ended(msgspec.Struct, frozen=True):
-    """How many open tasks, usable access requests, permits of unknown outcome and open break-glasses there were, and how many memories were
-    raised."""
+    """How many open tasks, usable access requests, permits of unknown outcome and open break-glasses there were, how many memories were
+    raised, and how many people are there by the backup alone."""
 
     tasks: int
     approvals: int
     permits: int
     memories: int
     break_glasses: int
+    people: int
 
 
 class Ending:
@@ -66,12 +68,12 @@ class Ending:
         self._tasks: list[str] = []
         self._memories: list[Memory] = []
         self._glasses: list[BreakGlass] = []
-        self._approvals = self._permits = 0
+        self._approvals = self._permits = self._people = 0
 
     @property
     def ended(self) -> Ended:
         """What was ended, once the rows are read."""
-        return Ended(len(self._tasks), self._approvals, self._permits, len(self._memories), len(self._glasses))
+        return Ended(len(self._tasks), self._approvals, self._permits, len(self._memories), len(self._glasses), self._people)
 
     def rows(self, rows: Iterable[AnyRow]) -> Iterator[AnyRow]:
         """The rows as they are to be put back."""
@@ -91,6 +93,8 @@ class Ending:
                     yield self._glass(row)
                 case KillRow(KillKind.ALL):
                     pass
+                case PersonRow():
+                    yield self._person(row)
                 case PermitRow():
                     self._permits += 1
                     yield row
@@ -119,6 +123,14 @@ class Ending:
         after = replace(glass, stage=into, version=glass.version + 1, ended_by=self._operator.id, ended=self._now)
         self._glasses.append(after)
         return replace(row, version=after.version, stage=after.stage.value, state=_encode(after))
+
+    def _person(self, row: PersonRow) -> AnyRow:
+        # INVARIANT (fail closed): whoever has left since is there by the backup, so nobody is before their source speaks of them again.
+        person = read(Person, row.state)
+        if not person.attests or person.status is not PersonStatus.ACTIVE:
+            return row
+        self._people += 1
+        return replace(row, seen=0)
 
     def _memory(self, row: MemoryRow) -> AnyRow:
         # INVARIANT (labels come from what was touched): what was written there since is not known, so it may have been anything.

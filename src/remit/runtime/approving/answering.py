@@ -10,18 +10,14 @@ from remit.decision_log.sealing import SealKey
 from remit.decision_log.store import Record
 from remit.inventory.directory import CorrelatedIdentity
 from remit.model.authorizer import ApprovalState
-from remit.model.caller import UNPROVEN, is_agents
 from remit.model.errors import conflict, not_found, refused
 from remit.model.flow import MAX_FLOWS
 from remit.model.identity import ApprovalId, Operator
-from remit.model.request import SESSION_DECLASSIFY
 from remit.model.task import TaskStatus
-from remit.model.values import thaw
 from remit.pdp.obligations import barred
 from remit.runtime.acting import acting
-from remit.runtime.approving.approvals import Shown, is_closed, shown_in
+from remit.runtime.approving.approvals import askers, is_closed, shown_in
 from remit.runtime.approving.excluding import excluded
-from remit.runtime.approving.requesting import submission_of
 from remit.runtime.pending import Driven, Steps
 from remit.runtime.runtime import Change, Runtime, administer
 from remit.runtime.store import Approval, Given
@@ -44,7 +40,7 @@ def _resolve(runtime: Runtime, wanted: ApprovalId, operator: Operator, grant: bo
     approval, key = _waiting(runtime, wanted)
     shown = shown_in(approval, key)
     if grant:
-        _may_approve(runtime, approval, operator, _askers(approval, shown, key))
+        _may_approve(runtime, approval, operator, askers(approval, shown, key))
         if words := (yield from excluded(runtime, approval, shown, operator)):
             raise refused(words)
     answered: list[Approval] = []
@@ -53,7 +49,7 @@ def _resolve(runtime: Runtime, wanted: ApprovalId, operator: Operator, grant: bo
         current, key = _waiting(runtime, wanted)  # as it is now: somebody else may have approved it, too
         sealed = key.seal(why.encode(), wanted) if why else b""
         if grant:
-            by = _may_approve(runtime, current, operator, _askers(current, shown, key))
+            by = _may_approve(runtime, current, operator, askers(current, shown, key))
             answered[:] = [_approved(current, operator, by, flows)]
         else:
             answered[:] = [_denied(current, operator)]
@@ -163,19 +159,6 @@ def _granting(
 
 def _granted(approval: Approval, number: int, operator: Operator, sealed: bytes) -> FlowGranted:
     return FlowGranted(approval.task or "", number, approval.id, approval.decision, operator.id, operator.verified_by, sealed)
-
-
-def _asked_by(shown: Shown) -> str:
-    """The person who wants a label lowered, as the request says; empty where an agent asks."""
-    return str(thaw(bytes(shown.arguments)).values.get("by", "")) if shown.action == SESSION_DECLASSIFY else ""
-
-
-def _askers(approval: Approval, shown: Shown, key: SealKey) -> set[str]:
-    """Who asked for this, by any of the ways there are."""
-    said = submission_of(approval, key)
-    submitter = said.requester if said is not None and said.verified_by != UNPROVEN else ""
-    caller = "" if is_agents(approval.caller) else approval.caller.partition("#")[2]  # a person may be called as an agent is
-    return {name for name in (_asked_by(shown), submitter, caller) if name}
 
 
 def _may_approve(runtime: Runtime, approval: Approval, operator: Operator, asked_by: Collection[str]) -> CorrelatedIdentity:

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from remit.decision_log.sealing import SealKey
 from remit.model.authorizer import ApprovalState
-from remit.model.caller import Proof
+from remit.model.caller import UNPROVEN, Proof, is_agents
 from remit.model.clock import MINUTE
 from remit.model.decision import ApproverRule, Deny, Obligation, Steering
 from remit.model.hints import NO_HINTS, Hints
@@ -16,11 +16,12 @@ from remit.model.identity import AgentId, ApprovalId, new_id
 from remit.model.labels import PUBLIC_TRUSTED, Label
 from remit.model.request import SESSION_DECLASSIFY
 from remit.model.task import TaskState, TaskStatus
-from remit.model.values import NO_ARGUMENTS, Arguments, freeze
+from remit.model.values import NO_ARGUMENTS, Arguments, freeze, thaw
 from remit.pdp.declassification import touches_of
 from remit.pdp.inputs import Grant, Inputs
 from remit.pdp.offering import Offer, offers
 from remit.pdp.parties import CONTEXT, circumstances_in
+from remit.runtime.approving.requesting import submission_of
 from remit.runtime.runtime import Runtime
 from remit.runtime.store import Approval
 
@@ -185,6 +186,19 @@ def grant_of(approval: Approval, key: SealKey, now: int) -> Grant | None:
 def grant_by(approval: Approval, shown: Shown, approver: str, others: tuple[str, ...] = ()) -> Grant:
     """The approval as somebody gave it, or would."""
     return Grant(approval.id, approver, approval.rule, shown.label, shown.steering, shown.obligations, shown.touches, others)
+
+
+def _asked_by(shown: Shown) -> str:
+    """The person who wants a label lowered, as the request says; empty where an agent asks."""
+    return str(thaw(bytes(shown.arguments)).values.get("by", "")) if shown.action == SESSION_DECLASSIFY else ""
+
+
+def askers(approval: Approval, shown: Shown, key: SealKey) -> frozenset[str]:
+    """Who asked for this, by any of the ways there are."""
+    said = submission_of(approval, key)
+    submitter = said.requester if said is not None and said.verified_by != UNPROVEN else ""
+    caller = "" if is_agents(approval.caller) else approval.caller.partition("#")[2]  # a person may be called as an agent is
+    return frozenset({name for name in (_asked_by(shown), submitter, caller) if name})
 
 
 def used(approval: Approval) -> Approval:

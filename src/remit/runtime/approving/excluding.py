@@ -26,7 +26,7 @@ def excluded(runtime: Runtime, approval: Approval, shown: Shown, operator: Opera
     """
     try:
         with runtime.view.lock:
-            inputs = _inputs(runtime, approval, shown)
+            inputs = as_asked(runtime, approval, shown)
     except Behind:
         return ""
     if inputs is None:
@@ -41,7 +41,7 @@ def excluded(runtime: Runtime, approval: Approval, shown: Shown, operator: Opera
     return f"policy does not let `{operator.id}` approve this, ask somebody else: {after.message}"
 
 
-def _inputs(runtime: Runtime, approval: Approval, shown: Shown) -> Inputs | None:
+def as_asked(runtime: Runtime, approval: Approval, shown: Shown) -> Inputs | None:
     """What was asked for, with everything as it is now; None in requests of older stores."""
     asked = shown.asked
     if asked is None:

@@ -283,9 +283,11 @@ def _tools(runtime: Runtime, bundle: CompiledBundle, named: tuple[str, ...]) -> 
     for name in _checked(named):
         found.update(dict.fromkeys(_of_group(bundle, name.removeprefix(GROUP)) if name.startswith(GROUP) else [name]))
         if not name.startswith(GROUP) and name not in bundle.tools and name not in reported:
+            # What nobody described, nobody can look at before confirming it; and a misspelt name would open nothing when it counts.
             hint = did_you_mean(name, reported | set(bundle.tools))
             raise malformed(
-                f"tool `{name}` is not in the published catalogue: {hint or 'describe it in `tools.yaml` and publish that'}"
+                f"tool `{name}` is not in the published catalogue, and no door has reported what it is, so nobody could say what this"
+                f" opens: {hint or 'describe it in `tools.yaml` and publish that, then ask'}"
             )
     if len(found) > MAX_NAMED:
         raise malformed(f"{len(found)} tools are more than {MAX_NAMED}: name those that are needed")

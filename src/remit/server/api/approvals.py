@@ -13,6 +13,7 @@ from remit.model.errors import not_found, refused
 from remit.model.identity import ApprovalId
 from remit.runtime.approving.answering import resolve
 from remit.runtime.approving.inbox import as_plain, card, cards
+from remit.runtime.approving.lapsing import lapse_of
 from remit.runtime.store import Approval
 from remit.server.api.enforcing import MAX_WAIT, number
 from remit.server.callers import caller_of
@@ -60,7 +61,17 @@ async def shown(request: Request) -> Response:
         raise not_found(f"there is no access request `{name}`")
     with waits_of(request).one(caller) if seconds else nullcontext(), waiting(request.app):
         state = await waits_of(request).approval(request, found, seconds)
-    return answer(await asyncio.to_thread(_card, embedded, name) if whole else {"id": name, "state": state})
+    if whole:
+        return answer(await asyncio.to_thread(_card, embedded, name))
+    lapsed = await asyncio.to_thread(_lapsed, embedded, name)
+    return answer({"id": name, "state": state, **({"lapsed": lapsed} if lapsed else {})})
+
+
+def _lapsed(embedded: Embedded, name: ApprovalId) -> str:
+    """Why an approval that was given would not count now, as its agent may know it; empty where it would."""
+    found = embedded.store.approval(name)
+    lapse = lapse_of(embedded.runtime, found) if found is not None else None
+    return lapse.told if lapse is not None else ""
 
 
 def _is_theirs(caller: Known, approval: Approval) -> bool:

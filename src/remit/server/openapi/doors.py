@@ -79,7 +79,8 @@ class Waiting(msgspec.Struct, frozen=True):
 
 
 class Approval(msgspec.Struct, frozen=True, kw_only=True):
-    """An access request; those who may not look are told its id and state alone."""
+    """An access request; those who may not look are told its id and state, and, in words that name nobody, why an approval that was given
+    would not count now (`lapsed`)."""
 
     id: str
     state: str
@@ -96,6 +97,7 @@ class Approval(msgspec.Struct, frozen=True, kw_only=True):
     told: list[str] | msgspec.UnsetType = msgspec.UNSET
     group: str | msgspec.UnsetType = msgspec.UNSET
     alike: int | msgspec.UnsetType = msgspec.UNSET
+    lapsed: str | msgspec.UnsetType = msgspec.UNSET
     shown: dict[str, Any] | msgspec.UnsetType | None = msgspec.UNSET
     submitted: dict[str, Any] | msgspec.UnsetType | None = msgspec.UNSET
 

@@ -37,7 +37,7 @@ def user_of(person: Person, base: str, groups: Iterable[PeopleGroup] = ()) -> Re
     if person.manager:
         resource["schemas"].append(ENTERPRISE)
         resource[ENTERPRISE] = {"manager": _reference(base, person.manager)}
-    resource["meta"] = _meta(USER, base, person.id, person.version, person.seen)
+    resource["meta"] = _meta(USER, base, person.id, person.version, person.seen or person.since)
     return resource
 
 

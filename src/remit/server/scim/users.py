@@ -168,6 +168,8 @@ async def _committed(request: Request, who: Provisioner, change: Change) -> Pers
     async def once() -> Person:
         before, said = await worked(work)
         if not is_news(before, said):
+            if not before.seen:  # as it was in a backup: now their service has said so again
+                await change_people(runtime, lambda: PeopleUpdate((), (before.id,)), who.caller.operator)
             return before
 
         def say() -> PeopleUpdate:

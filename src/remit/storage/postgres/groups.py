@@ -13,6 +13,7 @@ from remit.model.person import PeopleGroup, Person
 from remit.runtime.writes import (
     ActivateBundle,
     ApproveDefinition,
+    ConfirmPeople,
     DeleteKill,
     DestroyKey,
     ErasePerson,
@@ -297,9 +298,10 @@ class _Transaction(Staging):
                     self._run("UPDATE meta SET value = value + 1 WHERE name = 'definitions'")
                 self._run(_PUT_DEFINITION, known.id, known.digest, known.version, encode(known))
                 return
-            case SeePeople(people, at):
+            case SeePeople(people, at) | ConfirmPeople(people, at):
                 self._run("UPDATE people SET seen = %s WHERE id = ANY(%b)", at, sorted(people))
-                return
+                if isinstance(write, SeePeople):
+                    return
             case PutPerson() | ErasePerson() | PutGroup():
                 self._put_people(write)
             case ApproveDefinition(known):
@@ -368,7 +370,7 @@ class _Transaction(Staging):
         rows = [(person.id, person.source, person.version, person.seen, encode(person)) for person in people]
         self._run(_PUT_PEOPLE, *map(list, zip(*rows, strict=True)))
         self._run("DELETE FROM person_names WHERE person = ANY(%b)", list(self._people))
-        names = [(name, person.id) for person in people for name in sorted(person.names)]
+        names = [(name, person.id) for person in people for name in sorted(person.found_by)]
         for statement, given in ((_PUT_NAMES, names), (_PUT_SECRETS, self._secrets)):
             if given:
                 self._run(statement, *map(list, zip(*given, strict=True)))

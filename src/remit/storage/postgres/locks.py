@@ -6,6 +6,7 @@ from remit.runtime.writes import (
     ActivateBundle,
     ApproveDefinition,
     CloseTask,
+    ConfirmPeople,
     DeleteKill,
     DeletePermit,
     DestroyKey,
@@ -43,6 +44,7 @@ _ADMINISTRATIVE = (
     ApproveDefinition,
     PutBreakGlass,
     PutPerson,
+    ConfirmPeople,
     ErasePerson,
     PutGroup,
 )

@@ -4,7 +4,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-SCHEMA = "0006"
+SCHEMA = "0007"
 """The revision of the newest migration: what this Remit reads and writes."""
 
 metadata = sa.MetaData()
@@ -123,6 +123,7 @@ _table(
     _column("seen", _INT),
     _column("state", _BYTES),
     sa.Index("people_source", "source", "id"),
+    sa.Index("people_unconfirmed", "source", postgresql_where=sa.text("seen = 0")),
 )
 _table("person_names", _key("name"), _key("person"), sa.Index("person_names_person", "person"))
 _table(

@@ -78,6 +78,7 @@ MIGRATIONS = (
     CREATE TABLE people_groups (id TEXT PRIMARY KEY, source TEXT NOT NULL, version INTEGER NOT NULL, state BLOB NOT NULL) WITHOUT ROWID;
     CREATE INDEX people_groups_source ON people_groups (source, id);
     """,
+    "CREATE INDEX people_unconfirmed ON people (source) WHERE seen = 0;",
 )
 """Each step brings the schema one version on; `PRAGMA user_version` counts the steps done."""
 

@@ -15,6 +15,7 @@ from remit.model.person import PeopleGroup, Person
 from remit.runtime.writes import (
     ActivateBundle,
     ApproveDefinition,
+    ConfirmPeople,
     DeleteKill,
     DestroyKey,
     ErasePerson,
@@ -222,12 +223,13 @@ class _Transaction(Staging):
                     self._run("UPDATE meta SET value = value + 1 WHERE name = 'definitions'")
                 self._run(_PUT_DEFINITION, (known.id, known.digest, known.version, encode(known)))
                 return
-            case SeePeople(people, at):
+            case SeePeople(people, at) | ConfirmPeople(people, at):
                 self._run(
                     "UPDATE people SET seen = ? WHERE id IN (SELECT value FROM json_each(?))",
                     (at, msgspec.json.encode(people).decode()),
                 )
-                return
+                if isinstance(write, SeePeople):
+                    return
             case PutPerson() | ErasePerson() | PutGroup():
                 self._put_people(write)
             case ApproveDefinition(known):
@@ -298,7 +300,7 @@ class _Transaction(Staging):
         row = (person.id, person.source, person.version, person.seen, encode(person))
         self._run("INSERT OR REPLACE INTO people VALUES (?, ?, ?, ?, ?)", row)
         self._run("DELETE FROM person_names WHERE person = ?", (person.id,))
-        self._insert("INSERT INTO person_names VALUES ", [(name, person.id) for name in sorted(person.names)])
+        self._insert("INSERT INTO person_names VALUES ", [(name, person.id) for name in sorted(person.found_by)])
 
     def _put_group(self, group: PeopleGroup) -> None:
         if not group.version:

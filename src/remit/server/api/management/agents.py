@@ -9,12 +9,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from remit.inventory.agents import NAME, registered, with_identity, with_status, without_identity
-from remit.inventory.directory import Directory, OwnedAgent
+from remit.inventory.directory import OwnedAgent
 from remit.local.wiring import Embedded
 from remit.model.errors import not_found, refused
 from remit.model.identity import Agent, AgentId, AgentStatus
 from remit.model.person import OwnerState
 from remit.runtime.administration import change_agent
+from remit.runtime.directory import directory_of
 from remit.server.callers import caller_of
 from remit.server.paging import Paged, asked_of
 from remit.server.permitting import may_change_agents, may_look, may_see
@@ -81,15 +82,11 @@ async def shown(request: Request) -> Response:
     agent = await asyncio.to_thread(embedded.store.agent, name) if may_see(caller, name) else None
     if agent is None:
         raise not_found(f"there is no agent `{name}`")
-    return answer(await asyncio.to_thread(_directory(embedded).owned, agent))
-
-
-def _directory(embedded: Embedded) -> Directory:
-    return Directory(embedded.store.people_named, embedded.store.person)
+    return answer(await asyncio.to_thread(lambda: directory_of(embedded.store).owned(agent)))
 
 
 def _owned(embedded: Embedded) -> list[OwnedAgent]:
-    return list(map(_directory(embedded).owned, embedded.store.agents()))
+    return list(map(directory_of(embedded.store).owned, embedded.store.agents()))
 
 
 async def register(request: Request) -> Response:

@@ -18,7 +18,8 @@ from remit.server.responding import answer, embedded_of
 class Health(msgspec.Struct, frozen=True):
     """What is served: by which Remit, from which kind of store, under which bundle (empty for none) and mode. `revision` counts
     administrative changes, `entries` what the log has, `signed` how many of them its kept head signs, `kills` what is stopped. Of
-    break-glass it counts what is `open`, what is over and not reviewed, and how much of that is overdue."""
+    break-glass it counts what is `open`, what is over and not reviewed, and how much of that is overdue; of people those who are there by a
+    backup alone that was restored."""
 
     version: str
     store: str
@@ -31,6 +32,7 @@ class Health(msgspec.Struct, frozen=True):
     break_glass_open: int
     break_glass_unreviewed: int
     break_glass_overdue: int
+    people_unconfirmed: int
 
 
 async def health(request: Request) -> Response:
@@ -55,4 +57,5 @@ def _health(embedded: Embedded) -> Health:
         len(glass.open),
         len(glass.unreviewed),
         glass.overdue,
+        sum(store.unconfirmed().values()),
     )

@@ -5,6 +5,7 @@ import asyncio
 from starlette.requests import Request
 from starlette.responses import Response
 
+from remit.inventory.people import without_marks
 from remit.model.errors import not_found, refused
 from remit.model.person import PersonId
 from remit.server.callers import caller_of
@@ -26,7 +27,7 @@ async def listed(request: Request) -> Response:
     wanted, store = read_query(request, PeopleWanted), embedded_of(request).store
     asked = asked_of("people", wanted)
     found = await asyncio.to_thread(store.people, wanted.limit + 1, asked.after, wanted.source)
-    return answer(asked.page((person.id, person) for person in found))
+    return answer(asked.page((person.id, without_marks(person)) for person in found))
 
 
 async def shown(request: Request) -> Response:
@@ -36,7 +37,7 @@ async def shown(request: Request) -> Response:
     person = await asyncio.to_thread(embedded_of(request).store.person, name)
     if person is None:
         raise not_found(f"there is no person `{name}`")
-    return answer(person)
+    return answer(without_marks(person))
 
 
 async def _looking(request: Request) -> None:

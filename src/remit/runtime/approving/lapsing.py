@@ -1,0 +1,82 @@
+"""Why an approval that was given does not count any more: in words for the agent, which name nobody, and in full for people."""
+
+import msgspec
+from msgspec.structs import replace
+
+from remit.inventory.directory import Directory
+from remit.model.authorizer import ApprovalState
+from remit.model.decision import Deny, Reason
+from remit.model.errors import RemitError
+from remit.model.identity import AgentId, ApprovalId
+from remit.pdp.decide import decide
+from remit.pdp.inputs import Decided, Grant, Inputs
+from remit.pdp.outside import NotAsked
+from remit.runtime.acting import unlent
+from remit.runtime.approving.approvals import askers, grant_of, shown_in
+from remit.runtime.approving.excluding import as_asked
+from remit.runtime.beside import Behind
+from remit.runtime.runtime import Runtime
+from remit.runtime.store import Approval
+
+BY_WHOM = "whoever gave it may not approve this any more"
+"""All that an agent is told of people: who they are, and what became of them, is none of its business."""
+LATE = "it was not used in time"
+_POLICY = frozenset({Reason.FORBIDDEN, Reason.NO_PERMIT, Reason.APPROVAL_REQUIRED})
+"""Of a call that is denied for anything else, as one that is stopped, the approval is not to blame."""
+
+
+class Lapse(msgspec.Struct, frozen=True):
+    """Why an approval that was given does not lift a denial (any more): as its agent is told, and as people are."""
+
+    approval: ApprovalId
+    told: str
+    whole: str
+
+
+def by_people(directory: Directory, inputs: Inputs, grant: Grant, asked_by: frozenset[str]) -> Lapse | None:
+    """The lapse of an approval whose givers could not give it now: the directory, the agent and the task may say otherwise by now."""
+    people = [(name, inputs.chain) for name in (grant.approver, *grant.others)]
+    why = unlent(directory, grant.rule, AgentId(inputs.request.subject.id), inputs.agent, people, asked_by)
+    return Lapse(grant.id, BY_WHOM, why) if why else None
+
+
+def by_policy(grant: Grant, decided: Decided) -> Lapse:
+    """The lapse of an approval with which the same was denied again."""
+    why = decided.uncovered or (decided.decision.message if isinstance(decided.decision, Deny) else "")
+    return Lapse(grant.id, decided.uncovered or "policies do not accept it any more", why)
+
+
+def in_words(deny: Deny, lapses: list[Lapse]) -> Deny:
+    """The denial, and that the newest of these does not count."""
+    if not lapses:
+        return deny
+    newest = lapses[0]
+    said = (
+        f"approval `{newest.approval}` does not count any more, {newest.told} (`remit approval show {newest.approval}` says more)"
+    )
+    return replace(deny, message=f"{deny.message}; {said}")
+
+
+def lapse_of(runtime: Runtime, approval: Approval) -> Lapse | None:
+    """Why an approval that was given would not count now; None where it would, or that cannot be told. Reads the store."""
+    if approval.state is not ApprovalState.APPROVED:
+        return None
+    if runtime.clock() >= approval.expires:
+        return Lapse(approval.id, LATE, LATE)
+    try:
+        with runtime.view.lock:
+            runtime.view.look()  # what another process has changed since counts for what is only shown, too
+            key = runtime.view.key(approval.task)
+            shown = shown_in(approval, key) if key is not None else None
+            inputs = as_asked(runtime, approval, shown) if shown is not None else None
+            if key is None or shown is None or inputs is None:
+                return None
+            grant, directory = grant_of(approval, key, inputs.now), runtime.view.directory
+            if grant is None:
+                return None
+            if (lapse := by_people(directory, inputs, grant, askers(approval, shown, key))) is not None:
+                return lapse
+        decided = decide(replace(inputs, grant=grant))
+    except (Behind, NotAsked, RemitError):
+        return None
+    return by_policy(grant, decided) if isinstance(decided.decision, Deny) and decided.decision.reason in _POLICY else None
