@@ -13,9 +13,10 @@ from remit.authentication.possession.shared import SharedTable
 from remit.local.wiring import wall_clock
 from remit.model.errors import ErrorKind, RemitError, malformed
 from remit.model.identity import DecisionId
-from remit.server import peers as module
-from remit.server.peers import Gone, Peers
+from remit.server.elsewhere import Gone
 from remit.server.problems import Problem
+from remit.server.workers import peers as module
+from remit.server.workers.peers import Peers
 from tests.conftest import OpenStore
 
 KEY, MESSAGE = ("door", "k"), {"a": 1}
@@ -31,7 +32,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def worker(folder: Path, number: int) -> Peers:
-    return Peers(folder, number, SharedTable(folder / "keys"))
+    return Peers(folder, number, SharedTable(folder / "keys"), wall_clock)
 
 
 def deciding(text: str) -> Callable[[], Awaitable[Response]]:

@@ -194,7 +194,7 @@ def test_workers_end_with_whoever_watches_them(open_store: OpenStore, tmp_path: 
 
 _QUICK = """
 import runpy, sys
-from remit.server import watching
+from remit.server.workers import watching
 watching.BEAT_SECONDS, watching.HUNG_SECONDS = 0.2, 2.0
 runpy.run_module("remit.cli.main", run_name="__main__", alter_sys=True)
 """
