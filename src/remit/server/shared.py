@@ -8,7 +8,7 @@ from remit.authentication.possession.dpop import Proofs
 from remit.local.wiring import Embedded
 from remit.server.api.callback import Callbacks
 from remit.server.elsewhere import Others
-from remit.server.repeating import Once
+from remit.server.repeating.answers import Once
 
 
 class Peers(Others, Once, Protocol):

@@ -8,9 +8,10 @@ import msgspec
 from remit.model.authorizer import Outcome
 from remit.model.errors import ErrorKind
 from remit.model.identity import DecisionId
-from remit.server.repeating import Key
+from remit.server.repeating.answers import Key
 
-MAX_MESSAGE = 32 << 20
+MAX_MESSAGE = 64 << 20
+"""More bytes than any answer has that is kept."""
 
 
 class Act(msgspec.Struct, frozen=True, tag="act"):
@@ -44,10 +45,11 @@ class Answered(msgspec.Struct, frozen=True, tag="answered"):
     status: int
     headers: list[tuple[bytes, bytes]]
     body: bytes
+    decision: str = ""
 
 
 class Unknown(msgspec.Struct, frozen=True, tag="unknown"):
-    """Under that key nothing was done that is remembered."""
+    """Under that key nothing was done, or a decision made that is forgotten."""
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):

@@ -1,28 +1,28 @@
 """The other workers of this server: what only the one that decided can say is asked of it, over a socket of this machine."""
 
 import asyncio
-import hashlib
 import os
-from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import msgspec
-from starlette.responses import Response
 
 from remit.authentication.possession.shared import DIGEST, SharedTable
 from remit.authentication.refusal import NotVerified
 from remit.local.wiring import Embedded
 from remit.model.authorizer import Outcome
-from remit.model.clock import MINUTE, Clock
+from remit.model.clock import Clock
 from remit.model.errors import RemitError, conflict, unavailable
 from remit.model.identity import DecisionId
 from remit.runtime.authorize import may_act
 from remit.server.binding import QUEUED
 from remit.server.elsewhere import Gone
 from remit.server.problems import Problem
-from remit.server.repeating import Answering, Key, Repeats, checked_digest
+from remit.server.repeating.answers import Answer as Kept
+from remit.server.repeating.answers import Answering, Key, Sent
+from remit.server.repeating.bounds import CHANGED, REPEATED, TooMany
+from remit.server.repeating.repeats import Repeats
 from remit.server.workers.messages import (
     Act,
     Answer,
@@ -40,10 +40,6 @@ from remit.server.workers.messages import (
     send,
 )
 
-REPEATED = MINUTE
-"""So long (µs) it is known which worker was sent a request under a key."""
-CHANGED = 60 * MINUTE
-"""The same of one that changes something."""
 SECONDS = 15.0
 """So long another worker is waited for."""
 _Stream: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -51,12 +47,11 @@ _Stream: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 class Peers:
     """The workers of one server, each a number that none had before. `folder` holds their sockets, and nobody else may enter it; `keys` is
-    who was asked first under which `Idempotency-Key`."""
+    who was asked first under which `Idempotency-Key`, `repeats` what this one has answered."""
 
-    def __init__(self, folder: Path, number: int, keys: SharedTable, clock: Clock) -> None:
+    def __init__(self, folder: Path, number: int, keys: SharedTable, repeats: Repeats, clock: Clock) -> None:
         self.number = number
-        self._clock = clock
-        self._folder, self._keys, self._repeats = folder, keys, Repeats()
+        self._folder, self._keys, self._repeats, self._clock = folder, keys, repeats, clock
         self._idle: dict[str, list[_Stream]] = {}
         self._server: asyncio.Server | None = None
         self._answering: set[asyncio.Task[None]] = set()
@@ -91,14 +86,13 @@ class Peers:
         """Record what became of a permit of another worker. Raises `Gone`, `RemitError`."""
         await self._ask(writer, Report(outcome))
 
-    async def once(self, key: Key, message: Mapping[str, Any], decide: Answering, changes: bool = False) -> Response:
+    async def once(self, key: Key, message: Sent, decide: Answering, changes: bool = False) -> Kept:
         """The answer to a message, decided once under a key, by whichever worker it came to first; see `Once`."""
-        digest, name = checked_digest(key, message), hashlib.sha256(msgspec.msgpack.encode(key)).digest()[:DIGEST]
-        before: int | None = None
+        name, before = key.digest[:DIGEST], None
         while (owner := self._claim(name, CHANGED if changes else REPEATED, before)) not in (None, self.number):
             assert owner is not None
             try:
-                said = await self._ask(str(owner), Repeat(key, digest))
+                said = await self._ask(str(owner), Repeat(key, message.digest))
             except Gone:
                 if changes:
                     # INVARIANT (fail closed): it may have been done, and nobody is left who knows.
@@ -107,17 +101,21 @@ class Peers:
                     ) from None
                 said = Unknown()
             if isinstance(said, Answered):
-                return _response(said)
+                return Kept(said.status, said.headers, said.body, said.decision)
             before = owner
 
-        async def deciding() -> Response:
+        async def deciding() -> Kept:
             try:
                 return await decide()
-            except BaseException:
+            except Exception:  # no cancellation: what a worker leaves half done when it ends may have been done
                 self._claim(name, 0, self.number)  # nothing was decided, so it may be asked again, of whomever
                 raise
 
-        return await self._repeats.once(key, message, deciding)
+        try:
+            return await self._repeats.once(key, message, deciding, changes)
+        except TooMany:
+            self._claim(name, 0, self.number)  # not even begun
+            raise
 
     def _claim(self, name: bytes, during: int, before: int | None) -> int | None:
         now = self._clock()
@@ -209,15 +207,9 @@ async def _answered(embedded: Embedded, repeats: Repeats, question: Question) ->
                 known = repeats.known(key, digest)
                 if known is None:
                     return Unknown()
-                response = await asyncio.shield(known)
-                return Answered(response.status_code, response.raw_headers, bytes(response.body))
+                kept = known if isinstance(known, Kept) else await asyncio.shield(known)
+                return Answered(kept.status, kept.headers, kept.body, kept.decision)
     except RemitError as error:
         return Failed(error.kind, error.message)
     except Problem as problem:
         return Refused(problem.status, problem.detail, problem.headers, problem.type)
-
-
-def _response(answered: Answered) -> Response:
-    response = Response(answered.body, answered.status)
-    response.raw_headers = answered.headers
-    return response
