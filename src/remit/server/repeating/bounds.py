@@ -86,7 +86,7 @@ class Changed:
                 self._tidy(caller)
         of, now = self._of.get(key.caller, {}), self._clock()
         if len(of) >= self._of_one:
-            seconds = (next(iter(of.values()))[1] - now) // SECOND + 1
+            seconds = -((now - next(iter(of.values()))[1]) // SECOND)
             raise TooMany(
                 f"{self._of_one} requests under `Idempotency-Key`s have changed something within {CHANGED // MINUTE} minutes, and none "
                 "of them is forgotten: come again later, or send without a key what may be done twice",
