@@ -25,8 +25,8 @@ from remit.runtime import administration, sessions, tasks
 from remit.runtime.authorize import consider, evaluate, load
 from remit.runtime.records import decision_record
 from remit.runtime.runtime import Runtime
-from remit.runtime.store import Write
 from remit.runtime.tasks import Opening
+from remit.runtime.writes import Write
 
 AGENT = "bot"
 OPERATOR = Operator("bench", "os")

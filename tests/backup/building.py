@@ -12,8 +12,10 @@ from remit.model.break_glass import Stage, Verdict
 from remit.model.identity import ApprovalId, DecisionId, Operator
 from remit.model.kill import KillKind
 from remit.model.task import Session, Task
-from remit.runtime import answering, break_glass, kills, tasks
+from remit.runtime import kills, tasks
 from remit.runtime.administration import erase
+from remit.runtime.approving import answering
+from remit.runtime.emergency import break_glass
 from tests.conftest import OpenStore
 from tests.runtime.world import ANA, BEN, CARL, World, permit, small_bundle
 

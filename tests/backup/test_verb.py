@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from remit.local.backup.restoring import _alone
 from remit.local.config import Settings
 from remit.local.enrolment import needs_administrator
+from remit.local.locking import alone_in
 from remit.local.wiring import wall_clock
 from remit.model.errors import ErrorKind, RemitError
 from tests.backup.building import made, put_back
@@ -149,5 +149,5 @@ def test_two_restores_at_once(home: Path, tmp_path: Path) -> None:
     made(world, tmp_path / "backup")
     world.close()
     (tmp_path / "second").mkdir()
-    with _alone(tmp_path / "second"), pytest.raises(RemitError, match="another process restores"):
+    with alone_in(tmp_path / "second", "taken"), pytest.raises(RemitError, match="another process restores"):
         put_back(tmp_path / "second", tmp_path / "backup", wall_clock())

@@ -14,7 +14,7 @@ from remit.model.decision import Deny
 from remit.model.errors import ErrorKind
 from remit.model.identity import ApprovalId
 from remit.model.task import Session
-from remit.runtime import answering, inbox
+from remit.runtime.approving import answering, inbox
 from remit.runtime.tasks import close_task
 from tests.cli.running import error, ok, printed
 from tests.runtime.world import CARL, POLICIES, Clock, World, small_bundle

@@ -12,7 +12,7 @@ import pytest
 import remit
 from remit.local.wiring import wall_clock
 from remit.model.errors import ErrorKind
-from remit.runtime import break_glass
+from remit.runtime.emergency import break_glass
 from tests.cli.running import error, ok
 from tests.conftest import OpenStore
 from tests.pap.bundles import ROOT

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from remit.model.errors import ErrorKind
-from remit.runtime.answering import resolve
+from remit.runtime.approving.answering import resolve
 from tests.cli.running import LOWERING, error, ok, run
 from tests.runtime.world import CARL, POLICIES, Clock, World, small_bundle
 

@@ -160,7 +160,7 @@ def test_a_kill_is_grave_and_what_fits_no_class_is_a_base_event() -> None:
 
 
 def test_a_stores_log_as_events(open_store: OpenStore, tmp_path: Path) -> None:
-    from remit.runtime import answering
+    from remit.runtime.approving import answering
     from remit.runtime.tasks import close_task
 
     world = open_store()

@@ -14,7 +14,8 @@ from remit.model.decision import Decision, Deny, Permit, Reason
 from remit.model.errors import ErrorKind, RemitError
 from remit.model.identity import AgentStatus, ApprovalId, EntityRef, Operator
 from remit.model.task import Session
-from remit.runtime import administration, answering, approvals
+from remit.runtime import administration
+from remit.runtime.approving import answering, approvals
 from remit.runtime.tasks import Opening, close_task, open_task
 from tests.conftest import OpenStore
 from tests.faults.disk import DISK_FULL, failing_at

@@ -10,7 +10,8 @@ from remit.model.errors import ErrorKind, RemitError
 from remit.model.identity import AgentId, DecisionId, SessionId
 from remit.model.labels import Confidentiality, Label
 from remit.model.task import Session, Spent, Task
-from remit.runtime import answering, sessions
+from remit.runtime import sessions
+from remit.runtime.approving import answering
 from remit.runtime.store import OpenPermit
 from remit.runtime.tasks import AgentOpener, Opening, close_task, open_task
 from tests.conftest import OpenStore

@@ -9,7 +9,7 @@ from remit.model.authorizer import ApprovalState
 from remit.model.decision import Decision, Deny, Permit, Reason
 from remit.pap.problems import BundleError
 from remit.pep.gate import explain
-from remit.runtime import answering
+from remit.runtime.approving import answering
 from remit.runtime.tasks import close_task
 from tests.conftest import OpenStore
 from tests.faults.test_approvals import _await, requested

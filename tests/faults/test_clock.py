@@ -7,7 +7,8 @@ from remit.model.decision import Deny, Reason
 from remit.model.errors import RemitError
 from remit.model.identity import EntityRef
 from remit.model.task import Task
-from remit.runtime import answering, sessions
+from remit.runtime import sessions
+from remit.runtime.approving import answering
 from tests.conftest import OpenStore
 from tests.runtime.world import CARL, Clock, World, asked, permit, reason
 

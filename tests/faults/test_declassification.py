@@ -20,7 +20,8 @@ from remit.model.labels import Confidentiality, Label
 from remit.model.request import SESSION_DECLASSIFY
 from remit.model.task import Scope, Session
 from remit.pdp.effects import Closed, session_after_outcome
-from remit.runtime import answering, sessions
+from remit.runtime import sessions
+from remit.runtime.approving import answering
 from tests.conftest import OpenStore
 from tests.faults.test_approvals import requested
 from tests.runtime.world import ANA, BEN, CARL, POLICIES, World, asked, permit, reason, small_bundle

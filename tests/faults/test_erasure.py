@@ -12,7 +12,8 @@ from remit.model.decision import Deny
 from remit.model.errors import ErrorKind, RemitError
 from remit.model.identity import TaskId
 from remit.model.task import Session
-from remit.runtime import administration, answering, approvals
+from remit.runtime import administration
+from remit.runtime.approving import answering, approvals
 from remit.runtime.tasks import close_task
 from tests.conftest import OpenStore
 from tests.runtime.world import ANA, CARL, World, permit

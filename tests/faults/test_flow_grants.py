@@ -15,8 +15,9 @@ from remit.model.flow import FORMS, FlowGrant, flow_grant
 from remit.model.identity import AgentId, ApprovalId, EntityRef
 from remit.model.task import Budgets, Scope, Session, Task
 from remit.pdp.provenance.forms import alone, behind, stands
-from remit.runtime import answering, approvals, tasks
+from remit.runtime import tasks
 from remit.runtime.administration import erase
+from remit.runtime.approving import answering, approvals
 from remit.runtime.tasks import AgentOpener, Opening, close_task
 from tests.conftest import OpenStore
 from tests.faults.test_approvals import requested

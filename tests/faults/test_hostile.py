@@ -19,7 +19,8 @@ from remit.model.identity import EntityRef
 from remit.model.request import MAX_NAME
 from remit.model.task import Budgets, Scope, Session
 from remit.model.values import freeze
-from remit.runtime import administration, answering, sessions
+from remit.runtime import administration, sessions
+from remit.runtime.approving import answering
 from remit.runtime.tasks import AgentOpener, Opening, close_task, open_task
 from tests.runtime.world import ANA, World, asked, permit, reason
 

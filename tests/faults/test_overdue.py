@@ -7,10 +7,10 @@ import pytest
 from remit.decision_log.entry import ApprovalEscalated, ApprovalResolved
 from remit.model.authorizer import ApprovalState
 from remit.model.errors import ErrorKind, RemitError
-from remit.runtime import answering
+from remit.runtime.approving import answering
+from remit.runtime.approving.inbox import card
+from remit.runtime.approving.overdue import sweep
 from remit.runtime.audit import differences
-from remit.runtime.inbox import card
-from remit.runtime.overdue import sweep
 from remit.runtime.tasks import close_task
 from tests.conftest import OpenStore
 from tests.faults.test_approvals import requested, state

@@ -15,7 +15,7 @@ from remit.pap.bundle import to_document
 from remit.runtime import administration
 from remit.runtime.pending import Driven
 from remit.runtime.runtime import administer
-from remit.runtime.store import ActivateBundle
+from remit.runtime.writes import ActivateBundle
 from tests.conftest import OpenStore
 from tests.runtime.world import ANA, MANIFEST, TOOLS, World, permit, reason, small_bundle
 

@@ -12,7 +12,7 @@ from remit.model.authorizer import ApprovalState
 from remit.model.decision import Deny
 from remit.model.errors import ErrorKind, RemitError
 from remit.model.identity import ApprovalId, Operator
-from remit.runtime import answering
+from remit.runtime.approving import answering
 from remit.runtime.audit import differences
 from remit.runtime.pending import Driven
 from remit.runtime.runtime import administer

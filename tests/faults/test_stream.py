@@ -24,7 +24,7 @@ from remit.cli.main import app
 from remit.local import streaming
 from remit.local.streaming import Stream
 from remit.model.errors import ErrorKind, RemitError
-from remit.runtime import break_glass
+from remit.runtime.emergency import break_glass
 from tests.conftest import OpenStore
 from tests.faults.processes import python
 from tests.runtime.world import ANA, CARL, World

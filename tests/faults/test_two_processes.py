@@ -14,7 +14,8 @@ from remit.model.decision import Decision, Deny, Reason
 from remit.model.identity import EntityRef
 from remit.model.kill import KillKind
 from remit.model.task import Amount, Budgets, Session
-from remit.runtime import answering, kills
+from remit.runtime import kills
+from remit.runtime.approving import answering
 from remit.runtime.searching import SearchKind, search
 from tests.conftest import OpenStore
 from tests.faults.disk import FaultyConnection

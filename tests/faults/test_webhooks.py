@@ -26,8 +26,9 @@ from remit.model.clock import SECOND
 from remit.model.errors import ErrorKind, RemitError
 from remit.model.identity import Operator
 from remit.model.values import freeze
-from remit.runtime import answering, break_glass
-from remit.runtime.overdue import sweep
+from remit.runtime.approving import answering
+from remit.runtime.approving.overdue import sweep
+from remit.runtime.emergency import break_glass
 from remit.server.sweeps import sweeping
 from tests.conftest import OpenStore
 from tests.faults.test_approvals import requested

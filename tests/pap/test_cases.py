@@ -7,7 +7,7 @@ import pytest
 from remit.model.decision import ApproverRule, Deny, Permit, Reason
 from remit.model.identity import EntityRef
 from remit.model.request import Tier
-from remit.pap.cases import Case, Expectation, Verdict, differing
+from remit.pap.cases import Case, Expectation, ExpectedEffect, differing
 from remit.pap.problems import BundleError
 from remit.pap.reading.cases import parse_cases, read_cases
 from remit.pap.reading.folder import read_bundle
@@ -86,8 +86,8 @@ cases:
         -3,
         "abc",
     )
-    assert first.expect == Expectation(Verdict.DENY, Reason.FORBIDDEN, ApproverRule.FOUR_EYES, Tier.HIGH, ("p",), (), True)
-    assert first.then == Expectation(Verdict.PERMIT)
+    assert first.expect == Expectation(ExpectedEffect.DENY, Reason.FORBIDDEN, ApproverRule.FOUR_EYES, Tier.HIGH, ("p",), (), True)
+    assert first.then == Expectation(ExpectedEffect.PERMIT)
     assert (second.resource, second.fails) == (EntityRef("File", "/a"), "broken")
     assert third.resource == EntityRef("Own::Type", 'a"b')
 
@@ -225,9 +225,9 @@ def test_shadow_mode_says_what_would_have_been() -> None:
 def test_doors_can_compare_decisions() -> None:
     permit = Permit("dec", Tier.LOW, 0)  # type: ignore[arg-type]
     deny = Deny("dec", Reason.FORBIDDEN, "no", requestable=ApproverRule.ONE)  # type: ignore[arg-type]
-    assert list(differing(Expectation(Verdict.PERMIT), permit)) == []
-    assert list(differing(Expectation(Verdict.DENY, tier=Tier.LOW), deny)) == ["expected tier `low`, got none"]
-    assert list(differing(Expectation(Verdict.DENY, requestable=True), deny)) == []
+    assert list(differing(Expectation(ExpectedEffect.PERMIT), permit)) == []
+    assert list(differing(Expectation(ExpectedEffect.DENY, tier=Tier.LOW), deny)) == ["expected tier `low`, got none"]
+    assert list(differing(Expectation(ExpectedEffect.DENY, requestable=True), deny)) == []
 
 
 def test_cases_know_the_definition_that_was_first_used() -> None:

@@ -14,7 +14,7 @@ from remit.cli import output, verbs
 from remit.cli.main import app
 from remit.model.definition import definition_of
 from remit.model.errors import RemitError
-from remit.pap.pinning import Standing, compared, listed, with_pins
+from remit.pap.pinning import PinState, compared, listed, with_pins
 from remit.pap.reading.folder import read_bundle
 from remit.pap.validate import check
 from tests.pap.bundles import SMALL, small, write
@@ -57,10 +57,10 @@ def test_new_changed_and_removed_tools_are_told_apart(folder: Path) -> None:
         for pin in compared(read_bundle(folder).contents.tools, listed(json.dumps([SEND, LOOK, new]).encode()))
     }
     assert standing == {
-        "send": Standing.CHANGED,
-        "look": Standing.UNPINNED,
-        "drop_all": Standing.NEW,
-        "gone": Standing.REMOVED,
+        "send": PinState.CHANGED,
+        "look": PinState.UNPINNED,
+        "drop_all": PinState.NEW,
+        "gone": PinState.REMOVED,
     }
     code, said = run(folder, {"tools": [SEND, LOOK, new]})
     assert code == output.NOT_SO and (folder / "tools.yaml").read_text("utf-8") == TOOLS

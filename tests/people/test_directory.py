@@ -15,10 +15,11 @@ from remit.model.errors import ErrorKind, RemitError
 from remit.model.identity import ApprovalId, Operator, TaskId, new_id
 from remit.model.person import LOGIN, OwnerState, Person, PersonId, PersonStatus
 from remit.model.task import Session
-from remit.runtime import break_glass, people
+from remit.runtime import people
 from remit.runtime.administration import change_agent
-from remit.runtime.answering import resolve
+from remit.runtime.approving.answering import resolve
 from remit.runtime.audit import differences
+from remit.runtime.emergency import break_glass
 from remit.runtime.tasks import Opening, open_task
 from tests.conftest import OpenStore
 from tests.runtime.world import ANA, World, permit, reason, small_bundle
@@ -40,7 +41,7 @@ def person(world: World, user: str, email: str = "", **more: object) -> Person:
 
 
 def tell(world: World, *said: Person) -> tuple[Person, ...]:
-    people.change_people(world.runtime, lambda: people.Said(said), ANA).result()
+    people.change_people(world.runtime, lambda: people.PeopleUpdate(said), ANA).result()
     return said
 
 
@@ -175,7 +176,7 @@ class TestFourEyes:
 
     def test_whoever_asked_for_it_is_known_by_every_name(self, world: World) -> None:
         """Of an action that one person may approve, only whoever submitted the request may not."""
-        from remit.runtime.requesting import Submission, submit
+        from remit.runtime.approving.requesting import Submission, submit
 
         tell(world, person(world, "dora", "dora@corp.com"))
         approval = asked_for(world, "pay")

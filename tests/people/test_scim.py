@@ -18,8 +18,8 @@ from remit.inventory.people import next_version
 from remit.model.caller import Caller, Proof, Role
 from remit.model.identity import AgentId, Operator
 from remit.model.person import GroupId, OwnerState, PeopleGroup, PersonId
-from remit.runtime.answering import resolve
-from remit.runtime.people import Said, all_people, change_group, change_people, erase_person
+from remit.runtime.approving.answering import resolve
+from remit.runtime.people import PeopleUpdate, all_people, change_group, change_people, erase_person
 from remit.server.problems import Problem
 from remit.server.reading import MAX_BODY
 from remit.server.scim import bounds, groups, users
@@ -496,7 +496,7 @@ class TestWork:
                 now = world.runtime.clock()
                 person = world.store.person(PersonId(user["id"]))
                 assert person is not None
-                change_people(world.runtime, lambda: Said((next_version(person, person, now),)), ANA).result()
+                change_people(world.runtime, lambda: PeopleUpdate((next_version(person, person, now),)), ANA).result()
             return patched(*given)
 
         monkeypatch.setattr({"Groups": groups, "Users": users}[kind], "patched", moving)

@@ -16,7 +16,7 @@ from remit.decision_log.encoding import decode
 from remit.local.wiring import Embedded
 from remit.model.decision import Reason
 from remit.model.identity import ApprovalId, Operator
-from remit.runtime.answering import resolve
+from remit.runtime.approving.answering import resolve
 
 from .conftest import entries
 

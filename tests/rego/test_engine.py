@@ -15,7 +15,7 @@ from remit.pdp.answer import EngineAnswer, together
 from remit.pdp.arguments import Unrepresentable
 from remit.pdp.rego.engine import RegoPolicies
 from remit.pdp.rego.reading import Unreadable, canonical, read_answer
-from remit.runtime import break_glass
+from remit.runtime.emergency import break_glass
 from tests.conftest import OpenStore
 from tests.opa import binary
 from tests.rego.bundles import HEAD, made, regopy

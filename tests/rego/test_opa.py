@@ -87,7 +87,7 @@ def test_its_answers_decide_and_are_on_record(world: World, opa: OpaServer) -> N
 
 
 def test_an_approval_lifts_what_it_says(world: World) -> None:
-    from remit.runtime.answering import resolve
+    from remit.runtime.approving.answering import resolve
     from tests.runtime.world import CARL
 
     session = world.open_session()

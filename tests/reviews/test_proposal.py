@@ -20,7 +20,7 @@ from remit.pap.reading.folder import bundle_of, read_bundle
 from remit.pap.running import run_cases
 from remit.pap.validate import check_folder
 from remit.reviews.usage import LeftOut
-from remit.runtime import break_glass
+from remit.runtime.emergency import break_glass
 from tests.conftest import OpenStore
 from tests.runtime.world import ANA, CARL, MANIFEST, World, permit, small_bundle
 

@@ -25,8 +25,9 @@ from remit.model.task import Budgets
 from remit.pap.bundle import compile_bundle
 from remit.pap.contents import Bundle
 from remit.reviews import asking, history, past_sessions
-from remit.reviews.replay import Change, Replay, Replayed, joined
-from remit.runtime import administration, answering, kills, sessions, tasks
+from remit.reviews.replay import ChangedDecision, Replay, Replayed, joined
+from remit.runtime import administration, kills, sessions, tasks
+from remit.runtime.approving import answering
 from tests.conftest import OpenStore
 from tests.runtime.world import ANA, BEN, MANIFEST, POLICIES, SMALL, Clock, World, permit, small_bundle
 
@@ -44,12 +45,12 @@ def with_policy(more: str) -> Bundle:
 NO_READING = with_policy('@id("no-reading") forbid (principal, action == Action::"tool.call", resource == Tool::"read");')
 
 
-def only(found: Replayed) -> Change:
+def only(found: Replayed) -> ChangedDecision:
     [change] = found.changes
     return change
 
 
-def effects(change: Change) -> tuple[str, str]:
+def effects(change: ChangedDecision) -> tuple[str, str]:
     return change.before.effect, change.after.effect
 
 

@@ -23,12 +23,14 @@ from remit.model.kill import KillKind
 from remit.model.labels import Confidentiality
 from remit.model.request import FILE_READ, SESSION_DECLASSIFY
 from remit.model.task import Budgets, Scope, Session
-from remit.runtime import administration, answering, break_glass, emergencies, kills
+from remit.runtime import administration, kills
+from remit.runtime.approving import answering
 from remit.runtime.audit import differences
+from remit.runtime.emergency import break_glass, overview
 from remit.runtime.pending import Driven
 from remit.runtime.runtime import administer
-from remit.runtime.store import PutBreakGlass
 from remit.runtime.tasks import close_task
+from remit.runtime.writes import PutBreakGlass
 from tests.conftest import OpenStore
 from tests.runtime.world import ANA, BEN, CARL, MANIFEST, NOON, POLICIES, RESOURCES, Clock, World, permit, reason, small_bundle
 
@@ -96,7 +98,7 @@ def test_nothing_is_open_before_a_second_person_confirms_and_then_all_of_it_is_m
     assert (made.id, made.break_glass, made.reason, made.policies) == (given.id, glass.id, "break-glass", ("never",))
     assert body_of(world, BreakGlassUsed) == BreakGlassUsed(glass.id, given.id, session.task)
     assert permit(world.ask(session, "look")).reason is Reason.PERMITTED, "what policy permits is not marked"
-    assert emergencies.told(world.runtime, world.store.log, confirmed).decisions == (given.id,)
+    assert overview.told(world.runtime, world.store.log, confirmed).decisions == (given.id,)
     world.verified()
     assert differences(world.store.log, world.store) == []
 
@@ -296,13 +298,13 @@ class TestTime:
         assert not world.embedded.may_act(given.id)
         world.report(given, session, OutcomeStatus.NOT_PERFORMED)
         assert reason(world.ask(session, "never")) is Reason.FORBIDDEN
-        assert emergencies.status(world.runtime).open == ()
+        assert overview.status(world.runtime).open == ()
 
     def test_it_lapses_unless_it_is_confirmed_within_minutes(self, world: World, clock: Clock) -> None:
         glass = ask(world)
         clock.forward(break_glass.CONFIRM_MINUTES * MINUTE)
         fails(lambda: break_glass.confirm(world.runtime, glass.id, CARL).result(), ErrorKind.CONFLICT, "lapsed")
-        assert emergencies.emergencies(world.runtime)[0].stage is Stage.LAPSED
+        assert overview.emergencies(world.runtime)[0].stage is Stage.LAPSED
 
     def test_it_is_good_once(self, world: World, clock: Clock) -> None:
         glass = opened(world, minutes=1)
@@ -412,7 +414,7 @@ class TestReview:
         glass = opened(world)
         fails(lambda: review(world, glass), ErrorKind.CONFLICT, "is open")
         end(world, glass)
-        assert [one.id for one in emergencies.status(world.runtime).unreviewed] == [glass.id]
+        assert [one.id for one in overview.status(world.runtime).unreviewed] == [glass.id]
         for who, words in (
             (ANA, "asked for it"),
             (CARL, "confirmed it"),
@@ -424,19 +426,19 @@ class TestReview:
         assert (done.stage, done.verdict, done.reviewed_by) == (Stage.REVIEWED, Verdict.JUSTIFIED, "dora")
         fails(lambda: review(world, glass), ErrorKind.CONFLICT, "reviewed")
         assert body_of(world, BreakGlassReviewed).comment == "one call, as needed"
-        assert emergencies.status(world.runtime).unreviewed == ()
+        assert overview.status(world.runtime).unreviewed == ()
         world.verified()
         assert differences(world.store.log, world.store) == []
 
     def test_is_overdue_after_days(self, world: World, clock: Clock) -> None:
         glass = opened(world, minutes=1)
         clock.forward(MINUTE + 7 * 86_400 - 1)
-        assert emergencies.status(world.runtime).overdue == 0
+        assert overview.status(world.runtime).overdue == 0
         clock.forward(1)
-        found = emergencies.status(world.runtime)
+        found = overview.status(world.runtime)
         assert found.overdue == 1 and found.unreviewed[0].overdue
         review(world, glass)
-        assert emergencies.status(world.runtime).overdue == 0
+        assert overview.status(world.runtime).overdue == 0
 
     def test_is_of_nothing_that_was_never_open(self, world: World) -> None:
         glass = ask(world)

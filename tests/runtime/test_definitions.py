@@ -16,7 +16,7 @@ from remit.runtime import audit, definitions
 from remit.runtime.authorize import consider
 from remit.runtime.committing import Considered, commit
 from remit.runtime.loading import load
-from remit.runtime.store import SeeDefinition
+from remit.runtime.writes import SeeDefinition
 from tests.conftest import OpenStore
 from tests.runtime.world import ANA, BEN, TOOLS, World, asked, permit, reason, small_bundle
 

@@ -10,7 +10,7 @@ from remit.model.hints import NO_HINTS, Hints
 from remit.model.request import Tier
 from remit.pap.reading.cases import read_cases
 from remit.pap.running import run_cases
-from remit.runtime.answering import resolve
+from remit.runtime.approving.answering import resolve
 from tests.conftest import OpenStore
 from tests.pap.bundles import small
 from tests.runtime.world import CARL, POLICIES, TOOLS, World, permit, reason, small_bundle

@@ -24,7 +24,7 @@ from remit.model.request import TOOL_CALL, EvaluationRequest
 from remit.model.task import Session, Task
 from remit.model.values import NO_ARGUMENTS, freeze
 from remit.pap.bundle import compile_bundle, to_document
-from remit.pap.cases import Begin, Case, CaseTask, Step, Verdict
+from remit.pap.cases import Begin, Case, CaseTask, ExpectedEffect, Step
 from remit.pap.contents import Bundle
 from remit.pap.extend import extended
 from remit.pap.reading.cases import read_cases
@@ -33,7 +33,7 @@ from remit.pap.running import ANYBODY, BEGIN, run_case
 from remit.pep.obligations import ObligationFailed
 from remit.pep.remote.client import Remote
 from remit.runtime import administration, sessions, tasks
-from remit.runtime.answering import resolve
+from remit.runtime.approving.answering import resolve
 from remit.runtime.tasks import AgentOpener, Opening
 from tests.conftest import StoreUrl
 from tests.pap.test_history_page import bundle_in
@@ -233,7 +233,7 @@ def play(
                     try:
                         resolve(world.runtime, last.approval, Operator(approver, "os"), True).result()
                     except RemitError as error:  # whom policy excludes is refused: it is denied as before
-                        assert "policy does not let" in error.message and step.then.decision is Verdict.DENY
+                        assert "policy does not let" in error.message and step.then.decision is ExpectedEffect.DENY
                 answers.append(ask(authorizer, at, case, step))
         assert [_facts(answer) for answer in answers] == [_facts(decision) for decision in expected.decisions]
         written = [(entry.effect, entry.reason, sorted(entry.policies)) for entry in world.decisions()]

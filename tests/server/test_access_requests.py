@@ -13,9 +13,9 @@ from remit.local.wiring import wall_clock
 from remit.model.authorizer import ApprovalState
 from remit.model.identity import ApprovalId
 from remit.model.request import TOOL_CALL
-from remit.runtime.answering import resolve
-from remit.runtime.approvals import shown_to_approver
-from remit.runtime.requesting import submission_of
+from remit.runtime.approving.answering import resolve
+from remit.runtime.approving.approvals import shown_to_approver
+from remit.runtime.approving.requesting import submission_of
 from tests.conftest import OpenStore
 from tests.runtime.world import AGENT, CARL, World
 from tests.server.serving import Answer, Client, served

@@ -13,7 +13,7 @@ from remit.model.caller import UNPROVEN, Caller, Proof, Role
 from remit.model.decision import Permit, Reason
 from remit.model.identity import AgentId, BreakGlassId, Operator
 from remit.pep.remote.messages import decision
-from remit.runtime import break_glass
+from remit.runtime.emergency import break_glass
 from remit.server.problems import Problem
 from tests.conftest import OpenStore
 from tests.runtime.world import Clock, World

@@ -18,7 +18,7 @@ from remit.model.errors import ErrorKind, RemitError
 from remit.model.identity import ApprovalId
 from remit.model.person import Person, PersonId, PersonStatus
 from remit.runtime import people
-from remit.server.api.callback import FRESH, OnceAmongAll
+from remit.server.api.callback import FRESH, SharedCallbacks
 from tests.conftest import OpenStore
 from tests.faults.test_approvals import requested, state
 from tests.faults.test_webhooks import SECRET, write_secret
@@ -201,7 +201,7 @@ def test_what_a_receiver_was_sent_is_no_answer_when_it_comes_back(called: Called
     from remit.decision_log.entry import ApprovalRequested
     from remit.local.webhooks.messages import message
     from remit.local.webhooks.settings import read_webhooks
-    from remit.runtime.inbox import card
+    from remit.runtime.approving.inbox import card
 
     stored = called.world.store.approval(approval)
     assert stored is not None
@@ -214,7 +214,7 @@ def test_what_a_receiver_was_sent_is_no_answer_when_it_comes_back(called: Called
 def test_a_callback_counts_once_among_workers(tmp_path: Path) -> None:
     file, now = tmp_path / "seen", 1_800_000_000
     SharedTable.make(file, now * SECOND, slots=64)
-    one, other = OnceAmongAll(SharedTable(file)), OnceAmongAll(SharedTable(file))
+    one, other = SharedCallbacks(SharedTable(file)), SharedCallbacks(SharedTable(file))
     assert one.take("v1=a", now) and other.take("v1=b", now)
     assert not other.take("v1=a", now) and not one.take("v1=a", now + 2 * FRESH), "as long as it is fresh"
     assert other.take("v1=a", now + 2 * FRESH + 2)
@@ -227,7 +227,7 @@ def test_a_callback_counts_once_among_workers(tmp_path: Path) -> None:
 def test_who_has_left_answers_nothing(called: Called) -> None:
     now = called.world.runtime.clock()
     gone = Person(PersonId("per_1"), "file:csv", "carl", status=PersonStatus.REMOVED, since=now, seen=now)
-    people.change_people(called.world.runtime, lambda: people.Said((gone,)), ANA).result()
+    people.change_people(called.world.runtime, lambda: people.PeopleUpdate((gone,)), ANA).result()
     approval = called.ask()
     for approve in (True, False):
         refused = called.call(said(approval, "U1", approve))

@@ -17,7 +17,7 @@ from remit.model.identity import AgentId, ApprovalId
 from remit.model.kill import KillKind
 from remit.model.labels import PUBLIC_TRUSTED
 from remit.runtime import kills
-from remit.runtime.answering import resolve
+from remit.runtime.approving.answering import resolve
 from remit.server.problems import Problem
 from remit.server.waits import Waits
 from tests.conftest import OpenStore

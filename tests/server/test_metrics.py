@@ -22,12 +22,12 @@ from remit.model.clock import SECOND
 from remit.model.decision import Decision, Permit, Reason
 from remit.model.errors import unavailable
 from remit.model.request import TOOL_CALL, EvaluationRequest
-from remit.runtime.answering import resolve
-from remit.runtime.break_glass import confirm
+from remit.runtime.approving.answering import resolve
+from remit.runtime.emergency.break_glass import confirm
 from remit.runtime.observing import Course
 from remit.server.observing import standing
 from remit.server.observing.figures import LATER, Figures
-from remit.server.observing.standing import Standing
+from remit.server.observing.standing import StoreGauges
 from tests.conftest import OpenStore
 from tests.pap.bundles import ROOT
 from tests.runtime.test_break_glass import DORA
@@ -201,7 +201,7 @@ def test_a_store_that_hangs_is_asked_by_one_thread(world: World, figures: Figure
         return 7
 
     monkeypatch.setattr(world.embedded.store, "open_permits", hanging)
-    scraped = Standing(world.embedded, figures)
+    scraped = StoreGauges(world.embedded, figures)
 
     async def several() -> tuple[list[bytes], bytes]:
         during = [await scraped.scraped() for _ in range(3)]
@@ -345,7 +345,7 @@ def stated() -> Mapping[str, tuple[str, str, str, str]]:
 def test_the_page_and_the_server_agree(world: World) -> None:
     figures, page = Figures(), stated()
     world.embedded.head.sign()
-    served_ = Standing(world.embedded, figures)
+    served_ = StoreGauges(world.embedded, figures)
     served_.look()
     instruments = [one for one in vars(figures.instruments).values() if hasattr(one, "_labelnames")]
     there = {
@@ -370,12 +370,12 @@ def test_an_expired_hold_is_not_open_and_a_later_one_is(world: World, clock: Clo
     assert answered is not None
     resolve(world.runtime, answered, ANA, grant=True).result()
     world.ask(world.open_session(world.open_task()), "pay", {"to": "c"})
-    text = asyncio.run(Standing(world.embedded, figures).scraped())
+    text = asyncio.run(StoreGauges(world.embedded, figures).scraped())
     assert figure(text, "remit_holds_open") == 1 and figure(text, "remit_holds_oldest_age_seconds") == 0
 
 
 def test_a_break_glass_is_open_until_its_time_has_come(world: World, clock: Clock) -> None:
-    standing_ = Standing(world.embedded, Figures())
+    standing_ = StoreGauges(world.embedded, Figures())
 
     def open_now() -> float:
         return figure(asyncio.run(standing_.scraped()), "remit_break_glasses_open")
@@ -396,6 +396,6 @@ def test_of_an_answer_by_two_the_second_is_counted(open_store: OpenStore, figure
     counts = []
     for person in (CARL, DORA):
         figures.resolved(resolve(world.runtime, held, person, grant=True).result(), wall_clock())
-        text = asyncio.run(Standing(world.embedded, figures).scraped())
+        text = asyncio.run(StoreGauges(world.embedded, figures).scraped())
         counts.append({key: n for key, n in samples(text).items() if key[0] == "remit_hold_answer_seconds_count"})
     assert counts == [{}, {("remit_hold_answer_seconds_count", frozenset({("answer", "approved")})): 1}]

@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from starlette.routing import Route
 
 from remit.local.wiring import wall_clock
-from remit.runtime import break_glass
+from remit.runtime.emergency import break_glass
 from remit.server.openapi.document import described
 from remit.server.openapi.operation import OfPath, Operation, Repeated
 from remit.server.reference import reference

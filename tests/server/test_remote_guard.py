@@ -23,7 +23,7 @@ from remit.model.labels import Confidentiality
 from remit.pep.remote.client import Remote
 from remit.pep.remote.messages import Watched
 from remit.runtime import kills
-from remit.runtime.answering import resolve
+from remit.runtime.approving.answering import resolve
 from tests.cli.running import error, run
 from tests.conftest import OpenStore
 from tests.runtime.world import ANA, CARL, World, small_bundle

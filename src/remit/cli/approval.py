@@ -12,9 +12,9 @@ from remit.model.authorizer import ApprovalState
 from remit.model.errors import not_found
 from remit.model.identity import ApprovalId
 from remit.model.request import SESSION_DECLASSIFY
-from remit.runtime.answering import resolve
-from remit.runtime.approvals import Shown
-from remit.runtime.inbox import as_plain, card, cards, group
+from remit.runtime.approving.answering import resolve
+from remit.runtime.approving.approvals import Shown
+from remit.runtime.approving.inbox import as_plain, card, cards, group
 from remit.runtime.store import Approval
 
 app = typer.Typer(no_args_is_help=True)

@@ -10,8 +10,8 @@ from remit.local.wiring import Embedded
 from remit.model.break_glass import MOST_MINUTES, BreakGlass, Stage, Verdict
 from remit.model.errors import not_found
 from remit.model.identity import BreakGlassId, TaskId
-from remit.runtime import break_glass
-from remit.runtime.emergencies import BreakGlassSeen, BreakGlassTold, emergencies, seen, status, told
+from remit.runtime.emergency import break_glass
+from remit.runtime.emergency.overview import BreakGlassSeen, BreakGlassTold, emergencies, seen, status, told
 
 app = typer.Typer(no_args_is_help=True)
 Id = Annotated[str, typer.Argument(help="Its id (`brg_…`).")]

@@ -15,8 +15,8 @@ from remit.model.request import TOOL_CALL
 from remit.model.values import thaw
 from remit.pdp.offering import Offer
 from remit.pdp.provenance.folding import folded
-from remit.runtime.approvals import Shown
-from remit.runtime.inbox import Card
+from remit.runtime.approving.approvals import Shown
+from remit.runtime.approving.inbox import Card
 from remit.runtime.store import Approval
 
 _MIXED = re.compile("[A-Za-z]")

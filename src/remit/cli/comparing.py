@@ -18,8 +18,8 @@ from remit.pap.diff import diff as differences
 from remit.pap.reading.folder import read_bundle
 
 if TYPE_CHECKING:
-    from remit.reviews.asking import Verdict
-    from remit.reviews.replay import Change, Replayed
+    from remit.reviews.asking import DecisionResult
+    from remit.reviews.replay import ChangedDecision, Replayed
 
 _SPAN = re.compile("([1-9][0-9]{0,5})([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
@@ -107,7 +107,7 @@ def _tell(replayed: "Replayed") -> None:
     say("not in the log, and so not replayed: what was refused while the store could not be written")
 
 
-def _tell_one(change: "Change") -> None:
+def _tell_one(change: "ChangedDecision") -> None:
     style = {"permit": "yellow"}.get(change.after.effect, "red" if change.before.effect == "permit" else "")
     say(
         f"{change.count} x {change.agent} {change.action} {change.resource}: {_word(change.before)} -> {_word(change.after)}",
@@ -119,8 +119,8 @@ def _tell_one(change: "Change") -> None:
     say(f"    for example {change.decision} {change.arguments[:100]}")
 
 
-def _word(verdict: "Verdict") -> str:
-    obliged = f" with {', '.join(verdict.obligations)}" if verdict.obligations else ""
-    if verdict.effect == "ask":
-        return f"ask ({verdict.rule or 'somebody'}){obliged}"
-    return f"{verdict.effect}{obliged}" if verdict.effect == "permit" else f"{verdict.effect} ({verdict.reason})"
+def _word(result: "DecisionResult") -> str:
+    obliged = f" with {', '.join(result.obligations)}" if result.obligations else ""
+    if result.effect == "ask":
+        return f"ask ({result.rule or 'somebody'}){obliged}"
+    return f"{result.effect}{obliged}" if result.effect == "permit" else f"{result.effect} ({result.reason})"

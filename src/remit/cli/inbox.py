@@ -18,8 +18,8 @@ from remit.local.wiring import Embedded
 from remit.model.clock import SECOND
 from remit.model.identity import ApprovalId
 from remit.reviews.fatigue import Habit, fatigue
-from remit.runtime.inbox import Card, as_plain, card, cards
-from remit.runtime.overdue import sweep
+from remit.runtime.approving.inbox import Card, as_plain, card, cards
+from remit.runtime.approving.overdue import sweep
 
 _OURS = b'{"kind":"approval'
 _SHOWN = 50

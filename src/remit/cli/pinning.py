@@ -7,20 +7,20 @@ from typing import Annotated
 import typer
 
 from remit.cli.output import NOT_SO, JsonFlag, counted, say, show_json
-from remit.model.definition import Change, Definition
+from remit.model.definition import Definition, DefinitionChange
 from remit.model.errors import ErrorKind, RemitError, malformed, not_found, refused, unavailable
-from remit.pap.pinning import Pin, Standing, compared, listed, to_write, with_pins
+from remit.pap.pinning import Pin, PinState, compared, listed, to_write, with_pins
 from remit.pap.reading.files import TOOLS_FILE
 from remit.pap.reading.folder import read_bundle
 
 MAX_SHOWN = 400
 """So many characters of a value are shown on each side of a difference."""
-_STYLES = {Standing.CHANGED: "red", Standing.NEW: "yellow", Standing.REMOVED: "yellow", Standing.UNPINNED: "yellow"}
+_STYLES = {PinState.CHANGED: "red", PinState.NEW: "yellow", PinState.REMOVED: "yellow", PinState.UNPINNED: "yellow"}
 _SAID = {
-    Standing.CHANGED: "changed: its calls are denied until this is reviewed",
-    Standing.NEW: "new: not in the catalogue",
-    Standing.REMOVED: "removed: in the catalogue, and not in the list",
-    Standing.UNPINNED: "not pinned",
+    PinState.CHANGED: "changed: its calls are denied until this is reviewed",
+    PinState.NEW: "new: not in the catalogue",
+    PinState.REMOVED: "removed: in the catalogue, and not in the list",
+    PinState.UNPINNED: "not pinned",
 }
 
 
@@ -48,7 +48,7 @@ def pin(
             say(
                 f"pinned {counted(len(digests), 'definition')} in {folder / TOOLS_FILE}: read the change, then publish the bundle"
             )
-    left = [one for one in pins if one.standing is not Standing.PINNED and not (write and one.tool in digests)]
+    left = [one for one in pins if one.standing is not PinState.PINNED and not (write and one.tool in digests)]
     if not json:
         say(f"{counted(len(pins), 'tool')}, {len(pins) - len(left)} as reviewed")
     if left:
@@ -74,23 +74,23 @@ def _read(path: Path) -> bytes:
 
 
 def _show(one: Pin) -> None:
-    if one.standing is not Standing.PINNED:
+    if one.standing is not PinState.PINNED:
         say(f"{one.tool}: {_SAID[one.standing]}", _STYLES[one.standing])
     for unseen in one.hidden:
         say(f"  hidden: {unseen}", "red")
-    if one.standing in (Standing.PINNED, Standing.REMOVED):
+    if one.standing in (PinState.PINNED, PinState.REMOVED):
         return
     if one.pinned:
         say(f"  pinned: {one.pinned}")
     say(f'  definition: "{one.digest}"')
     if one.proposal:
         say(f"  a proposal, from what it says of itself and to be read before it is used: {one.proposal}")
-    if one.changes is None and one.standing is Standing.CHANGED:
+    if one.changes is None and one.standing is PinState.CHANGED:
         say("  what it was is not known here: the catalogue has neither its `description` nor its `schema`")
     show_changes(one.changes or ())
 
 
-def show_changes(found: tuple[Change, ...]) -> None:
+def show_changes(found: tuple[DefinitionChange, ...]) -> None:
     """Differences, a line for each side; characters that nobody sees are shown as escapes."""
     for change in found:
         say(f"  {change.place}:")

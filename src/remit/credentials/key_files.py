@@ -1,7 +1,6 @@
 """The private key that tokens are signed with: made once, in a file nobody else may read; what it was before, by its public half."""
 
 import os
-import stat
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,7 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from joserfc.jwk import ECKey
 
-from remit.model.errors import RemitError, conflict, corrupt, malformed, not_found, refused, unavailable
+from remit.credentials.private_files import read_private
+from remit.model.errors import RemitError, conflict, corrupt, malformed, unavailable
 from remit.model.identity import random_bytes
 
 ALGORITHM = "ES256"
@@ -56,7 +56,9 @@ def load(folder: Path) -> SigningKey:
     """The key in a folder. Raises `RemitError`: not-found, refused if others may read it, malformed if it is no P-256 key."""
     path = folder / SIGNING
     try:
-        private = load_pem_private_key(_read_private(path), password=None)
+        private = load_pem_private_key(
+            read_private(path, "key", "one is made when the first token is", MAX_KEY_FILE), password=None
+        )
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise malformed(f"`{path}` holds no unencrypted private key in PEM: give the key that tokens are signed with") from None
     if not isinstance(private, EllipticCurvePrivateKey) or not isinstance(private.curve, SECP256R1):
@@ -118,24 +120,6 @@ def forget(folder: Path, key_id: str) -> None:
         (folder / RETIRED / f"{key_id}.json").unlink()
     except FileNotFoundError:
         raise conflict(f"the key `{key_id}` is not retired: nothing to forget") from None
-
-
-def _read_private(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            # The mode is asked of the open file, so that nobody can exchange it between check and read.
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise malformed(f"`{path}` is no file: give the path of the key")
-            if status.st_mode & 0o077:
-                raise refused(f"the key `{path}` is open to others than its owner: run `chmod 600` on it, or replace the key")
-            return file.read(MAX_KEY_FILE)
-    except FileNotFoundError:
-        raise not_found(f"there is no key at `{path}`: one is made when the first token is") from None
-    except IsADirectoryError:
-        raise malformed(f"`{path}` is no file: give the path of the key") from None
-    except OSError as error:
-        raise unavailable(f"the key `{path}` could not be read ({error.strerror})") from None
 
 
 def _write(path: Path, content: bytes, *, replace: bool) -> None:

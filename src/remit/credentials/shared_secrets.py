@@ -2,11 +2,10 @@
 
 import hashlib
 import hmac
-import os
-import stat
 from pathlib import Path
 
-from remit.model.errors import malformed, not_found, refused, unavailable
+from remit.credentials.private_files import read_private
+from remit.model.errors import malformed
 
 SHORTEST, LONGEST = 16, 4096
 
@@ -33,21 +32,8 @@ class SharedSecret:
 
 
 def read(path: Path) -> SharedSecret:
-    """The secret in a file. Raises `RemitError`: not-found, refused if others may read it, malformed if it is none."""
-    try:
-        with path.open("rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise malformed(f"`{path}` is no file: give the path of a file with the secret")
-            if status.st_mode & 0o077:
-                raise refused(
-                    f"the secret `{path}` is open to others than its owner: run `chmod 600` on it, or replace the secret"
-                )
-            secret = file.read(LONGEST + 1).strip()
-    except FileNotFoundError:
-        raise not_found(f"there is no secret at `{path}`: write it there, readable by its owner alone") from None
-    except OSError as error:
-        raise unavailable(f"the secret `{path}` could not be read ({error.strerror})") from None
+    """The secret in a file. Raises `RemitError`: not-found, refused if others may read it, malformed if it is none, unavailable."""
+    secret = read_private(path, "secret", "write it there, readable by its owner alone", LONGEST + 1).strip()
     if not SHORTEST <= len(secret) <= LONGEST:
         raise malformed(
             f"the secret in `{path}` must have from {SHORTEST} to {LONGEST} bytes: make one with `openssl rand -hex 32`"

@@ -118,9 +118,8 @@ class DecisionMade(Body, frozen=True, gc=False, tag="decision"):
     the data-flow grants that it rests on, as `task#number`; a permit uses each once. `hints` are what the tool's server said of it, by
     MCP's names. `caller` is who asked over a network, by issuer and name, and `proof` how the subject's authority came with it. `behind`
     says that other sessions of the task were, or could be, told what is untrusted that this one had not taken over. `break_glass` names
-    what two people opened for it, where policy denied it.
-    says that other sessions of the task were, or could be, told what is untrusted that this one had not taken over. `owner` is what was
-    known of who owns the agent and those above it, empty for nothing.
+    what two people opened for it, where policy denied it. `owner` is what was known of who owns the agent and those above it, empty for
+    nothing.
     """
 
     id: str
@@ -368,6 +367,22 @@ class BackupTaken(Body, frozen=True, gc=False, tag="backup.taken"):
     verified_by: str
 
 
+class LogRestored(Body, frozen=True, gc=False, tag="log.restored"):
+    """The store was put back from a backup of `size` entries with this root (hex), taken at `taken` (µs). Everything that could be used
+    ends here: tasks that were open, access requests that were not answered or whose approval was not used, tokens made before. `known` is
+    the size of the last head that the operator knew, 0 for none: what it had beyond `size` is lost."""
+
+    backup: str
+    taken: int
+    size: int
+    root: str
+    known: int
+    known_root: str
+    memories_trusted: bool
+    operator: str
+    verified_by: str
+
+
 class BreakGlassAsked(Body, frozen=True, gc=False, tag="break-glass.asked"):
     """Somebody asked that an agent (in `task` alone, if that is named) may do for so many minutes what policy denies. Another must
     confirm it before `confirm_by` (µs)."""
@@ -383,22 +398,6 @@ class BreakGlassAsked(Body, frozen=True, gc=False, tag="break-glass.asked"):
     reason: str
     incident: str
     confirm_by: int
-    operator: str
-    verified_by: str
-
-
-class LogRestored(Body, frozen=True, gc=False, tag="log.restored"):
-    """The store was put back from a backup of `size` entries with this root (hex), taken at `taken` (µs). Everything that could be used
-    ends here: tasks that were open, access requests that were not answered or whose approval was not used, tokens made before. `known` is
-    the size of the last head that the operator knew, 0 for none: what it had beyond `size` is lost."""
-
-    backup: str
-    taken: int
-    size: int
-    root: str
-    known: int
-    known_root: str
-    memories_trusted: bool
     operator: str
     verified_by: str
 

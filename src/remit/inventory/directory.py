@@ -15,7 +15,7 @@ Find = Callable[[str], Sequence[Person]]
 Get = Callable[[PersonId], Person | None]
 
 
-class Known(msgspec.Struct, frozen=True):
+class CorrelatedIdentity(msgspec.Struct, frozen=True):
     """Whoever goes by a name: all their names (folded), the records that say so, whether these are all there are, and what they say."""
 
     names: frozenset[str]
@@ -48,7 +48,7 @@ class Directory:
         self._get = get
         self._asked = find
         self._found: dict[str, Sequence[Person]] = {}
-        self._known: dict[str, Known] = {}
+        self._known: dict[str, CorrelatedIdentity] = {}
 
     def _find(self, name: str) -> Sequence[Person]:
         found = self._found.get(name)
@@ -56,7 +56,7 @@ class Directory:
             found = self._found[name] = self._asked(name)
         return found
 
-    def known_as(self, name: str) -> Known:
+    def known_as(self, name: str) -> CorrelatedIdentity:
         """Whoever goes by a name. Records that share a name, however long the chain, are taken for one person's."""
         # INVARIANT (an approval is for one exact action): two who cannot be told apart are one, for whom four eyes are two.
         wanted = folded(name)
@@ -65,7 +65,7 @@ class Directory:
             found = self._known[wanted] = self._joined(wanted)
         return found
 
-    def _joined(self, name: str) -> Known:
+    def _joined(self, name: str) -> CorrelatedIdentity:
         people: dict[PersonId, Person] = {}
         names, asked, waiting = {name}, set[tuple[str, bool]](), [(name, True)]
         while waiting:
@@ -78,11 +78,11 @@ class Directory:
                 if person.id in people or not (joins or wanted in person.joining):
                     continue
                 if len(people) >= MAX_LINKED:
-                    return Known(frozenset(names), tuple(people.values()), False, self._standing(name))
+                    return CorrelatedIdentity(frozenset(names), tuple(people.values()), False, self._standing(name))
                 people[person.id] = person
                 names |= person.names
                 waiting += [(one, one in person.joining) for one in person.names]
-        return Known(frozenset(names), tuple(people.values()), standing=self._standing(name))
+        return CorrelatedIdentity(frozenset(names), tuple(people.values()), standing=self._standing(name))
 
     def _standing(self, name: str) -> Standing:
         """Whether whoever goes by a name (folded) is there, as sources say who know that."""

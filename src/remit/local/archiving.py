@@ -1,10 +1,8 @@
 """The log as Parquet: its sealed part as an archive, a folder of segments that verifies without the store; or all of it as one file."""
 
-import fcntl
 import io
-import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
@@ -17,6 +15,7 @@ from remit.decision_log.merkle import leaf_hash, perfect_root
 from remit.decision_log.store import LogReader
 from remit.decision_log.tiles import Tiles
 from remit.local.head import Head
+from remit.local.locking import alone_in
 from remit.model.errors import RemitError, conflict, corrupt, unavailable
 
 Write: TypeAlias = Callable[[Any, Iterable[bytes], int], int]
@@ -79,23 +78,17 @@ def archive(folder: Path, head: Head, log: LogReader, told: Told) -> Archived:
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """While this process is the one that archives into the folder, which is made if need be."""
-    try:
-        if not folder.exists():
-            folder.mkdir(exist_ok=True, mode=0o700)
-            sync_folder(folder.parent)
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except (FileExistsError, NotADirectoryError):
-        raise conflict(f"`{folder}` is no folder: give an archive, or a new folder") from None
-    except OSError as error:
-        raise unavailable(f"the folder `{folder}` cannot be used ({error.strerror}): give another, or mend it") from None
-    try:
+    with ExitStack() as held:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise conflict(f"another process archives into `{folder}`: let it, or end it") from None
+            if not folder.exists():
+                folder.mkdir(exist_ok=True, mode=0o700)
+                sync_folder(folder.parent)
+            held.enter_context(alone_in(folder, f"another process archives into `{folder}`: let it, or end it"))
+        except (FileExistsError, NotADirectoryError):
+            raise conflict(f"`{folder}` is no folder: give an archive, or a new folder") from None
+        except OSError as error:
+            raise unavailable(f"the folder `{folder}` cannot be used ({error.strerror}): give another, or mend it") from None
         yield
-    finally:
-        os.close(descriptor)
 
 
 def _archived(folder: Path, head: Head) -> list[Segment]:

@@ -7,14 +7,14 @@ import msgspec
 from remit.decision_log.entry import ApprovalResolved, DecisionMade, Entry, OutcomeSeen
 from remit.local.wiring import Embedded
 from remit.model.errors import not_found
-from remit.runtime.recorded import opened_of
+from remit.runtime.recorded import entry_of, opened_of
 
 
 def find(embedded: Embedded, decision: str) -> Entry:
     """The entry of a decision. Raises `RemitError` (not-found)."""
-    for entry in embedded.store.log.by_decision(decision):
-        if isinstance(entry.body, DecisionMade):
-            return entry
+    entry = entry_of(embedded.store.log, decision)
+    if entry is not None:
+        return entry
     raise not_found(f"there is no decision `{decision}`: see `remit decision list`")
 
 

@@ -1,15 +1,15 @@
 """How far somebody who follows the log came: kept in a file, so that they go on there after a crash."""
 
-import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import msgspec
 
 from remit.decision_log.store import LogReader
-from remit.model.errors import conflict, corrupt, unavailable
+from remit.local.locking import alone_at
+from remit.model.errors import corrupt, unavailable
 
 
 class Cursor(msgspec.Struct, frozen=True):
@@ -22,19 +22,13 @@ class Cursor(msgspec.Struct, frozen=True):
 @contextmanager
 def alone(file: Path, taken: str) -> Iterator[None]:
     """While this process is the one on this machine that goes on from a file. Raises `RemitError`: conflict (`taken`), unavailable."""
-    try:
-        file.parent.mkdir(exist_ok=True, mode=0o700)
-        descriptor = os.open(file.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise unavailable(f"`{file.parent}` cannot be written ({error.strerror})") from None
-    try:
+    with ExitStack() as held:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise conflict(taken) from None
+            file.parent.mkdir(exist_ok=True, mode=0o700)
+            held.enter_context(alone_at(file.with_suffix(".lock"), taken))
+        except OSError as error:
+            raise unavailable(f"`{file.parent}` cannot be written ({error.strerror})") from None
         yield
-    finally:
-        os.close(descriptor)
 
 
 def read_cursor(file: Path) -> Cursor | None:

@@ -71,7 +71,7 @@ class OpaClient:
             hurry(connection, deadline)
             response = response_in_time(connection, deadline)
             answer = read_in_time(connection, response, deadline, MAX_ANSWER)
-        except BaseException:
+        except BaseException:  # whoever waited is gone, or it failed: nobody may read its late answer as that to another question
             connection.close()
             raise
         if response.status == http.client.OK:

@@ -10,7 +10,7 @@ from remit.local.wiring import Embedded
 from remit.model.errors import malformed, refused
 from remit.model.identity import Operator, new_id
 from remit.model.person import Person, PersonId
-from remit.runtime.people import Said, all_people, change_people
+from remit.runtime.people import PeopleUpdate, all_people, change_people
 from remit.runtime.runtime import Runtime
 
 FILE = "file:"
@@ -45,13 +45,13 @@ class Import:
         """Commit what it changes, all of it or nothing. Raises as `changes` does, and `RemitError` (conflict, unavailable)."""
         runtime, told = embedded.runtime, list[Changes]()
 
-        def say() -> Said:
+        def say() -> PeopleUpdate:
             known = all_people(embedded.store, self.source)
             found = self._changes(runtime, known, embedded)
             told[:] = [found]
             counts = len(self.said), len(found.added), len(found.changed), len(found.gone)
             imported = PeopleImported(self.source, self._digest(runtime), self.whole, *counts, operator.id, operator.verified_by)
-            return Said(found.people, found.same, imported)
+            return PeopleUpdate(found.people, found.same, imported)
 
         change_people(runtime, say, operator).result()
         return told[0]

@@ -21,7 +21,7 @@ from remit.pdp.compiled import CompiledBundle
 from remit.pdp.inputs import Grant
 from remit.pdp.outside import Opa, Said
 from remit.reviews.replay import Replay, Replayed, joined
-from remit.runtime.approvals import grant_of
+from remit.runtime.approving.approvals import grant_of
 from remit.runtime.store import Observation
 
 BUNDLES = 8

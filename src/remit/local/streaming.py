@@ -193,7 +193,7 @@ class _Syslog:
             return plain_wire
         try:
             return self._context.wrap_socket(plain_wire, server_hostname=self._where[0])
-        except BaseException:
+        except BaseException:  # no TLS, or interrupted: what nobody holds must not stay open
             plain_wire.close()
             raise
 

@@ -29,8 +29,9 @@ from remit.runtime import outcome
 from remit.runtime.authorize import evaluate, may_act
 from remit.runtime.pending import Driven
 from remit.runtime.runtime import Runtime
-from remit.runtime.store import RuntimeStore, Write
+from remit.runtime.store import RuntimeStore
 from remit.runtime.view import View
+from remit.runtime.writes import Write
 from remit.storage.sqlite.store import SqliteStore
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ class Embedded:
         self.store = open_store(home, settings)
         try:
             self._start(home, settings, clock)
-        except BaseException:
+        except BaseException:  # nobody has it yet who could close it
             self.store.close()
             raise
         self._open = True

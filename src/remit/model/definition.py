@@ -154,7 +154,7 @@ def definition_id(upstream: str, tool: str) -> str:
     return hashlib.sha256(json.dumps([upstream, tool]).encode()).hexdigest()
 
 
-class Change(msgspec.Struct, frozen=True):
+class DefinitionChange(msgspec.Struct, frozen=True):
     """One place (`inputSchema.properties.to.description`) where two definitions differ, as JSON text; empty where it is not there."""
 
     place: str
@@ -162,7 +162,7 @@ class Change(msgspec.Struct, frozen=True):
     after: str
 
 
-def changes(before: dict[str, Any], after: dict[str, Any]) -> tuple[Change, ...]:
+def changes(before: dict[str, Any], after: dict[str, Any]) -> tuple[DefinitionChange, ...]:
     """Where two definitions, or parts of them, differ; at most `MAX_CHANGES`."""
     found = []
     for change in _changes(before, after, ""):
@@ -172,7 +172,7 @@ def changes(before: dict[str, Any], after: dict[str, Any]) -> tuple[Change, ...]
     return tuple(found)
 
 
-def changes_in(before: bytes, after: bytes) -> tuple[Change, ...] | None:
+def changes_in(before: bytes, after: bytes) -> tuple[DefinitionChange, ...] | None:
     """Where two canonical forms differ; None where one of them is not known."""
     try:
         one, other = (json.loads(before), json.loads(after)) if before and after else (None, None)
@@ -181,16 +181,16 @@ def changes_in(before: bytes, after: bytes) -> tuple[Change, ...] | None:
         return None  # a door made something else of it
 
 
-def _changes(before: Any, after: Any, place: str) -> Iterator[Change]:
+def _changes(before: Any, after: Any, place: str) -> Iterator[DefinitionChange]:
     if isinstance(before, dict) and isinstance(after, dict):
         for name in sorted(before.keys() | after.keys()):
             here = f"{place}.{name}" if place else name
             if name not in before or name not in after:
-                yield Change(here, _json(before, name), _json(after, name))
+                yield DefinitionChange(here, _json(before, name), _json(after, name))
             else:
                 yield from _changes(before[name], after[name], here)
     elif (one := "".join(_written(before, 0))) != (other := "".join(_written(after, 0))):
-        yield Change(place, one, other)
+        yield DefinitionChange(place, one, other)
 
 
 def _json(members: dict[str, Any], name: str) -> str:

@@ -16,7 +16,7 @@ from remit.model.tool import Tool
 from remit.pdp.compiled import ResourceClass
 
 
-class Verdict(StrEnum):
+class ExpectedEffect(StrEnum):
     """What a step expects in one word."""
 
     PERMIT = "permit"
@@ -67,7 +67,7 @@ class Expectation(msgspec.Struct, frozen=True):
     `obligations` exactly those asked for, as `type:argument`. `enforced` is false for what shadow mode lets pass.
     """
 
-    decision: Verdict
+    decision: ExpectedEffect
     reason: Reason | None = None
     requestable: ApproverRule | bool | None = None
     tier: Tier | None = None

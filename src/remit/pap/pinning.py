@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from remit.model.characters import hidden
-from remit.model.definition import Change, Definition, changes, definition_of
+from remit.model.definition import Definition, DefinitionChange, changes, definition_of
 from remit.model.errors import malformed
 from remit.model.tool import Tool
 from remit.model.values import read_json
@@ -19,7 +19,7 @@ from remit.pap.reading.files import TOOLS_FILE
 from remit.pap.reading.written import Malformed, checked_tool
 
 
-class Standing(StrEnum):
+class PinState(StrEnum):
     """How a listed tool stands to the catalogue."""
 
     PINNED = "pinned"
@@ -35,10 +35,10 @@ class Pin(msgspec.Struct, frozen=True):
     is how it may be annotated."""
 
     tool: str
-    standing: Standing
+    standing: PinState
     digest: str = ""
     pinned: str = ""
-    changes: tuple[Change, ...] | None = None
+    changes: tuple[DefinitionChange, ...] | None = None
     hidden: tuple[str, ...] = ()
     proposal: str = ""
 
@@ -69,17 +69,17 @@ def compared(tools: Sequence[Tool], definitions: Sequence[Definition]) -> tuple[
     known = {tool.name: tool for tool in tools}
     there = {definition.name: definition for definition in definitions}
     pins = [_pin(known.get(name), definition) for name, definition in there.items()]
-    pins += [Pin(name, Standing.REMOVED, "", tool.definition) for name, tool in known.items() if name not in there]
+    pins += [Pin(name, PinState.REMOVED, "", tool.definition) for name, tool in known.items() if name not in there]
     return tuple(sorted(pins, key=lambda pin: pin.tool))
 
 
 def _pin(tool: Tool | None, definition: Definition) -> Pin:
     unseen = tuple(hidden(definition.members))
     if tool is None:
-        return Pin(definition.name, Standing.NEW, definition.digest, hidden=unseen, proposal=_proposal(definition))
-    standing = Standing.UNPINNED if not tool.definition else Standing.CHANGED
+        return Pin(definition.name, PinState.NEW, definition.digest, hidden=unseen, proposal=_proposal(definition))
+    standing = PinState.UNPINNED if not tool.definition else PinState.CHANGED
     if tool.definition == definition.digest:
-        standing = Standing.PINNED
+        standing = PinState.PINNED
     said: dict[str, Any] = {"description": tool.description} if tool.description else {}
     said |= {"inputSchema": tool.schema} if tool.schema is not None else {}
     now = {name: definition.members.get(name, "") for name in said}
@@ -134,4 +134,4 @@ def _write(lines: list[str], document: Document, position: int, digest: str) -> 
 
 def to_write(pins: Iterable[Pin]) -> dict[str, str]:
     """The digests that pinning would write: of tools in the catalogue whose definition is another than the pinned one."""
-    return {pin.tool: pin.digest for pin in pins if pin.standing in (Standing.CHANGED, Standing.UNPINNED)}
+    return {pin.tool: pin.digest for pin in pins if pin.standing in (PinState.CHANGED, PinState.UNPINNED)}

@@ -109,7 +109,7 @@ def _perform(authorizer: Authorizer, request: EvaluationRequest, permit: Permit,
         result = duties.fulfil((yield Act(duties)))
     except GeneratorExit:
         raise
-    except BaseException as error:
+    except BaseException as error:  # the action's own, or whoever called is gone: it ran, so its outcome is reported
         text = _words(error)
         yield from _report(authorizer, Outcome(permit.id, request.session, OutcomeStatus.FAILED, text, text[:500]))
         if duties.changes_result and isinstance(error, Exception) and not isinstance(error, ObligationFailed):

@@ -25,7 +25,7 @@ from remit.pdp.locus import alike, known_locus, same_ground
 from remit.pdp.memory import memory_of
 from remit.pdp.outside import Opa, Outside, Said, Unanswered
 from remit.reviews.archive import Archive
-from remit.reviews.history import History
+from remit.reviews.history import LoggedState
 from remit.reviews.past_tasks import Bounds
 
 ASK = "ask"
@@ -48,7 +48,7 @@ class Sealed(msgspec.Struct, frozen=True, gc=False):
     properties: dict[str, Any] | None = None
 
 
-class Verdict(msgspec.Struct, frozen=True, order=True):
+class DecisionResult(msgspec.Struct, frozen=True, order=True):
     """What was or would be decided: `effect` is permit, deny, or ask; `policies` are those that decided."""
 
     effect: str
@@ -57,7 +57,7 @@ class Verdict(msgspec.Struct, frozen=True, order=True):
     obligations: tuple[str, ...] = ()
     policies: tuple[str, ...] = ()
 
-    def changes(self, other: "Verdict") -> bool:
+    def changes(self, other: "DecisionResult") -> bool:
         """Whether a caller would notice: another effect, another approver, other obligations."""
         return self.effect != other.effect or self.rule != other.rule or self.obligations != other.obligations
 
@@ -65,7 +65,7 @@ class Verdict(msgspec.Struct, frozen=True, order=True):
 class Answer(msgspec.Struct, frozen=True, gc=False):
     """What a bundle says, and what its policies read to say so (canonical JSON). `known`: it was asked before."""
 
-    verdict: Verdict
+    result: DecisionResult
     read: bytes
     known: bool = False
 
@@ -91,7 +91,7 @@ def open_sealed(body: DecisionMade, key: SealKey) -> Sealed:
         raise corrupt(f"the sealed part of `{body.id}` cannot be read ({error}): verify the log") from None
 
 
-def subject_of(body: DecisionMade, history: History) -> EntityRef:
+def subject_of(body: DecisionMade, history: LoggedState) -> EntityRef:
     """The entry has type and id as one text, and either may have `::` in it: the agent that was known tells them apart."""
     parts = body.subject.split("::")
     places = [("::".join(parts[:count]), "::".join(parts[count:])) for count in range(1, len(parts))]
@@ -103,7 +103,7 @@ def subject_of(body: DecisionMade, history: History) -> EntityRef:
 class Asker:
     """Asks one bundle, with everything as the history has it."""
 
-    def __init__(self, bundle: CompiledBundle, history: History, archive: Archive) -> None:
+    def __init__(self, bundle: CompiledBundle, history: LoggedState, archive: Archive) -> None:
         # What the bundle says is asked, not what shadow mode would have let pass.
         self._bundle = replace(bundle, mode=Mode.ENFORCE)
         self._history, self._archive = history, archive
@@ -130,11 +130,11 @@ class Asker:
             self._places[about] = self._place(inputs)
         else:
             decision = self._decide(body, inputs, observe=place.task is None or not place.plain)
-        answer = Answer(_verdict(decision), decision.basis.read)
+        answer = Answer(_result(decision), decision.basis.read)
         if key is not None:
             if len(self._known) >= REMEMBERED:
                 self._known.clear()
-            self._known[key] = Answer(answer.verdict, answer.read, True)
+            self._known[key] = Answer(answer.result, answer.read, True)
         return answer
 
     @staticmethod
@@ -276,7 +276,7 @@ ERASED = Sealed(msgspec.Raw(b"{}"), "")
 class Alike:
     """Where two bundles cannot decide otherwise: `before`, or whichever was active, and `after`."""
 
-    def __init__(self, after: CompiledBundle, before: CompiledBundle | None, archive: Archive, history: History) -> None:
+    def __init__(self, after: CompiledBundle, before: CompiledBundle | None, archive: Archive, history: LoggedState) -> None:
         self._after, self._before = after, before
         self._archive, self._history = archive, history
         self._ground: dict[str, bool] = {}
@@ -298,22 +298,22 @@ class Alike:
         return self._ground[digest] and alike(before, self._after, agent, request)
 
 
-def logged(body: DecisionMade, after: Verdict) -> Verdict:
+def logged(body: DecisionMade, after: DecisionResult) -> DecisionResult:
     """What was decided, as the log has it. `after` fills in what shadow mode does not log: whom it would have asked, and of what."""
     if body.effect == "permit" and body.enforced:
-        return Verdict("permit", body.reason, "", body.obligations, body.policies)
+        return DecisionResult("permit", body.reason, "", body.obligations, body.policies)
     if body.effect == "permit":
         effect = ASK if body.reason == Reason.APPROVAL_REQUIRED else "deny"
         same = after.effect == effect
-        return Verdict(effect, body.reason, after.rule if same else "", after.obligations if same else (), body.policies)
+        return DecisionResult(effect, body.reason, after.rule if same else "", after.obligations if same else (), body.policies)
     # That too many requests waited already is no word of the policies: they asked for an approval.
     reason = Reason.APPROVAL_REQUIRED if body.reason == Reason.TOO_MANY_REQUESTS else body.reason
-    return Verdict(ASK if body.requestable else "deny", reason, body.requestable, body.obligations, body.policies)
+    return DecisionResult(ASK if body.requestable else "deny", reason, body.requestable, body.obligations, body.policies)
 
 
-def _verdict(decision: Decision) -> Verdict:
+def _result(decision: Decision) -> DecisionResult:
     obligations = tuple([f"{one.type}:{one.argument}" for one in decision.obligations])
     if isinstance(decision, Permit):
-        return Verdict("permit", decision.reason, "", obligations, decision.basis.policies)
+        return DecisionResult("permit", decision.reason, "", obligations, decision.basis.policies)
     rule = decision.requestable.value if decision.requestable else ""
-    return Verdict(ASK if rule else "deny", decision.reason, rule, obligations, decision.basis.policies)
+    return DecisionResult(ASK if rule else "deny", decision.reason, rule, obligations, decision.basis.policies)

@@ -57,7 +57,7 @@ class Wanted(NamedTuple):
 EVERYTHING = Wanted()
 
 
-class History:
+class LoggedState:
     """State as the log tells it. `take` moves it past one entry."""
 
     def __init__(self, archive: Archive, wanted: Wanted = EVERYTHING) -> None:

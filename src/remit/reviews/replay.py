@@ -13,8 +13,8 @@ from remit.model.identity import EntityRef
 from remit.model.request import EvaluationRequest
 from remit.pdp.compiled import CompiledBundle
 from remit.reviews.archive import Archive
-from remit.reviews.asking import ERASED, REMEMBERED, Alike, Asker, Gap, Sealed, Verdict, logged, open_sealed, subject_of
-from remit.reviews.history import History, Wanted
+from remit.reviews.asking import ERASED, REMEMBERED, Alike, Asker, DecisionResult, Gap, Sealed, logged, open_sealed, subject_of
+from remit.reviews.history import LoggedState, Wanted
 from remit.reviews.sharing import Share
 
 MAX_GROUPS = 10_000
@@ -32,15 +32,15 @@ _NOT_POLICY = frozenset(
 )
 
 
-class Change(msgspec.Struct, frozen=True):
+class ChangedDecision(msgspec.Struct, frozen=True):
     """Equal requests that would be decided otherwise: as the policies see them they differ in nothing.
 
     `count` is how many there were, in `tasks` tasks; `purposes` are those tasks', at most five; `decision` is one of them, with the
     `arguments` it had (canonical JSON); `read` is what policies read of it.
     """
 
-    before: Verdict
-    after: Verdict
+    before: DecisionResult
+    after: DecisionResult
     agent: str
     action: str
     resource: str
@@ -62,7 +62,7 @@ class Replayed(msgspec.Struct, frozen=True):
     decisions: int
     unaffected: int
     requests: int
-    changes: tuple[Change, ...]
+    changes: tuple[ChangedDecision, ...]
     changed: int
     more: int
     gaps: dict[str, int]
@@ -83,7 +83,7 @@ class _Spot(msgspec.Struct, frozen=True, gc=False):
     alike: bool
 
 
-_Key = tuple[Verdict, Verdict, str, str, str, bytes]
+_Key = tuple[DecisionResult, DecisionResult, str, str, str, bytes]
 # Writers put the kind first.
 _DECISION, _OUTCOME = b'{"kind":"decision",', b'{"kind":"outcome",'
 _PASSED_OVER = tuple(
@@ -124,7 +124,7 @@ class Replay:
         deeds = any(one.reads_history for one in (bundle, before) if one is not None)
         rates = {rate.key: rate for one in (bundle, before) if one is not None for rate in one.agent_rates}
         self._timed = bool(facts)
-        self._history = History(archive, Wanted(flows, deeds, tuple(rates.values()), facts))
+        self._history = LoggedState(archive, Wanted(flows, deeds, tuple(rates.values()), facts))
         self._share = Share(self._history, share, shares) if shares > 1 else None
         self._after = Asker(bundle, self._history, archive)
         self._before = Asker(before, self._history, archive) if before is not None else None
@@ -191,18 +191,18 @@ class Replay:
     def _ask(self, body: DecisionMade, subject: EntityRef, sealed: Sealed) -> None:
         """Ask the bundle one request, and keep what would change. Raises `Gap`."""
         answer = self._after.ask(body, subject, sealed)
-        after = answer.verdict
+        after = answer.result
         if not answer.known:
             place = (body.subject, body.subject_version, body.action, body.resource_type, body.resource)
             self._requests.add(hash((place, answer.read, after.reason)))
         if self._before is None or body.bundle == self._digest:
             before = logged(body, after)
         else:
-            before = self._before.ask(body, subject, sealed).verdict
+            before = self._before.ask(body, subject, sealed).result
         if before.changes(after):
             self._keep(body, sealed, before, after, answer.read)
 
-    def _keep(self, body: DecisionMade, sealed: Sealed, before: Verdict, after: Verdict, read: bytes) -> None:
+    def _keep(self, body: DecisionMade, sealed: Sealed, before: DecisionResult, after: DecisionResult, read: bytes) -> None:
         self._changed += 1
         key = before, after, body.subject, body.action, f"{body.resource_type}::{body.resource}", read
         group = self._groups.get(key)
@@ -220,7 +220,7 @@ class Replay:
 
     def _found(self) -> Replayed:
         changes = [
-            Change(
+            ChangedDecision(
                 before, after, agent, action, resource, group.count, len(group.tasks), tuple(group.purposes), group.decision,
                 group.arguments, read.decode(),
             )
@@ -240,7 +240,7 @@ class Replay:
 def joined(parts: Iterable[Replayed]) -> Replayed:
     """What several shares found, as one. A task is in one share, but equal requests may have been asked in each."""
     parts = list(parts)
-    groups: dict[tuple[object, ...], Change] = {}
+    groups: dict[tuple[object, ...], ChangedDecision] = {}
     for change in (change for part in parts for change in part.changes):
         key = change.before, change.after, change.agent, change.action, change.resource, change.read
         groups[key] = _together(groups[key], change) if key in groups else change
@@ -256,10 +256,10 @@ def joined(parts: Iterable[Replayed]) -> Replayed:
     )
 
 
-def _together(one: Change, other: Change) -> Change:
+def _together(one: ChangedDecision, other: ChangedDecision) -> ChangedDecision:
     purposes = tuple(dict.fromkeys((*one.purposes, *other.purposes)))[:MAX_PURPOSES]
     return replace(one, count=one.count + other.count, tasks=one.tasks + other.tasks, purposes=purposes)
 
 
-def _ordered(changes: Iterable[Change]) -> tuple[Change, ...]:
+def _ordered(changes: Iterable[ChangedDecision]) -> tuple[ChangedDecision, ...]:
     return tuple(sorted(changes, key=lambda change: (-change.count, change.decision)))

@@ -7,7 +7,7 @@ import msgspec
 
 from remit.decision_log.entry import EntryBody, FlowGranted, SessionJoined, SessionOpened, TaskClosed, TaskOpened
 from remit.model.errors import corrupt
-from remit.reviews.history import History
+from remit.reviews.history import LoggedState
 
 REMEMBERED = 10_000
 _PLACES = 1 << 20
@@ -31,7 +31,7 @@ class Share:
     an entry looks like a field, for quotes in it are escaped.
     """
 
-    def __init__(self, history: History, share: int, shares: int) -> None:
+    def __init__(self, history: LoggedState, share: int, shares: int) -> None:
         self._history, self._share, self._shares = history, share + 1, shares
         # Trees of one place go together: so many places even out any number of trees, and take no more memory the more there are.
         self._dealt = bytearray(_PLACES)

@@ -13,7 +13,7 @@ from remit.model.values import thaw
 from remit.pdp.compiled import CompiledBundle
 from remit.reviews.archive import Archive
 from remit.reviews.asking import ASK, Asker, Gap, Sealed, open_sealed, subject_of
-from remit.reviews.history import History, Wanted
+from remit.reviews.history import LoggedState, Wanted
 
 MAX_USES = 100_000
 
@@ -74,7 +74,7 @@ def usage_of(
 
 class _Gathering:
     def __init__(self, archive: Archive, floor: CompiledBundle, since: int, without: Set[str]) -> None:
-        self._history = History(archive, Wanted(flows=floor.reads("flow") or floor.reads("facts"), facts=(floor.facts,)))
+        self._history = LoggedState(archive, Wanted(flows=floor.reads("flow") or floor.reads("facts"), facts=(floor.facts,)))
         self._asker = Asker(floor, self._history, archive)
         self._since, self._without = since, without
         self._uses: dict[Place, Use] = {}
@@ -116,11 +116,11 @@ class _Gathering:
         if body.break_glass:
             self._leave_out(body, "two people let it pass, against policy (break-glass)")
             return
-        verdict = self._asker.ask(body, subject, sealed).verdict
-        approved = verdict.effect == ASK and body.effect == "permit" and body.enforced and body.approval is not None
+        result = self._asker.ask(body, subject, sealed).result
+        approved = result.effect == ASK and body.effect == "permit" and body.enforced and body.approval is not None
         agent = self._history.agent(subject.id, body.subject_version)
-        if agent is None or not (verdict.effect == "permit" or approved):
-            why = f"{verdict.reason}: {', '.join(verdict.policies)}" if verdict.policies else verdict.reason
+        if agent is None or not (result.effect == "permit" or approved):
+            why = f"{result.reason}: {', '.join(result.policies)}" if result.policies else result.reason
             self._leave_out(body, why)
             return
         self._use(body, agent, thaw(bytes(sealed.arguments)).values)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-from remit.inventory.directory import Directory, Known
+from remit.inventory.directory import CorrelatedIdentity, Directory
 from remit.model.break_glass import BreakGlass
 from remit.model.decision import ApproverRule
 from remit.model.errors import refused
@@ -13,7 +13,7 @@ from remit.pdp.obligations import barred
 from remit.runtime.runtime import Runtime
 
 
-def present(runtime: Runtime, operator: Operator) -> Known:
+def present(runtime: Runtime, operator: Operator) -> CorrelatedIdentity:
     """Whoever acts, as the store knows them now: another process may have heard of people since.
 
     Raises `RemitError` (refused) for one who is gone.
@@ -25,7 +25,7 @@ def present(runtime: Runtime, operator: Operator) -> Known:
     return known
 
 
-def acting(runtime: Runtime, operator: Operator) -> Known:
+def acting(runtime: Runtime, operator: Operator) -> CorrelatedIdentity:
     """Whoever acts, as one of several people who must.
 
     Raises `RemitError` (refused) for one who is gone, or whom nobody can tell from too many others.

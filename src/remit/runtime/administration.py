@@ -11,7 +11,7 @@ from remit.model.identity import Agent, AgentId, Operator, TaskId
 from remit.model.task import TaskStatus
 from remit.runtime.pending import Driven, Steps
 from remit.runtime.runtime import Change, Runtime, administer
-from remit.runtime.store import ActivateBundle, DestroyKey, PutAgent
+from remit.runtime.writes import ActivateBundle, DestroyKey, PutAgent
 
 
 def change_agent(runtime: Runtime, agent: str, change: Callable[[Agent | None], Agent], operator: Operator) -> Driven[Agent]:

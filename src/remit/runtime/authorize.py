@@ -17,15 +17,16 @@ from remit.pdp.checks import CLOCK_TOLERANCE
 from remit.pdp.decide import decide
 from remit.pdp.inputs import PERMIT_MICROSECONDS, Decided, Grant, Inputs
 from remit.pdp.outside import MAX_QUESTIONS, NotAsked, Outside
-from remit.runtime import approvals, definitions, outcome, sessions
+from remit.runtime import definitions, outcome, sessions
 from remit.runtime.acting import holds_open, lends
+from remit.runtime.approving import approvals
+from remit.runtime.approving.caps import too_many
 from remit.runtime.beside import Behind, worse_for_being_behind
-from remit.runtime.caps import too_many
 from remit.runtime.committing import Considered, Loaded, commit
 from remit.runtime.line import Line
 from remit.runtime.loading import load
 from remit.runtime.observing import Course, Stage, begun, tell
-from remit.runtime.pending import Asking, Driven, Steps
+from remit.runtime.pending import Driven, Inquiry, Steps
 from remit.runtime.runtime import ATTEMPTS, Runtime, turn
 from remit.runtime.store import RuntimeStore
 from remit.runtime.view import Live
@@ -111,8 +112,8 @@ def _caught_up(runtime: Runtime, request: EvaluationRequest, decision: DecisionI
 def _asked(runtime: Runtime, question: NotAsked, before: Outside | None, line: Line, again: bool) -> Steps[Outside]:
     """Ask an engine outside, while nobody waits for this process's state; in line, where others of this session make it ask again."""
     if (again or line.taken) and not line.first:
-        yield Asking(lambda: line.wait(question.opa.seconds * MAX_QUESTIONS))
-    asking = Asking(lambda: runtime.ask(question.opa, question.document))
+        yield Inquiry(lambda: line.wait(question.opa.seconds * MAX_QUESTIONS))
+    asking = Inquiry(lambda: runtime.ask(question.opa, question.document))
     yield asking
     return question.answered(before, asking.said)
 

@@ -11,16 +11,15 @@ from remit.model.task import TaskStatus
 from remit.pdp.flow import keeps_records
 from remit.pdp.hints import hints_for
 from remit.pdp.inputs import Decided, Inputs
-from remit.runtime import approvals, definitions
+from remit.runtime import definitions
 from remit.runtime.beside import keep_up
-from remit.runtime.records import decision_record, memory_record, used_record
+from remit.runtime.records import decision_record, memory_record, requested_record, used_record
 from remit.runtime.runtime import Runtime
-from remit.runtime.store import (
-    Approval,
+from remit.runtime.store import Approval, OpenPermit
+from remit.runtime.writes import (
     HoldMemory,
     HoldTask,
     InsertPermit,
-    OpenPermit,
     PutAccount,
     PutApproval,
     PutMemory,
@@ -67,7 +66,7 @@ def commit(runtime: Runtime, loaded: Loaded, considered: Considered) -> Ticket[W
         writes.append(PutApproval(considered.approval))
         runtime.view.underway[considered.approval.id] = considered.approval
         if considered.opened:
-            records.append(approvals.requested_record(considered.approval))
+            records.append(requested_record(considered.approval))
     if inputs.request.definition:
         seen = definitions.seen(runtime.view, inputs, effects.definition)
         records.extend(seen[0])

@@ -12,8 +12,8 @@ from remit.model.request import EvaluationRequest
 from remit.pdp.inputs import Inputs
 from remit.runtime.pending import Driven, Steps
 from remit.runtime.runtime import Change, Runtime, administer
-from remit.runtime.store import ApproveDefinition, SeeDefinition
 from remit.runtime.view import View
+from remit.runtime.writes import ApproveDefinition, SeeDefinition
 
 MAX_WHY = 1000
 MIN_PREFIX = 12

@@ -15,8 +15,9 @@ from remit.model.labels import Label
 from remit.model.task import Session, TaskState, next_version
 from remit.pdp.provenance.seen import Report
 from remit.runtime.beside import can_be_told, passed_on, tainted_in
-from remit.runtime.store import InsertObservation, Observation
+from remit.runtime.store import Observation
 from remit.runtime.view import View
+from remit.runtime.writes import InsertObservation
 
 
 class Joined(NamedTuple):

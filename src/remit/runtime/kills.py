@@ -8,7 +8,7 @@ from remit.model.identity import Operator
 from remit.model.kill import Kill, KillKind
 from remit.runtime.pending import Driven, Steps
 from remit.runtime.runtime import Change, Runtime, administer
-from remit.runtime.store import DeleteKill, PutKill
+from remit.runtime.writes import DeleteKill, PutKill
 
 MAX_WHY, MAX_NAME = 1000, 512
 

@@ -24,8 +24,9 @@ from remit.runtime.beside import recounted
 from remit.runtime.pending import Driven, Steps
 from remit.runtime.records import outcome_record
 from remit.runtime.runtime import ATTEMPTS, Runtime, turn
-from remit.runtime.store import DeletePermit, HoldMemory, InsertObservation, OpenPermit, PutSession, PutSpent, Write
+from remit.runtime.store import OpenPermit
 from remit.runtime.view import View
+from remit.runtime.writes import DeletePermit, HoldMemory, InsertObservation, PutSession, PutSpent, Write
 
 TOGETHER = 512
 """So many outcomes that nobody reports are submitted at once: while they are, this process decides nothing."""
@@ -61,7 +62,7 @@ def _report(runtime: Runtime, outcome: Outcome) -> Steps[None]:
             except Conflict:
                 _forget(runtime, permit)
                 continue
-            except Exception:
+            except Exception:  # it was not recorded, for whatever reason: the view must not go on from it
                 _forget(runtime, permit)
                 raise
         runtime.view.permits.pop(outcome.decision, None)

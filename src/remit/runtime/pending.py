@@ -23,7 +23,7 @@ def _threads(_process: int) -> "ThreadPoolExecutor":
     return ThreadPoolExecutor(AT_ONCE, "remit-asking")
 
 
-class Asking(Generic[T]):
+class Inquiry(Generic[T]):
     """Something to be asked of another process: blocking here, in a thread of its own where the caller awaits."""
 
     __slots__ = ("_ask", "_said")
@@ -47,7 +47,7 @@ class Asking(Generic[T]):
         return self._said
 
 
-Steps = Generator[Ticket[Any] | Asking[Any], None, T]
+Steps = Generator[Ticket[Any] | Inquiry[Any], None, T]
 """Yields each commit and each question that it must wait for; what waiting raises is raised at the yield."""
 
 

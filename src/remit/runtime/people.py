@@ -9,7 +9,7 @@ from remit.decision_log.encoding import encode_body
 from remit.decision_log.entry import GroupChanged, PeopleImported, PersonChanged, PersonErased
 from remit.decision_log.sealing import SealKey
 from remit.decision_log.store import Record
-from remit.inventory.directory import Directory, Known
+from remit.inventory.directory import CorrelatedIdentity, Directory
 from remit.inventory.people import erased
 from remit.model.authorizer import ApprovalState
 from remit.model.break_glass import Stage
@@ -19,12 +19,13 @@ from remit.model.person import GroupId, PeopleGroup, Person, PersonId, PersonSta
 from remit.model.task import TaskStatus
 from remit.runtime.pending import Driven, Steps
 from remit.runtime.runtime import Change, Runtime, administer
-from remit.runtime.store import Approval, ErasePerson, PutGroup, PutPerson, RuntimeStore, SeePeople, Write
+from remit.runtime.store import Approval, RuntimeStore
+from remit.runtime.writes import ErasePerson, PutGroup, PutPerson, SeePeople, Write
 
 _seal = msgspec.json.Encoder().encode
 
 
-class Said(msgspec.Struct, frozen=True):
+class PeopleUpdate(msgspec.Struct, frozen=True):
     """What a source says: people as they are from now on (each the version behind the stored one), and those of whom it says nothing new;
     `imported` is the file that it stands in, if it came as one."""
 
@@ -33,13 +34,13 @@ class Said(msgspec.Struct, frozen=True):
     imported: PeopleImported | None = None
 
 
-def change_people(runtime: Runtime, say: Callable[[], Said], operator: Operator) -> Driven[Said]:
+def change_people(runtime: Runtime, say: Callable[[], PeopleUpdate], operator: Operator) -> Driven[PeopleUpdate]:
     """Commit what `say` makes of the people who are stored, all of it or nothing. Raises what it raises, and `RemitError` (conflict)."""
     return Driven(lambda: _change_people(runtime, say, operator))
 
 
-def _change_people(runtime: Runtime, say: Callable[[], Said], operator: Operator) -> Steps[Said]:
-    told: list[Said] = []
+def _change_people(runtime: Runtime, say: Callable[[], PeopleUpdate], operator: Operator) -> Steps[PeopleUpdate]:
+    told: list[PeopleUpdate] = []
 
     def prepare() -> Change:
         said = say()
@@ -133,7 +134,7 @@ def _approved(store: RuntimeStore, now: int) -> Iterator[Approval]:
                     yield one
 
 
-def _by(known: Iterable[Known], names: Iterable[str]) -> bool:
+def _by(known: Iterable[CorrelatedIdentity], names: Iterable[str]) -> bool:
     given = [name for name in names if name]
     return any(one.is_one_of(given) for one in known)
 

@@ -2,9 +2,10 @@
 
 import msgspec
 
-from remit.decision_log.entry import DecisionMade
+from remit.decision_log.entry import DecisionMade, Entry
 from remit.decision_log.sealed import SealedDecision, open_sealed
 from remit.decision_log.store import LogReader
+from remit.model.errors import ErrorKind, RemitError
 from remit.model.identity import DecisionId, TaskId
 from remit.runtime.runtime import Runtime
 
@@ -18,8 +19,25 @@ class Recorded(msgspec.Struct, frozen=True):
 
 def recorded(runtime: Runtime, log: LogReader, decision: DecisionId) -> Recorded | None:
     """The decision of this id; None if there is none. Reads the store: not on an event loop."""
-    body = next((entry.body for entry in log.by_decision(decision) if isinstance(entry.body, DecisionMade)), None)
+    body = decision_of(log, decision)
     return None if body is None else opened_of(runtime, body)
+
+
+def decision_of(log: LogReader, decision: str) -> DecisionMade | None:
+    """The decision of this id, still sealed; None if there is none. Reads the store: not on an event loop."""
+    entry = entry_of(log, decision)
+    return entry.body if entry is not None and isinstance(entry.body, DecisionMade) else None
+
+
+def entry_of(log: LogReader, decision: str) -> Entry | None:
+    """The entry of the decision of this id; None if there is none. Reads the store: not on an event loop."""
+    try:
+        found = log.by_decision(decision)
+    except RemitError as error:
+        if error.kind is ErrorKind.MALFORMED:
+            return None  # what is no text names no decision
+        raise
+    return next((entry for entry in found if isinstance(entry.body, DecisionMade)), None)
 
 
 def opened_of(runtime: Runtime, body: DecisionMade) -> Recorded:

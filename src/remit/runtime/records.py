@@ -1,9 +1,9 @@
-"""Decisions and outcomes as log entries: what is plain, and what is sealed under the task's key."""
+"""Decisions, what they open or use up, and outcomes as log entries: what is plain, and what is sealed under the task's key."""
 
 import msgspec
 
 from remit.decision_log.encoding import encode_body
-from remit.decision_log.entry import BreakGlassUsed, DecisionMade, MemoryRaised, OutcomeSeen
+from remit.decision_log.entry import ApprovalRequested, BreakGlassUsed, DecisionMade, MemoryRaised, OutcomeSeen
 from remit.decision_log.sealed import SealedDecision, SealedOutside, encode_sealed
 from remit.decision_log.sealing import SealKey
 from remit.decision_log.store import Record
@@ -17,7 +17,7 @@ from remit.model.task import Session
 from remit.model.values import NO_ARGUMENTS
 from remit.pdp.inputs import Inputs
 from remit.pdp.outside import Outside
-from remit.runtime.store import OpenPermit
+from remit.runtime.store import Approval, OpenPermit
 
 
 def decision_record(inputs: Inputs, decision: Decision, session: Session | None, key: SealKey) -> Record:
@@ -84,6 +84,14 @@ def used_record(glass: BreakGlassId, decision: DecisionId, task: TaskId | None) 
 def _sealed_outside(outside: Outside) -> SealedOutside:
     said = {name: msgspec.Raw(answer) for name, answer in outside.answers.items() if isinstance(answer, bytes)}
     return SealedOutside(outside.moment, said)
+
+
+def requested_record(approval: Approval) -> Record:
+    """The entry of an access request."""
+    body = ApprovalRequested(
+        approval.id, approval.decision, approval.task, approval.rule.value, approval.digest, approval.expires
+    )
+    return Record(encode_body(body), "approval.requested", approval.decision, approval.task)
 
 
 def memory_record(memory: Memory, decision: DecisionId, task: TaskId | None) -> Record:

@@ -12,8 +12,8 @@ from remit.model.errors import RemitError, conflict, malformed
 from remit.pdp.outside import Ask
 from remit.runtime.observing import Observer
 from remit.runtime.pending import Steps
-from remit.runtime.store import Write
 from remit.runtime.view import View
+from remit.runtime.writes import Write
 
 _encode = msgspec.msgpack.Encoder().encode
 ATTEMPTS = 24

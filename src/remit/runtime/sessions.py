@@ -16,7 +16,7 @@ from remit.runtime.beside import can_be_told, recounted, tainted_in
 from remit.runtime.joining import ahead, merged, resealed
 from remit.runtime.pending import Driven, Steps
 from remit.runtime.runtime import ATTEMPTS, Change, Runtime, administer
-from remit.runtime.store import HoldTask, InsertObservation, InsertSession, PutSession, PutSpent, Write
+from remit.runtime.writes import HoldTask, InsertObservation, InsertSession, PutSession, PutSpent, Write
 
 
 def open_session(runtime: Runtime, task: TaskId) -> Driven[Session]:

@@ -18,7 +18,7 @@ from remit.pdp.compiled import TaskType
 from remit.runtime.narrowing import MAX_SECONDS, check_size, narrow_budgets, narrow_scope
 from remit.runtime.pending import Driven, Steps
 from remit.runtime.runtime import Change, Runtime, administer
-from remit.runtime.store import CloseTask, HoldTask, InsertTask
+from remit.runtime.writes import CloseTask, HoldTask, InsertTask
 
 MAX_PURPOSE = 16_000
 DEFAULT_SECONDS = 3600

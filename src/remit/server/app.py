@@ -16,11 +16,11 @@ from remit.local.webhooks.settings import read_webhooks
 from remit.local.wiring import Embedded
 from remit.model.errors import RemitError
 from remit.pdp.administration import Administration
-from remit.server.api.callback import Once
+from remit.server.api.callback import CallbacksInMemory
 from remit.server.callers import Callers
 from remit.server.direct import App, Message, directly
 from remit.server.observing.figures import Figures
-from remit.server.observing.standing import Standing
+from remit.server.observing.standing import StoreGauges
 from remit.server.observing.watched import watched
 from remit.server.observing.whole import Observed
 from remit.server.openapi.document import described
@@ -88,13 +88,13 @@ def routed(
     app.state.embedded = embedded
     app.state.callers, app.state.url, app.state.administration = callers, url, administration
     app.state.webhooks = read_webhooks(embedded.settings, embedded.home)
-    app.state.callbacks = shared.callbacks if shared is not None else Once()
+    app.state.callbacks = shared.callbacks if shared is not None else CallbacksInMemory()
     app.state.document = described(OPERATIONS, url)
     app.state.repeats, app.state.peers = peers or Repeats(embedded.runtime.clock), peers
     app.state.unreported, app.state.waits = Unreported(embedded, counting.settled), Waits(embedded, told=counting.waiting)
     app.state.searches = Searches()
     app.state.readiness, app.state.tracing = None, watching.tracing
-    app.state.figures, app.state.standing = counting, Standing(embedded, counting)
+    app.state.figures, app.state.standing = counting, StoreGauges(embedded, counting)
     app.routes.append(provisioning(app.state))
     return app
 

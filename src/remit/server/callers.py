@@ -25,6 +25,7 @@ from remit.pdp.memo import Memo
 from remit.server.known import Known
 from remit.server.problems import Problem
 from remit.server.remembering import Remembered, identity_in, names_in
+from remit.server.revisions import Revisions
 
 DEVELOPMENT = Caller("development", frozenset(Role) - {Role.AGENT}, UNPROVEN, Proof.NONE)
 """Whoever reaches a server for development."""
@@ -81,7 +82,8 @@ class Proven:
         self._since = max([entry.time for entry in embedded.store.log.by_kind("log.restored", 1)], default=0)
         self._holders: Memo[int, tuple[VerifiedToken, Caller]] = Memo(REMEMBERED)
         self._directory: tuple[int, Directory | None] = -1, None
-        self._remembered = Remembered(embedded)
+        self._revisions = Revisions(embedded.store)
+        self._remembered = Remembered(embedded, self._revisions)
 
     async def identify(self, request: Request) -> Caller:
         """The caller. Raises `Problem`, or `RemitError` (refused) for one who is proven and nobody here."""
@@ -184,7 +186,7 @@ class Proven:
     def _people(self) -> Directory:
         """Who is who, as the store has it now."""
         # INVARIANT (fail closed): a token outlives whoever has left; asked of the store each time.
-        revision, _ = self._embedded.store.standing(())
+        revision = self._revisions.now()
         known, directory = self._directory
         if known != revision or directory is None:
             store = self._embedded.store
@@ -195,7 +197,7 @@ class Proven:
     def _agents(self) -> Mapping[str, Agent]:
         """Agents by what proves that they are."""
         # INVARIANT (fail closed): asked of the store each time, since no commit holds what a token is taken for.
-        revision, _ = self._embedded.store.standing(())
+        revision = self._revisions.now()
         known = self._identities
         if known[0] != revision:
             agents = self._embedded.store.agents()

@@ -68,7 +68,7 @@ def resumed(token: str, query: str, foreign: str, another: str) -> str:
     return place.after
 
 
-class Asked(msgspec.Struct, frozen=True):
+class PageRequest(msgspec.Struct, frozen=True):
     """A page that is asked for: at most `limit`, behind `after` (empty from the beginning)."""
 
     limit: int
@@ -94,8 +94,8 @@ class Asked(msgspec.Struct, frozen=True):
         return int(self.after)
 
 
-def asked_of(where: str, wanted: Paged) -> Asked:
+def asked_of(where: str, wanted: Paged) -> PageRequest:
     """The page of the list at `where` that is wanted. Raises `RemitError` (malformed) for a cursor that is none of it."""
     rest = {name: value for name, value in msgspec.to_builtins(wanted).items() if name not in ("limit", "cursor")}
     query = query_digest(where, rest)
-    return Asked(wanted.limit, resumed(wanted.cursor, query, _FOREIGN, _ANOTHER), query)
+    return PageRequest(wanted.limit, resumed(wanted.cursor, query, _FOREIGN, _ANOTHER), query)

@@ -14,7 +14,8 @@ from remit.model.clock import DAY
 from remit.model.errors import RemitError, refused
 from remit.model.identity import Operator, new_id
 from remit.model.person import LOGIN, Person, PersonId, folded
-from remit.runtime.people import Said, change_people
+from remit.runtime.people import PeopleUpdate, change_people
+from remit.server.revisions import Revisions
 
 _log = logging.getLogger("remit")
 MAX_KNOWN = 10_000
@@ -29,8 +30,8 @@ _NOTHING = PeopleClaims("", "", "", "", "")
 class Remembered:
     """The holders of tokens, as they were last remembered by this process; in the store is what all processes remember."""
 
-    def __init__(self, embedded: Embedded) -> None:
-        self._embedded = embedded
+    def __init__(self, embedded: Embedded, revisions: Revisions) -> None:
+        self._embedded, self._revisions = embedded, revisions
         self._known: dict[tuple[str, str], tuple[Person, int, int]] = {}
 
     async def take(self, token: VerifiedToken, issuer: Issuer, caller: Caller, known_here: bool) -> None:
@@ -41,7 +42,7 @@ class Remembered:
             return
         now, key = self._embedded.runtime.clock(), (token.issuer, token.subject)
         said = _said(token, claims, caller, now)
-        known, revision = self._known.get(key), self._embedded.store.standing(())[0]
+        known, revision = self._known.get(key), self._revisions.now()
         same = known is not None and not is_news(known[0], said) and 0 <= now - known[1] < DAY
         # INVARIANT (fail closed): what was erased since is remembered anew before its holder does anything.
         if known is not None and same and (known[2] == revision or self._kept(said)):
@@ -58,17 +59,17 @@ class Remembered:
         found = self._embedded.store.people_named(folded(said.also[0]))
         return any(one.source == said.source and one.external_id == said.external_id for one in found)
 
-    def _news(self, said: Person, now: int) -> Said:
+    def _news(self, said: Person, now: int) -> PeopleUpdate:
         store = self._embedded.store
         found = store.people_named(folded(said.also[0]))
         before = next((one for one in found if one.source == said.source and one.external_id == said.external_id), None)
         taken = _of_one(said, before, Directory(store.people_named, store.person))
         if before is None:
-            return Said((next_version(None, taken, now),))
+            return PeopleUpdate((next_version(None, taken, now),))
         whole = _still_known(before, taken)
         if is_news(before, whole):
-            return Said((next_version(before, whole, now),))
-        return Said((), (before.id,) if now - before.seen >= DAY else ())
+            return PeopleUpdate((next_version(before, whole, now),))
+        return PeopleUpdate((), (before.id,) if now - before.seen >= DAY else ())
 
 
 def _of_one(said: Person, before: Person | None, directory: Directory) -> Person:

@@ -9,7 +9,7 @@ from remit.local.webhooks.sending import Sender
 from remit.local.webhooks.settings import read_webhooks
 from remit.local.wiring import Embedded
 from remit.model.errors import RemitError
-from remit.runtime.overdue import sweep
+from remit.runtime.approving.overdue import sweep
 
 EVERY = 5.0
 PATIENCE = 15.0

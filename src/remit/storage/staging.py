@@ -8,7 +8,8 @@ import msgspec
 from remit.model.errors import corrupt
 from remit.model.memory import Memory
 from remit.model.task import Session, Spent, Task
-from remit.runtime.store import (
+from remit.runtime.store import OpenPermit
+from remit.runtime.writes import (
     ActivateBundle,
     ApproveDefinition,
     CloseTask,
@@ -22,7 +23,6 @@ from remit.runtime.store import (
     InsertPermit,
     InsertSession,
     InsertTask,
-    OpenPermit,
     PutAccount,
     PutAgent,
     PutApproval,

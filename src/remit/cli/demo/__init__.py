@@ -26,8 +26,8 @@ from remit.local.wiring import Embedded, create_store
 from remit.model.errors import refused
 from remit.model.identity import AgentId, ApprovalId
 from remit.runtime.administration import change_agent
-from remit.runtime.answering import resolve
-from remit.runtime.inbox import card
+from remit.runtime.approving.answering import resolve
+from remit.runtime.approving.inbox import card
 
 AGENT = AgentId("payables-bot")
 DEMO_BUNDLE = "accounts-payable"

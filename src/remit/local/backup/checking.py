@@ -108,7 +108,7 @@ def rebuild(checked: Checked, ending: Ending, file: Path) -> Ended:
             confirm(made, checked)
         finally:
             made.close()
-    except BaseException:
+    except BaseException:  # whatever ended it: half a store must not be taken for one
         remove(file)
         raise
     return ending.ended

@@ -1,7 +1,6 @@
 """Making a backup: one moment of the store, its log as an export, and what of REMIT_HOME is not made anew."""
 
 import errno
-import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
@@ -32,6 +31,7 @@ from remit.local.backup.manifest import (
 )
 from remit.local.config import FILE, Settings
 from remit.local.head import KEY_FILE
+from remit.local.locking import alone_in, is_free
 from remit.local.wiring import Embedded
 from remit.model.errors import conflict, unavailable
 from remit.model.identity import Operator, new_id, random_bytes
@@ -108,14 +108,10 @@ def _aside(folder: Path) -> Iterator[Path]:
     try:
         _sweep(folder)
         aside.mkdir(mode=0o700)
-        descriptor = os.open(aside, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with alone_in(aside, f"another process looks after what was left of `{folder}`: repeat") as descriptor:
             yield aside
             os.fsync(descriptor)
             os.rename(aside, folder)
-        finally:
-            os.close(descriptor)
         sync_folder(folder.parent)
     except OSError as error:
         if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
@@ -130,14 +126,8 @@ def _aside(folder: Path) -> Iterator[Path]:
 def _sweep(folder: Path) -> None:
     """Remove what processes left that were ended while they made this backup."""
     for left in folder.parent.glob(f".{folder.name}.*.partial"):
-        descriptor = os.open(left, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            continue  # somebody makes it now
-        finally:
-            os.close(descriptor)
-        shutil.rmtree(left)
+        if is_free(left):  # nobody makes it now
+            shutil.rmtree(left)
 
 
 def home_files(settings: Settings) -> list[str]:

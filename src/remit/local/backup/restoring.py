@@ -1,11 +1,9 @@
 """Putting a backup back: into an empty place only, checked before, standing still after."""
 
-import fcntl
 import os
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
@@ -21,6 +19,7 @@ from remit.local.backup.making import home_files
 from remit.local.backup.manifest import FOLLOWING, HOME, KEY, Manifest, read_manifest
 from remit.local.config import FILE, Settings, read_settings
 from remit.local.head import HEAD_FILE, KEY_FILE, kept_note
+from remit.local.locking import alone_in
 from remit.local.wiring import STORE_FILE, Embedded, fill_server, open_store
 from remit.model.clock import Clock
 from remit.model.errors import RemitError, conflict, refused, unavailable
@@ -70,23 +69,10 @@ def restore(home: Path, folder: Path, wanted: Wanted, operator: Operator, clock:
         check_key_name(wanted.origin)
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _alone(home):
+        with alone_in(home, f"another process restores into `{home}`: let it, or end it"):
             return _restore(home, folder, wanted, operator, clock)
     except OSError as error:
         raise unavailable(f"the backup could not be put back into `{home}` ({error.strerror}): mend it, and repeat") from None
-
-
-@contextmanager
-def _alone(home: Path) -> Iterator[None]:
-    descriptor = os.open(home, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise conflict(f"another process restores into `{home}`: let it, or end it") from None
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _restore(home: Path, folder: Path, wanted: Wanted, operator: Operator, clock: Clock) -> Restored:

@@ -16,8 +16,8 @@ from remit.decision_log.entry import (
 from remit.local.webhooks.settings import Webhook
 from remit.local.webhooks.texts import MOST, escaped, in_ascii, section
 from remit.model.values import thaw
-from remit.runtime.approvals import Shown
-from remit.runtime.inbox import Card
+from remit.runtime.approving.approvals import Shown
+from remit.runtime.approving.inbox import Card
 
 APPROVE, DENY = "remit.approve", "remit.deny"
 

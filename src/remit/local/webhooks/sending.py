@@ -23,7 +23,7 @@ from remit.local.wiring import Embedded
 from remit.model.clock import SECOND
 from remit.model.errors import ErrorKind, RemitError, unavailable
 from remit.model.identity import ApprovalId, BreakGlassId
-from remit.runtime.inbox import card
+from remit.runtime.approving.inbox import card
 
 SIGNATURE, TIMESTAMP = "X-Remit-Signature", "X-Remit-Request-Timestamp"
 SECONDS = 10.0

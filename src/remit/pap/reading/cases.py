@@ -16,9 +16,9 @@ from remit.pap.cases import (
     CaseAgent,
     CaseTask,
     Expectation,
+    ExpectedEffect,
     Fixture,
     Step,
-    Verdict,
 )
 from remit.pap.contents import Bundle
 from remit.pap.problems import BundleError, Problem, error, in_order
@@ -63,13 +63,13 @@ class TaskEntry(msgspec.Struct, frozen=True):
 class StepEntry(msgspec.Struct, frozen=True):
     """A step as it is written in a case: `call` names a tool, or `action` and `resource` anything else; see `Step`."""
 
-    expect: Verdict | Expectation
+    expect: ExpectedEffect | Expectation
     call: str | None = None
     action: str | None = None
     resource: str | None = None
     arguments: dict[str, Any] = {}
     approve: bool | str | tuple[str, ...] = False
-    then: Verdict | Expectation | None = None
+    then: ExpectedEffect | Expectation | None = None
     returns: str = ""
     fails: str = ""
     after: int = 0
@@ -86,7 +86,7 @@ class StepEntry(msgspec.Struct, frozen=True):
             raise Malformed(f"a step {self.after} s after the one before", f"write at most {MAX_AFTER} seconds")
         action, resource = self._what()
         told = self.then if self.then is not None else self.expect
-        if (self.returns or self.fails) and _expectation(told).decision is Verdict.DENY:
+        if (self.returns or self.fails) and _expectation(told).decision is ExpectedEffect.DENY:
             raise Malformed("what is denied gives nothing back", "remove `returns` and `fails`: no later step would see them")
         named = (self.approve,) if isinstance(self.approve, str) else () if isinstance(self.approve, bool) else self.approve
         return Step(
@@ -119,7 +119,7 @@ class StepEntry(msgspec.Struct, frozen=True):
         return self.action, EntityRef(kind, self.resource)
 
 
-def _expectation(written: Verdict | Expectation) -> Expectation:
+def _expectation(written: ExpectedEffect | Expectation) -> Expectation:
     return written if isinstance(written, Expectation) else Expectation(written)
 
 

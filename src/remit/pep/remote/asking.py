@@ -45,7 +45,7 @@ class Asked(Generic[T]):
         asking = _threads(os.getpid(), "waiting" if self._waits else "asking").submit(copy_context().run, self._ask)
         try:
             return (yield from asyncio.wrap_future(asking).__await__())
-        except BaseException:
+        except BaseException:  # cancelled, too: an answer that comes later is nobody's
             if self._unwanted is not None:
                 asking.add_done_callback(self._leave)
             raise

@@ -151,7 +151,7 @@ class Connections:
         except (OSError, http.client.HTTPException, ValueError) as error:
             connection.close()
             raise Lost(f"hung up or sent what is no HTTP ({_words(error)})") from None
-        except BaseException:
+        except BaseException:  # interrupted: nobody may read its late answer as that to another question
             connection.close()
             raise
         if response.length:

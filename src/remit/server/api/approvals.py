@@ -11,8 +11,8 @@ from starlette.responses import Response
 from remit.local.wiring import Embedded
 from remit.model.errors import not_found, refused
 from remit.model.identity import ApprovalId
-from remit.runtime.answering import resolve
-from remit.runtime.inbox import as_plain, card, cards
+from remit.runtime.approving.answering import resolve
+from remit.runtime.approving.inbox import as_plain, card, cards
 from remit.runtime.store import Approval
 from remit.server.api.enforcing import MAX_WAIT, number
 from remit.server.callers import caller_of

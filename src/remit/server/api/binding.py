@@ -8,7 +8,7 @@ import msgspec
 from remit.model.errors import RemitError
 from remit.model.request import EvaluationRequest
 from remit.model.values import NO_ARGUMENTS, freeze, thaw
-from remit.runtime.approvals import VOLATILE
+from remit.runtime.approving.approvals import VOLATILE
 from remit.runtime.recorded import Recorded
 from remit.server.api.messages import MACHINERY, request_of
 

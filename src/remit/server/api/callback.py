@@ -21,8 +21,8 @@ from remit.model.errors import RemitError, malformed, not_found, refused, unavai
 from remit.model.identity import ApprovalId
 from remit.model.values import read_json
 from remit.runtime.acting import present
-from remit.runtime.answering import resolve
-from remit.runtime.inbox import card
+from remit.runtime.approving.answering import resolve
+from remit.runtime.approving.inbox import card
 from remit.server.known import Known
 from remit.server.permitting import may_answer
 from remit.server.problems import Problem
@@ -36,7 +36,7 @@ _HEADERS = (("x-remit-signature", "x-remit-request-timestamp"), ("x-slack-signat
 _log = logging.getLogger("remit")
 
 
-class Said(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CallbackAnswer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An answer as it is sent in plain JSON; `user` is whoever gives it, by the id that the webhook knows them under."""
 
     request: str
@@ -54,7 +54,7 @@ class Callbacks(Protocol):
         ...
 
 
-class Once:
+class CallbacksInMemory:
     """Those of this process."""
 
     def __init__(self) -> None:
@@ -69,7 +69,7 @@ class Once:
         return True
 
 
-class OnceAmongAll:
+class SharedCallbacks:
     """Those of all processes that share a table."""
 
     def __init__(self, table: SharedTable) -> None:
@@ -124,7 +124,7 @@ def _refuse(why: str) -> NoReturn:
     raise Problem(HTTPStatus.UNAUTHORIZED, "this callback is not one of a webhook that may answer, or is not fresh")
 
 
-def _said(body: bytes, kind: str) -> Said:
+def _said(body: bytes, kind: str) -> CallbackAnswer:
     """The answer: plain, or as Slack sends what somebody pressed."""
     if kind == "application/x-www-form-urlencoded":
         try:
@@ -136,12 +136,12 @@ def _said(body: bytes, kind: str) -> Said:
     if kind != "application/json":
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send JSON, or a form with a `payload`")
     try:
-        return msgspec.convert(read_json(body), Said)
+        return msgspec.convert(read_json(body), CallbackAnswer)
     except msgspec.ValidationError as error:
         raise malformed(f"the body is no answer: {error}") from None
 
 
-def _pressed(payload: Any) -> Said:
+def _pressed(payload: Any) -> CallbackAnswer:
     try:
         [action] = payload["actions"]
         told = {
@@ -151,12 +151,12 @@ def _pressed(payload: Any) -> Said:
         }
         if payload["type"] != "block_actions":
             raise malformed("the payload is not of a button that was pressed")
-        return msgspec.convert(told, Said)
+        return msgspec.convert(told, CallbackAnswer)
     except (KeyError, TypeError, ValueError, msgspec.ValidationError):
         raise malformed("the payload is not of a button that was pressed") from None
 
 
-async def _answered(request: Request, webhook: Webhook, said: Said) -> Response:
+async def _answered(request: Request, webhook: Webhook, said: CallbackAnswer) -> Response:
     embedded = embedded_of(request)
     person = webhook.people.get(said.user)
     if person is None:

@@ -8,13 +8,14 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from remit.decision_log.entry import DecisionMade, OutcomeSeen
+from remit.decision_log.entry import OutcomeSeen
 from remit.local.wiring import Embedded
 from remit.model.authorizer import Outcome, OutcomeStatus
 from remit.model.break_glass import OpenGlass, Stage
 from remit.model.caller import is_agents
 from remit.model.errors import ErrorKind, RemitError, conflict, malformed, not_found
 from remit.model.identity import AGENT, AgentId, DecisionId, EntityRef, SessionId, TaskId
+from remit.runtime.recorded import decision_of
 from remit.server import elsewhere
 from remit.server.callers import caller_of
 from remit.server.direct import DECISION
@@ -145,7 +146,7 @@ def _about(embedded: Embedded, decision: DecisionId) -> _About | None:
     live = embedded.runtime.view.live.get(decision)
     if live is not None:
         return _About(EntityRef(AGENT, live.agent), live.tasks, live.session, live.caller)
-    made = _made(embedded, decision)
+    made = decision_of(embedded.store.log, decision)
     if made is None:
         return None
     kind, _, name = made.subject.partition("::")
@@ -154,15 +155,5 @@ def _about(embedded: Embedded, decision: DecisionId) -> _About | None:
 
 
 def _task(embedded: Embedded, decision: DecisionId) -> TaskId | None:
-    made = _made(embedded, decision)
+    made = decision_of(embedded.store.log, decision)
     return TaskId(made.task) if made is not None and made.task is not None and made.chain else None
-
-
-def _made(embedded: Embedded, decision: DecisionId) -> DecisionMade | None:
-    try:
-        found = embedded.store.log.by_decision(decision)
-    except RemitError as error:
-        if error.kind is ErrorKind.MALFORMED:
-            return None  # what is no text names no decision
-        raise
-    return next((entry.body for entry in found if isinstance(entry.body, DecisionMade)), None)

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from remit.decision_log.append import Conflict, Ticket
 from remit.local.wiring import Embedded
 from remit.model.errors import RemitError
-from remit.runtime.store import Write
+from remit.runtime.writes import Write
 from remit.server.problems import Problem
 from remit.server.responding import embedded_of
 

@@ -15,8 +15,8 @@ from remit.local.wiring import Embedded
 from remit.model.authorizer import ApprovalState
 from remit.model.errors import ErrorKind, RemitError, malformed
 from remit.model.identity import AGENT, ApprovalId, DecisionId, EntityRef, SessionId, TaskId
+from remit.runtime.approving.requesting import Submission, cancel, submit
 from remit.runtime.recorded import Recorded, recorded
-from remit.runtime.requesting import Submission, cancel, submit
 from remit.runtime.store import Approval
 from remit.server.api.binding import augmentations, is_bound
 from remit.server.api.requestable import REQUESTS, RETRY_SECONDS, reference

@@ -20,7 +20,7 @@ from remit.server.reading import Nothing, read_as
 from remit.server.responding import answer, embedded_of
 
 
-class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class NewTask(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A task to be opened; `session` is the one of the agent that opens it, empty where a person does."""
 
     purpose: str
@@ -34,19 +34,19 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     session: str | None = None
 
 
-class Opened(Task, frozen=True, kw_only=True):
+class OpenedTask(Task, frozen=True, kw_only=True):
     """A task as it was opened, and a warning for each name that the published bundle does not have."""
 
     warnings: tuple[str, ...]
 
 
-class Seen(Task, frozen=True, kw_only=True):
+class TaskSeen(Task, frozen=True, kw_only=True):
     """A task, and what it has spent."""
 
     spent: Spent
 
 
-class Closed(msgspec.Struct, frozen=True):
+class ClosedTask(msgspec.Struct, frozen=True):
     """A task that has ended."""
 
     id: str
@@ -62,7 +62,7 @@ class Inheriting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def open_(request: Request) -> Response:
     """`POST /v1/tasks`: by a person, or by an agent as its types and its own tasks let it."""
     caller, embedded = await caller_of(request), embedded_of(request)
-    wanted = await read_as(request, Wanted)
+    wanted = await read_as(request, NewTask)
     opener = _opener(embedded, caller, wanted)
     if not may_open(caller, opener):
         raise refused(f"`{caller.name}` may not open tasks: an administrator does, or the agent in whose session that is")
@@ -79,10 +79,12 @@ async def open_(request: Request) -> Response:
         raise malformed("say which agent: `agent`")
     given = {name: getattr(wanted, name) for name in ("purpose", "on_behalf_of", "type", "scope", "budgets", "seconds")}
     opened = await open_task(embedded.runtime, Opening(agent=agent, parent=parent, **given), opener)
-    return answer(Opened(**msgspec.structs.asdict(opened), warnings=tuple(unknown_names(embedded, wanted.scope, wanted.budgets))))
+    return answer(
+        OpenedTask(**msgspec.structs.asdict(opened), warnings=tuple(unknown_names(embedded, wanted.scope, wanted.budgets)))
+    )
 
 
-def _opener(embedded: Embedded, caller: Known, wanted: Wanted) -> Opener:
+def _opener(embedded: Embedded, caller: Known, wanted: NewTask) -> Opener:
     """Who opens: the agent of the session that is named, the agent that calls, or the person."""
     if wanted.session is not None:
         session = session_of(embedded, caller, SessionId(wanted.session))
@@ -97,9 +99,9 @@ async def task(request: Request) -> Response:
     return answer(seen(state))
 
 
-def seen(state: TaskState) -> Seen:
+def seen(state: TaskState) -> TaskSeen:
     """A task as it is shown."""
-    return Seen(**msgspec.structs.asdict(state.task), spent=state.spent)
+    return TaskSeen(**msgspec.structs.asdict(state.task), spent=state.spent)
 
 
 async def close(request: Request) -> Response:
@@ -110,7 +112,7 @@ async def close(request: Request) -> Response:
     if not may_close(caller, state.task):
         raise refused(f"`{caller.name}` may not close task `{state.task.id}`: an administrator does, or its agent")
     await close_task(embedded.runtime, state.task.id, caller.name, caller.operator.verified_by)
-    return answer(Closed(state.task.id, TaskStatus.CLOSED))
+    return answer(ClosedTask(state.task.id, TaskStatus.CLOSED))
 
 
 async def begin(request: Request) -> Response:

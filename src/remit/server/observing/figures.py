@@ -43,6 +43,8 @@ class Figures:
         """Effect, reason and ns of each decision, then each stage and its ns: flat, for the collector of garbage to have little to do."""
         self._committed: deque[Committed] = deque()
         self._answered: deque[tuple[str, str, int, float]] = deque()
+        self._shown: deque[tuple[str, str]] = deque()
+        """Kind and result of each token."""
         self._wanted, self._lock = threading.Event(), threading.Lock()
         self._following = 0
 
@@ -79,6 +81,7 @@ class Figures:
                 self.instruments.commit_size.add([went.size for went in commits])
                 self._add(self.instruments.store_errors, Counter("commit" for went in commits if went.failed))
             self._count_requests(_taken(self._answered))
+            self._add(self.instruments.tokens, Counter(_taken(self._shown)))
 
     def _count_decisions(self, decided: Sequence[tuple[Any, ...]]) -> None:
         if not decided:
@@ -147,7 +150,7 @@ class Figures:
 
     def token(self, kind: str, result: str) -> None:
         """A token was shown of a caller or a task: `verified`, or why it was not."""
-        self.instruments.tokens.labels(kind, result).inc()
+        self._shown.append((kind, result))  # its request is answered yet, so whoever counts that will count this
 
     def outcome(self, status: OutcomeStatus) -> None:
         """A door has reported what became of a permit."""

@@ -11,7 +11,7 @@ from prometheus_client.core import Metric
 from remit import __version__
 from remit.local.wiring import wall_clock
 from remit.server.observing.instruments import Instruments
-from remit.server.observing.standing import Standing
+from remit.server.observing.standing import StoreGauges
 
 _Labels = frozenset[tuple[str, str]]
 
@@ -19,7 +19,7 @@ _Labels = frozenset[tuple[str, str]]
 class Measured:
     """Figures since now, cumulative: what a worker before this one has counted at its place is not counted again."""
 
-    def __init__(self, resource: Resource, instruments: Instruments, standing: Standing) -> None:
+    def __init__(self, resource: Resource, instruments: Instruments, standing: StoreGauges) -> None:
         self._resource, self._instruments, self._standing = resource, instruments, standing
         self._since = wall_clock() * 1000
         self._before = {

@@ -26,7 +26,7 @@ from remit.server.direct import Message
 from remit.server.observing.figures import OTHER, effect_of
 from remit.server.observing.instruments import Instruments
 from remit.server.observing.measured import Measured
-from remit.server.observing.standing import Standing
+from remit.server.observing.standing import StoreGauges
 
 LAST_SECONDS = 2.0
 """So long the end waits for the last to be sent."""
@@ -40,7 +40,7 @@ _log = logging.getLogger("remit.server")
 class Otel:
     """Traces and figures of one process, as the variables `OTEL_*` say."""
 
-    def __init__(self, traces: bool, metrics: bool, instruments: Instruments, standing: Standing) -> None:
+    def __init__(self, traces: bool, metrics: bool, instruments: Instruments, standing: StoreGauges) -> None:
         resource = _resource()
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         if traces:

@@ -43,7 +43,7 @@ _MEANINGS = {
 }
 
 
-class Standing:
+class StoreGauges:
     """How the store stands, asked for at most once at a time."""
 
     def __init__(self, embedded: Embedded, figures: Figures) -> None:
@@ -138,7 +138,7 @@ def _held(embedded: Embedded, now: int) -> list[Approval]:
 class _Of(Collector):
     """The figures of something else that collects."""
 
-    def __init__(self, other: CollectorRegistry | Standing) -> None:
+    def __init__(self, other: CollectorRegistry | StoreGauges) -> None:
         self._other = other
 
     def collect(self) -> Iterable[Metric]:

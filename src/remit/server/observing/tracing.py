@@ -12,7 +12,7 @@ from remit.local.wiring import Embedded
 from remit.runtime.observing import Observer
 from remit.server.direct import Message
 from remit.server.observing.figures import Figures
-from remit.server.observing.standing import Standing
+from remit.server.observing.standing import StoreGauges
 
 PROTOCOL = "http/protobuf"
 _log = logging.getLogger("remit.server")
@@ -84,7 +84,7 @@ def tracing(embedded: Embedded, figures: Figures) -> Tracing | None:
     try:
         from remit.server.observing.otel import Otel
 
-        found: Tracing = Otel(asked.traces, asked.metrics, figures.instruments, Standing(embedded, figures))
+        found: Tracing = Otel(asked.traces, asked.metrics, figures.instruments, StoreGauges(embedded, figures))
     except ImportError:
         _log.warning("the variables `OTEL_*` ask for OpenTelemetry, which is not installed: install `remit[otel]`, or unset them")
         return None

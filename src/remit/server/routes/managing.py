@@ -7,9 +7,9 @@ from remit.model.identity import Agent
 from remit.model.kill import Kill
 from remit.model.person import Person
 from remit.model.task import Session
-from remit.runtime.emergencies import BreakGlassSeen, BreakGlassTold
+from remit.runtime.emergency.overview import BreakGlassSeen, BreakGlassTold
 from remit.server.api.management import agents, break_glass, bundles, decisions, health, kills, log, people, tasks, tokens
-from remit.server.api.tasks import Seen
+from remit.server.api.tasks import TaskSeen
 from remit.server.direct import Endpoint
 from remit.server.openapi.operation import Operation, Repeated
 from remit.server.paging import Page, Paged
@@ -56,10 +56,10 @@ MANAGING = (
     _get("/v1/people", people.listed, Page[Person], people.PeopleWanted),
     _get("/v1/people/{id}", people.shown, Person),
     _change("/v1/operators/{name:path}/tokens", tokens.for_operator, tokens.OperatorToken, tokens.Token, 201),
-    _get("/v1/tasks", tasks.listed, Page[Seen], tasks.TasksWanted),
+    _get("/v1/tasks", tasks.listed, Page[TaskSeen], tasks.TasksWanted),
     _get("/v1/tasks/{id}/sessions", tasks.sessions, Page[Session], Paged),
     _change("/v1/tasks/{id}/tokens", tokens.for_task, tokens.TaskToken, tokens.Token, 201),
-    _get("/v1/decisions", decisions.listed, Page[decisions.Decided], decisions.DecisionsWanted),
+    _get("/v1/decisions", decisions.listed, Page[decisions.DecisionShown], decisions.DecisionsWanted),
     _get("/v1/decisions/{id}", decisions.shown, decisions.Explained),
     _get("/v1/bundles", bundles.history, Page[bundles.Activated], Paged),
     _change("/v1/bundles", bundles.publish, bundles.Publishing, bundles.Published),
@@ -78,7 +78,7 @@ MANAGING = (
     _get("/v1/break-glass/{id}", break_glass.shown, BreakGlassTold),
     _get("/v1/log", log.entries, Page[log.Logged], log.EntriesWanted),
     _get("/v1/log/head", log.head, log.LogHead),
-    _get("/v1/log/{index:int}/proof", log.prove, log.Proof),
-    _ask("/v1/log/growth", log.grew, log.Since, log.Proof),
+    _get("/v1/log/{index:int}/proof", log.prove, log.LogProof),
+    _ask("/v1/log/growth", log.grew, log.Since, log.LogProof),
     _get("/v1/health", health.health, health.Health),
 )

@@ -31,7 +31,7 @@ _encode = msgspec.json.Encoder().encode
 T = TypeVar("T")
 
 
-class Asking(msgspec.Struct, frozen=True):
+class Provisioner(msgspec.Struct, frozen=True):
     """A service that provisions people, and the store that it does so in."""
 
     caller: Known
@@ -45,12 +45,12 @@ class Asking(msgspec.Struct, frozen=True):
         return f"{SCIM}{self.caller.caller.id}"
 
 
-async def asking(request: Request) -> Asking:
+async def asking(request: Request) -> Provisioner:
     """Who asks. Raises `Problem` (401), `RemitError` (refused) for whoever may not provision."""
     caller = await caller_of(request)
     if not may_provision(caller):
         raise refused("you may not provision people: that is for the role `provisioner`")
-    return Asking(caller, embedded_of(request), f"{request.app.state.url}{PREFIX}")
+    return Provisioner(caller, embedded_of(request), f"{request.app.state.url}{PREFIX}")
 
 
 async def body_of(request: Request, schema: str = "") -> dict[str, Any]:

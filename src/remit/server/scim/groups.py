@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from remit.model.person import GroupId, PeopleGroup
 from remit.runtime.people import change_group
-from remit.server.scim.asking import Asking, asking, body_of, check_tag, listed, one_told
+from remit.server.scim.asking import Provisioner, asking, body_of, check_tag, listed, one_told
 from remit.server.scim.bounds import CLEANING, Work
 from remit.server.scim.errors import ScimError, invalid
 from remit.server.scim.patching import patched
@@ -33,7 +33,7 @@ async def every(request: Request) -> Response:
     return await worked(answer)
 
 
-def _found(who: Asking, asked: Filter | None) -> list[PeopleGroup]:
+def _found(who: Provisioner, asked: Filter | None) -> list[PeopleGroup]:
     groups = who.embedded.store.people_groups(who.source)
     if asked is None:
         return groups
@@ -98,14 +98,14 @@ async def delete(request: Request) -> Response:
     return Response(status_code=204)
 
 
-def _own(who: Asking, group: PeopleGroup | None, name: str) -> PeopleGroup:
+def _own(who: Provisioner, group: PeopleGroup | None, name: str) -> PeopleGroup:
     """The group, if it is the service's own. Raises `ScimError` (404): another's is as if it did not exist."""
     if group is None or group.source != who.source:
         raise ScimError(None, f"there is no group `{name[:80]}`", HTTPStatus.NOT_FOUND)
     return group
 
 
-async def _changed(request: Request, who: Asking, say: Callable[[PeopleGroup], Resource]) -> Response:
+async def _changed(request: Request, who: Provisioner, say: Callable[[PeopleGroup], Resource]) -> Response:
     """Commit what is said of a group as it is stored; worked out beside everybody else, and committed if the group is still that."""
     runtime, name = who.embedded.runtime, request.path_params["id"]
 
@@ -135,7 +135,7 @@ def _unmoved(found: PeopleGroup, after: PeopleGroup, before: PeopleGroup | None)
     return after
 
 
-def _check_members(who: Asking, group: PeopleGroup, before: PeopleGroup | None) -> None:
+def _check_members(who: Provisioner, group: PeopleGroup, before: PeopleGroup | None) -> None:
     """Whoever joins is one of the service's own people: once they are, they always are. Raises `ScimError`."""
     had = frozenset(before.members) if before is not None else frozenset()
     for member in group.members:

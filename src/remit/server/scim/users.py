@@ -10,8 +10,8 @@ from starlette.responses import Response
 
 from remit.inventory.people import is_news, next_version
 from remit.model.person import PeopleGroup, Person, PersonId, PersonStatus, folded
-from remit.runtime.people import Said, change_people
-from remit.server.scim.asking import Asking, asking, body_of, check_tag, listed, one_told
+from remit.runtime.people import PeopleUpdate, change_people
+from remit.server.scim.asking import Provisioner, asking, body_of, check_tag, listed, one_told
 from remit.server.scim.bounds import CLEANING, Work
 from remit.server.scim.errors import Kind, ScimError
 from remit.server.scim.patching import patched
@@ -39,7 +39,7 @@ async def every(request: Request) -> Response:
     return await worked(answer)
 
 
-def _found(who: Asking, asked: Filter | None) -> list[Person]:
+def _found(who: Provisioner, asked: Filter | None) -> list[Person]:
     work = Work(
         "so many people are not searched by this filter: ask for less, as by `userName eq`, `externalId eq` or `emails.value eq`, "
         "or read all of them"
@@ -53,7 +53,7 @@ def _found(who: Asking, asked: Filter | None) -> list[Person]:
     return found
 
 
-def _pages(who: Asking, name: str | None) -> Iterator[Sequence[Person]]:
+def _pages(who: Provisioner, name: str | None) -> Iterator[Sequence[Person]]:
     """The people of a name, as the index has them; everybody of the service's if none is asked for."""
     store = who.embedded.store
     if name is not None:
@@ -83,7 +83,7 @@ def _named(asked: Filter | None) -> str | None:
     return None
 
 
-def _groups(who: Asking) -> dict[PersonId, list[PeopleGroup]]:
+def _groups(who: Provisioner) -> dict[PersonId, list[PeopleGroup]]:
     found: dict[PersonId, list[PeopleGroup]] = {}
     for group in who.embedded.store.people_groups(who.source):
         for member in group.members:
@@ -91,11 +91,11 @@ def _groups(who: Asking) -> dict[PersonId, list[PeopleGroup]]:
     return found
 
 
-def _shown(who: Asking, person: Person) -> Resource:
+def _shown(who: Provisioner, person: Person) -> Resource:
     return user_of(person, who.base, _groups(who).get(person.id, ()))
 
 
-def known(who: Asking, name: str) -> Person:
+def known(who: Provisioner, name: str) -> Person:
     """One of the service's people. Raises `ScimError` (404): another's is as if it did not exist."""
     person = who.embedded.store.person(PersonId(name))
     if person is None or person.source != who.source or person.status not in _PRESENT:
@@ -109,9 +109,9 @@ async def create(request: Request) -> Response:
     runtime = who.embedded.runtime
     said = await worked(lambda: person_of(kept(USER, sent), sent, who.source, runtime.clock()))
 
-    def say() -> Said:
+    def say() -> PeopleUpdate:
         _check_alone(who, said)
-        return Said((next_version(None, said, runtime.clock()),))
+        return PeopleUpdate((next_version(None, said, runtime.clock()),))
 
     [made] = (await change_people(runtime, say, who.caller.operator)).people
     return await worked(lambda: one_told(request, USER, _shown(who, made), 201))
@@ -140,7 +140,7 @@ async def patch(request: Request) -> Response:
     return await _changed(request, who, change)
 
 
-def _said(who: Asking, before: Person, resource: Resource, sent: dict[str, Any]) -> Person:
+def _said(who: Provisioner, before: Person, resource: Resource, sent: dict[str, Any]) -> Person:
     return as_before(before, person_of(resource, sent, who.source, who.embedded.runtime.clock()), resource)
 
 
@@ -151,12 +151,12 @@ async def delete(request: Request) -> Response:
     return Response(status_code=204)
 
 
-async def _changed(request: Request, who: Asking, change: Change) -> Response:
+async def _changed(request: Request, who: Provisioner, change: Change) -> Response:
     after = await _committed(request, who, change)
     return await worked(lambda: one_told(request, USER, _shown(who, after)))
 
 
-async def _committed(request: Request, who: Asking, change: Change) -> Person:
+async def _committed(request: Request, who: Provisioner, change: Change) -> Person:
     """Commit what a change makes of somebody; worked out beside everybody else, and committed if they are still as they were then."""
     runtime, name = who.embedded.runtime, request.path_params["id"]
 
@@ -170,11 +170,11 @@ async def _committed(request: Request, who: Asking, change: Change) -> Person:
         if not is_news(before, said):
             return before
 
-        def say() -> Said:
+        def say() -> PeopleUpdate:
             if known(who, name).version != before.version:
                 raise Moved
             _check_alone(who, said)
-            return Said((next_version(before, said, runtime.clock()),))
+            return PeopleUpdate((next_version(before, said, runtime.clock()),))
 
         [after] = (await change_people(runtime, say, who.caller.operator)).people
         return after
@@ -182,7 +182,7 @@ async def _committed(request: Request, who: Asking, change: Change) -> Person:
     return await settled(name, once)
 
 
-def _check_alone(who: Asking, said: Person) -> None:
+def _check_alone(who: Provisioner, said: Person) -> None:
     """Nobody else of the service's logs in by that name. Raises `ScimError` (409)."""
     others: Sequence[Person] = who.embedded.store.people_named(folded(said.user_name))
     for one in others:

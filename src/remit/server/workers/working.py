@@ -17,7 +17,7 @@ from remit.authentication.possession.shared import SharedProofs, SharedTable
 from remit.local.config import Settings
 from remit.local.wiring import Embedded
 from remit.model.errors import ErrorKind, RemitError
-from remit.server.api.callback import OnceAmongAll
+from remit.server.api.callback import SharedCallbacks
 from remit.server.repeating.repeats import Repeats
 from remit.server.running import Place, serve_on
 from remit.server.shared import Shared
@@ -74,7 +74,7 @@ def main() -> int:
         clock, keys = embedded.runtime.clock, SharedTable(charge.folder / KEYS)
         peers = Peers(charge.folder, charge.number, keys, Repeats(clock), clock)
         seen = SharedTable(charge.folder / PROOFS)
-        shared = Shared(peers, Proofs(SharedProofs(seen), Nonces(charge.nonces)), OnceAmongAll(seen))
+        shared = Shared(peers, Proofs(SharedProofs(seen), Nonces(charge.nonces)), SharedCallbacks(seen))
         listener = socket.socket(fileno=charge.listener)
         serve_on(listener, embedded, charge.place, charge.address, lambda: _say(Ready()), shared)
     except RemitError as error:

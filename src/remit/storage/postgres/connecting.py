@@ -90,7 +90,7 @@ class Link:
             try:
                 check_server(made, self.address)
                 self._prepare(made)
-            except BaseException:
+            except BaseException:  # nobody has it yet who could close it
                 made.close()
                 raise
         except (psycopg.Error, RemitError) as error:

@@ -12,8 +12,9 @@ from remit.model.errors import conflict
 from remit.model.task import Session
 from remit.storage.copying import AnyRow, SessionRow, Snapshot, fields_of, table_of
 from remit.storage.postgres.connecting import Address, Connection, check_schema, check_server, explained
-from remit.storage.postgres.groups import ALONE, END_TURN, TAKE_TURN, Groups
+from remit.storage.postgres.groups import Groups
 from remit.storage.postgres.integrating import Integrator, TransactionRows
+from remit.storage.postgres.locks import ALONE, END_TURN, TAKE_TURN
 from remit.storage.reading import read
 
 _BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"

@@ -10,33 +10,26 @@ from remit.decision_log.entry import NO_ENTRY
 from remit.decision_log.store import CommitFailed, Line
 from remit.model.errors import ErrorKind, RemitError, corrupt
 from remit.model.person import PeopleGroup, Person
-from remit.runtime.store import (
+from remit.runtime.writes import (
     ActivateBundle,
     ApproveDefinition,
-    CloseTask,
     DeleteKill,
-    DeletePermit,
     DestroyKey,
     ErasePerson,
-    HoldMemory,
-    HoldTask,
     InsertTask,
-    PutAccount,
     PutAgent,
     PutApproval,
     PutBreakGlass,
     PutGroup,
     PutKill,
-    PutMemory,
     PutPerson,
-    PutSession,
-    PutSpent,
     PutTask,
     SeeDefinition,
     SeePeople,
     Write,
 )
 from remit.storage.postgres.connecting import Address, Connection, Link, check_schema, explain, explained, usable
+from remit.storage.postgres.locks import ACCOUNTS, APPROVALS, KINDS, MEMORIES, PEOPLE, PERMITS, SESSIONS, SPENT, locking, turns
 from remit.storage.postgres.writers import hold
 from remit.storage.staging import NOTHING_SPENT, Staging, encode, new_memories, purpose_erased
 
@@ -44,37 +37,6 @@ CHANNEL = "remit_revision"
 _REVISION = """
 SELECT value, current_setting('fsync') = 'on' AND current_setting('synchronous_commit') <> 'off' FROM meta WHERE name = 'revision'
 """
-_SHARED = "SELECT pg_advisory_xact_lock_shared(hashtextextended('remit administration', 0))"
-ALONE = "SELECT pg_advisory_xact_lock(hashtextextended('remit administration', 0))"
-_DEFINING = "SELECT pg_advisory_xact_lock(hashtextextended('remit definitions', 0))"
-"""Held by whoever sees a definition first: there is no row yet that two could wait for."""
-TAKE_TURN = "SELECT pg_advisory_lock(hashtextextended('remit administration', 0))"
-END_TURN = "SELECT pg_advisory_unlock(hashtextextended('remit administration', 0))"
-_ADMINISTRATIVE = (
-    PutAgent,
-    PutTask,
-    ActivateBundle,
-    DestroyKey,
-    PutKill,
-    DeleteKill,
-    ApproveDefinition,
-    PutBreakGlass,
-    PutPerson,
-    ErasePerson,
-    PutGroup,
-)
-_LOCKING = (
-    "SELECT 0, id, version FROM (SELECT id, version FROM sessions WHERE id = ANY(%b) ORDER BY id FOR UPDATE) s",
-    """SELECT 1, id, spent_version FROM
-       (SELECT id, spent_version FROM tasks WHERE id = ANY(%b) AND status = 'open' ORDER BY id FOR UPDATE) t""",
-    "SELECT 2, decision, 1 FROM (SELECT decision FROM permits WHERE decision = ANY(%b) ORDER BY decision FOR UPDATE) p",
-    "SELECT 3, id, version FROM (SELECT id, version FROM approvals WHERE id = ANY(%b) ORDER BY id FOR UPDATE) a",
-    "SELECT 4, name, version FROM (SELECT name, version FROM memories WHERE name = ANY(%b) ORDER BY name FOR UPDATE) m",
-    "SELECT 5, id, spent_version FROM (SELECT id, spent_version FROM agents WHERE id = ANY(%b) ORDER BY id FOR UPDATE) g",
-    "SELECT 6, id, version FROM (SELECT id, version FROM people WHERE id = ANY(%b) ORDER BY id FOR UPDATE) h",
-)
-"""Joined by UNION ALL, whose parts are executed one after the other: every group locks in this order, so that none waits in a circle."""
-_SESSIONS, _SPENT, _PERMITS, _APPROVALS, _MEMORIES, _ACCOUNTS, _PEOPLE = range(7)
 _ENTRIES = """
 INSERT INTO entries (writer, seq, time, kind, decision, task, leaf, line)
 SELECT * FROM unnest(%b::text[], %b::bigint[], %b::bigint[], %b::text[], %b::text[], %b::text[], %b::bytea[], %b::bytea[])
@@ -178,7 +140,7 @@ class Groups:
         except RemitError as error:
             self._rolled_back(group)
             raise CommitFailed(error.message, poisons=error.kind is ErrorKind.CORRUPT) from error
-        except BaseException:
+        except BaseException:  # a fault of ours, or interrupted: the connection must not stay in the middle of a transaction
             self._rolled_back(group)
             raise
 
@@ -225,18 +187,15 @@ class _Transaction(Staging):
     def _begin(self, writes: Sequence[Write]) -> None:
         self.connection = connection = self._link.connection()
         self.reopened = self._groups.reopened
-        wanted = _touched(writes)
+        query, ids = locking(writes)
         with connection.pipeline():
             connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
-            connection.execute(ALONE if any(isinstance(write, _ADMINISTRATIVE) for write in writes) else _SHARED)
-            if any(isinstance(write, SeeDefinition) for write in writes):
-                connection.execute(_DEFINING)
+            for turn in turns(writes):
+                connection.execute(turn)
             found = connection.execute(_REVISION)
-            parts = [(query, sorted(ids)) for query, ids in zip(_LOCKING, wanted, strict=True) if ids]
-            query = " UNION ALL ".join(part for part, _ in parts)
-            locked = connection.execute(query, [ids for _, ids in parts]) if parts else None
+            locked = connection.execute(query, ids) if query else None
             row = found.fetchone()
-            self._stored = [{} for _ in _LOCKING]
+            self._stored = [{} for _ in KINDS]
             for kind, key, version in locked.fetchall() if locked else ():
                 self._stored[kind][key] = version
         self.revision, durable = revision_of(row, self._link.address)
@@ -261,27 +220,27 @@ class _Transaction(Staging):
 
     def session_version(self, session: str) -> int | None:
         """The stored version of a session, None if there is none."""
-        return self._stored[_SESSIONS].get(session)
+        return self._stored[SESSIONS].get(session)
 
     def spent_version(self, task: str) -> int | None:
         """The stored version of what a task has spent, None unless it is open."""
-        return self._stored[_SPENT].get(task)
+        return self._stored[SPENT].get(task)
 
     def account_version(self, agent: str) -> int | None:
         """The stored version of what an agent has spent, None if it is not registered."""
-        return self._stored[_ACCOUNTS].get(agent)
+        return self._stored[ACCOUNTS].get(agent)
 
     def memory_version(self, name: str) -> int | None:
         """The stored version of a memory, None if there is none."""
-        return self._stored[_MEMORIES].get(name)
+        return self._stored[MEMORIES].get(name)
 
     def is_open(self, decision: str) -> bool:
         """Whether a permit is stored."""
-        return decision in self._stored[_PERMITS]
+        return decision in self._stored[PERMITS]
 
     def approval_version(self, approval: str) -> int:
         """The version of an access request, 0 if there is none."""
-        return self._stored[_APPROVALS].get(approval, 0)
+        return self._stored[APPROVALS].get(approval, 0)
 
     def agent_version(self, agent: str) -> int:
         """The stored version of an agent, 0 if there is none."""
@@ -295,7 +254,7 @@ class _Transaction(Staging):
 
     def person_version(self, person: str) -> int:
         """The stored version of a person, 0 if there is none."""
-        return self._stored[_PEOPLE].get(person, 0)
+        return self._stored[PEOPLE].get(person, 0)
 
     def group_version(self, group: str) -> int:
         """The stored version of a group of people, 0 if there is none."""
@@ -326,7 +285,7 @@ class _Transaction(Staging):
             case PutApproval(approval):
                 row = (approval.id, approval.version, approval.state.value, approval.digest, encode(approval))
                 self._run(_PUT_APPROVAL, *row)
-                self._stored[_APPROVALS][approval.id] = approval.version
+                self._stored[APPROVALS][approval.id] = approval.version
                 return
             case InsertTask(task, secret):
                 columns = "INSERT INTO tasks (id, status, opened, task, spent_version, spent) VALUES (%s, %s, %s, %b, 0, %b)"
@@ -399,7 +358,7 @@ class _Transaction(Staging):
             case ErasePerson(person):
                 self._run("UPDATE data_keys SET secret = NULL WHERE task = %s", person.id)
         self._people[person.id] = person
-        self._stored[_PEOPLE][person.id] = person.version
+        self._stored[PEOPLE][person.id] = person.version
 
     def _write_people(self) -> None:
         """Everybody of the group at once: a file has thousands, and nobody else commits meanwhile."""
@@ -469,32 +428,6 @@ def revision_of(row: Any, address: Address) -> tuple[int, bool]:
     if row is None:
         raise corrupt(f"store `{address}` has lost its revision: restore a backup")
     return row[0], row[1]
-
-
-def _touched(writes: Sequence[Write]) -> tuple[set[str], ...]:
-    """The ids of sessions, tasks, permits, approvals, memories, agents and people that must not move meanwhile."""
-    sessions, tasks, permits, approvals, memories, agents, people = wanted = tuple([set[str]() for _ in _LOCKING])
-    for write in writes:
-        match write:
-            case PutSession(session):
-                sessions.add(session.id)
-            case PutSpent(task) | HoldTask(task) | CloseTask(task):
-                tasks.add(task)
-            case PutTask(held):
-                tasks.add(held.id)
-            case DeletePermit(decision):
-                permits.add(decision)
-            case PutApproval(approval):
-                approvals.add(approval.id)
-            case PutMemory(memory):
-                memories.add(memory.name)
-            case HoldMemory(name):
-                memories.add(name)
-            case PutAccount(agent):
-                agents.add(agent)
-            case PutPerson(person) | ErasePerson(person):
-                people.add(person.id)
-    return wanted
 
 
 def _text(value: str) -> str:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from remit.decision_log.store import Line
 from remit.storage.postgres import writers
 from remit.storage.postgres.connecting import Address, check_server, explained
-from remit.storage.postgres.groups import END_TURN, TAKE_TURN, Groups
+from remit.storage.postgres.groups import Groups
 from remit.storage.postgres.integrating import Integrator
+from remit.storage.postgres.locks import END_TURN, TAKE_TURN
 from remit.storage.postgres.reading import PostgresLog, PostgresState, Reading
 from remit.storage.postgres.watching import Watcher
 

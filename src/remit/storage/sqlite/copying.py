@@ -56,7 +56,7 @@ def fill(path: Path, rows: Iterable[AnyRow], lines: Iterable[Line]) -> None:
     except OSError as error:
         remove(path)
         raise unavailable(f"store `{path}` could not be made ({error.strerror}): free or mend the disk") from None
-    except BaseException:
+    except BaseException:  # interrupted, or a fault of ours: half a store must not be taken for one
         remove(path)
         raise
 

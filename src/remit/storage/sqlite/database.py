@@ -149,7 +149,7 @@ class Database:
                 self.writer.execute(f"PRAGMA user_version = {step}")
             grow_tree(self.writer, self.writer.execute("SELECT coalesce(max(idx) + 1, 0) FROM entries").fetchone()[0])
             self.writer.execute("COMMIT")
-        except BaseException:
+        except BaseException:  # interrupted, too: the schema is the one from before, or the new one
             self.writer.execute("ROLLBACK")
             raise
 

@@ -12,7 +12,7 @@ from remit.decision_log.store import CommitFailed, Line
 from remit.decision_log.tiles import whole
 from remit.model.errors import RemitError
 from remit.model.person import PeopleGroup, Person
-from remit.runtime.store import (
+from remit.runtime.writes import (
     ActivateBundle,
     ApproveDefinition,
     DeleteKill,
@@ -91,7 +91,7 @@ class Groups:
         except RemitError as error:
             self._abandon()
             raise CommitFailed(error.message, poisons=True) from error
-        except BaseException:
+        except BaseException:  # a fault of ours, or interrupted: the connection must not stay in the middle of a transaction
             self._abandon()
             raise
 

@@ -12,8 +12,8 @@ from remit.model.break_glass import MOST_MINUTES, BreakGlass, Stage, Verdict
 from remit.model.errors import ErrorKind, RemitError, not_found, refused
 from remit.model.identity import BreakGlassId, TaskId
 from remit.pdp.administration import Act
-from remit.runtime import break_glass
-from remit.runtime.emergencies import BreakGlassTold, emergencies, seen, told
+from remit.runtime.emergency import break_glass
+from remit.runtime.emergency.overview import BreakGlassTold, emergencies, seen, told
 from remit.server.callers import caller_of
 from remit.server.known import Known
 from remit.server.paging import Paged, asked_of

@@ -7,14 +7,15 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from remit.decision_log.entry import DecisionMade, Entry
+from remit.decision_log.entry import DecisionMade
 from remit.local.decisions import joined, policy_texts
 from remit.local.wiring import Embedded
-from remit.model.errors import ErrorKind, RemitError, not_found
+from remit.model.errors import not_found
 from remit.model.identity import AGENT, AgentId, SessionId, TaskId
+from remit.runtime.recorded import entry_of
 from remit.server.callers import caller_of
 from remit.server.known import Known
-from remit.server.paging import Asked, Page, Paged, asked_of
+from remit.server.paging import Page, Paged, PageRequest, asked_of
 from remit.server.permitting import is_session_of, is_within, may_look, may_see, may_see_log
 from remit.server.reading import read_query
 from remit.server.responding import answer, embedded_of
@@ -32,7 +33,7 @@ class DecisionsWanted(Paged, frozen=True, forbid_unknown_fields=True):
     reason: str = ""
 
 
-class Decided(msgspec.Struct, frozen=True):
+class DecisionShown(msgspec.Struct, frozen=True):
     """One decision, and what became of it. `at` is µs since the epoch; `enforced` is false in shadow mode; `outcome` is null until it is
     reported, `answered_by` where nobody answered an access request for it; `break_glass` names what two people opened for
     it; `index` is its place in the log."""
@@ -68,7 +69,7 @@ class Decided(msgspec.Struct, frozen=True):
     index: int
 
 
-class Explained(Decided, frozen=True, kw_only=True):
+class Explained(DecisionShown, frozen=True, kw_only=True):
     """One decision with what it rests on. What the request said, and what policies read of it, is null to those who may not see the log,
     and once the data of its task was erased."""
 
@@ -91,8 +92,8 @@ async def listed(request: Request) -> Response:
     return answer(await asyncio.to_thread(_page, embedded, caller, wanted, asked_of("decisions", wanted)))
 
 
-def _page(embedded: Embedded, caller: Known, wanted: DecisionsWanted, asked: Asked) -> Page[Decided]:
-    items: list[Decided] = []
+def _page(embedded: Embedded, caller: Known, wanted: DecisionsWanted, asked: PageRequest) -> Page[DecisionShown]:
+    items: list[DecisionShown] = []
     behind = asked.number()
     for _ in range(SCANNED // BATCH):
         found = embedded.store.log.by_kind("decision", BATCH, behind, wanted.task)
@@ -102,7 +103,7 @@ def _page(embedded: Embedded, caller: Known, wanted: DecisionsWanted, asked: Ask
             behind = entry.index
             body = entry.body
             if isinstance(body, DecisionMade) and _is_wanted(body, wanted) and _may_see(caller, body):
-                items.append(msgspec.convert(joined(embedded, entry), Decided))
+                items.append(msgspec.convert(joined(embedded, entry), DecisionShown))
         if len(found) < BATCH:
             return asked.ended(items, "")
     return asked.ended(items, str(behind))
@@ -130,7 +131,7 @@ async def shown(request: Request) -> Response:
 
 
 def _explained(embedded: Embedded, caller: Known, name: str) -> Explained:
-    entry = _found(embedded, name)
+    entry = entry_of(embedded.store.log, name)
     if entry is None or not isinstance(entry.body, DecisionMade) or not _may_see(caller, entry.body):
         raise not_found(f"there is no decision `{name}`")
     row = {**joined(embedded, entry), "policy_texts": {}}
@@ -139,13 +140,3 @@ def _explained(embedded: Embedded, caller: Known, name: str) -> Explained:
     else:
         row |= dict.fromkeys(_INSIDE)
     return msgspec.convert(row, Explained)
-
-
-def _found(embedded: Embedded, name: str) -> Entry | None:
-    try:
-        entries = embedded.store.log.by_decision(name)
-    except RemitError as error:
-        if error.kind is ErrorKind.MALFORMED:
-            return None  # what is no text names no decision
-        raise
-    return next((entry for entry in entries if isinstance(entry.body, DecisionMade)), None)

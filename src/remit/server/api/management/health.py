@@ -9,7 +9,7 @@ from starlette.responses import Response
 from remit import __version__
 from remit.local.wiring import Embedded
 from remit.model.errors import refused
-from remit.runtime.emergencies import status
+from remit.runtime.emergency.overview import status
 from remit.server.callers import caller_of
 from remit.server.permitting import may_look
 from remit.server.responding import answer, embedded_of

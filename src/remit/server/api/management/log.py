@@ -10,7 +10,7 @@ from starlette.responses import Response
 from remit.local.wiring import Embedded
 from remit.model.errors import not_found, refused
 from remit.server.callers import caller_of
-from remit.server.paging import Asked, Page, Paged, asked_of
+from remit.server.paging import Page, Paged, PageRequest, asked_of
 from remit.server.permitting import may_see_log
 from remit.server.reading import read_as, read_query
 from remit.server.responding import answer, embedded_of
@@ -45,7 +45,7 @@ class Since(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     head: Annotated[str, msgspec.Meta(max_length=100_000)]
 
 
-class Proof(msgspec.Struct, frozen=True):
+class LogProof(msgspec.Struct, frozen=True):
     """A proof, as `remit log verify FILE --key KEY` checks it."""
 
     proof: str
@@ -58,7 +58,7 @@ async def entries(request: Request) -> Response:
     return answer(await asyncio.to_thread(_entries, embedded, wanted, asked))
 
 
-def _entries(embedded: Embedded, wanted: EntriesWanted, asked: Asked) -> Page[Logged]:
+def _entries(embedded: Embedded, wanted: EntriesWanted, asked: PageRequest) -> Page[Logged]:
     last = asked.number()
     start = wanted.start if last is None else last + 1
     stop = min(start + asked.limit + 1, embedded.store.log.size())
@@ -78,14 +78,14 @@ async def prove(request: Request) -> Response:
     embedded, index = await _reader(request), request.path_params["index"]
     if index >= await asyncio.to_thread(embedded.store.log.size):
         raise not_found(f"there is no entry {index}")
-    return answer(Proof(await asyncio.to_thread(embedded.head.prove_entry, index)))
+    return answer(LogProof(await asyncio.to_thread(embedded.head.prove_entry, index)))
 
 
 async def grew(request: Request) -> Response:
     """`POST /v1/log/growth`: that the log only grew since a head that was kept from before."""
     embedded = await _reader(request)
     wanted = await read_as(request, Since)
-    return answer(Proof(await asyncio.to_thread(embedded.head.prove_growth, wanted.head)))
+    return answer(LogProof(await asyncio.to_thread(embedded.head.prove_growth, wanted.head)))
 
 
 async def _reader(request: Request) -> Embedded:

@@ -10,10 +10,10 @@ from remit.local.wiring import Embedded
 from remit.model.errors import malformed
 from remit.model.identity import TaskId
 from remit.model.task import TaskState, TaskStatus
-from remit.server.api.tasks import Seen, chain_of, seen, task_of
+from remit.server.api.tasks import TaskSeen, chain_of, seen, task_of
 from remit.server.callers import caller_of
 from remit.server.known import Known
-from remit.server.paging import Asked, Page, Paged, asked_of
+from remit.server.paging import Page, Paged, PageRequest, asked_of
 from remit.server.permitting import is_session_of, is_within, may_close, may_see
 from remit.server.reading import read_query
 from remit.server.responding import answer, embedded_of
@@ -35,8 +35,8 @@ async def listed(request: Request) -> Response:
     return answer(await asyncio.to_thread(_page, embedded, caller, wanted, asked_of("tasks", wanted)))
 
 
-def _page(embedded: Embedded, caller: Known, wanted: TasksWanted, asked: Asked) -> Page[Seen]:
-    items: list[Seen] = []
+def _page(embedded: Embedded, caller: Known, wanted: TasksWanted, asked: PageRequest) -> Page[TaskSeen]:
+    items: list[TaskSeen] = []
     behind = _before(asked.after)
     for _ in range(SCANNED // 500):
         states = embedded.store.tasks(500, behind)

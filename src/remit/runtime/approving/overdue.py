@@ -12,10 +12,11 @@ from remit.model.clock import SECOND
 from remit.model.errors import ErrorKind, RemitError
 from remit.model.identity import ApprovalId
 from remit.pdp.compiled import ApprovalTerms
-from remit.runtime.approvals import of_closed_task
+from remit.runtime.approving.approvals import of_closed_task
 from remit.runtime.pending import Driven, Steps
 from remit.runtime.runtime import Change, Runtime, administer
-from remit.runtime.store import Approval, PutApproval
+from remit.runtime.store import Approval
+from remit.runtime.writes import PutApproval
 
 AT_ONCE = 100
 """So many are written in one commit."""

@@ -11,10 +11,10 @@ from remit.model.values import NO_ARGUMENTS, thaw
 from remit.pdp.decide import decide
 from remit.pdp.inputs import Decided, Inputs
 from remit.pdp.outside import MAX_QUESTIONS, NotAsked
-from remit.runtime.approvals import Shown, grant_by
+from remit.runtime.approving.approvals import Shown, grant_by
 from remit.runtime.beside import Behind
 from remit.runtime.loading import load
-from remit.runtime.pending import Asking, Steps
+from remit.runtime.pending import Inquiry, Steps
 from remit.runtime.runtime import Runtime
 from remit.runtime.store import Approval
 
@@ -67,7 +67,7 @@ def _decided(runtime: Runtime, inputs: Inputs) -> Steps[Decided]:
         try:
             return decide(inputs)
         except NotAsked as question:
-            asking = Asking(partial(runtime.ask, question.opa, question.document))
+            asking = Inquiry(partial(runtime.ask, question.opa, question.document))
             yield asking
             inputs = replace(inputs, outside=question.answered(inputs.outside, asking.said))
     return decide(inputs)

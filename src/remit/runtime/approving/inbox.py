@@ -7,8 +7,8 @@ import msgspec
 
 from remit.model.authorizer import ApprovalState
 from remit.model.identity import ApprovalId, floor_id
-from remit.runtime.approvals import REQUEST_LIFE, Shown, of_closed_task, shown_to_approver, waiting
-from remit.runtime.requesting import Submission, submission_of
+from remit.runtime.approving.approvals import REQUEST_LIFE, Shown, of_closed_task, shown_to_approver, waiting
+from remit.runtime.approving.requesting import Submission, submission_of
 from remit.runtime.runtime import Runtime
 from remit.runtime.store import Approval
 

@@ -12,7 +12,8 @@ from remit.model.errors import conflict, not_found, refused
 from remit.model.identity import ApprovalId, Operator
 from remit.runtime.pending import Driven, Steps
 from remit.runtime.runtime import Change, Runtime, administer
-from remit.runtime.store import Approval, PutApproval
+from remit.runtime.store import Approval
+from remit.runtime.writes import PutApproval
 
 
 class Submission(msgspec.Struct, frozen=True):

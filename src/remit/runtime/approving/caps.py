@@ -3,7 +3,7 @@
 from remit.model.identity import ApprovalId, TaskId, floor_id
 from remit.pdp.compiled import ApprovalTerms
 from remit.pdp.inputs import Inputs
-from remit.runtime.approvals import REQUEST_LIFE, is_closed
+from remit.runtime.approving.approvals import REQUEST_LIFE, is_closed
 from remit.runtime.runtime import Runtime
 from remit.runtime.store import Approval
 

@@ -8,7 +8,7 @@ from remit.decision_log.encoding import encode_body
 from remit.decision_log.entry import ApprovalGiven, ApprovalResolved, FlowGranted
 from remit.decision_log.sealing import SealKey
 from remit.decision_log.store import Record
-from remit.inventory.directory import Known
+from remit.inventory.directory import CorrelatedIdentity
 from remit.model.authorizer import ApprovalState
 from remit.model.caller import UNPROVEN, is_agents
 from remit.model.errors import conflict, not_found, refused
@@ -19,12 +19,13 @@ from remit.model.task import TaskStatus
 from remit.model.values import thaw
 from remit.pdp.obligations import barred
 from remit.runtime.acting import acting
-from remit.runtime.approvals import Shown, is_closed, shown_in
-from remit.runtime.excluding import excluded
+from remit.runtime.approving.approvals import Shown, is_closed, shown_in
+from remit.runtime.approving.excluding import excluded
+from remit.runtime.approving.requesting import submission_of
 from remit.runtime.pending import Driven, Steps
-from remit.runtime.requesting import submission_of
 from remit.runtime.runtime import Change, Runtime, administer
-from remit.runtime.store import Approval, Given, HoldTask, PutApproval, PutTask, Write
+from remit.runtime.store import Approval, Given
+from remit.runtime.writes import HoldTask, PutApproval, PutTask, Write
 
 
 def resolve(
@@ -88,7 +89,7 @@ def _denied(approval: Approval, operator: Operator) -> Approval:
     return replace(approval, state=ApprovalState.DENIED, resolver=operator.id, version=approval.version + 1)
 
 
-def _approved(approval: Approval, operator: Operator, by: Known, flows: bool) -> Approval:
+def _approved(approval: Approval, operator: Operator, by: CorrelatedIdentity, flows: bool) -> Approval:
     """The request with one more approval; approved, once as many people have as must."""
     # INVARIANT (an approval is for one exact action): two approvals are those of two people, whatever they are called.
     if by.is_one_of(one.operator for one in approval.given):
@@ -177,7 +178,7 @@ def _askers(approval: Approval, shown: Shown, key: SealKey) -> set[str]:
     return {name for name in (_asked_by(shown), submitter, caller) if name}
 
 
-def _may_approve(runtime: Runtime, approval: Approval, operator: Operator, asked_by: Collection[str]) -> Known:
+def _may_approve(runtime: Runtime, approval: Approval, operator: Operator, asked_by: Collection[str]) -> CorrelatedIdentity:
     """Who it is that approves. Raises `RemitError` (refused) for one who may not."""
     by = acting(runtime, operator)
     with runtime.view.lock:

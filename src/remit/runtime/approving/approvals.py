@@ -6,10 +6,7 @@ from collections.abc import Sequence
 import msgspec
 from msgspec.structs import replace
 
-from remit.decision_log.encoding import encode_body
-from remit.decision_log.entry import ApprovalRequested
 from remit.decision_log.sealing import SealKey
-from remit.decision_log.store import Record
 from remit.model.authorizer import ApprovalState
 from remit.model.caller import Proof
 from remit.model.clock import MINUTE
@@ -155,14 +152,6 @@ def _shown(inputs: Inputs, deny: Deny) -> Shown:
         said=msgspec.Raw(request.properties.canonical),
         asked=Asked(request.subject.type, request.resource.type, request.hints),
     )
-
-
-def requested_record(approval: Approval) -> Record:
-    """The entry of an access request."""
-    body = ApprovalRequested(
-        approval.id, approval.decision, approval.task, approval.rule.value, approval.digest, approval.expires
-    )
-    return Record(encode_body(body), "approval.requested", approval.decision, approval.task)
 
 
 def still_asks(approval: Approval, deny: Deny, key: SealKey, inputs: Inputs) -> bool:

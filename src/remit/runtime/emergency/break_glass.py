@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from remit.decision_log.encoding import encode_body
 from remit.decision_log.entry import BreakGlassAsked, BreakGlassEnded, BreakGlassReviewed, BreakGlassStarted
 from remit.decision_log.store import Record
-from remit.inventory.directory import Known
+from remit.inventory.directory import CorrelatedIdentity
 from remit.model.break_glass import BreakGlass, Stage, Verdict
 from remit.model.caller import UNPROVEN
 from remit.model.clock import MINUTE
@@ -23,7 +23,7 @@ from remit.pdp.obligations import barred
 from remit.runtime.acting import acting
 from remit.runtime.pending import Driven, Steps
 from remit.runtime.runtime import Change, Runtime, administer
-from remit.runtime.store import HoldTask, PutBreakGlass, Write
+from remit.runtime.writes import HoldTask, PutBreakGlass, Write
 
 CONFIRM_MINUTES = 10
 """So long one waits for the second person."""
@@ -218,7 +218,7 @@ def _check_clock(runtime: Runtime, now: int) -> None:
         raise unavailable(f"the clock is {behind / 1_000_000:.1f} s behind the log: set it right")
 
 
-def _person(runtime: Runtime, operator: Operator) -> Known:
+def _person(runtime: Runtime, operator: Operator) -> CorrelatedIdentity:
     """Somebody who was verified, is there, and is no agent. Raises `RemitError` (refused)."""
     if operator.verified_by == UNPROVEN:
         raise refused("nobody has to prove who they are here, so nobody is one of two people: serve it without `--dev`")
@@ -228,7 +228,7 @@ def _person(runtime: Runtime, operator: Operator) -> Known:
     return known
 
 
-def _not_another(operator: Operator, known: Known, other: tuple[str, str], what: str) -> str:
+def _not_another(operator: Operator, known: CorrelatedIdentity, other: tuple[str, str], what: str) -> str:
     """Why this is not surely another person than one who stands there as so verified; empty if it is."""
     name, verified_by = other
     if known.is_one_of([name]):
