@@ -7,7 +7,8 @@ from remit.model.decision import Deny, Reason
 from remit.model.errors import ErrorKind, RemitError
 from remit.model.identity import AgentId, AgentStatus, Operator, TaskId
 from remit.model.kill import KillKind
-from remit.model.task import Budgets, Scope, TaskStatus
+from remit.model.rate import Rate
+from remit.model.task import Amount, Budgets, Scope, TaskStatus
 from remit.runtime import administration, kills, sessions
 from remit.runtime.tasks import AgentOpener, Opening, close_task, open_task
 from tests.conftest import OpenStore
@@ -131,6 +132,35 @@ def test_what_does_not_exist_is_not_found(world: World) -> None:
             act()
         assert caught.value.kind is ErrorKind.NOT_FOUND
     assert reason(world.ask(None, "look", task="tsk_x", session="ses_x")) is Reason.TASK_UNKNOWN
+
+
+NAMES = tuple(f"tool-{number}" for number in range(1001))
+
+
+@pytest.mark.parametrize(
+    ("said", "scope", "budgets"),
+    [
+        ("`scope.tools` has 1001 entries, 1000 at most", Scope(tools=NAMES), Budgets()),
+        ("`scope.resources` has 1001", Scope(resources=NAMES), Budgets()),
+        ("`scope.destinations` has 1001", Scope(destinations=NAMES), Budgets()),
+        ("`budgets.tools` has 1001", Scope(), Budgets(tools=dict.fromkeys(NAMES, 1))),
+        ("`budgets.amounts` has 1001", Scope(), Budgets(amounts={f"{name}.x": Amount(1) for name in NAMES})),
+        ("`budgets.rates` has 65", Scope(), Budgets(rates=tuple(Rate(60, 1, name) for name in NAMES[:65]))),
+        ("66000 characters, 65536 at most", Scope(resources=("x" * 65_000,), tools=("y" * 1000,)), Budgets()),
+        ("66003 characters", Scope(), Budgets(rates=(Rate(60, 1, "x" * 66_000),))),
+    ],
+)
+def test_a_scope_that_nobody_could_review_is_refused(world: World, said: str, scope: Scope, budgets: Budgets) -> None:
+    with pytest.raises(RemitError) as refusal:
+        world.open_task(scope=scope, budgets=budgets)
+    assert refusal.value.kind is ErrorKind.MALFORMED and said in refusal.value.message
+    assert world.open_task(scope=Scope(tools=NAMES[:1000]), budgets=Budgets(tools=dict.fromkeys(NAMES[:999], 1)))
+
+
+def test_what_is_delegated_has_its_bound_with_all_above_it(world: World) -> None:
+    above = world.open_task(budgets=Budgets(tools=dict.fromkeys(NAMES[:600], 1)))
+    with pytest.raises(RemitError, match="`budgets.tools` has 1001"):
+        world.open_task(parent=above.id, budgets=Budgets(tools=dict.fromkeys(NAMES[600:], 1)))
 
 
 def test_without_a_task_only_what_is_marked_task_free_passes(world: World) -> None:

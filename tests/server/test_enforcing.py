@@ -122,8 +122,13 @@ class TestTasks:
         task = opened(client, scope={"tools": ["look", "lok"]}, budgets={"calls": 3}, on_behalf_of="cleo", seconds=60)
         assert (task["opener"], task["on_behalf_of"], task["purpose_trusted"]) == ("ada", "cleo", True)
         assert any("lok" in text for text in task["warnings"])
+        many = [f"tool-{number}" for number in range(1001)]
+        asked = {"purpose": "x", "agent": "bot", "scope": {"tools": many}}
+        assert "`scope.tools` has 1001 entries, 1000 at most" in refused(tell(client, "ada", "/v1/tasks", asked), 400)
         [entry] = [e.body for e in world.entries() if isinstance(e.body, TaskOpened)]
         assert (entry.opener, entry.verified_by) == ("ada", "idp")
+        warnings = opened(client, scope={"tools": many[:1000]})["warnings"]
+        assert len(warnings) == 21 and "tool-19`" in warnings[19] and "there is more" in warnings[20]
         assert fine(get(client, "aud", f"/v1/tasks/{task['id']}"))["spent"] == {}
         assert fine(tell(client, "ada", f"/v1/tasks/{task['id']}/close")) == {"id": task["id"], "status": "closed"}
         refused(tell(client, "ada", f"/v1/tasks/{task['id']}/close"), 409)
@@ -459,7 +464,7 @@ class TestAgain:
             case "killed":
                 kills.kill(world.runtime, KillKind.AGENT, "bot", "stop", ANA).result()
             case "ended":
-                clock.forward(60)
+                clock.forward(30)
             case "closed":
                 fine(tell(client, "ada", f"/v1/tasks/{session['task']}/close"))
             case _:

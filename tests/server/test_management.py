@@ -11,9 +11,12 @@ from msgspec.structs import replace
 from remit.decision_log.entry import AgentChanged, BundlePublished, DecisionMade, KillReleased, KillSet, TaskClosed, TokenIssued
 from remit.decision_log.verify.proofs import verify_proof
 from remit.model.identity import AgentStatus
+from remit.server import app
+from remit.server.repeating.bounds import Bounds
+from remit.server.repeating.repeats import Repeats
 from tests.conftest import OpenStore
 from tests.runtime.world import Clock, World, small_bundle
-from tests.server.serving import Client, serving
+from tests.server.serving import Answer, Client, serving
 from tests.server.test_enforcing import PEOPLE, TYPES, ByToken, begun, decided, fine, get, opened, refused, tell
 
 NOBODY_BUT_ADMINISTRATORS = ("bot", "gateway", "aud", "nobody")
@@ -345,6 +348,26 @@ class TestOnce:
         task = tell(client, "ada", "/v1/tasks", {"purpose": "x", "agent": "bot"}, **{"Idempotency-Key": "k"})
         assert tell(client, "ada", "/v1/tasks", {"purpose": "x", "agent": "bot"}, **{"Idempotency-Key": "k"}).body == task.body
         refused(tell(client, "aud", "/v1/tasks", {"purpose": "x", "agent": "bot"}, **{"Idempotency-Key": "k"}), 403)
+
+    def test_who_has_changed_too_much_is_told_when_to_come_again_and_others_go_on(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(app, "Repeats", lambda clock: Repeats(clock, Bounds(changes=2048, changed=(2, 100))))
+        with serving(world.embedded, ByToken()) as client:
+
+            def ask(key: str) -> Answer:
+                return tell(client, "ada", "/v1/tasks", {"purpose": "x" * 2000, "agent": "bot"}, **{"Idempotency-Key": key})
+
+            sessions = f"/v1/tasks/{opened(client)['id']}/sessions", {}
+            session = fine(tell(client, "gateway", *sessions, **{"Idempotency-Key": "a"}))
+            fine(ask("a"))
+            fine(ask("b"))
+            full = ask("c")
+            assert "without a key" in refused(full, 429) and full.headers["retry-after"] == "3600"
+            assert "was done" in refused(ask("a"), 409), "there was no room for its answer"
+            assert fine(tell(client, "gateway", *sessions, **{"Idempotency-Key": "a"})) == session
+            fine(tell(client, "gateway", *sessions, **{"Idempotency-Key": "b"}))
+            opened(client)
 
     def test_what_failed_may_be_asked_again(self, client: Client) -> None:
         move = "/v1/agents/new/status", {"status": "suspended"}

@@ -7,18 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from starlette.responses import Response
 
 from remit.authentication.possession.shared import SharedTable
 from remit.local.wiring import wall_clock
 from remit.model.errors import ErrorKind, RemitError, malformed
 from remit.model.identity import DecisionId
-from remit.server import peers as module
-from remit.server.peers import Gone, Peers
+from remit.server.elsewhere import Gone
 from remit.server.problems import Problem
+from remit.server.repeating.answers import Answer, Key, key_of, sent
+from remit.server.repeating.bounds import Bounds, TooMany
+from remit.server.repeating.repeats import Repeats
+from remit.server.workers import peers as module
+from remit.server.workers.peers import Peers
 from tests.conftest import OpenStore
 
-KEY, MESSAGE = ("door", "k"), {"a": 1}
+KEY, MESSAGE = key_of("door", "with a token", "k"), {"a": 1}
 DECISION = DecisionId("dec_1")
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -30,19 +33,21 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield tmp_path
 
 
-def worker(folder: Path, number: int) -> Peers:
-    return Peers(folder, number, SharedTable(folder / "keys"))
+def worker(folder: Path, number: int, bounds: Bounds | None = None) -> Peers:
+    return Peers(folder, number, SharedTable(folder / "keys"), Repeats(wall_clock, bounds), wall_clock)
 
 
-def deciding(text: str) -> Callable[[], Awaitable[Response]]:
-    async def decide() -> Response:
-        return Response(text)
+def deciding(text: str) -> Callable[[], Awaitable[Answer]]:
+    async def decide() -> Answer:
+        return Answer(200, [(b"x-a", b"b")], text.encode(), f"dec_{text}")
 
     return decide
 
 
-async def once(peers: Peers, text: str, changes: bool = False, message: dict[str, Any] = MESSAGE) -> bytes:
-    return bytes((await peers.once(KEY, message, deciding(text), changes)).body)
+async def once(peers: Peers, text: str, changes: bool = False, message: dict[str, Any] = MESSAGE, key: Key = KEY) -> bytes:
+    answer = await peers.once(key, sent(message), deciding(text), changes)
+    assert answer.decision == f"dec_{answer.body.decode()}" and answer.headers == [(b"x-a", b"b")], "told whole, by whichever"
+    return answer.body
 
 
 async def refused(asked: Awaitable[Any], kind: ErrorKind = ErrorKind.UNAVAILABLE) -> None:
@@ -111,13 +116,13 @@ def test_what_one_did_that_is_gone_is_decided_anew_and_not_changed_anew(folder: 
 
 @pytest.mark.sqlite
 def test_what_one_did_that_lives_is_its_answer_whoever_is_asked(folder: Path, open_store: OpenStore) -> None:
-    async def fail() -> Response:
+    async def fail() -> Answer:
         raise malformed("no")
 
     async def ask() -> None:
         one, other = worker(folder, 1), worker(folder, 2)
         await one.listen(open_store().embedded)
-        await refused(one.once(KEY, MESSAGE, fail), ErrorKind.MALFORMED)
+        await refused(one.once(KEY, sent(MESSAGE), fail), ErrorKind.MALFORMED)
         assert await once(other, "first") == b"first", "what failed may be asked of another"
         await other.listen(open_store("other").embedded)
         assert await once(one, "second", changes=True) == b"first"
@@ -125,8 +130,25 @@ def test_what_one_did_that_lives_is_its_answer_whoever_is_asked(folder: Path, op
             await once(one, "second", message={"a": 2})
         assert refusal.value.status == 422
         assert await once(other, "second") == b"first", "and that leaves the answer where it was"
-        other._repeats._known.clear()
-        assert await once(one, "third", changes=True) == b"third", "what is forgotten is done anew, as in one process"
+        one.close()
+        other.close()
+
+    asyncio.run(ask())
+
+
+@pytest.mark.sqlite
+def test_what_one_forgot_for_want_of_room_is_decided_anew_and_not_changed_anew(folder: Path, open_store: OpenStore) -> None:
+    async def ask() -> None:
+        one, other = worker(folder, 1, Bounds(decisions=0, changes=0, changed=(1, 1))), worker(folder, 2)
+        await one.listen(open_store().embedded)
+        assert await once(one, "first") == b"first"
+        assert await once(other, "second") == b"second"
+        change, further = key_of("door", "", "change"), key_of("door", "", "further")
+        assert await once(one, "changed", changes=True, key=change) == b"changed"
+        await refused(once(other, "again", changes=True, key=change), ErrorKind.CONFLICT)
+        with pytest.raises(TooMany):
+            await once(one, "more", changes=True, key=further)
+        assert await once(other, "more", changes=True, key=further) == b"more", "what was not begun is nobody's"
         one.close()
         other.close()
 

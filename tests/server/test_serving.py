@@ -1,8 +1,10 @@
 """The server: on this machine alone, on a store that stays, and with callers that misbehave."""
 
 import asyncio
+import http.client
 import json
 import socket
+import sys
 from collections.abc import MutableMapping
 from contextlib import closing
 from pathlib import Path
@@ -20,13 +22,14 @@ from remit.runtime import tasks
 from remit.runtime.pending import Driven
 from remit.server import reading
 from remit.server.app import application
+from remit.server.binding import is_waited_at, let_begin, port_at, refuse_beginnings
 from remit.server.callers import Believed
 from remit.server.observing.reporting import TOLD
 from remit.server.problems import Problem
 from tests.cli.running import error
 from tests.conftest import OpenStore
 from tests.runtime.world import AGENT
-from tests.server.serving import CERTIFICATION, served
+from tests.server.serving import CERTIFICATION, served, start
 
 
 def test_a_bundle_of_the_moment_only_in_development() -> None:
@@ -90,6 +93,48 @@ def test_an_agent_in_its_task_is_decided_on_the_store(
         assert client.post("evaluation", {**message, **ours}).body["context"]["reason"] == "task-closed"
     made = [one.id for one in world.decisions()]
     assert {permitted["context"]["id"], again["context"]["id"]} <= set(made) and len(made) == 4
+
+
+def test_who_has_just_connected_when_it_ends_is_answered(tmp_path: Path) -> None:
+    server, client = start(tmp_path, "--bundle", str(CERTIFICATION))
+    place = "127.0.0.1", client.port
+    try:
+        with (
+            socket.create_connection(place, 20) as asking,
+            socket.create_connection(place, 20) as silent,
+            closing(http.client.HTTPConnection(*place, timeout=20)) as kept,
+        ):
+            kept.request("GET", "/healthz")
+            assert kept.getresponse().read() and kept.sock is not None  # as connections are taken in turn, the others are, too
+            server.terminate()
+            assert kept.sock.recv(1) == b"", "it lets go of who has been answered, and of whom nothing is awaited"
+            asking.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            with asking.makefile("rb") as answered:
+                assert answered.read().startswith(b"HTTP/1.1 200 "), "and then it ends the connection"
+            assert silent.recv(1) == b"", "and of who asks nothing, within a second"
+    finally:
+        server.terminate()
+        _, errors = server.communicate(timeout=20)
+    assert server.returncode == 0, errors
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems cannot do it")
+def test_where_no_connection_begins_those_that_have_are_still_taken() -> None:
+    with port_at("127.0.0.1", 0) as listener, closing(socket.socket()) as late:
+        place = listener.getsockname()
+        with socket.create_connection(place, 5) as waiting:
+            refuse_beginnings(listener)
+            late.settimeout(0.2)
+            with pytest.raises(TimeoutError):
+                late.connect(place)
+            assert is_waited_at(listener)
+            taken, _ = listener.accept()
+            waiting.sendall(b"x")
+            with taken:
+                assert taken.recv(1) == b"x" and not is_waited_at(listener)
+        let_begin(listener)
+        with socket.create_connection(place, 5):
+            assert is_waited_at(listener)
 
 
 class Faulty(Embedded):

@@ -68,7 +68,7 @@ def serve(
         from remit.server.running import Place, check
         from remit.server.running import serve as run
         from remit.server.tls import Tls
-        from remit.server.watching import watch
+        from remit.server.workers.watching import watch
     except ImportError as error:
         raise unavailable(f"serving needs more than is installed ({error.name}): install `remit[server]`") from None
     if dev:

@@ -13,6 +13,30 @@ from remit.pdp.provenance.principals import known
 MAX_BUDGET = 10**18
 MAX_SECONDS = 366 * 24 * 3600
 """The longest a task lives, and a rate looks back."""
+MAX_LISTED, MAX_RATES, MAX_NAMED = 1000, 64, 65_536
+"""So many entries each list of a scope and of budgets has at most, so many rates there are, and so many characters there are in all: every
+decision under the task looks through them, and a person is to be able to."""
+
+
+def check_size(scope: Scope, budgets: Budgets) -> None:
+    """Raises `RemitError` (malformed) for a scope and budgets that are too large."""
+    lists = {
+        "scope.tools": scope.tools,
+        "scope.resources": scope.resources,
+        "scope.destinations": scope.destinations,
+        "budgets.tools": budgets.tools,
+        "budgets.amounts": budgets.amounts,
+    }
+    for name, listed in lists.items():
+        if listed is not None and len(listed) > MAX_LISTED:
+            raise malformed(f"`{name}` has {len(listed)} entries, {MAX_LISTED} at most: name groups, patterns or folders instead")
+    if len(budgets.rates) > MAX_RATES:
+        raise malformed(f"`budgets.rates` has {len(budgets.rates)} entries, {MAX_RATES} at most: leave out what others bound")
+    named = [*(name for listed in lists.values() for name in listed or ()), *(scope.flows or ()), *(r.key for r in budgets.rates)]
+    if (size := sum(len(str(name)) for name in named)) > MAX_NAMED:
+        raise malformed(
+            f"scope and budgets name things in {size} characters, {MAX_NAMED} at most: name groups or patterns instead"
+        )
 
 
 def narrow_scope(asked: Scope, above: Sequence[Scope]) -> Scope:

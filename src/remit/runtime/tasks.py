@@ -15,7 +15,7 @@ from remit.model.identity import Agent, AgentId, AgentStatus, EntityRef, Operato
 from remit.model.labels import PUBLIC_TRUSTED, Confidentiality, Label
 from remit.model.task import Budgets, Opening, Scope, Task, TaskState, TaskStatus
 from remit.pdp.compiled import TaskType
-from remit.runtime.narrowing import MAX_SECONDS, narrow_budgets, narrow_scope
+from remit.runtime.narrowing import MAX_SECONDS, check_size, narrow_budgets, narrow_scope
 from remit.runtime.pending import Driven, Steps
 from remit.runtime.runtime import Change, Runtime, administer
 from remit.runtime.writes import CloseTask, HoldTask, InsertTask
@@ -71,8 +71,10 @@ def _prepare(runtime: Runtime, opening: Opening, opener: Opener, task_id: TaskId
     _may_open(opener, opening, kind, parents)
     label = _label_of(runtime, opener, opening.parent)
     _check_flows(opening, opener, kind, parents)
+    check_size(opening.scope, opening.budgets)
     scope = narrow_scope(opening.scope, [kind.scope if kind else Scope(), *(_flows_closed(p.task.scope) for p in parents)])
     budgets = narrow_budgets(opening.budgets, [kind.budgets if kind else Budgets(), *(p.task.budgets for p in parents)])
+    check_size(scope, budgets)  # with what the type and the tasks above add
     on_behalf_of = parents[0].task.on_behalf_of if parents else opening.on_behalf_of or _name(opener)
     task = Task(
         id=task_id,

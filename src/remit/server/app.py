@@ -27,7 +27,7 @@ from remit.server.openapi.document import described
 from remit.server.openapi.operation import routes_of
 from remit.server.problems import Problem, fault, problem_of
 from remit.server.recovering import recover
-from remit.server.repeating import Repeats
+from remit.server.repeating.repeats import Repeats
 from remit.server.responding import figures_of
 from remit.server.routes import OPERATIONS
 from remit.server.scim.application import provisioning
@@ -90,7 +90,7 @@ def routed(
     app.state.webhooks = read_webhooks(embedded.settings, embedded.home)
     app.state.callbacks = shared.callbacks if shared is not None else CallbacksInMemory()
     app.state.document = described(OPERATIONS, url)
-    app.state.repeats, app.state.peers = peers or Repeats(), peers
+    app.state.repeats, app.state.peers = peers or Repeats(embedded.runtime.clock), peers
     app.state.unreported, app.state.waits = Unreported(embedded, counting.settled), Waits(embedded, told=counting.waiting)
     app.state.searches = Searches()
     app.state.readiness, app.state.tracing = None, watching.tracing

@@ -1,9 +1,13 @@
 """Where a server listens: a port, or a Unix socket that is this user's alone."""
 
+import ctypes
 import fcntl
 import os
+import select
 import socket
 import stat
+import struct
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +20,10 @@ PRIVATE = 0o600
 QUEUED = 2048
 """So many connections wait to be taken."""
 _ASK_SECONDS = 1.0
+_ATTACH_FILTER, _DETACH_FILTER = 26, 27
+"""Of Linux (`SO_ATTACH_FILTER`, socket(7)); Python does not name them."""
+_NO_BEGINNING = ((0x30, 0, 0, 13), (0x54, 0, 0, 0x12), (0x15, 0, 1, 0x02), (0x06, 0, 0, 0), (0x06, 0, 0, 0xFFFFFFFF))
+"""A program that drops a segment which begins a connection (of SYN and ACK, SYN alone) and lets pass any other."""
 
 
 def port_at(host: str, port: int, together: bool = False) -> socket.socket:
@@ -35,6 +43,31 @@ def port_at(host: str, port: int, together: bool = False) -> socket.socket:
         listener.close()
         raise unavailable(f"port {port} of {host} cannot be served ({error.strerror}): name another by `--port`") from None
     return listener
+
+
+def refuse_beginnings(listener: socket.socket) -> None:
+    """Let no further connection begin at a port, while those that have begun are still to be taken. Whoever tries comes again after a
+    second, by which time the system leads them to another socket of the port, or says that there is none. Nothing where the system cannot
+    do it (all but Linux; a Unix socket)."""
+    if not sys.platform.startswith("linux") or listener.family == socket.AF_UNIX:
+        return
+    program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in _NO_BEGINNING))
+    with suppress(OSError):
+        listener.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, struct.pack("HP", len(_NO_BEGINNING), ctypes.addressof(program)))
+
+
+def let_begin(listener: socket.socket) -> None:
+    """Let connections begin again, where one that has ended had refused them: the socket is its successor's now."""
+    if sys.platform.startswith("linux"):
+        with suppress(OSError):
+            listener.setsockopt(socket.SOL_SOCKET, _DETACH_FILTER, 0)
+
+
+def is_waited_at(listener: socket.socket) -> bool:
+    """Whether somebody waits to be taken."""
+    polled = select.poll()
+    polled.register(listener, select.POLLIN)
+    return bool(polled.poll(0))
 
 
 @contextmanager

@@ -14,8 +14,8 @@ Made from the description that a server gives of itself (OpenAPI 3.1, `GET /v1/o
 in [identity](identity.md), how approvals go in [access requests](access-requests.md).
 
 Every body is one JSON object. Errors are problems (RFC 9457). Lists come in pages: at most `limit` items, and with `next_cursor` the
-next (`cursor`), until it is empty; a cursor is for the same list and filters alone. What changes something takes an `Idempotency-Key`:
-the same request of the same caller is then done once, as long as the process that answered lives. Times are µs since the epoch.
+next (`cursor`), until it is empty; a cursor is for the same list and filters alone. What takes an `Idempotency-Key` is done once when it
+[comes again](serving.md#the-same-request-again). Times are µs since the epoch.
 """
 
 

@@ -22,7 +22,7 @@ from remit.model.errors import malformed
 from remit.pap.administration import read_administration
 from remit.pdp.administration import Administration
 from remit.server.app import application
-from remit.server.binding import PRIVATE, port_at, socket_at
+from remit.server.binding import PRIVATE, is_waited_at, let_begin, port_at, refuse_beginnings, socket_at
 from remit.server.callers import Believed, Callers, Proven
 from remit.server.observing.figures import Figures
 from remit.server.observing.whole import observed
@@ -39,6 +39,8 @@ IDLE_SECONDS = 30
 DRAIN_SECONDS = 10
 ACT_SECONDS = 3.0
 """So long a server that is to end answers whether permits stand that it has given."""
+QUIET_SECONDS, TAKE_SECONDS = 0.1, 2.0
+"""A server that is to end takes who waits until nobody has for `QUIET_SECONDS`, at most for `TAKE_SECONDS`."""
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -105,6 +107,7 @@ def _run(server: uvicorn.Server, listener: socket.socket, embedded: Embedded) ->
     gc.collect()
     gc.freeze()  # bundle, modules and routes stay: looked through again with each full collection, they held up every caller
     gc.set_threshold(10_000)  # requests leave little that only a collection ends, and each looks at all that are under way
+    let_begin(listener)
     with sweeping(embedded):
         server.run(sockets=[listener])
 
@@ -129,7 +132,19 @@ class _Draining(uvicorn.Server):
         view = self._embedded.runtime.view
         while view.live and not self.force_exit and asyncio.get_running_loop().time() < until:  # noqa: ASYNC110 - others use them
             await asyncio.sleep(0.05)
+        for listener in sockets or ():
+            refuse_beginnings(listener)
+            await self._taken(listener)
         await super().shutdown(sockets)
+
+    async def _taken(self, listener: socket.socket) -> None:
+        """Wait until whoever had come is taken: of a socket that is closed, the system ends the connections that nobody took."""
+        now = asyncio.get_running_loop().time
+        until, quiet = now() + TAKE_SECONDS, now() + QUIET_SECONDS
+        while now() < min(quiet, until) and not self.force_exit:
+            await asyncio.sleep(0.01)
+            if is_waited_at(listener):
+                quiet = now() + QUIET_SECONDS
 
 
 def check(embedded: Embedded, place: Place) -> None:

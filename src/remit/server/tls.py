@@ -41,11 +41,16 @@ HEAD_SECONDS = 15.0
 """So long a connection may take until it has sent the headers of a request that it has begun, or of its first."""
 
 
+LAST_SECONDS = 1.0
+"""So long a connection that was just made when the server is to end may take to send the head of its only request."""
+
+
 class Bounded(HttpToolsProtocol):
     """HTTP over a connection that is ended if it sends a head too slowly, or one without end."""
 
     _head: int | None = 0
     _timer: asyncio.TimerHandle | None = None
+    _is_last = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first request."""
@@ -73,6 +78,17 @@ class Bounded(HttpToolsProtocol):
         self._head = None
         self._stop()
         super().on_headers_complete()
+        if self._is_last:
+            super().shutdown()
+
+    def shutdown(self) -> None:
+        """End once what was asked is answered; of a connection that asked nothing yet, its first request, which may be on its way."""
+        if self.cycle is not None:
+            super().shutdown()
+            return
+        self._is_last = True
+        self._stop()
+        self._timer = asyncio.get_running_loop().call_later(LAST_SECONDS, self.transport.close)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait for nothing any more."""

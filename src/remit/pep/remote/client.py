@@ -227,7 +227,11 @@ class Remote:
         Raises `RemitError`: what the server says is wrong, or unavailable where it does not answer, or with something else.
         """
         asked = random_bytes(16).hex()
-        headers = {"Content-Type": "application/json", "X-Request-ID": asked, "Idempotency-Key": f'"{asked}"', **trace_headers()}
+        headers = {"Content-Type": "application/json", "X-Request-ID": asked, **trace_headers()}
+        if repeatable and body is not None:
+            headers["Idempotency-Key"] = (
+                f'"{asked}"'  # what is sent once needs none, and the server would remember it for nothing
+            )
         why, until = "", time.monotonic() + self._seconds + waiting
         for pause in PAUSES if repeatable else PAUSES[:1]:
             time.sleep(pause)

@@ -22,7 +22,7 @@ from remit.server.direct import DECISION
 from remit.server.paging import query_digest, resumed, token_of
 from remit.server.problems import STATUS
 from remit.server.reading import MAX_BODY, read_body, read_object
-from remit.server.repeating import Once, Passing
+from remit.server.repeating.answers import HEADER, Answer, Once, answered, key_of, sent
 from remit.server.responding import answer, embedded_of
 from remit.server.searches import Searches
 from remit.server.unreported import Unreported
@@ -42,13 +42,14 @@ async def evaluation(request: Request) -> Response:
     asker, asked = await asking(request), asked_in(await read_body(request))
     # INVARIANT (authority enters from outside the agent): whoever comes with a key that was used comes with their own authority first.
     wanted = asker.of(asked.request)
-    key = request.headers.get("idempotency-key", "")
-    if not key:
+    given = request.headers.get(HEADER, "")
+    if not given:
         return await _evaluated(request, wanted, asked)
     repeats: Once = request.app.state.repeats
-    response = await repeats.once((asker.whole, key), asked.message, lambda: _repeatable(request, wanted, asked))
-    request.scope[DECISION] = msgspec.json.decode(response.body)["context"]["id"]  # it may have been decided for another request
-    return response
+    key = key_of(asker.id, asker.whole, given)
+    told = await repeats.once(key, sent(asked.message), lambda: _repeatable(request, wanted, asked))
+    request.scope[DECISION] = told.decision  # it may have been made for another request
+    return told.response()
 
 
 async def evaluations(request: Request) -> Response:
@@ -100,21 +101,25 @@ async def _evaluated(request: Request, wanted: EvaluationRequest, asked: Asked) 
     return answer(told)
 
 
-async def _repeatable(request: Request, wanted: EvaluationRequest, asked: Asked) -> Response:
+async def _repeatable(request: Request, wanted: EvaluationRequest, asked: Asked) -> Answer:
     """An answer that may be asked for again: a permit of somebody who will not ask whether it stands, as long as it does."""
     embedded = embedded_of(request)
     before = embedded.store.standing(())[0]
     decision = await _decision(request, wanted, asked)
     response = answer(await _told(request, asked, decision))
     if asked.door or not isinstance(decision, Permit):
-        return response
+        return answered(response, decision.id)
     view = embedded.runtime.view
     with view.lock:
         view.refresh()
         chain, _ = view.chain(wanted.task)
     tasks, until = [state.task.id for state in chain], min([decision.until, *(state.task.expires for state in chain)])
-    # INVARIANT (fail closed): what nobody asks about again is told again only while nothing has changed since it was decided.
-    return Passing(response, lambda: embedded.runtime.clock() < until and embedded.store.standing(tasks) == (before, True))
+
+    def holds() -> bool:
+        # INVARIANT (fail closed): what nobody asks about again is told again only while nothing has changed since it was decided.
+        return embedded.runtime.clock() < until and embedded.store.standing(tasks) == (before, True)
+
+    return answered(response, decision.id, holds)
 
 
 async def _decided(request: Request, wanted: EvaluationRequest, asked: Asked) -> dict[str, Any]:

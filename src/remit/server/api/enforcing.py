@@ -16,7 +16,7 @@ from remit.model.caller import is_agents
 from remit.model.errors import ErrorKind, RemitError, conflict, malformed, not_found
 from remit.model.identity import AGENT, AgentId, DecisionId, EntityRef, SessionId, TaskId
 from remit.runtime.recorded import decision_of
-from remit.server import peers
+from remit.server import elsewhere
 from remit.server.callers import caller_of
 from remit.server.direct import DECISION
 from remit.server.known import Known
@@ -40,7 +40,7 @@ async def act(request: Request) -> Response:
     caller, embedded = await caller_of(request), embedded_of(request)
     await read_as(request, Nothing)
     decision = _decision(embedded, caller, request)
-    return answer({"stands": await peers.act(request.app.state.peers, embedded, decision)})
+    return answer({"stands": await elsewhere.act(request.app.state.peers, embedded, decision)})
 
 
 async def outcome(request: Request) -> Response:
@@ -50,7 +50,7 @@ async def outcome(request: Request) -> Response:
     decision = _decision(embedded, caller, request)
     seen = Outcome(decision, None, report.status, report.content, report.error)
     try:
-        await peers.report(request.app.state.peers, embedded, seen)
+        await elsewhere.report(request.app.state.peers, embedded, seen)
     except RemitError as error:
         if error.kind is not ErrorKind.CONFLICT or not _is_recorded(embedded, seen):
             raise

@@ -27,11 +27,11 @@ from remit.server.observing.tracing import waiting
 from remit.server.permitting import is_session_of, is_within, may_ask
 from remit.server.problems import Problem
 from remit.server.reading import read_object, read_optional
+from remit.server.repeating.answers import HEADER, MAX_KEY
 from remit.server.responding import embedded_of, waits_of
 
 MAX_WAIT = 30
 """Seconds that a status may be waited for (`Prefer: wait`, RFC 7240)."""
-MAX_KEY = 200
 MAX_WORDS = 16_000
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
@@ -83,7 +83,7 @@ async def _requested(embedded: Embedded, caller: Known, made: Recorded | None, m
 
 
 def _said(request: Request, caller: Known, message: Mapping[str, Any], made: Recorded | None) -> Submission:
-    key = request.headers.get("idempotency-key", "")
+    key = request.headers.get(HEADER, "")
     if len(key) > MAX_KEY:
         raise malformed(f"`Idempotency-Key` must have at most {MAX_KEY} characters")
     wanted = message.get("requested_access")

@@ -9,7 +9,7 @@ import msgspec
 
 from remit import __version__
 from remit.server.openapi.operation import Operation, Repeated
-from remit.server.repeating import MAX_KEY
+from remit.server.repeating.answers import MAX_KEY
 
 VERSION = "3.1.0"
 JSON, PROBLEM_TYPE, TEXT = "application/json", "application/problem+json", "text/plain"
@@ -115,7 +115,7 @@ def _in_query(one: Operation, schema_of: Callable[[Any], dict[str, Any]], compon
 
 def _in_headers(one: Operation) -> Iterable[dict[str, Any]]:
     if one.repeated is not Repeated.NOT:
-        words = "the same request of the same caller under the same key is answered as it was, and done once"
+        words = "under it, the same request of the same caller is answered as it was and done once, for a while"
         schema = {"type": "string", "maxLength": MAX_KEY}
         yield {"name": "Idempotency-Key", "in": "header", "required": False, "description": words, "schema": schema}
     for name, words in one.headers.items():

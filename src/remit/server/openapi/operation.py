@@ -13,7 +13,7 @@ from starlette.routing import Route, request_response
 from starlette.types import Receive, Scope, Send
 
 from remit.server.direct import ROUTE, Endpoint
-from remit.server.repeating import repeatable
+from remit.server.repeating.endpoint import repeatable
 
 _CONVERTED = re.compile(r"\{(\w+):\w+\}")
 _STATED = re.compile(r"`(GET|POST) ([^`?]+)[^`]*`(?:: (.*))?", re.DOTALL)
@@ -82,6 +82,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
         found |= {404} if self.parameters else set()
         found |= {408, 413, 415} if self.body is not None else set()
         found |= {422} if self.repeated is not Repeated.NOT else set()
+        found |= {409, 429} if self.repeated is Repeated.ONCE else set()
         return tuple(sorted(found))
 
     @property

@@ -28,6 +28,7 @@ DECIDING = (
         body=az.Evaluation,
         answer=az.Decision,
         repeated=Repeated.ITSELF,
+        fails=(429,),
         headers=TASK_HEADERS,
     ),
     Operation(

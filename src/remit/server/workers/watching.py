@@ -27,7 +27,7 @@ from remit.server.binding import port_at
 from remit.server.observing.instruments import environment_of_worker
 from remit.server.observing.reporting import reporting
 from remit.server.running import ACT_SECONDS, DRAIN_SECONDS, Place, address_of, listening_at
-from remit.server.working import KEYS, PROOFS, Alive, Charge, Failed, Ready, encoded
+from remit.server.workers.working import KEYS, PROOFS, Alive, Charge, Failed, Ready, encoded
 
 MAX_FOLDER = 90
 """Bytes in the name of the folder of the workers' sockets: the system lets an address have about a hundred."""
@@ -116,7 +116,7 @@ class _Worker:
         self.ready, self._begun, self._at = False, time.monotonic(), None
         self._silent, self._looked = 0.0, self._begun
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "remit.server.working"],
+            [sys.executable, "-P", "-m", "remit.server.workers.working"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, **self._counting},

@@ -1,96 +1,57 @@
 """The other workers of this server: what only the one that decided can say is asked of it, over a socket of this machine."""
 
 import asyncio
-import hashlib
 import os
-from collections.abc import Mapping
-from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import msgspec
-from starlette.responses import Response
 
 from remit.authentication.possession.shared import DIGEST, SharedTable
 from remit.authentication.refusal import NotVerified
 from remit.local.wiring import Embedded
-from remit.local.wiring import wall_clock as _now
 from remit.model.authorizer import Outcome
-from remit.model.clock import MINUTE
-from remit.model.errors import ErrorKind, RemitError, conflict, unavailable
+from remit.model.clock import Clock
+from remit.model.errors import RemitError, conflict, unavailable
 from remit.model.identity import DecisionId
 from remit.runtime.authorize import may_act
 from remit.server.binding import QUEUED
+from remit.server.elsewhere import Gone
 from remit.server.problems import Problem
-from remit.server.repeating import Answering, Key, Repeats, checked_digest
+from remit.server.repeating.answers import Answer as Kept
+from remit.server.repeating.answers import Answering, Key, Sent
+from remit.server.repeating.bounds import CHANGED, REPEATED, TooMany
+from remit.server.repeating.repeats import Repeats
+from remit.server.workers.messages import (
+    Act,
+    Answer,
+    Answered,
+    Failed,
+    Question,
+    Refused,
+    Repeat,
+    Report,
+    Said,
+    Unknown,
+    answer_in,
+    question_in,
+    received,
+    send,
+)
 
-REPEATED = MINUTE
-"""So long (µs) it is known which worker was sent a request under a key."""
-CHANGED = 60 * MINUTE
-"""The same of one that changes something."""
-MAX_MESSAGE = 32 << 20
 SECONDS = 15.0
 """So long another worker is waited for."""
-
-
-class _Act(msgspec.Struct, frozen=True, tag="act"):
-    decision: DecisionId
-
-
-class _Report(msgspec.Struct, frozen=True, tag="report"):
-    outcome: Outcome
-
-
-class _Repeat(msgspec.Struct, frozen=True, tag="repeat"):
-    key: Key
-    digest: bytes
-
-
-class _Said(msgspec.Struct, frozen=True, tag="said"):
-    stands: bool = False
-
-
-class _Answered(msgspec.Struct, frozen=True, tag="answered"):
-    status: int
-    headers: list[tuple[bytes, bytes]]
-    body: bytes
-
-
-class _Failed(msgspec.Struct, frozen=True, tag="failed"):
-    kind: ErrorKind
-    message: str
-
-
-class _Unknown(msgspec.Struct, frozen=True, tag="unknown"):
-    """Under that key nothing was done that is remembered."""
-
-
-class _Refused(msgspec.Struct, frozen=True, tag="refused"):
-    status: int
-    detail: str
-    headers: tuple[tuple[str, str], ...]
-    kind: str
-
-
-_encode = msgspec.msgpack.Encoder().encode
-_question = msgspec.msgpack.Decoder(_Act | _Report | _Repeat).decode
-_Answer: TypeAlias = _Said | _Answered | _Failed | _Refused | _Unknown
-_answer = msgspec.msgpack.Decoder[_Answer](_Answer).decode
-_Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-
-
-class Gone(Exception):
-    """The worker that is to be asked is not there any more, and was asked nothing."""
+_Stream: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Peers:
     """The workers of one server, each a number that none had before. `folder` holds their sockets, and nobody else may enter it; `keys` is
     who was asked first under which `Idempotency-Key`, `repeats` what this one has answered."""
 
-    def __init__(self, folder: Path, number: int, keys: SharedTable) -> None:
+    def __init__(self, folder: Path, number: int, keys: SharedTable, repeats: Repeats, clock: Clock) -> None:
         self.number = number
-        self._folder, self._keys, self._repeats = folder, keys, Repeats()
+        self._folder, self._keys, self._repeats, self._clock = folder, keys, repeats, clock
         self._idle: dict[str, list[_Stream]] = {}
         self._server: asyncio.Server | None = None
         self._answering: set[asyncio.Task[None]] = set()
@@ -104,8 +65,8 @@ class Peers:
             assert task is not None
             self._answering.add(task)
             try:
-                while (question := await _received(reader)) is not None:
-                    _send(writer, await _answered(embedded, self._repeats, _question(question)))
+                while (question := await received(reader)) is not None:
+                    send(writer, await _answered(embedded, self._repeats, question_in(question)))
                     await writer.drain()
             except (OSError, msgspec.MsgspecError, asyncio.CancelledError):
                 return  # whoever asked is gone, or this worker ends
@@ -118,55 +79,58 @@ class Peers:
 
     async def act(self, writer: str, decision: DecisionId) -> bool:
         """Whether a permit of another worker stands, just before it is used. Raises `Gone`, `RemitError`."""
-        said = await self._ask(writer, _Act(decision))
-        return isinstance(said, _Said) and said.stands
+        said = await self._ask(writer, Act(decision))
+        return isinstance(said, Said) and said.stands
 
     async def report(self, writer: str, outcome: Outcome) -> None:
         """Record what became of a permit of another worker. Raises `Gone`, `RemitError`."""
-        await self._ask(writer, _Report(outcome))
+        await self._ask(writer, Report(outcome))
 
-    async def once(self, key: Key, message: Mapping[str, Any], decide: Answering, changes: bool = False) -> Response:
+    async def once(self, key: Key, message: Sent, decide: Answering, changes: bool = False) -> Kept:
         """The answer to a message, decided once under a key, by whichever worker it came to first; see `Once`."""
-        digest, name = checked_digest(key, message), hashlib.sha256(_encode(key)).digest()[:DIGEST]
-        before: int | None = None
+        name, before = key.digest[:DIGEST], None
         while (owner := self._claim(name, CHANGED if changes else REPEATED, before)) not in (None, self.number):
             assert owner is not None
             try:
-                said = await self._ask(str(owner), _Repeat(key, digest))
+                said = await self._ask(str(owner), Repeat(key, message.digest))
             except Gone:
                 if changes:
                     # INVARIANT (fail closed): it may have been done, and nobody is left who knows.
                     raise conflict(
                         "the worker that was sent this first has ended: look whether it was done, then ask under a new `Idempotency-Key`"
                     ) from None
-                said = _Unknown()
-            if isinstance(said, _Answered):
-                return _response(said)
+                said = Unknown()
+            if isinstance(said, Answered):
+                return Kept(said.status, said.headers, said.body, said.decision)
             before = owner
 
-        async def deciding() -> Response:
+        async def deciding() -> Kept:
             try:
                 return await decide()
-            except BaseException:
+            except Exception:  # no cancellation: what a worker leaves half done when it ends may have been done
                 self._claim(name, 0, self.number)  # nothing was decided, so it may be asked again, of whomever
                 raise
 
-        return await self._repeats.once(key, message, deciding)
+        try:
+            return await self._repeats.once(key, message, deciding, changes)
+        except TooMany:
+            self._claim(name, 0, self.number)  # not even begun
+            raise
 
     def _claim(self, name: bytes, during: int, before: int | None) -> int | None:
-        now = _now()
+        now = self._clock()
         try:
             return self._keys.claim(name, self.number, now + during, now, before)
         except NotVerified as full:
             raise unavailable(str(full)) from None
 
-    async def _ask(self, peer: str, question: _Act | _Report | _Repeat) -> "_Said | _Answered | _Unknown":
+    async def _ask(self, peer: str, question: Question) -> "Said | Answered | Unknown":
         stream = await self._stream(peer)
-        answer: _Answer | None = None
+        answer: Answer | None = None
         try:
             async with asyncio.timeout(SECONDS):
-                _send(stream[1], question)
-                answer = _answer(await _received(stream[0]) or b"")
+                send(stream[1], question)
+                answer = answer_in(await received(stream[0]) or b"")
         except (OSError, TimeoutError, msgspec.MsgspecError):
             answer = None
         finally:
@@ -178,9 +142,9 @@ class Peers:
                 "the worker that decided this has ended, or does not answer: whether it did what it was asked is not known"
             )
         self._idle.setdefault(peer, []).append(stream)
-        if isinstance(answer, _Failed):
+        if isinstance(answer, Failed):
             raise RemitError(answer.kind, answer.message)
-        if isinstance(answer, _Refused):
+        if isinstance(answer, Refused):
             raise Problem(HTTPStatus(answer.status), answer.detail, answer.headers, answer.kind)
         return answer
 
@@ -231,75 +195,21 @@ class Peers:
         (self._folder / str(self.number)).unlink(missing_ok=True)
 
 
-async def _answered(embedded: Embedded, repeats: Repeats, question: _Act | _Report | _Repeat) -> Any:
+async def _answered(embedded: Embedded, repeats: Repeats, question: Question) -> Answer:
     try:
         match question:
-            case _Act(decision):
-                return _Said(may_act(embedded.runtime, decision))
-            case _Report(outcome):
+            case Act(decision):
+                return Said(may_act(embedded.runtime, decision))
+            case Report(outcome):
                 await embedded.report(outcome)
-                return _Said()
-            case _Repeat(key, digest):
+                return Said()
+            case Repeat(key, digest):
                 known = repeats.known(key, digest)
                 if known is None:
-                    return _Unknown()
-                response = await asyncio.shield(known)
-                return _Answered(response.status_code, response.raw_headers, bytes(response.body))
+                    return Unknown()
+                kept = known if isinstance(known, Kept) else await asyncio.shield(known)
+                return Answered(kept.status, kept.headers, kept.body, kept.decision)
     except RemitError as error:
-        return _Failed(error.kind, error.message)
+        return Failed(error.kind, error.message)
     except Problem as problem:
-        return _Refused(problem.status, problem.detail, problem.headers, problem.type)
-
-
-def _response(answered: _Answered) -> Response:
-    response = Response(answered.body, answered.status)
-    response.raw_headers = answered.headers
-    return response
-
-
-async def act(peers: Peers | None, embedded: Embedded, decision: DecisionId) -> bool:
-    """Whether a permit stands, just before it is used: said by the process that gave it. Raises `Problem` (421) where that is not known
-    here, `RemitError` (unavailable) where it does not answer."""
-    writer = _elsewhere(embedded, decision)
-    if not writer:
-        return may_act(embedded.runtime, decision)
-    with suppress(Gone):
-        if peers is not None:
-            return await peers.act(writer, decision)
-    # INVARIANT (what was decided is what runs): whether it was used, only the process knows that gave it.
-    raise Problem(
-        HTTPStatus.MISDIRECTED_REQUEST,
-        "the process that gave this permit is gone, or on another machine, and only it can say whether the permit stands: "
-        "ask for a new decision, and let a balancer keep a caller at one machine",
-    )
-
-
-async def report(peers: Peers | None, embedded: Embedded, outcome: Outcome) -> None:
-    """Record what became of a permit, by the process that gave it where that is here, as it knows the most. Raises `RemitError`."""
-    writer = _elsewhere(embedded, outcome.decision)
-    if writer and peers is not None:
-        with suppress(Gone):
-            return await peers.report(writer, outcome)
-    return await embedded.report(outcome)
-
-
-def _elsewhere(embedded: Embedded, decision: DecisionId) -> str:
-    """The writer of a permit of another process that is not reported; empty for any other."""
-    view = embedded.runtime.view
-    if decision in view.permits:
-        return ""
-    permit = embedded.store.permit(decision)
-    return permit.writer if permit is not None and permit.writer != embedded.runtime.appender.writer else ""
-
-
-def _send(writer: asyncio.StreamWriter, message: Any) -> None:
-    text = _encode(message)
-    writer.write(len(text).to_bytes(4) + text)
-
-
-async def _received(reader: asyncio.StreamReader) -> bytes | None:
-    try:
-        size = int.from_bytes(await reader.readexactly(4))
-        return await reader.readexactly(size) if size <= MAX_MESSAGE else None
-    except asyncio.IncompleteReadError:
-        return None
+        return Refused(problem.status, problem.detail, problem.headers, problem.type)

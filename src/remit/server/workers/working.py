@@ -18,9 +18,10 @@ from remit.local.config import Settings
 from remit.local.wiring import Embedded
 from remit.model.errors import ErrorKind, RemitError
 from remit.server.api.callback import SharedCallbacks
-from remit.server.peers import Peers
+from remit.server.repeating.repeats import Repeats
 from remit.server.running import Place, serve_on
 from remit.server.shared import Shared
+from remit.server.workers.peers import Peers
 
 PROOFS, KEYS = "proofs", "keys"
 """Files of what the workers have seen, in their folder."""
@@ -70,7 +71,8 @@ def main() -> int:
     try:
         threading.Thread(target=_end_with_input, name="remit-lifeline", daemon=True).start()
         threading.Thread(target=_beat, args=(charge.beat,), name="remit-beat", daemon=True).start()
-        peers = Peers(charge.folder, charge.number, SharedTable(charge.folder / KEYS))
+        clock, keys = embedded.runtime.clock, SharedTable(charge.folder / KEYS)
+        peers = Peers(charge.folder, charge.number, keys, Repeats(clock), clock)
         seen = SharedTable(charge.folder / PROOFS)
         shared = Shared(peers, Proofs(SharedProofs(seen), Nonces(charge.nonces)), SharedCallbacks(seen))
         listener = socket.socket(fileno=charge.listener)
