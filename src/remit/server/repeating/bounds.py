@@ -21,7 +21,7 @@ class Bounds(msgspec.Struct, frozen=True):
 
     decisions: int = 32 << 20
     changes: int = 32 << 20
-    changed: tuple[int, int] = (10_000, 100_000)
+    changed: tuple[int, int] = (50_000, 250_000)
     under_way: tuple[int, int] = (2048, 8192)
     unanswered: tuple[int, int] = (16 << 20, 64 << 20)
 
