@@ -279,12 +279,14 @@ def _lasting(world: World, answer: Decision, made: DecisionMade) -> Any:
     )
 
 
+@pytest.mark.postgresql  # on the embedded store a server is compared with it, below
 @pytest.mark.parametrize(("bundle", "case"), ALL)
 def test_through_the_authorizer(tmp_path: Path, bundle: Bundle, case: Case, store_url: StoreUrl) -> None:
     played = play(tmp_path, bundle, case, through_evaluate)
     assert played.answers == played.expected
 
 
+@pytest.mark.postgresql
 @pytest.mark.parametrize(("bundle", "case"), TOOLS_ONLY)
 def test_through_the_guard(tmp_path: Path, bundle: Bundle, case: Case, store_url: StoreUrl) -> None:
     played = play(tmp_path, bundle, case, through_guard)
