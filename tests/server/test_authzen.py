@@ -99,7 +99,10 @@ class TestEvaluation:
     @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
     def test_only_by_post(self, client: Client, method: str) -> None:
         answer = client.send(method, "/access/v1/evaluation", json.dumps(READ).encode(), {"Content-Type": "application/json"})
-        assert problem(answer, 405) and answer.headers["allow"] == "POST"
+        assert problem(answer, 405) == "this path answers other methods: POST" and answer.headers["allow"] == "POST"
+
+    def test_only_where_it_is(self, client: Client) -> None:
+        assert "`GET /v1/openapi.json`" in problem(client.post("evaluate", READ), 404)
 
     def test_not_without_end(self, client: Client) -> None:
         assert f"at most {MAX_BODY} bytes" in problem(client.post("evaluation", {**READ, "context": {"x": "y" * MAX_BODY}}), 413)
