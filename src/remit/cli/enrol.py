@@ -40,4 +40,4 @@ def enrol(
         raise unavailable(f"the server `{connections.address}` answered what cannot be read: is it Remit?") from None
     finally:
         connections.close()
-    show_token(str(token), json, key is None)
+    show_token(str(token), json, key is None, agent=False)
