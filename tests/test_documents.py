@@ -143,6 +143,16 @@ def test_paths_that_documents_name_exist(document: Path) -> None:
     assert missing == []
 
 
+def test_the_changelog_is_one_that_can_be_read() -> None:
+    """Each kind of change once for a version, in the order of Keep a Changelog; no entry is a page."""
+    kinds = ["Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"]
+    for version in re.split(r"^## ", (ROOT / "CHANGELOG.md").read_text("utf-8"), flags=re.MULTILINE)[1:]:
+        used = re.findall(r"^### (.*)$", version, re.MULTILINE)
+        assert used == [kind for kind in kinds if kind in used]
+        entries = re.findall(r"^- (.*(?:\n  .*)*)", version, re.MULTILINE)
+        assert entries and [entry for entry in entries if len(entry) > 500] == []
+
+
 def test_readme_names_only_verbs_of_run_that_exist() -> None:
     run = (ROOT / "run").read_text("utf-8")
     for verb in set(re.findall(r"\./run ([a-z]+)", (ROOT / "README.md").read_text("utf-8"))):
