@@ -2,6 +2,8 @@
 
 import inspect
 import re
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ PYTHON = {
 }
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
 
 verbs.register(app)
 
@@ -43,6 +45,37 @@ def _commands(command: Any, path: tuple[str, ...] = ()) -> list[tuple[str, Any]]
 
 
 COMMANDS = _commands(typer.main.get_command(app))
+
+
+BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
+
+
+def _written(text: str) -> Iterator[list[str]]:
+    """Each call of the command line in a document, in blocks of a shell and in running text: the words behind `remit`."""
+    shell = "\n".join(block for kind, block in BLOCK.findall(text) if kind in ("", "sh"))
+    for part in re.split("&&|\n", re.sub(r"\s#.*", "", shell.replace("\\\n", " "))):
+        if found := re.match(r" *(?:\$ )?(?:[A-Z_]+=\S* )*(?:\./run |\S*/bin/)?remit ([a-z].*)", part):
+            yield shlex.split(found[1])
+    for command in re.findall(r"(?<!`)`(?:\./run |/opt/remit/bin/)?remit ([a-z][^`\n]*)`", BLOCK.sub("", text)):
+        yield shlex.split(command)
+
+
+WRITTEN = [(path, words) for path in DOCUMENTS if path.name != "cli.md" for words in _written(path.read_text("utf-8"))]
+
+
+def test_every_command_that_a_document_has_is_one() -> None:
+    """Its verb and its options are there; `test_every_command_is_one` (tests/deploy) parses those of the operator's guide, with their values."""
+    known = {path: {opt for p in command.params for opt in p.opts} for path, command in COMMANDS}
+    groups = {path.partition(" ")[0] for path in known if " " in path}
+    wrong = []
+    for document, words in WRITTEN:
+        verb = " ".join(words[: 2 if words[0] in groups else 1])
+        options = {word.partition("=")[0] for word in words if word.startswith("--")} - {"--help", "--json"}
+        if verb in groups and not options:
+            continue  # "`remit approval`": all of them
+        if verb not in known or not options <= known[verb]:
+            wrong.append((document.name, " ".join(words)))
+    assert wrong == [] and len(WRITTEN) > 200
 
 
 def test_every_reason_is_explained_and_no_other() -> None:
@@ -108,6 +141,16 @@ def test_paths_that_documents_name_exist(document: Path) -> None:
     )
     missing = [name for name in named if not ((ROOT / name).exists() or (ROOT / "src" / "remit" / name).exists())]
     assert missing == []
+
+
+def test_the_changelog_is_one_that_can_be_read() -> None:
+    """Each kind of change once for a version, in the order of Keep a Changelog; no entry is a page."""
+    kinds = ["Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"]
+    for version in re.split(r"^## ", (ROOT / "CHANGELOG.md").read_text("utf-8"), flags=re.MULTILINE)[1:]:
+        used = re.findall(r"^### (.*)$", version, re.MULTILINE)
+        assert used == [kind for kind in kinds if kind in used]
+        entries = re.findall(r"^- (.*(?:\n  .*)*)", version, re.MULTILINE)
+        assert entries and [entry for entry in entries if len(entry) > 500] == []
 
 
 def test_readme_names_only_verbs_of_run_that_exist() -> None:

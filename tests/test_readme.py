@@ -2,9 +2,14 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+
+from tests.cli.running import ok
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -20,7 +25,8 @@ def _run(folder: Path, *command: str) -> str:
     return done.stdout
 
 
-def test_what_the_readme_says_works_as_it_says(tmp_path: Path) -> None:
+def test_what_the_readme_says_works_as_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The agent and what it needs in processes of their own, all else in this one."""
     blocks = re.findall(r"^```(\w*)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
     [snippet] = [text for kind, text in blocks if kind == "python"]
     shell = "\n".join(text for kind, text in blocks if not kind)
@@ -32,16 +38,18 @@ def test_what_the_readme_says_works_as_it_says(tmp_path: Path) -> None:
     for verb in setup:
         _run(tmp_path, "-m", "remit.cli.main", *_words(verb))
     assert "milk, bread" in _run(tmp_path, "agent.py")
-    [decision] = re.findall(r"dec_\w+", _run(tmp_path, "-m", "remit.cli.main", "decision", "list"))
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("REMIT_")]:
+        monkeypatch.delenv(name)
+    [decision] = re.findall(r"dec_\w+", ok("decision", "list"))
     for verb in verbs:
         if verb not in setup:
-            _run(tmp_path, "-m", "remit.cli.main", *[decision if word == "dec_…" else word for word in _words(verb)])
-    assert (tmp_path / "log.export").exists()
+            ok(*[decision if word == "dec_…" else word for word in _words(verb)])
+    assert "notes-bot" in ok("kill")
+    assert (tmp_path / "log.export").exists() and (tmp_path / "backup").is_dir()
 
 
 def _words(verb: str) -> list[str]:
-    import shlex
-
     return shlex.split(verb)[2:]
 
 

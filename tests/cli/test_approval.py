@@ -163,4 +163,4 @@ def test_stats_say_how_it_was_answered(guarded: World) -> None:
     assert (found["requests"], habit["answers"], habit["share_approved"]) == (1, 1, 1.0)
     assert 0 <= habit["median_seconds"] < 60
     text = ok("approval", "stats")
-    assert "1 requests in 30 days" in text and this_operator().id in text and "100%" in text
+    assert "1 request in 30 days" in text and this_operator().id in text and "100%" in text

@@ -137,6 +137,58 @@ def pinned(name: str) -> dict[str, str]:
     return {package: version for package, version, _ in found}
 
 
+PYTHON = """#!/bin/sh
+case "$1 $2" in "-m pip") exec "$REAL" -c "$INSTALL" "$@" ;; *) exec "$REAL" "$@" ;; esac
+"""
+INSTALL = """
+import re, sys
+from importlib.metadata import distribution
+from pathlib import Path
+assert {"--require-hashes", "--only-binary"} <= set(sys.argv)
+[site] = Path(sys.argv[sys.argv.index("--python") + 1]).parents[1].glob("lib/python3*/site-packages")
+for name, marker in re.findall(r"^([a-z0-9-]+).*?==[^ ;]+( ;)?", Path(sys.argv[-1]).read_text(), re.MULTILINE):
+    try:
+        found = distribution(name)
+    except ImportError:
+        assert marker, name
+        continue
+    for top in {file.parts[0] for file in found.files} - {".."}:
+        (site / top).exists() or (site / top).symlink_to(found.locate_file(top))
+"""
+"""In the place of `pip install`: links what these tests run with, of what the lock names and nothing else, so that no index is needed."""
+
+
+def test_the_steps_of_the_container_make_a_remit_that_serves(tmp_path: Path) -> None:
+    """The files that it copies, in a folder of their own, installed as it does; what was there before stays beside it."""
+    for path in re.findall(r"^COPY (?!--from)(\S+) ", CONTAINER, re.MULTILINE):
+        (tmp_path / "build" / path).parent.mkdir(parents=True, exist_ok=True)
+        copy = shutil.copytree if (ROOT / path).is_dir() else shutil.copy2
+        copy(ROOT / path, tmp_path / "build" / path)
+    python, to = tmp_path / "python", tmp_path / "opt"
+    python.write_text(PYTHON)
+    python.chmod(0o755)
+    [step] = re.findall(r"^RUN \S+ (deploy/install) /opt/remit$", CONTAINER, re.MULTILINE)
+    bare = {"PATH": os.environ["PATH"], "REAL": sys.executable, "INSTALL": INSTALL, "PYTHON": str(python)}
+
+    def said(*command: str | Path) -> str:
+        done = subprocess.run(command, cwd=tmp_path / "build", env=bare, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, (command, done.stdout, done.stderr)
+        return done.stdout
+
+    assert said(step, to).endswith(f"installed in {to}\n")
+    assert said(step, to).endswith(f"what was there is in {to}.old\n")
+    shutil.rmtree(tmp_path / "build" / "src")
+    remit = to / "bin" / "remit"
+    said(remit, "init")
+    said(remit, "policy", "check", "policy")
+    command = [remit, "serve", "--dev", "--port", "0"]
+    with subprocess.Popen(command, cwd=tmp_path / "build", env=bare, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        assert "it can decide" in said(remit, "ping", server.stdout.readline().split()[-1], "--ready", "--wait", "30")
+        server.terminate()
+        assert "stopped" in server.communicate(timeout=30)[0]
+
+
 CONTAINED = """
 set -eu
 mount --make-rprivate /

@@ -93,7 +93,9 @@ class TestAtOnce:
     def test_another_task_is_none_of_its_business(self, beside: World) -> None:
         clean, other = beside.open_session(), beside.open_session()
         beside.perform(other, "secret", "restricted data")
-        permit(beside.ask(clean, "send", BOSS))
+        assert reason(beside.ask(other, "send", BOSS)) is Reason.FORBIDDEN
+        assert permit(beside.ask(clean, "send", BOSS)).reason is Reason.PERMITTED
+        assert label(beside, clean) == Label()
 
     def test_many_at_once_go_on(self, beside: World) -> None:
         task = beside.open_task()

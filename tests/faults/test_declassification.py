@@ -202,6 +202,7 @@ def test_what_touches_nothing_stands_in_nobodys_way(lowering: World) -> None:
     session = touched(lowering)
     permit(lowering.ask(session, "look"))
     lowered(lowering, session)
+    assert label(lowering, session) == Label(), "while that call is under way"
 
 
 @pytest.mark.parametrize("arguments", [

@@ -122,7 +122,8 @@ class TestOfAnAgent:
         bounded.register("eve")
         for _ in range(5):
             permit(bounded.ask(bounded.open_session(), "look"))
-        permit(bounded.ask(bounded.open_session(bounded.open_task(agent="eve")), "look"))
+        assert reason(bounded.ask(bounded.open_session(), "look")) is Reason.BUDGET_EXHAUSTED
+        assert permit(bounded.ask(bounded.open_session(agent="eve"), "look")).reason is Reason.PERMITTED
 
     def test_sums_are_of_what_was_permitted(self, bounded: World) -> None:
         session = bounded.open_session()

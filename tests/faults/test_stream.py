@@ -221,9 +221,9 @@ def syslog_receiver(
         thread.join(timeout=5)
 
 
-def caught_up(got: list[dict[str, Any]], size: int) -> None:
+def caught_up(got: list[dict[str, Any]], size: int, seconds: float = 5) -> None:
     """A receiver may read what its machine took a little later."""
-    until = time.monotonic() + 5
+    until = time.monotonic() + seconds
     while len({one["index"] for one in got}) < size and time.monotonic() < until:
         time.sleep(0.01)
 
@@ -339,10 +339,9 @@ class TestVerb:
         with http_receiver() as (receiver, url):
             receiver.answers = [500]
             with python("-c", program, "log", "stream", "--to", url, "--follow", REMIT_HOME=str(guarded.home)):
-                until = time.monotonic() + 20
-                while len(receiver.got) < guarded.store.log.size() and time.monotonic() < until:
-                    time.sleep(0.05)
+                caught_up(receiver.got, guarded.store.log.size(), 20)
+                before = len(receiver.got)
                 worked(guarded)
-                while len(receiver.got) < guarded.store.log.size() and time.monotonic() < until:
-                    time.sleep(0.05)
+                caught_up(receiver.got, guarded.store.log.size(), 20)
+            assert receiver.answers == [] and before < len(receiver.got), "it was refused once, and what came later followed"
             is_the_log(guarded, receiver.got)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from remit.decision_log.entry import DecisionMade
 from remit.local.wiring import wall_clock
 from remit.model.authorizer import OutcomeStatus
 from remit.model.decision import Decision, Deny, Reason
@@ -20,7 +21,7 @@ from remit.runtime.searching import SearchKind, search
 from tests.conftest import OpenStore
 from tests.faults.disk import FaultyConnection
 from tests.faults.processes import line, python, rest, tell
-from tests.runtime.world import ANA, CARL, MANIFEST, Clock, World, asked, permit, small_bundle
+from tests.runtime.world import ANA, CARL, MANIFEST, NOON, Clock, World, asked, permit, small_bundle
 
 pytestmark = pytest.mark.disk
 
@@ -219,8 +220,10 @@ def test_a_decision_that_waited_for_another_process_is_not_taken_for_a_clock_gon
             permit(other.ask(session, "look"))
 
     disk = FaultyConnection(world, meanwhile)
-    permit(world.ask(session, "look"))
+    given = permit(world.ask(session, "look"))
     disk.mend()
+    assert not once and given.reason is Reason.PERMITTED
+    assert [entry.time - NOON for entry in world.entries() if isinstance(entry.body, DecisionMade)] == [0, 3_000_000, 3_000_000]
 
 
 def test_what_is_answered_without_a_commit_is_as_another_process_left_it(open_store: OpenStore) -> None:

@@ -167,6 +167,7 @@ def silent(handler: BaseHTTPRequestHandler) -> None:
 OTHERS = "— w.example " + "A" * 100 + "\n"
 
 
+@pytest.mark.sqlite  # what a witness says has nothing to do with where the log is
 @pytest.mark.parametrize(
     "answer",
     [

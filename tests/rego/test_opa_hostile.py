@@ -151,7 +151,8 @@ def test_nothing_a_server_says_escapes_as_a_fault(bundles: object) -> None:
             connection.sendall(answering(YES, provenance={"bundles": bundles}))
 
     with serving(handle) as url:
-        asked(OpaClient(), url)
+        said = asked(OpaClient(), url)
+    assert isinstance(said.answer, bytes) and json.loads(said.answer) == YES and said.engine == "opa"
 
 
 @pytest.mark.parametrize("token", ["s3cret\n", "s3cr\u20ac"])

@@ -44,10 +44,12 @@ def test_every_case_is_decided_as_in_cedar(bundle: Bundle) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_through_the_authorizer(tmp_path: Path, bundle: Bundle, case: Case, store_url: StoreUrl) -> None:
-    play(tmp_path, bundle, case, through_evaluate)
+    played = play(tmp_path, bundle, case, through_evaluate)
+    assert played.answers == played.expected
 
 
 @pytest.mark.parametrize("case", TOOLS_ONLY, ids=lambda case: case.name)
 @pytest.mark.sqlite
 def test_through_the_guard(tmp_path: Path, bundle: Bundle, case: Case, store_url: StoreUrl) -> None:
-    play(tmp_path, bundle, case, through_guard)
+    played = play(tmp_path, bundle, case, through_guard)
+    assert played.answers == played.expected

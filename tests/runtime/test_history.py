@@ -50,8 +50,10 @@ class TestWhoseItIs:
         assert reason(world.ask(world.open_session(below), "wipe")) is Reason.FORBIDDEN
 
     def test_another_task_has_its_own(self, world: World) -> None:
-        permit(world.ask(world.open_session(), "pay"))
-        permit(world.ask(world.open_session(), "wipe"))
+        paid = world.open_session()
+        permit(world.ask(paid, "pay"))
+        assert reason(world.ask(paid, "wipe")) is Reason.FORBIDDEN
+        assert permit(world.ask(world.open_session(), "wipe")).reason is Reason.PERMITTED
 
     def test_nor_is_another_process_or_a_restart(self, open_store: OpenStore) -> None:
         world = open_store(bundle=small_bundle(policies=NEVER_BOTH))

@@ -65,7 +65,8 @@ def test_a_kill_stops_nothing_else(open_store: OpenStore, kind: KillKind, name: 
     world = open_store(bundle=small_bundle(task_types=TYPES))
     session = world.open_session(world.open_task(type="support"))
     stop(world, kind, name)
-    permit(world.ask(session, "look"))
+    assert permit(world.ask(session, "look")).reason is Reason.PERMITTED
+    assert [(kill.kind, kill.name) for kill in world.store.kills()] == [(kind, name)], "though it is in force"
 
 
 def test_a_permit_given_before_is_taken_back_just_before_the_act(world: World, open_store: OpenStore) -> None:

@@ -101,9 +101,9 @@ def test_from_the_denial_to_the_act(served_agent: Served) -> None:
     served_agent.world.verified()
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
+def test_a_submission_is_for_what_was_denied_or_it_is_none(served_agent: Served) -> None:
+    told, here = served_agent.denied(place="office"), {**served_agent.asked["context"], "place": "office"}
+    for change in (
         {"subject": {"type": "Agent", "id": "another"}},
         {"subject": {"type": "Agent", "id": AGENT, "properties": {"role": "admin"}}},
         {"resource": {"type": "Tool", "id": "send"}},
@@ -116,15 +116,12 @@ def test_from_the_denial_to_the_act(served_agent: Served) -> None:
         {"denial": {"evaluation_id": "dec_0", "expires_at": "2030-01-01T00:00:00Z"}},
         {"denial": {"binding_token": "e30.e30.", "expires_at": "2030-01-01T00:00:00Z"}},
         {"denial": None},
-    ],
-)
-def test_a_submission_is_for_what_was_denied_or_it_is_none(served_agent: Served, change: dict[str, Any]) -> None:
-    refused = served_agent.submit(
-        served_agent.denied(place="office"), **{"context": {**served_agent.asked["context"], "place": "office"}, **change}
-    )
-    assert (refused.status, refused.body["type"]) == (400, f"{ERROR}invalid_denial_binding")
-    assert refused.headers["content-type"] == "application/problem+json"
+    ):
+        refused = served_agent.submit(told, **{"context": here, **change})
+        assert (refused.status, refused.body["type"]) == (400, f"{ERROR}invalid_denial_binding"), change
+        assert refused.headers["content-type"] == "application/problem+json"
     assert not [entry for entry in served_agent.world.entries() if isinstance(entry.body, ApprovalSubmitted)]
+    assert served_agent.submit(told, context=here).status == 202, "and none of them has spoilt it"
 
 
 def test_circumstances_may_be_added_and_none_left_out(served_agent: Served) -> None:

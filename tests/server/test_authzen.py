@@ -61,26 +61,36 @@ class TestEvaluation:
         assert all(given) and given[0] != given[1]
 
     @pytest.mark.parametrize(
-        "message",
+        ("message", "what"),
         [
-            [READ], {}, 5, None, "x", {**READ, "subject": "alice"}, {**READ, "subject": {"type": "user"}}, {**READ, "action": "read"},
-            {**READ, "action": {}}, {**READ, "action": {"name": 5}}, {**READ, "resource": {"type": "", "id": "x"}}, {**READ, "context": []},
-            {**READ, "resource": {**ONE, "properties": "x"}}, {**READ, "action": {"name": "read", "properties": {"__entity": {}}}},
-            {**READ, "context": {"remit": {"task": 5}}}, {**READ, "subject": {**ALICE, "properties": {"__extn": 1}}},
+            ([READ], "one JSON object"), ({}, "`subject`"), (5, "one JSON object"), (None, "one JSON object"), ("x", "one JSON object"),
+            ({**READ, "subject": "alice"}, "`subject`"), ({**READ, "subject": {"type": "user"}}, "`subject.id`"),
+            ({**READ, "action": "read"}, "`action`"), ({**READ, "action": {}}, "`action`"), ({**READ, "action": {"name": 5}}, "`action`"),
+            ({**READ, "resource": {"type": "", "id": "x"}}, "`resource.type`"), ({**READ, "context": []}, "`context`"),
+            ({**READ, "resource": {**ONE, "properties": "x"}}, "`resource.properties`"),
+            ({**READ, "action": {"name": "read", "properties": {"__entity": {}}}}, "`__entity` is reserved"),
+            ({**READ, "context": {"remit": {"task": 5}}}, "`context.remit.task`"),
+            ({**READ, "subject": {**ALICE, "properties": {"__extn": 1}}}, "`__extn` is reserved"),
         ],
     )  # fmt: skip
-    def test_what_is_no_request_is_told_so(self, client: Client, message: object) -> None:
-        problem(client.post("evaluation", message), 400)
+    def test_what_is_no_request_is_told_so(self, client: Client, message: object, what: str) -> None:
+        assert what in problem(client.post("evaluation", message), 400)
 
     @pytest.mark.parametrize(
-        "body", [b"", b"{", b"\xff\xfe", b'{"subject": 1, "subject": 2}', b'{"a": NaN}', b"[" * 100_000, b'{"a": "\\ud800"}', b'{"a": 1e999}']
+        ("body", "what"),
+        [
+            (b"", "cannot be read"), (b"{", "cannot be read"), (b"\xff\xfe", "cannot be read"), (b'{"subject": 1, "subject": 2}', "twice"),
+            (b'{"a": NaN}', "not a number"), (b"[" * 100_000, "nested deeper"), (b'{"a": "\\ud800"}', "surrogates"), (b'{"a": 1e999}', "beyond"),
+        ],
     )  # fmt: skip
-    def test_what_is_no_json_is_told_so(self, client: Client, body: bytes) -> None:
-        problem(client.send("POST", "/access/v1/evaluation", body, {"Content-Type": "application/json"}), 400)
+    def test_what_is_no_json_is_told_so(self, client: Client, body: bytes, what: str) -> None:
+        told = problem(client.send("POST", "/access/v1/evaluation", body, {"Content-Type": "application/json"}), 400)
+        assert told.startswith("JSON ") and what in told
 
     @pytest.mark.parametrize("kind", ["text/plain", "", "application/xml", "application/json5"])
     def test_only_json(self, client: Client, kind: str) -> None:
-        problem(client.send("POST", "/access/v1/evaluation", json.dumps(READ).encode(), {"Content-Type": kind}), 415)
+        answer = client.send("POST", "/access/v1/evaluation", json.dumps(READ).encode(), {"Content-Type": kind})
+        assert "`Content-Type: application/json`" in problem(answer, 415)
 
     def test_with_a_charset(self, client: Client) -> None:
         headers = {"Content-Type": "application/json; charset=utf-8"}
@@ -88,12 +98,14 @@ class TestEvaluation:
 
     @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
     def test_only_by_post(self, client: Client, method: str) -> None:
-        problem(
-            client.send(method, "/access/v1/evaluation", json.dumps(READ).encode(), {"Content-Type": "application/json"}), 405
-        )
+        answer = client.send(method, "/access/v1/evaluation", json.dumps(READ).encode(), {"Content-Type": "application/json"})
+        assert problem(answer, 405) == "this path answers other methods: POST" and answer.headers["allow"] == "POST"
+
+    def test_only_where_it_is(self, client: Client) -> None:
+        assert "`GET /v1/openapi.json`" in problem(client.post("evaluate", READ), 404)
 
     def test_not_without_end(self, client: Client) -> None:
-        problem(client.post("evaluation", {**READ, "context": {"x": "y" * MAX_BODY}}), 413)
+        assert f"at most {MAX_BODY} bytes" in problem(client.post("evaluation", {**READ, "context": {"x": "y" * MAX_BODY}}), 413)
 
     def test_not_under_another_name(self, client: Client) -> None:
         for host in ("evil.example", f"localhost:{client.port}@evil.example", "[::1]evil.example", "", "localhost.evil.example"):
@@ -147,11 +159,16 @@ class TestEvaluations:
         assert [one["decision"] for one in client.post("evaluations", message).body["evaluations"]] == decisions
 
     @pytest.mark.parametrize(
-        "more", [{"options": {"evaluations_semantic": "bogus"}}, {"options": 5}, {"evaluations": {}}, {"evaluations": [5]},
-                 {"evaluations": [{}] * (MAX_EVALUATIONS + 1)}, {"options": {"evaluations_semantic": ["execute_all"]}}],
+        ("more", "what"),
+        [
+            ({"options": {"evaluations_semantic": "bogus"}}, "`execute_all`"), ({"options": 5}, "`options`"),
+            ({"evaluations": {}}, "a list of objects"), ({"evaluations": [5]}, "a list of objects"),
+            ({"evaluations": [{}] * (MAX_EVALUATIONS + 1)}, f"more than {MAX_EVALUATIONS}"),
+            ({"options": {"evaluations_semantic": ["execute_all"]}}, "`execute_all`"),
+        ],
     )  # fmt: skip
-    def test_what_is_no_such_request_is_told_so(self, client: Client, more: dict[str, Any]) -> None:
-        problem(client.post("evaluations", {**READ, "evaluations": [{}], **more}), 400)
+    def test_what_is_no_such_request_is_told_so(self, client: Client, more: dict[str, Any], what: str) -> None:
+        assert what in problem(client.post("evaluations", {**READ, "evaluations": [{}], **more}), 400)
 
 
 SEARCHES = [
@@ -191,31 +208,33 @@ class TestSearch:
         problem(client.post("search/subject", other), 400)
 
     @pytest.mark.parametrize(
-        "page",
+        ("page", "what"),
         [
-            5,
-            [],
-            {"limit": -1},
-            {"limit": "1"},
-            {"limit": True},
-            {"token": 5},
-            {"token": "%"},
-            {"token": base64.b64encode(b"{}").decode()},
+            (5, "`page` must"),
+            ([], "`page` must"),
+            ({"limit": -1}, "`page.limit`"),
+            ({"limit": "1"}, "`page.limit`"),
+            ({"limit": True}, "`page.limit`"),
+            ({"token": 5}, "`page.token`"),
+            ({"token": "%"}, "no `next_token` of ours"),
+            ({"token": base64.b64encode(b"{}").decode()}, "no `next_token` of ours"),
         ],
     )
-    def test_what_is_no_page_is_told_so(self, client: Client, page: object) -> None:
-        problem(client.post("search/subject", {**asks({"type": "user"}, "read", ONE), "page": page}), 400)
+    def test_what_is_no_page_is_told_so(self, client: Client, page: object, what: str) -> None:
+        assert what in problem(client.post("search/subject", {**asks({"type": "user"}, "read", ONE), "page": page}), 400)
 
     @pytest.mark.parametrize(
-        ("kind", "message"),
+        ("kind", "message", "what"),
         [
-            ("subject", asks({}, "read", ONE)), ("subject", {"subject": {"type": "user"}, "resource": ONE}),
-            ("subject", asks({"type": "user"}, "read", {"type": "record"})), ("resource", asks({"type": "user"}, "read", {"type": "record"})),
-            ("resource", asks(ALICE, "read", {})), ("action", {"subject": ALICE}), ("action", {"resource": ONE}),
+            ("subject", asks({}, "read", ONE), "`subject.type`"), ("subject", {"subject": {"type": "user"}, "resource": ONE}, "`action`"),
+            ("subject", asks({"type": "user"}, "read", {"type": "record"}), "`resource.id`"),
+            ("resource", asks({"type": "user"}, "read", {"type": "record"}), "`subject.id`"),
+            ("resource", asks(ALICE, "read", {}), "`resource.type`"), ("action", {"subject": ALICE}, "`resource`"),
+            ("action", {"resource": ONE}, "`subject`"),
         ],
     )  # fmt: skip
-    def test_what_is_no_search_is_told_so(self, client: Client, kind: str, message: object) -> None:
-        problem(client.post(f"search/{kind}", message), 400)
+    def test_what_is_no_search_is_told_so(self, client: Client, kind: str, message: object, what: str) -> None:
+        assert what in problem(client.post(f"search/{kind}", message), 400)
 
 
 def test_metadata_names_what_there_is(client: Client) -> None:
@@ -227,6 +246,8 @@ def test_metadata_names_what_there_is(client: Client) -> None:
             assert client.send("POST", address.removeprefix(base), b"", {"Content-Type": "application/json"}).status == 400
 
 
-def problem(answer: Answer, status: int) -> None:
+def problem(answer: Answer, status: int) -> str:
+    """What somebody is told whose request is a problem."""
     assert (answer.status, answer.headers["content-type"], answer.body["status"]) == (status, "application/problem+json", status)
     assert answer.body["title"] and answer.body["detail"]
+    return str(answer.body["detail"])

@@ -134,8 +134,9 @@ class TestTasks:
         refused(tell(client, "ada", f"/v1/tasks/{task['id']}/close"), 409)
 
     @pytest.mark.parametrize("who", ["gateway", "aud", "nobody"])
-    def test_are_opened_by_nobody_else(self, client: Client, who: str) -> None:
-        refused(tell(client, who, "/v1/tasks", {"purpose": "x", "agent": "bot"}), 403)
+    def test_are_opened_by_nobody_else(self, client: Client, world: World, who: str) -> None:
+        assert f"`{who}` may not open tasks" in refused(tell(client, who, "/v1/tasks", {"purpose": "x", "agent": "bot"}), 403)
+        assert world.store.tasks(1) == []
 
     def test_an_agent_opens_what_its_types_let_it(self, client: Client) -> None:
         task = fine(tell(client, "bot", "/v1/tasks", {"purpose": "tidy up", "type": "tidy"}))
@@ -157,15 +158,18 @@ class TestTasks:
         fine(tell(client, "bot", f"/v1/tasks/{task['id']}/close"))  # it opened that
 
     @pytest.mark.parametrize(
-        "message",
-        [{}, {"purpose": 5, "agent": "bot"}, {"purpose": "x", "agent": "bot", "more": 1}, {"purpose": "x", "agent": "bot", "scope": {"tool": []}},
-         {"purpose": "x", "agent": "bot", "budgets": {"calls": "3"}}, {"purpose": "x", "agent": "bot", "seconds": 1.5}, {"purpose": "x"},
-         {"purpose": "x", "agent": "bot", "budgets": {"calls": 1 << 70}}, {"purpose": " ", "agent": "bot"}, [], "x", None],
+        ("message", "what"),
+        [({}, "`purpose`"), ({"purpose": 5, "agent": "bot"}, "`$.purpose`"), ({"purpose": "x", "agent": "bot", "more": 1}, "`more`"),
+         ({"purpose": "x", "agent": "bot", "scope": {"tool": []}}, "`$.scope`"), ({"purpose": "x"}, "`agent`"),
+         ({"purpose": "x", "agent": "bot", "budgets": {"calls": "3"}}, "`$.budgets.calls`"),
+         ({"purpose": "x", "agent": "bot", "seconds": 1.5}, "`$.seconds`"), ({"purpose": " ", "agent": "bot"}, "a purpose in words"),
+         ({"purpose": "x", "agent": "bot", "budgets": {"calls": 1 << 70}}, "a budget must lie between"),
+         ([], "one JSON object"), ("x", "one JSON object"), (None, "one JSON object")],
     )  # fmt: skip
-    def test_what_is_no_opening_is_told_so(self, client: Client, message: object) -> None:
+    def test_what_is_no_opening_is_told_so(self, client: Client, message: object, what: str) -> None:
         body = json.dumps(message).encode()
         headers = {"Content-Type": "application/json", "Authorization": "Bearer ada"}
-        refused(client.send("POST", "/v1/tasks", body, headers), 400)
+        assert what in refused(client.send("POST", "/v1/tasks", body, headers), 400)
 
 
 class TestPermits:
@@ -283,9 +287,10 @@ class TestAnothersThings:
 
     def test_do_not_join_ones_own(self, client: Client) -> None:
         mine, theirs = begun(client, "other"), begun(client, "bot")
-        refused(tell(client, "other", f"/v1/sessions/{mine['id']}/inherit", {"from": theirs["id"]}), 404)
-        refused(tell(client, "bot", f"/v1/sessions/{mine['id']}/inherit", {"from": theirs["id"]}), 404)
-        fine(tell(client, "gateway", f"/v1/sessions/{mine['id']}/inherit", {"from": theirs["id"]}))
+        for who, not_theirs in (("other", theirs), ("bot", mine)):
+            told = refused(tell(client, who, f"/v1/sessions/{mine['id']}/inherit", {"from": theirs["id"]}), 404)
+            assert told == f"there is no session `{not_theirs['id']}`"
+        assert fine(tell(client, "gateway", f"/v1/sessions/{mine['id']}/inherit", {"from": theirs["id"]}))["id"] == mine["id"]
 
     def test_what_was_delegated_joins(self, client: Client) -> None:
         outer = begun(client)
@@ -310,11 +315,13 @@ class TestAnothersThings:
         assert fine(tell(client, "gateway", "evaluation", asks(session)))["decision"] is True
         fine(tell(client, "gateway", "search/subject", {**asks(session), "subject": {"type": "Agent"}}))
 
-    def test_without_proof_nothing(self, client: Client) -> None:
+    def test_without_proof_nothing(self, client: Client, world: World) -> None:
+        before = len(world.entries())
         for path in ("evaluation", "evaluations", "search/action", "/v1/tasks", "/v1/decisions/x/act", "/v1/sessions/x/resume"):
-            refused(tell(client, "stranger", path), 401)
+            assert refused(tell(client, "stranger", path), 401) == "say who you are"
         for path in ("/v1/watch", "/v1/tasks/x", "/v1/sessions/x", "/v1/approvals/x"):
-            refused(get(client, "stranger", path), 401)
+            assert refused(get(client, "stranger", path), 401) == "say who you are"
+        assert len(world.entries()) == before
 
 
 class TestApprovals:
@@ -330,7 +337,7 @@ class TestApprovals:
     @pytest.mark.parametrize("query", ["wait=x", "wait=-1", "wait=31", "wait=nan", "wait=1&wait=1", "wait="])
     def test_not_for_ever(self, client: Client, query: str) -> None:
         approval = decided(client, begun(client), "pay", to="a", amount=1)["approval"]["id"]
-        refused(get(client, "bot", f"/v1/approvals/{approval}?{query}"), 400)
+        assert "`wait` must be one number from 0 to 30" in refused(get(client, "bot", f"/v1/approvals/{approval}?{query}"), 400)
 
 
 class TestWatching:
@@ -479,10 +486,13 @@ class TestAgain:
         refused(tell(client, "bot", "evaluation", asks(session), **{"Idempotency-Key": "k" * 129}), 400)
         assert len(world.decisions()) == 1
 
-    def test_what_was_refused_may_be_asked_again(self, client: Client) -> None:
+    def test_what_was_refused_may_be_asked_again(self, client: Client, world: World) -> None:
         message = asks(begun(client))
-        for _ in range(2):
-            refused(tell(client, "other", "evaluation", message, **{"Idempotency-Key": '"k"'}), 403)
+        told = [refused(tell(client, "other", "evaluation", message, **{"Idempotency-Key": '"k"'}), 403) for _ in range(2)]
+        assert told[0] == told[1] and "`other` asks only for itself" in told[0] and world.decisions() == []
+        assert fine(tell(client, "bot", "evaluation", message, **{"Idempotency-Key": '"k"'}))["decision"] is True, (
+            "a key of its own"
+        )
 
 
 @pytest.mark.parametrize(
@@ -496,7 +506,9 @@ class TestAgain:
         {"malformed": ""},
     ],
 )
-def test_what_is_no_request_of_a_door_is_told_so(client: Client, remit: dict[str, Any]) -> None:
+def test_what_is_no_request_of_a_door_is_told_so(client: Client, world: World, remit: dict[str, Any]) -> None:
     message = asks(begun(client))
     message["context"]["remit"] |= remit
-    refused(tell(client, "bot", "evaluation", message), 400)
+    [name] = remit
+    assert refused(tell(client, "bot", "evaluation", message), 400).startswith(f"`context.remit.{name}`")
+    assert world.decisions() == []

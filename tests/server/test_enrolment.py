@@ -84,11 +84,12 @@ def test_an_issuer_that_gives_the_role_is_enough(fresh: World) -> None:
     assert "enrol" not in ended(server)
 
 
-@pytest.mark.parametrize("code", ["", "0" * 64, "x", "é"])
-def test_a_guess_enrols_nobody_and_leaves_the_link_good(fresh: World, link: str, code: str) -> None:
+def test_a_guess_enrols_nobody_and_leaves_the_link_good(fresh: World, link: str) -> None:
     client = Client(int(link.partition("/v1")[0].rpartition(":")[2]))
-    said = json.dumps({"code": code, "name": "mallory"}).encode()
-    assert client.send("POST", "/v1/enrolment", said, {"Content-Type": "application/json"}).status == 403
+    for code in ("", "0" * 64, "x", "é"):
+        said = json.dumps({"code": code, "name": "mallory"}).encode()
+        assert client.send("POST", "/v1/enrolment", said, {"Content-Type": "application/json"}).status == 403, code
+    assert not [entry for entry in fresh.entries() if isinstance(entry.body, TokenIssued)]
     assert ok("enrol", link, "--name", "ana")
 
 

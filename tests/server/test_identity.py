@@ -132,9 +132,8 @@ def test_an_agent_of_an_issuer_that_is_trusted(net: Net) -> None:
     net.world.verified()
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
+def test_a_token_that_is_not_right_is_none(net: Net) -> None:
+    for change in (
         {"aud": "https://other.example"},
         {"iss": "https://evil.example"},
         {"exp": 1},
@@ -144,13 +143,11 @@ def test_an_agent_of_an_issuer_that_is_trusted(net: Net) -> None:
         {"cnf": {"jkt": "x"}},
         {"cnf": {"jkt": "A" * 43}},
         {"nonce": "for logging in"},
-    ],
-    ids=str,
-)
-def test_a_token_that_is_not_right_is_none(net: Net, change: dict[str, Any]) -> None:
-    refused = net.evaluate(net.token("client-7", **change))
-    assert refused.status == 401 and "invalid_token" in refused.headers["www-authenticate"]
-    assert refused.headers["content-type"] == "application/problem+json"
+    ):
+        refused = net.evaluate(net.token("client-7", **change))
+        assert refused.status == 401 and "invalid_token" in refused.headers["www-authenticate"], change
+        assert refused.headers["content-type"] == "application/problem+json"
+    assert net.world.decisions() == []
 
 
 def test_a_stranger_of_a_trusted_issuer_is_nobody_here(net: Net) -> None:

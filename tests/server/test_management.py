@@ -98,17 +98,19 @@ class TestRoles:
         assert len(world.entries()) == before
 
     @pytest.mark.parametrize(
-        "path", ["/v1/log", "/v1/log/head", "/v1/log/0/proof", "/v1/health", "/v1/bundles", "/v1/bundles/active"]
-    )
-    def test_auditors_see_what_agents_do_not(self, client: Client, path: str) -> None:
+        ("path", "what"),
+        [("/v1/log", "the log"), ("/v1/log/head", "the log"), ("/v1/log/0/proof", "the log"), ("/v1/health", "how the server is"),
+         ("/v1/bundles", "bundles"), ("/v1/bundles/active", "bundles")],
+    )  # fmt: skip
+    def test_auditors_see_what_agents_do_not(self, client: Client, path: str, what: str) -> None:
         for who in ("aud", "ada"):
-            fine(get(client, who, path))
+            assert fine(get(client, who, path))
         for who in ("bot", "nobody"):
-            refused(get(client, who, path), 403)
+            assert refused(get(client, who, path), 403).startswith(f"you may not see {what}: ")
 
     def test_a_door_sees_no_log(self, client: Client) -> None:
-        refused(get(client, "gateway", "/v1/log"), 403)
-        refused(tell(client, "gateway", "/v1/log/growth", {"head": "x"}), 403)
+        for answer in (get(client, "gateway", "/v1/log"), tell(client, "gateway", "/v1/log/growth", {"head": "x"})):
+            assert "you may not see the log" in refused(answer, 403)
 
 
 class TestAgents:
@@ -164,11 +166,13 @@ class TestPages:
             assert "another list" in refused(get(client, "aud", other), 400)
 
     @pytest.mark.parametrize(
-        "wrong", ["cursor=x", "cursor=e30=", "limit=0", "limit=501", "limit=x", "limit=1&limit=2", "offset=1"]
-    )
-    def test_a_query_that_is_none_is_refused(self, client: Client, wrong: str) -> None:
+        ("wrong", "what"),
+        [("cursor=x", "`cursor`"), ("cursor=e30=", "`cursor`"), ("limit=0", "`$.limit`"), ("limit=501", "`$.limit`"), ("limit=x", "`$.limit`"),
+         ("limit=1&limit=2", "more than once"), ("offset=1", "`offset`")],
+    )  # fmt: skip
+    def test_a_query_that_is_none_is_refused(self, client: Client, wrong: str, what: str) -> None:
         for path in ("/v1/agents", "/v1/tasks", "/v1/decisions", "/v1/bundles", "/v1/kills", "/v1/log"):
-            refused(get(client, "aud", f"{path}?{wrong}"), 400)
+            assert what in refused(get(client, "aud", f"{path}?{wrong}"), 400), path
 
     def test_what_comes_meanwhile_moves_no_page(self, client: Client, world: World) -> None:
         tasks = later_tasks(client, world, 5)
@@ -405,10 +409,12 @@ class TestTokens:
             {"kty": "EC", "crv": 1},
         ],
     )
-    def test_a_key_that_is_none_is_refused(self, client: Client, key: dict[str, Any]) -> None:
+    def test_a_key_that_is_none_is_refused(self, client: Client, world: World, key: dict[str, Any]) -> None:
         task = opened(client)["id"]
+        status, what = (403, "shows its private half") if "k" in key else (400, "is no public key")
         for path in ("/v1/agents/bot/tokens", f"/v1/tasks/{task}/tokens"):
-            refused(tell(client, "ada", path, {"key": key}), 403 if "k" in key else 400)
+            assert what in refused(tell(client, "ada", path, {"key": key}), status)
+        assert by(world, TokenIssued) == []
 
     def test_an_agent_has_one_for_its_own_task_bound_to_what_it_proved(
         self, client: Client, world: World, monkeypatch: pytest.MonkeyPatch

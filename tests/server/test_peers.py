@@ -50,10 +50,11 @@ async def once(peers: Peers, text: str, changes: bool = False, message: dict[str
     return answer.body
 
 
-async def refused(asked: Awaitable[Any], kind: ErrorKind = ErrorKind.UNAVAILABLE) -> None:
+async def refused(asked: Awaitable[Any], kind: ErrorKind = ErrorKind.UNAVAILABLE) -> str:
     with pytest.raises(RemitError) as refusal:
         await asked
     assert refusal.value.kind is kind
+    return refusal.value.message
 
 
 async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -98,7 +99,8 @@ def test_one_that_cannot_be_reached_just_now_is_not_taken_for_gone(folder: Path,
         raise OSError(errno.EMFILE, "too many open files")
 
     monkeypatch.setattr(asyncio, "open_unix_connection", full)
-    asyncio.run(refused(worker(folder, 2).act("1", DECISION)))
+    told = asyncio.run(refused(worker(folder, 2).act("1", DECISION)))
+    assert "cannot be asked (too many open files): ask again" in told
 
 
 def test_what_one_did_that_is_gone_is_decided_anew_and_not_changed_anew(folder: Path) -> None:

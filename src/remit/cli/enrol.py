@@ -44,4 +44,4 @@ def enrol(
         held = " and REMIT_KEY_FILE to the key" if key is not None else ""
         told = f"set REMIT_SERVER={place.removesuffix(PATH)}, REMIT_TOKEN_FILE to a file with this token{held}; then"
         err.print(plain(f"{told} `remit call GET /v1/caller` says who you are there"), soft_wrap=True)
-    show_token(str(token), json, key is None)
+    show_token(str(token), json, key is None, agent=False)

@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.table import Table
 
 from remit.cli.card import needed
-from remit.cli.output import JsonFlag, out, plain, say, show_json, show_list, store, when
+from remit.cli.output import JsonFlag, counted, out, plain, say, show_json, show_list, store, when
 from remit.decision_log.encoding import decode
 from remit.decision_log.entry import Entry
 from remit.local.webhooks.messages import event_of
@@ -94,7 +94,7 @@ def stats(
     if json:
         show_json(msgspec.to_builtins(found))
         return
-    say(f"{found.requests} requests in {days} days: {found.unanswered} never answered, {found.waiting} wait")
+    say(f"{counted(found.requests, 'request')} in {days} days: {found.unanswered} never answered, {found.waiting} wait")
     rows = [(name, *_row(habit)) for name, habit in found.approvers.items()]
     rows += [("all", *_row(found.overall))] if found.overall is not None else []
     columns = ("approver", "answers", "approved", "median", "90 %", "most in an hour", "in bulk")

@@ -36,4 +36,4 @@ def token(
 
     with issuing(url) as (embedded, own):
         made = operator_token(embedded, own, name, role, seconds, bound_to(key), this_operator())
-    show_token(made, json, key is None)
+    show_token(made, json, key is None, agent=False)

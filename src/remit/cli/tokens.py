@@ -39,8 +39,9 @@ def bound_to(key: Path | None) -> dict[str, Any] | None:
     return public_key(key) if key is not None else None
 
 
-def show_token(token: str, json: bool, bearer: bool) -> None:
-    """Print a token, alone on a line, so that a program can take it."""
+def show_token(token: str, json: bool, bearer: bool, agent: bool = True) -> None:
+    """Print a token (an agent's, or that of a person or a service), alone on a line, so that a program can take it."""
     if bearer:
-        warn("a bearer token: whoever has it can use it, and an agent reaches the low tier only with it; `--key` binds it")
+        bound = ", and an agent reaches the low tier only with it" if agent else ""
+        warn(f"a bearer token: whoever has it can use it{bound}; `--key` binds it")
     show_json({"token": token}) if json else say(token)

@@ -109,7 +109,12 @@ def _error(request: Request, error: RemitError) -> Response:
 
 
 def _unknown(_request: Request, error: HTTPException) -> Response:
-    return Problem(HTTPStatus(error.status_code), error.detail, (error.headers or {}).items()).response()
+    headers = error.headers or {}
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        detail = f"this path answers other methods: {headers['Allow']}"
+    else:
+        detail = "there is no such path: `GET /v1/openapi.json` has those that there are"
+    return Problem(HTTPStatus(error.status_code), detail, headers.items()).response()
 
 
 def _fault(request: Request, error: Exception) -> Response:
