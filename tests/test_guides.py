@@ -96,7 +96,7 @@ def test_who_is_calling(folder: Path) -> None:
         [link] = re.findall(r"remit enrol (\S+)", server.stderr.readline() + server.stderr.readline())
         ok(*words(mine))
         [example] = [word for word in words(enrol) if word.endswith("#CODE")]
-        given = ok(*words(enrol, {example: link})).strip()
+        given = ok(*words(enrol, {example: link})).splitlines()[-1]
         refused = client.send("GET", "/v1/caller", None, {"Authorization": f"Bearer {given}"})
         assert refused.status == 401 and "proof" in refused.body["detail"], "a token that is bound to a key"
     finally:
