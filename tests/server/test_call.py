@@ -92,7 +92,9 @@ def test_problems_are_said_in_words_and_by_exit_code(
     register = ("call", "POST", "/v1/agents", "--data", REGISTER)
     assert (said := error(*register)).kind is ErrorKind.REFUSED and "an administrator does" in said.message
     assert error("call", "GET", "/v1/tasks/tsk_1").kind is ErrorKind.NOT_FOUND
-    assert (said := error("call", "PUT", "/v1/tasks")).kind is ErrorKind.MALFORMED and "this path answers other methods" in said.message
+    assert (
+        said := error("call", "PUT", "/v1/tasks")
+    ).kind is ErrorKind.MALFORMED and "this path answers other methods" in said.message
     assert "`GET /v1/openapi.json`" in error("call", "GET", "/v1/nothing").message
     assert "this one is of `eve`, auditor" in error("doctor").message, "who may look is no guard"
     result = run(*register, "--json", "--include")
