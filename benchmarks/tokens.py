@@ -1,5 +1,6 @@
 """What a token costs the one who verifies it: the first time, beside the library's own verification, and from then on."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from joserfc.jwk import ECKey
 
 from benchmarks import figures
 from benchmarks.figures import Report, progress
-from remit.authentication.waiting import blocking
+from remit.authentication.waiting import awaited
 from remit.credentials import key_files
 from remit.local.config import Settings
 from remit.local.trust import read_trust
@@ -35,7 +36,7 @@ def measure(report: Report, home: Path, rounds: int) -> None:
         known.validate(jwt.decode(token, public, algorithms=["ES256"]).claims)
 
     some = trust.own.agent_token(AgentId("bot"), URL, 60)
-    blocking(lambda: trust.verifier.verify(some))  # the keys are there from now on
+    asyncio.run(awaited(lambda: trust.verifier.verify(some)))  # the keys are there from now on
     first: list[float] = []
     again: list[float] = []
     for number in range(-1, rounds):

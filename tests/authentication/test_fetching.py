@@ -1,5 +1,6 @@
 """Keys over a network: real servers that redirect, drip, babble, hang and lie; and where each kind of issuer says its keys are."""
 
+import asyncio
 import json
 import socket
 import threading
@@ -15,7 +16,7 @@ from remit.authentication.keys.fetching import MAX_BYTES, Unfetched, fetch
 from remit.authentication.keys.holding import keys_of
 from remit.authentication.keys.places import key_document, metadata_url
 from remit.authentication.verify import Verifier
-from remit.authentication.waiting import blocking
+from remit.authentication.waiting import awaited
 from tests.authentication.minting import AUDIENCE, Issuer
 from tests.runtime.world import Clock
 
@@ -233,5 +234,5 @@ def test_an_issuer_is_found_by_its_name_alone_over_a_real_connection(clock: Cloc
         issuer.name = url
         trusted = TrustedIssuer(url, (AUDIENCE,), discovery=discovery)
         verifier = Verifier([(trusted, keys_of(trusted, clock))], clock)
-        assert blocking(lambda: verifier.verify(issuer.token())).issuer == url
+        assert asyncio.run(awaited(lambda: verifier.verify(issuer.token()))).issuer == url
     assert len(questions) == 2

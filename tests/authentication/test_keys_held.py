@@ -13,7 +13,7 @@ from remit.authentication.keys.fetching import Unfetched
 from remit.authentication.keys.holding import HeldKeys, KeysNeeded, Terms, keys_of
 from remit.authentication.refusal import Code, NotVerified
 from remit.authentication.verify import Verifier
-from remit.authentication.waiting import awaited, blocking
+from remit.authentication.waiting import awaited
 from tests.authentication.minting import AUDIENCE, ISSUER, NOW, Issuer
 from tests.runtime.world import Clock
 
@@ -54,7 +54,7 @@ class Setting:
         return self.issuer.token(header, **{"iat": now, "exp": now + 80_000, **claims})
 
     def verify(self, token: str) -> str:
-        return blocking(lambda: self.verifier.verify(token)).subject
+        return asyncio.run(awaited(lambda: self.verifier.verify(token))).subject
 
     def code(self, token: str) -> Code:
         with pytest.raises(NotVerified) as refusal:
@@ -188,7 +188,7 @@ def test_a_new_key_is_found_as_soon_as_it_is_used(setting: Setting) -> None:
     new = Issuer(kid="new")
     setting.published.document = new.key_set()
     setting.clock.forward(RETRY)
-    assert blocking(lambda: setting.verifier.verify(new.token())).subject == "bot"
+    assert asyncio.run(awaited(lambda: setting.verifier.verify(new.token()))).subject == "bot"
     assert len(setting.published.asked) == 2
 
 
@@ -215,9 +215,9 @@ def test_tokens_that_are_refused_anyway_ask_for_nothing(setting: Setting) -> Non
 
 def test_an_unchanged_document_keeps_what_is_remembered(setting: Setting) -> None:
     token = setting.token()
-    first = blocking(lambda: setting.verifier.verify(token))
+    first = asyncio.run(awaited(lambda: setting.verifier.verify(token)))
     setting.clock.forward(2 * REFRESH)
-    assert blocking(lambda: setting.verifier.verify(token)) is first and len(setting.published.asked) == 2
+    assert asyncio.run(awaited(lambda: setting.verifier.verify(token))) is first and len(setting.published.asked) == 2
 
 
 def test_an_attempt_that_hangs_for_good_keeps_no_other_from_being_made(setting: Setting) -> None:
@@ -245,15 +245,15 @@ def test_keys_in_a_file_are_read_again(clock: Clock, tmp_path: Any) -> None:
     trusted = TrustedIssuer(ISSUER, (AUDIENCE,), jwks_file=str(file))
     verifier = Verifier([(trusted, keys_of(trusted, clock))], clock)
     with pytest.raises(NotVerified) as refusal:
-        blocking(lambda: verifier.verify(issuer.token()))
+        asyncio.run(awaited(lambda: verifier.verify(issuer.token())))
     assert refusal.value.code is Code.UNAVAILABLE and str(file) in refusal.value.message
     file.write_bytes(issuer.key_set())
     clock.forward(30)
-    assert blocking(lambda: verifier.verify(issuer.token())).subject == "bot"
+    assert asyncio.run(awaited(lambda: verifier.verify(issuer.token()))).subject == "bot"
     file.write_text(json.dumps({"keys": []}))
     clock.forward(600)
     with pytest.raises(NotVerified):
-        blocking(lambda: verifier.verify(issuer.token(iat=NOW + 600, exp=NOW + 700)))
+        asyncio.run(awaited(lambda: verifier.verify(issuer.token(iat=NOW + 600, exp=NOW + 700))))
 
 
 def test_an_attempt_that_was_given_up_brings_nothing_back(clock: Clock) -> None:

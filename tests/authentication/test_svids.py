@@ -1,5 +1,6 @@
 """SPIFFE JWT-SVIDs: the rules of their standard, and the paths that an id may have."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -10,7 +11,7 @@ from remit.authentication.jose.key import SVID_USE
 from remit.authentication.keys.holding import HeldKeys, Terms, keys_of
 from remit.authentication.refusal import NotVerified
 from remit.authentication.verify import Verifier
-from remit.authentication.waiting import blocking
+from remit.authentication.waiting import awaited
 from tests.authentication.minting import AUDIENCE, NOW, Issuer, sealed
 from tests.runtime.world import Clock
 
@@ -31,7 +32,7 @@ def subject(clock: Clock, token: str, **jwk: Any) -> str:
     trusted = TrustedIssuer(DOMAIN, (AUDIENCE,), jwks_url="https://bundle.example")
     key = {name: value for name, value in AUTHORITY.jwk(use=SVID_USE, alg=..., **jwk).items() if value is not ...}
     verifier = Verifier([(trusted, keys_of(trusted, clock, lambda _: json.dumps({"keys": [key]}).encode()))], clock)
-    found = blocking(lambda: verifier.verify(token))
+    found = asyncio.run(awaited(lambda: verifier.verify(token)))
     assert found.issuer == DOMAIN
     return found.subject
 
@@ -117,7 +118,7 @@ def test_keys_that_are_not_for_svids_check_none(clock: Clock, use: Any) -> None:
     trusted = TrustedIssuer(DOMAIN, (AUDIENCE,), jwks_url="https://bundle.example")
     verifier = Verifier([(trusted, keys_of(trusted, clock, lambda _: json.dumps({"keys": [key]}).encode()))], clock)
     with pytest.raises(NotVerified, match="use"):
-        blocking(lambda: verifier.verify(svid()))
+        asyncio.run(awaited(lambda: verifier.verify(svid())))
 
 
 def test_edwards_keys_are_not_for_svids(clock: Clock) -> None:
@@ -126,7 +127,7 @@ def test_edwards_keys_are_not_for_svids(clock: Clock) -> None:
     document = json.dumps({"keys": [issuer.jwk(use=SVID_USE)]}).encode()
     held = HeldKeys(lambda: document, Terms(DOMAIN, 10**9, 10**9, 10**9, SVID_USE), clock)
     with pytest.raises(NotVerified):
-        blocking(lambda: Verifier([(trusted, held)], clock).verify(issuer.token({"typ": "JWT"}, sub=ID)))
+        asyncio.run(awaited(lambda: Verifier([(trusted, held)], clock).verify(issuer.token({"typ": "JWT"}, sub=ID))))
 
 
 def test_a_trust_domain_and_an_issuer_do_not_mix(clock: Clock) -> None:
@@ -139,8 +140,8 @@ def test_a_trust_domain_and_an_issuer_do_not_mix(clock: Clock) -> None:
     }
     other = TrustedIssuer(web.name, (AUDIENCE,), jwks_url="https://web.example/k")
     both = Verifier([(issuer, keys_of(issuer, clock, documents.__getitem__)) for issuer in (trusted, other)], clock)
-    assert blocking(lambda: both.verify(svid())).issuer == DOMAIN
-    assert blocking(lambda: both.verify(web.token())).issuer == web.name
+    assert asyncio.run(awaited(lambda: both.verify(svid()))).issuer == DOMAIN
+    assert asyncio.run(awaited(lambda: both.verify(web.token()))).issuer == web.name
     for forged in (svid(iss=web.name), web.token({"typ": "JWT"}, sub=ID, iss=DOMAIN), web.token({"typ": "JWT"}, sub=ID, iss=...)):
         with pytest.raises(NotVerified):
-            blocking(lambda forged=forged: both.verify(forged))
+            asyncio.run(awaited(lambda forged=forged: both.verify(forged)))

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from remit.local.config import FILE, Settings, read_settings
 from remit.local.head import HEAD_FILE, KEY_FILE, kept_note
 from remit.local.locking import alone_in
 from remit.local.wiring import STORE_FILE, Embedded, fill_server, open_store
-from remit.model.clock import Clock
+from remit.model.clock import SECOND, Clock
 from remit.model.errors import RemitError, conflict, refused, unavailable
 from remit.model.identity import Operator, random_bytes
 from remit.model.signing import check_key_name
@@ -101,6 +102,8 @@ def _restore(home: Path, folder: Path, wanted: Wanted, operator: Operator, clock
         head, vkey = opened.head.sign(), opened.head.vkey
     finally:
         opened.close()
+    # A token names the second in which it was made, and one that was made in this second is not told from those of before.
+    time.sleep(max(0, SECOND - now % SECOND - (clock() - now)) / SECOND)
     pinned = checked.report.key_pinned and wanted.trusted.key is not None
     return Restored(checked.manifest, ended, checked.lost, head, vkey, pinned, kept, unnamed, aside)
 
