@@ -146,6 +146,30 @@ class TestImporting:
         assert "ben" in ok("people", "list", "--gone") and "gone since" in ok("people", "show", "ben")
         guarded.verified()
 
+    def test_a_part_leaves_what_it_has_no_column_for(self, guarded: World, file: Path) -> None:
+        file.write_text(HEAD + ANNE + BEN)
+        ok("people", "import", str(file), "--whole")
+        file.write_text("id,user_name,active\n2,ben,false\n")
+        shown = ok("people", "import", str(file), "--part")
+        assert "ben (active): gone (inactive)" in shown and "0 changed, 1 gone" in shown
+        assert {state_of(guarded, name) for name in ("ben", "ben@corp.com")} == {OwnerState.GONE}
+        file.write_text("id,user_name,name\n2,ben,Ben Oder\n1,anne,Anne Bo\n")
+        assert "name: Ben Ode -> Ben Oder" in ok("people", "import", str(file), "--part")
+        assert state_of(guarded, "ben") is OwnerState.GONE, "nobody said that they are there"
+        anne, ben = sorted(all_people(guarded.store, SOURCE), key=lambda one: one.user_name)
+        assert (ben.name, ben.email, ben.manager, ben.groups) == ("Ben Oder", "ben@corp.com", "anne@corp.com", ("staff",))
+        assert anne.also == ("https://idp.example#a1",) and anne.version == 1
+        [told] = [e.body for e in guarded.entries() if isinstance(e.body, PeopleImported)][1:2]
+        assert (told.changed, told.gone) == (0, 1)
+
+    def test_a_whole_file_that_empties_whoever_is_gone_brings_nobody_back(self, guarded: World, file: Path) -> None:
+        file.write_text(HEAD + ANNE + BEN)
+        ok("people", "import", str(file), "--whole")
+        file.write_text("id,user_name,active\n1,anne,true\n2,ben-deleted,false\n")
+        ok("people", "import", str(file), "--whole")
+        assert {state_of(guarded, name) for name in ("ben", "ben-deleted", "ben@corp.com")} == {OwnerState.GONE}
+        assert state_of(guarded, "anne@corp.com") is OwnerState.UNKNOWN, "a whole file says all of whoever is there"
+
     def test_what_says_nothing_new_changes_nothing_but_when_it_was_seen(self, guarded: World, file: Path) -> None:
         file.write_text(HEAD + ANNE)
         ok("people", "import", str(file), "--whole")

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from starlette.requests import Request
 
 from remit.decision_log.entry import GroupChanged, PersonChanged
-from remit.inventory.people import next_version
+from remit.inventory.people import MAX_FORMER, next_version
 from remit.model.caller import Caller, Proof, Role
 from remit.model.identity import AgentId, Operator
 from remit.model.person import GroupId, OwnerState, PeopleGroup, PersonId
@@ -129,6 +129,55 @@ class TestUsers:
         ]
         assert not any(word in line for word in (b"Ben Ode", b"00u7", b"ben@corp") for line in world.store.log.lines())
         world.verified()
+
+    def test_whoever_is_gone_stays_so_however_little_is_said_of_them_since(self, client: Client, world: World) -> None:
+        """Services empty and rename those whom they let go."""
+        mail = {"value": "hal@corp.com", "primary": True}
+        user = new(client, "hal", externalId="00u9", emails=[mail])
+        kim = new(client, "kim", emails=[{"value": "kim@corp.com", "primary": True}])
+        where, names = f"/Users/{user['id']}", ("hal", "00u9", "hal@corp.com")
+        fine(change(client, where, {"op": "replace", "path": "active", "value": False}))
+        for operation in (
+            {"op": "remove", "path": "emails"},
+            {"op": "replace", "path": "userName", "value": "deleted_hal"},
+            {"op": "replace", "path": "externalId", "value": "deleted_00u9"},
+            {"op": "replace", "path": "userName", "value": "deleted_again"},
+        ):
+            fine(change(client, where, operation))
+            assert {standing(world, name) for name in names} == {OwnerState.GONE}
+        assert "emails" not in (shown := fine(send(client, "GET", where))) and shown["userName"] == "deleted_again"
+        approval = asked_for(world)
+        assert all("is gone" in refusal(world, approval, name) for name in names)
+        assert standing(world, "kim@corp.com") is OwnerState.ACTIVE
+
+        # Nobody is kept out for good: by the name that they had they come back, and whoever erases them keeps as much out.
+        again = new(client, "hal", emails=[mail])
+        assert {standing(world, name) for name in names} == {OwnerState.ACTIVE}
+        assert send(client, "DELETE", f"/Users/{again['id']}").status == 204
+        assert {standing(world, name) for name in names} == {OwnerState.GONE}
+        for one in (user, again):
+            erase_person(world.runtime, PersonId(one["id"]), ANA).result()
+        assert {standing(world, name) for name in ("hal", "hal@corp.com")} == {OwnerState.GONE}
+        assert standing(world, kim["userName"]) is OwnerState.ACTIVE
+        new(client, "hal")
+        assert {standing(world, name) for name in ("hal", "hal@corp.com")} == {OwnerState.ACTIVE, OwnerState.UNKNOWN}
+
+    def test_whoever_comes_back_is_called_what_they_are_called_now(self, client: Client, world: World) -> None:
+        user = new(client, "hal", emails=[{"value": "desk7@corp.com", "primary": True}])
+        where = f"/Users/{user['id']}"
+        fine(change(client, where, {"op": "replace", "value": {"active": False}}, {"op": "remove", "path": "emails"}))
+        assert standing(world, "desk7@corp.com") is OwnerState.GONE
+        fine(change(client, where, {"op": "replace", "value": {"active": True}}))
+        assert standing(world, "hal") is OwnerState.ACTIVE and standing(world, "desk7@corp.com") is OwnerState.UNKNOWN
+
+    def test_so_much_of_somebody_who_is_gone_is_kept(self, client: Client, world: World) -> None:
+        user = new(client, "hal")
+        where = f"/Users/{user['id']}"
+        fine(change(client, where, {"op": "replace", "path": "active", "value": False}))
+        for number in range(MAX_FORMER):
+            fine(change(client, where, {"op": "replace", "path": "userName", "value": f"hal{number}"}))
+        said = wrong(change(client, where, {"op": "replace", "path": "userName", "value": "one-more"}), 400, "invalidValue")
+        assert f"`remit people erase {user['id']}`" in said and standing(world, "hal") is OwnerState.GONE
 
     def test_a_service_of_its_name_by_another_issuer_is_another(self, client: Client, world: World) -> None:
         where = f"/Users/{new(client)['id']}"

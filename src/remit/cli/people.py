@@ -75,7 +75,7 @@ def _show_changes(changes: Changes) -> None:
         if old.status is not new.status:
             moved.append(f"{old.status.value} -> {new.status.value}")
         rows.append(("~", new.external_id, "; ".join(moved)))
-    rows += [("-", old.external_id, f"{_said(old)}: gone") for old, _ in changes.gone]
+    rows += [("-", new.external_id, f"{_said(old)}: gone ({new.status.value})") for old, new in changes.gone]
     show_table(("", "id", "what"), rows, "nothing changes")
 
 

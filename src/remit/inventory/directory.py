@@ -224,7 +224,7 @@ def is_same(one: Person, other: Person) -> bool:
     """Whether a source means one person by both records: of somebody who left and came back, it has an old one and a new one."""
     if one.source != other.source:
         return False
-    return folded(one.user_name) == folded(other.user_name) or (one.external_id == other.external_id != "")
+    return not (one.user_names.isdisjoint(other.user_names) and one.external_ids.isdisjoint(other.external_ids))
 
 
 def _said(people: Collection[Person]) -> Standing:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from remit.model.person import Left, Person, folded
+from remit.model.person import Left, Person
 
 Digest = Callable[[bytes], str]
 """HMAC under a key of the store's: equal only for equal data, and nobody makes it without the key."""
@@ -28,7 +28,7 @@ class Marker:
 
     def back(self, person: Person) -> list[str]:
         """Stand for whom a source means by a record: who is so again has come back."""
-        keys = [("user", folded(person.user_name)), ("id", person.external_id)]
+        keys = [("user", name) for name in person.user_names] + [("id", id) for id in person.external_ids]
         return [f"back:{self._of(kind, person.source, key)}" for kind, key in keys if key]
 
     def _of(self, *parts: str) -> str:
@@ -39,8 +39,8 @@ class Marker:
         saying, earlier = list(gone), list(before)
         # INVARIANT (fail closed, and for nobody else): of a login only what is its holder's own, not what they claim.
         marks = {self.name(name) for name in (person.joining if person.attests else person.own)}
-        if person.attests and person.external_id.strip():
-            marks.add(self.called(folded(person.external_id)))
+        if person.attests:
+            marks.update(map(self.called, person.names - person.joining))
         marks.update(mark for one in saying for mark in self.back(one))
         marks.update(mark for one in earlier for mark in one.marks if mark.startswith("back:"))
         sources = {one.source for one in saying}.union(*[one.sources for one in earlier])

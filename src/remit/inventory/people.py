@@ -5,11 +5,13 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from remit.model.errors import malformed
-from remit.model.person import GONE, Email, Left, Person, PersonStatus
+from remit.model.person import GONE, Email, Former, Left, Person, PersonStatus, folded
 
 MAX_NAME = 256
 """Characters of a name, an address or an id of a person."""
 MAX_NAMES = 32
+MAX_FORMER = 256
+"""So many names are kept that somebody who is gone went by before."""
 MAX_GROUPS = 200
 _SAME = ("user_name", "external_id", "also", "name", "emails", "manager", "groups", "status")
 
@@ -52,7 +54,23 @@ def next_version(before: Person | None, said: Person, now: int) -> Person:
         return replace(said, version=1, since=now, seen=now)
     same = before.status is said.status or {before.status, said.status} <= GONE
     since = before.since if same else now
-    return replace(said, id=before.id, source=before.source, version=before.version + 1, since=since, seen=now)
+    former = _former(before, said) if said.attests and said.status in GONE else Former()
+    return replace(said, id=before.id, source=before.source, version=before.version + 1, since=since, seen=now, former=former)
+
+
+def _former(before: Person, said: Person) -> Former:
+    """What somebody was called who is gone, and is not any more. Raises `RemitError` (malformed) for too much."""
+    # INVARIANT (fail closed): many sources empty or rename whom they let go, and nobody comes back by it.
+    was, now = before.former, said.joining
+    user_names = [name for name in (before.user_name, *was.user_names) if folded(name) != folded(said.user_name)]
+    names = [name for name in (*before.also, *[one.value for one in before.emails], *was.names) if folded(name) not in now]
+    ids = [id for id in (before.external_id, *was.external_ids) if id != said.external_id]
+    former = Former(distinct(user_names), distinct(ids), distinct(names))
+    if len(former.user_names) + len(former.external_ids) + len(former.names) > MAX_FORMER:
+        raise malformed(
+            f"`{said.user_name}` is gone and has gone by more than {MAX_FORMER} names: `remit people erase {before.id}`"
+        )
+    return former
 
 
 def with_status(person: Person, status: PersonStatus, now: int) -> Person:

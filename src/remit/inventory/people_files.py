@@ -21,6 +21,10 @@ _NEEDED = COLUMNS[:2]
 _TRUTHS = {"": True, "true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
+_FIELDS = {"name": "name", "email": "emails", "manager": "manager", "active": "status", "groups": "groups", "names": "also"}
+"""What each column says of a person, but for the two that there must be."""
+
+
 class Changes(msgspec.Struct, frozen=True):
     """What a file changes: people who are new, who are known and are now said otherwise, those who are gone, those as they were."""
 
@@ -59,6 +63,12 @@ def read_people(content: bytes, source: str) -> list[Person]:
     _check_keys(found)
     _check_managers(found)
     return found
+
+
+def left_out(content: bytes) -> tuple[str, ...]:
+    """What a file that can be read says of nobody, as the members of a person."""
+    header = {name.strip() for name in next(_rows(content), (1, []))[1]}
+    return tuple([field for column, field in _FIELDS.items() if column not in header])
 
 
 def _rows(content: bytes) -> Iterator[tuple[int, list[str]]]:
@@ -145,24 +155,29 @@ def _manager(person: Person, keys: Mapping[str, str]) -> str | None:
     return keys.get(folded(person.manager)) if person.manager else None
 
 
-def compared(said: Sequence[Person], known: Sequence[Person], *, whole: bool, now: int) -> Changes:
-    """What a file changes of what its source said before; with `whole`, whoever it does not name is gone.
+def compared(said: Sequence[Person], known: Sequence[Person], *, whole: bool, now: int, unsaid: Sequence[str] = ()) -> Changes:
+    """What a file changes of what its source said before; with `whole`, whoever it does not name is gone. A part leaves as it was what it
+    says of nobody (`unsaid`).
 
     New people have no id yet. Raises `RemitError` (malformed) for a manager whom nobody knows.
     """
     before = {person.external_id: person for person in known if person.status is not PersonStatus.ERASED}
     _check_known(said, before.values())
-    added, changed, same = list[Person](), list[tuple[Person, Person]](), list[PersonId]()
+    added, changed, gone, same = list[Person](), list[tuple[Person, Person]](), list[tuple[Person, Person]](), list[PersonId]()
     for person in said:
         old = before.pop(person.external_id, None)
         if old is None:
             added.append(next_version(None, person, now))
-        elif is_news(old, person):
-            changed.append((old, next_version(old, person, now)))
-        else:
+            continue
+        told = person if whole else replace(person, **{name: getattr(old, name) for name in unsaid})
+        if not is_news(old, told):
             same.append(old.id)
+        elif old.status is PersonStatus.ACTIVE is not told.status:
+            gone.append((old, next_version(old, told, now)))
+        else:
+            changed.append((old, next_version(old, told, now)))
     left = [person for person in before.values() if person.status is not PersonStatus.REMOVED] if whole else []
-    gone = [(old, with_status(old, PersonStatus.REMOVED, now)) for old in left]
+    gone += [(old, with_status(old, PersonStatus.REMOVED, now)) for old in left]
     return Changes(tuple(added), tuple(changed), tuple(gone), tuple(same))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from remit.decision_log.entry import PeopleImported
-from remit.inventory.people_files import Changes, check_loss, compared, read_people, with_ids
+from remit.inventory.people_files import Changes, check_loss, compared, left_out, read_people, with_ids
 from remit.local.wiring import Embedded
 from remit.model.errors import malformed, refused
 from remit.model.identity import Operator, new_id
@@ -27,7 +27,7 @@ class Import:
         """Raises `RemitError` (malformed), naming the line."""
         self.source, self.whole = source, whole
         self._most, self._again = most, again
-        self.said = read_people(content, source)
+        self.said, self._unsaid = read_people(content, source), left_out(content)
 
     def changes(self, embedded: Embedded) -> Changes:
         """What it would change now. Raises `RemitError`: malformed, refused for one that looks cut off or old."""
@@ -35,7 +35,7 @@ class Import:
 
     def _changes(self, runtime: Runtime, known: Sequence[Person], embedded: Embedded) -> Changes:
         now = runtime.clock()
-        found = compared(self.said, known, whole=self.whole, now=now)
+        found = compared(self.said, known, whole=self.whole, now=now, unsaid=self._unsaid)
         check_loss(found, known, self._most)
         if self.whole and not self._again:
             self._check_newest(embedded)

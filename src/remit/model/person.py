@@ -59,6 +59,14 @@ class Left(msgspec.Struct, frozen=True):
     marks: tuple[str, ...]
 
 
+class Former(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a source called somebody before they were gone, and does not any more: their user names, its own ids of them, other names."""
+
+    user_names: tuple[str, ...] = ()
+    external_ids: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+
+
 class Person(msgspec.Struct, frozen=True):
     """A person, as one source knows them.
 
@@ -66,7 +74,7 @@ class Person(msgspec.Struct, frozen=True):
     `also` are further names which it says are theirs, `ISSUER#SUBJECT` among them. `manager` is one of their manager's names, or an id of
     this directory. `since` is when they came to be there, or gone: from one way of being gone to another it stays. `seen` is when the
     source last spoke of them (µs), 0 for one who is there by a backup alone that was restored. `version` grows by one with each change.
-    `left` is of those who were erased once they had gone.
+    `left` is of those who were erased once they had gone, `former` of those who are gone and were called otherwise.
     """
 
     id: PersonId
@@ -83,6 +91,7 @@ class Person(msgspec.Struct, frozen=True):
     seen: int = 0
     version: int = 1
     left: Left | None = None
+    former: Former = Former()
 
     @property
     def email(self) -> str:
@@ -92,7 +101,7 @@ class Person(msgspec.Struct, frozen=True):
     @property
     def names(self) -> frozenset[str]:
         """Every name they go by, as names are compared."""
-        return self.joining | ({folded(self.external_id)} if self.external_id.strip() else set())
+        return self.joining.union(map(folded, self.external_ids))
 
     @property
     def found_by(self) -> frozenset[str]:
@@ -102,8 +111,18 @@ class Person(msgspec.Struct, frozen=True):
     @property
     def joining(self) -> frozenset[str]:
         """The names that join this record to another's: all but what the source itself calls them, which another may call somebody else."""
-        given = (self.user_name, *self.also, *[one.value for one in self.emails])
+        given = (self.user_name, *self.also, *[one.value for one in self.emails], *self.former.user_names, *self.former.names)
         return frozenset([folded(name) for name in given if name.strip()])
+
+    @property
+    def user_names(self) -> frozenset[str]:
+        """What they log in as, and did before they were gone, as names are compared."""
+        return frozenset(map(folded, (self.user_name, *self.former.user_names)))
+
+    @property
+    def external_ids(self) -> frozenset[str]:
+        """What the source itself calls them, and did before they were gone."""
+        return frozenset([id for id in (self.external_id, *self.former.external_ids) if id.strip()])
 
     @property
     def own(self) -> frozenset[str]:
