@@ -250,7 +250,7 @@ def on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], str]
     """Verbs write to a terminal; what it was sent since the last time."""
     ours, theirs = pty.openpty()
     with os.fdopen(theirs, "w") as terminal, monkeypatch.context() as there:
-        there.setattr(out, "file", terminal)
+        there.setattr(out, "_file", terminal)
 
         def sent() -> str:
             terminal.write("\n--\n")
