@@ -164,3 +164,14 @@ def test_stats_say_how_it_was_answered(guarded: World) -> None:
     assert 0 <= habit["median_seconds"] < 60
     text = ok("approval", "stats")
     assert "1 request in 30 days" in text and this_operator().id in text and "100%" in text
+
+
+@pytest.mark.sqlite
+def test_a_request_of_a_closed_task_waits_no_more_in_stats_than_in_the_list(guarded: World) -> None:
+    session = guarded.open_session()
+    held(guarded, {"to": "x"}, session)
+    assert "0 never answered, 1 wait" in ok("approval", "stats")
+    assert session.task is not None
+    close_task(guarded.runtime, session.task, "ana").result()
+    assert ok("approval", "list", "--json") == "[]\n"
+    assert "1 never answered, 0 wait" in ok("approval", "stats")

@@ -61,7 +61,10 @@ def test_the_page_is_true(guarded: World, who: SimpleNamespace, clock: Clock, ca
         and "1 decision under it" in text
         and "1 review open, 0 overdue" in text
     )
-    assert any("BREAK-GLASS: decision" in record.message and "INC-7" in record.message for record in caplog.records)
+    assert any("BREAK-GLASS: decision" in record.message and glass.id in record.message for record in caplog.records)
+    opened_by = f"`{glass.id}` (incident `INC-7`) for agent `bot`, asked for by `ana`, confirmed by `carl`: the queue is stuck"
+    assert f"BREAK-GLASS {opened_by}" in text, "explained"
+    assert opened_by in " ".join(ok("decision", "show", names["dec_…"]).split())
     guarded.verified()
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from remit.model.errors import ErrorKind
 from remit.model.kill import KillKind
-from tests.cli.running import error, ok
+from tests.cli.running import error, ok, run
 from tests.runtime.world import World, small_bundle
 
 pytestmark = pytest.mark.sqlite
@@ -35,3 +35,16 @@ def test_a_release_lifts_what_was_killed_and_nothing_else(guarded: World) -> Non
     assert "nothing is stopped" in ok("kill")
     assert "stopped everything" in ok("kill", "all", "--why", "fire")
     assert "released everything" in ok("release", "all", "--why", "it is out")
+
+
+def test_who_changes_the_store_beside_a_server_is_told_so(guarded: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    killing = ("kill", "tool", "send", "--why", "it went astray", "--json")
+    assert run(*killing).stderr == ""
+    monkeypatch.setenv("REMIT_SERVER", "https://remit.example")
+    for verb in (killing, ("task", "close", guarded.open_task().id), ("agent", "token", "bot")):
+        done = run(*verb)
+        assert done.exit_code == 0 and "warning" not in done.stdout
+        [told, *_] = done.stderr.splitlines()
+        assert str(guarded.home) in told and "not that of the server `https://remit.example`" in told, verb
+    for verb in (("kill",), ("task", "list"), ("approval", "list")):
+        assert run(*verb).stderr == "", "what only looks changes nothing"

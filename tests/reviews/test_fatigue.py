@@ -53,3 +53,5 @@ def test_unanswered_cancelled_halves_and_what_is_older() -> None:
     found = fatigue(entries, 31 * MINUTE, since=5)
     assert (found.requests, found.unanswered, found.waiting) == (5, 3, 1)
     assert list(found.approvers) == ["carl"] and found.approvers["carl"].answers == 1
+    closed = fatigue(entries, 31 * MINUTE, since=5, is_over=lambda task: task is None)
+    assert (closed.requests, closed.unanswered, closed.waiting) == (5, 4, 0), "nobody can answer for a task that is over"

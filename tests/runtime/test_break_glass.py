@@ -95,8 +95,9 @@ def test_nothing_is_open_before_a_second_person_confirms_and_then_all_of_it_is_m
     assert (confirmed.stage, confirmed.until) == (Stage.OPEN, NOON + 30 * MINUTE * 1_000_000)
     given = world.perform(session, "never", "what it said")
     assert (given.reason, given.break_glass) == (Reason.BREAK_GLASS, glass.id)
-    for words in ("INC-7", "`ana`", "`carl`", "policy forbids `tool.call` on `never`"):
-        assert words in given.message
+    assert given.message.startswith(f"break-glass `{glass.id}`: policy forbids `tool.call` on `never`"), given.message
+    for words in ("INC-7", "ana", "carl", "the queue is stuck"):
+        assert words not in given.message, "an agent is not told who opened it, nor why"
     made = world.decisions()[-1]
     assert (made.id, made.break_glass, made.reason, made.policies) == (given.id, glass.id, "break-glass", ("never",))
     assert body_of(world, BreakGlassUsed) == BreakGlassUsed(glass.id, given.id, session.task)

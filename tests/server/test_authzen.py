@@ -68,9 +68,10 @@ class TestEvaluation:
             ({**READ, "action": "read"}, "`action`"), ({**READ, "action": {}}, "`action`"), ({**READ, "action": {"name": 5}}, "`action`"),
             ({**READ, "resource": {"type": "", "id": "x"}}, "`resource.type`"), ({**READ, "context": []}, "`context`"),
             ({**READ, "resource": {**ONE, "properties": "x"}}, "`resource.properties`"),
-            ({**READ, "action": {"name": "read", "properties": {"__entity": {}}}}, "`__entity` is reserved"),
+            ({**READ, "action": {"name": "read", "properties": {"__entity": {}}}}, "property name `__entity` is"),
+            ({**READ, "action": {"name": "tool.call", "properties": {"__entity": {}}}}, "argument name `__entity` is reserved"),
             ({**READ, "context": {"remit": {"task": 5}}}, "`context.remit.task`"),
-            ({**READ, "subject": {**ALICE, "properties": {"__extn": 1}}}, "`__extn` is reserved"),
+            ({**READ, "subject": {**ALICE, "properties": {"__extn": 1}}}, "property name `__extn` is reserved"),
         ],
     )  # fmt: skip
     def test_what_is_no_request_is_told_so(self, client: Client, message: object, what: str) -> None:

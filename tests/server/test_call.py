@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import re
 import shlex
 import signal
@@ -14,12 +15,14 @@ from pathlib import Path
 
 import pytest
 
+import remit
 from remit.cli.calling import _ONCE
-from remit.cli.output import EXIT_CODES
-from remit.local.on_server import explained
+from remit.cli.output import EXIT_CODES, out
+from remit.local.on_server import connections_to, explained
 from remit.local.wiring import wall_clock
 from remit.model.errors import ErrorKind, RemitError, refused
 from remit.model.task import TaskStatus
+from remit.pep.remote.connection import NotSent
 from remit.server.openapi.operation import Repeated
 from remit.server.routes import OPERATIONS
 from tests.cli.running import error, ok, run
@@ -152,6 +155,7 @@ def test_where_no_answer_comes_what_repeats_it_safely_is_told(monkeypatch: pytes
             asking = ("call", "POST", "/v1/kills?x=1", "--query", "y=a b", "--data", '{"why": "it\'s"}', "--seconds", "0.3")
             said = error(*asking)
             assert said.kind is ErrorKind.UNAVAILABLE and len(server.asked) == 1, fault
+            assert "this one server does it once within an hour" in said.message
             repeated(server, said.message)
             assert server.asked[0].line == "POST /v1/kills?x=1&y=a%20b HTTP/1.1" and server.asked[0].body == b'{"why": "it\'s"}'
             looked = error("call", "GET", "/v1/kills", "--seconds", "0.3")
@@ -185,11 +189,108 @@ def test_nobody_else_is_shown_the_token(monkeypatch: pytest.MonkeyPatch, tmp_pat
     with faking(points, monkeypatch, tmp_path) as server:
         assert "points elsewhere" in error("call", "GET", "/v1/tasks").message
         assert "points elsewhere" in error("call", "POST", "/v1/tasks").message and len(server.asked) == 2
-        for path in (address, "//127.0.0.1/v1/tasks", "v1/tasks", "", "@x", "/v1/\r\nX: y"):
-            assert error("call", "GET", path).kind is ErrorKind.MALFORMED
+        leaving = (
+            "/../other",
+            "/%2e%2E/other",
+            "/v1/.%2e",
+            "/v1/./tasks",
+            "/v1/%252e%252e/x",
+            "/v1/x%2f..%2fy",
+            "/v1/..\\x",
+            "/v1/..?x",
+        )
+        for path in (address, "//127.0.0.1/v1/tasks", "v1/tasks", "", "@x", "/v1/\r\nX: y", *leaving):
+            assert error("call", "GET", path).kind is ErrorKind.MALFORMED, path
         assert len(server.asked) == 2 and server.asked[0].headers["authorization"] == "Bearer the-token"
     elsewhere.listening.close()
     assert elsewhere.connections == 0
+
+
+@remit.guard(tool="look")
+def look() -> str:
+    return "seen"
+
+
+@pytest.mark.parametrize("token", ["REMIT_TOKEN", "REMIT_TOKEN_FILE"])
+def test_a_working_folder_never_says_who_is_shown_the_token(token: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    server = Fake(lambda connection, asked: connection.sendall(answer(asked, {})))
+    address = f"http://127.0.0.1:{server.listening.getsockname()[1]}"
+    (tmp_path / ".remit").mkdir()
+    (tmp_path / ".remit/config.toml").write_text(f'server = "{address}"\n')
+    (tmp_path / "token").write_text("the-token")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("REMIT_HOME", raising=False)
+    look_up = ("call", "GET", "/v1/caller")
+
+    assert run(*look_up).exit_code == 0 and "authorization" not in server.asked.pop().headers
+    connections, before = connections_to(address), server.connections
+    monkeypatch.setenv(token, "the-token" if token == "REMIT_TOKEN" else str(tmp_path / "token"))
+    with pytest.raises(NotSent, match="REMIT_SERVER"):
+        connections.exchange("GET", "/v1/caller", None, {}, 5)  # it came later
+    for home in (None, ".remit"):
+        if home is not None:
+            monkeypatch.setenv("REMIT_HOME", home)
+        for command in (look_up, ("doctor",)):
+            said = error(*command)
+            assert said.kind is ErrorKind.MALFORMED and "REMIT_SERVER" in said.message and "the-token" not in said.message
+        for act in (look, remit.task("tries", agent="bot").__enter__):
+            with pytest.raises(RemitError, match="REMIT_SERVER"):
+                act()
+    assert not server.asked and server.connections == before
+
+    for name, value in (("REMIT_SERVER", address), ("REMIT_HOME", str(tmp_path / ".remit"))):
+        with monkeypatch.context() as chosen:
+            chosen.setenv(name, value)
+            assert run(*look_up).exit_code == 0 and server.asked.pop().headers["authorization"] == "Bearer the-token"
+    server.listening.close()
+
+
+@contextmanager
+def on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], str]]:
+    """Verbs write to a terminal; what it was sent since the last time."""
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "w") as terminal, monkeypatch.context() as there:
+        there.setattr(out, "_file", terminal)
+
+        def sent() -> str:
+            terminal.write("\n--\n")
+            terminal.flush()
+            shown = b""
+            while not shown.endswith(b"--\r\n"):
+                shown += os.read(ours, 65536)
+            return shown.decode().removesuffix("\r\n--\r\n")
+
+        yield sent
+    os.close(ours)
+
+
+def test_what_is_answered_moves_no_terminal_and_is_not_touched_in_a_pipe(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    hostile = '{"why": "\u009b31m \u202eowned \x7f \U000e0041 gr\u00fc\u00df"}'
+    bodies: dict[str, tuple[bytes, str]] = {
+        "/json": (hostile.encode(), "application/json"),
+        "/text": (b"\x1b]0;owned\x07 \xff\x9b here", "text/plain"),
+        "/deep": (b"[" * 5_000 + b"]" * 5_000, "application/json"),
+        "/deeper": (b'{"items": [%s], "next_cursor": ""}' % (b"[" * 1_000 + b"]" * 1_000), "application/json"),
+        "/list": (b'{"items": [%s], "next_cursor": ""}' % hostile.encode(), "application/json"),
+    }
+
+    def says(connection: socket.socket, asked: Asked) -> None:
+        body, kind = bodies[asked.line.split(" ")[1]]
+        connection.sendall(answer(asked, body, kind=kind))
+
+    with faking(says, monkeypatch, tmp_path):
+        with on_a_terminal(monkeypatch) as sent:
+            for words in (("/json",), ("/json", "--json"), ("/text", "--json"), ("/list", "--all"), ("/list", "--all", "--json")):
+                assert ok("call", "GET", *words) == ""
+                shown = sent()
+                assert "owned" in shown and all(char.isprintable() or char in "\r\n" for char in shown), (words, shown)
+                if words[0] != "/text":
+                    assert "grüß" in shown and json.loads(shown) == json.loads(hostile), "the same JSON"
+            said = error("call", "GET", "/deep")
+            assert said.kind is ErrorKind.UNAVAILABLE and "nested too deep" in said.message
+        for path, (body, _) in bodies.items():
+            assert run("call", "GET", path, "--json").stdout_bytes == body + b"\n"
+        assert "too deep" in error("call", "GET", "/deeper", "--all").message
 
 
 def test_a_server_that_is_down_was_asked_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,8 +22,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from remit.inventory.agents import with_identity
 from remit.local.wiring import wall_clock
+from remit.model.errors import ErrorKind
 from remit.model.request import TOOL_CALL
 from remit.runtime import administration
+from tests.cli.running import error, ok
 from tests.conftest import OpenStore
 from tests.runtime.world import AGENT, ANA, World
 from tests.server.idp import ISSUER, Idp
@@ -91,6 +94,22 @@ class Secured(NamedTuple):
         return self.idp.token("client-7", URL, cnf={"x5t#S256": thumbprint})
 
 
+@contextmanager
+def listening(folder: Path, *arguments: str) -> Iterator[int]:
+    """The port of a server of `remit serve` with TLS; stopped by a signal, and must end well."""
+    command = [sys.executable, "-P", "-m", "remit.cli.main", "serve", "--port", "0", *arguments]
+    server = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout is not None and server.stderr is not None
+        line = server.stdout.readline()
+        assert "listening on https://127.0.0.1:" in line, line + server.stderr.read()
+        yield int(line.rpartition(":")[2])
+    finally:
+        server.terminate()
+        server.communicate(timeout=20)
+    assert server.returncode == 0
+
+
 @pytest.fixture
 def secured(open_store: OpenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Secured]:
     home = tmp_path / "home"
@@ -110,32 +129,9 @@ def secured(open_store: OpenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         "resource": {"type": "Tool", "id": "secret"},
         "context": {"remit": {"task": session.task, "session": session.id}},
     }
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "remit.cli.main",
-        "serve",
-        "--port",
-        "0",
-        "--tls-cert",
-        cert,
-        "--tls-key",
-        key,
-        "--client-ca",
-        ca,
-    ]
-    server = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        assert server.stdout is not None and server.stderr is not None
-        line = server.stdout.readline()
-        assert "listening on https://127.0.0.1:" in line, line + server.stderr.read()
+    with listening(tmp_path, "--tls-cert", cert, "--tls-key", key, "--client-ca", ca) as port:
         authority.save(tmp_path, "authority")
-        yield Secured(int(line.rpartition(":")[2]), ca, tmp_path, world, idp, asked)
-    finally:
-        server.terminate()
-        server.communicate(timeout=20)
-    assert server.returncode == 0
+        yield Secured(port, ca, tmp_path, world, idp, asked)
 
 
 def test_a_token_that_is_bound_to_a_certificate(secured: Secured) -> None:
@@ -167,6 +163,33 @@ def test_without_tls_nobody_is_answered(secured: Secured) -> None:
         connection.request("GET", "/healthz")
         connection.getresponse()
     connection.close()
+
+
+def test_the_verbs_that_ask_a_server_believe_the_authority_of_the_environment_alone(
+    open_store: OpenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, authority, key = open_store("home", clock=wall_clock), made("authority"), str(tmp_path / "ana.jwk")
+    ca, _ = authority.save(tmp_path, "ca")
+    cert, cert_key = made("server", authority).save(tmp_path, "server")
+    monkeypatch.setenv("REMIT_HOME", str(world.home))
+    with listening(tmp_path, "--tls-cert", cert, "--tls-key", cert_key) as port:
+        address = f"https://127.0.0.1:{port}"
+        ok("agent", "key", key)
+        token = ok("operator", "token", "ana", "--role", "administrator", "--key", key, "--url", address)
+        (tmp_path / "token").write_text(token)
+        for name, value in (
+            ("HOME", tmp_path / "nothing"),
+            ("SERVER", address),
+            ("TOKEN_FILE", tmp_path / "token"),
+            ("KEY_FILE", key),
+        ):
+            monkeypatch.setenv(f"REMIT_{name}", str(value))
+        for verb in (("call", "GET", "/v1/caller"), ("doctor",)):
+            said = error(*verb)
+            assert said.kind is ErrorKind.UNAVAILABLE and "certificate" in said.message, "nobody vouches for it here"
+        monkeypatch.setenv("SSL_CERT_FILE", ca)
+        assert json.loads(ok("call", "GET", "/v1/caller"))["proof"] == "dpop"
+        assert "this one is of `ana`, administrator" in error("doctor").message, "it was reached, and knows who asks"
 
 
 def _key(file: Path) -> EllipticCurvePrivateKey:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from remit.cli.output import JsonFlag, say, show_json, show_table, store, when
+from remit.cli.output import JsonFlag, say, show_json, show_table, store, store_to_change, when
 from remit.cli.tokens import DEFAULT_SECONDS, Key, Seconds, Url, bound_to, issuing, show_token
 from remit.inventory.agents import registered, with_identity, with_status, without_identity
 from remit.inventory.directory import OwnedAgent
@@ -28,7 +28,7 @@ def register(
     json: JsonFlag = False,
 ) -> None:
     """Register an agent with its owner and purpose."""
-    with store() as embedded:
+    with store_to_change() as embedded:
         agent = change_agent(
             embedded.runtime, name, lambda known: registered(known, name, owner, purpose, tuple(group or ())), this_operator()
         ).result()
@@ -74,7 +74,7 @@ def bind(
     json: JsonFlag = False,
 ) -> None:
     """Let tokens of this identity speak for the agent."""
-    with store() as embedded:
+    with store_to_change() as embedded:
         bound = change_agent(embedded.runtime, name, lambda known: with_identity(known, name, identity), this_operator()).result()
     _show(bound, json, f"agent {bound.id} is known as {', '.join(bound.identities)}")
 
@@ -84,7 +84,7 @@ def unbind(
     name: Name, identity: Annotated[str, typer.Argument(help="As `remit agent show` has it.")], json: JsonFlag = False
 ) -> None:
     """Take an identity from an agent: its tokens are nobody's from now on."""
-    with store() as embedded:
+    with store_to_change() as embedded:
         left = change_agent(
             embedded.runtime, name, lambda known: without_identity(known, name, identity), this_operator()
         ).result()
@@ -135,7 +135,7 @@ def retire(name: Name, json: JsonFlag = False) -> None:
 
 
 def _move(name: str, status: AgentStatus, json: bool) -> None:
-    with store() as embedded:
+    with store_to_change() as embedded:
         agent = change_agent(embedded.runtime, name, lambda known: with_status(known, name, status), this_operator()).result()
     _show(agent, json, f"agent {agent.id} is {agent.status.value}")
 

@@ -6,7 +6,7 @@ import typer
 
 from remit.cli.card import needed, panel, readable
 from remit.cli.inbox import stats, watch
-from remit.cli.output import JsonFlag, asked, out, say, show_json, show_list, store, when
+from remit.cli.output import JsonFlag, asked, out, say, show_json, show_list, store, store_to_change, when
 from remit.local.config import this_operator
 from remit.model.authorizer import ApprovalState
 from remit.model.errors import not_found
@@ -102,7 +102,7 @@ def deny(approval: Id, why: Why = "", json: JsonFlag = False) -> None:
 
 
 def _answer(approval: str, grant: bool, why: str, json: bool, flow: bool = False) -> None:
-    with store() as embedded:
+    with store_to_change() as embedded:
         answered = resolve(embedded.runtime, ApprovalId(approval), this_operator(), grant, why, flow).result()
         seen = card(embedded.runtime, answered)
     shown = seen.shown

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from remit.cli.output import JsonFlag, counted, say, show_json, show_list, store, when
+from remit.cli.output import JsonFlag, counted, say, show_json, show_list, store, store_to_change, when
 from remit.local.config import this_operator
 from remit.local.wiring import Embedded
 from remit.model.break_glass import MOST_MINUTES, BreakGlass, Stage, Verdict
@@ -37,7 +37,7 @@ def ask(
 ) -> None:
     """Ask that policy does not keep an agent from something. Nothing is open before another person confirms it."""
     what = agent, TaskId(task) if task else None, tuple(tool or ()), tuple(resource or ()), minutes
-    with store() as embedded:
+    with store_to_change() as embedded:
         made = break_glass.ask(embedded.runtime, break_glass.Asking(reason, incident, *what), this_operator()).result()
         shown = seen(made, embedded.runtime.clock())
     if json:
@@ -50,7 +50,7 @@ def ask(
 @app.command("confirm")
 def confirm(glass: Id, json: JsonFlag = False) -> None:
     """Confirm, as another person, what was asked for: it is open from now on, for the minutes that were asked for."""
-    with store() as embedded:
+    with store_to_change() as embedded:
         made = break_glass.confirm(embedded.runtime, BreakGlassId(glass), this_operator()).result()
         shown = seen(made, embedded.runtime.clock())
     if json:
@@ -67,7 +67,7 @@ def end(
     json: JsonFlag = False,
 ) -> None:
     """End it now, in every process at its next decision and act; or withdraw it, if nobody has confirmed it."""
-    with store() as embedded:
+    with store_to_change() as embedded:
         made = break_glass.end(embedded.runtime, BreakGlassId(glass), this_operator(), why).result()
         shown = seen(made, embedded.runtime.clock())
     show_json(shown) if json else say(f"{made.stage.value} {made}")
@@ -81,7 +81,7 @@ def review(
     json: JsonFlag = False,
 ) -> None:
     """Close the review of one that is over, as somebody who was neither of the two. Look at `show` first."""
-    with store() as embedded:
+    with store_to_change() as embedded:
         made = break_glass.review(embedded.runtime, BreakGlassId(glass), this_operator(), verdict, comment).result()
         shown = told(embedded.runtime, embedded.store.log, made)
     show_json(shown) if json else say(f"reviewed {made}: {verdict.value}, {counted(len(shown.decisions), 'decision')} under it")
@@ -157,6 +157,11 @@ def warnings(embedded: Embedded) -> tuple[str, ...]:
     if found.overdue:
         texts.append(f"{counted(found.overdue, 'review')} of break-glass overdue: `remit break-glass list --unreviewed`")
     return tuple(texts)
+
+
+def opened_by(glass: BreakGlass) -> str:
+    """Which one it is, who opened it, and why, for people."""
+    return f"{glass}, asked for by `{glass.asked_by}`, confirmed by `{glass.confirmed_by}`: {glass.reason}"
 
 
 def _what(glass: BreakGlass) -> str:

@@ -95,7 +95,7 @@ def _answered(connections: "Connections", asking: "Asking", seconds: float, json
     error = fault_of(answer, asking)
     if error is not None:
         if json:
-            _write(answer.body)
+            _write(answer.body, answer.kind)
         raise error
     return answer
 
@@ -103,18 +103,38 @@ def _answered(connections: "Connections", asking: "Asking", seconds: float, json
 def _show(answer: "Answer", json: bool) -> None:
     """What was answered: laid out for people, as it came for programs."""
     if not out.is_terminal or json:
-        _write(answer.body)
+        _write(answer.body, answer.kind)
+        return
+    if not answer.body:
+        say(f"done ({answer.status})")
         return
     try:
-        text = msgspec.json.format(answer.body, indent=2) if answer.kind.endswith("json") else answer.body
+        laid_out = msgspec.json.format(answer.body, indent=2) if answer.kind.endswith("json") else answer.body
     except msgspec.MsgspecError:
         raise unavailable("what was answered is no JSON: is something between here and the server?") from None
-    say(text.decode("utf-8", "replace").rstrip("\n") or f"done ({answer.status})")
+    except RecursionError:
+        raise unavailable("what was answered is nested too deep to be laid out: `--json` prints it as it came") from None
+    _write(laid_out, answer.kind)
 
 
-def _write(body: bytes) -> None:
-    text = body.decode("utf-8", "replace")
-    sys.stdout.write(text if text.endswith("\n") or not text else text + "\n")
+def _write(body: bytes, kind: str = "application/json") -> None:
+    """Each byte as it came for programs; on a terminal nothing that would move it, or is not seen: JSON stays the same JSON."""
+    if out.is_terminal:
+        text = body.decode("utf-8", "replace").rstrip("\n")
+        if text:
+            say("".join(c if c.isprintable() or c == "\n" else _escaped(c) for c in text) if kind.endswith("json") else text)
+        return
+    sys.stdout.flush()
+    sys.stdout.buffer.write(body if body.endswith(b"\n") or not body else body + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def _escaped(char: str) -> str:
+    """A character as JSON writes it in ASCII; between values, where nothing else may stand, a blank for a blank."""
+    if char in "\t\r":
+        return " "
+    units = char.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
 
 
 def _show_all(connections: "Connections", asking: "Asking", seconds: float, json: bool, include: bool) -> None:
@@ -122,8 +142,7 @@ def _show_all(connections: "Connections", asking: "Asking", seconds: float, json
     try:
         for items, following in _pages(connections, asking, seconds, json, include):
             for item in items:
-                line = msgspec.json.format(item, indent=-1)
-                say(line.decode()) if out.is_terminal and not json else _write(line)
+                _write(msgspec.json.format(item, indent=-1))
             shown, cursor = shown + len(items), following
     except RemitError as error:
         if cursor:

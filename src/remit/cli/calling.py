@@ -5,7 +5,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 import msgspec
 
@@ -59,8 +59,9 @@ class Asking(msgspec.Struct, frozen=True):
             return "whether it was done is not known: look, before you ask again"
         same = ", with the same input" if "-" in self.again else ""
         return (
-            "whether it was done is not known. Under its key it is done once within an hour, however often it is asked for, unless the "
-            f"server is started anew. To ask again{same}:\n{shlex.join([*self.again, '--idempotency-key', self.key])}"
+            "whether it was done is not known. Under its key this one server does it once within an hour, however often it is asked for, "
+            f"unless it is started anew; another server on its store knows nothing of that. To ask again{same}:\n"
+            f"{shlex.join([*self.again, '--idempotency-key', self.key])}"
         )
 
 
@@ -72,7 +73,19 @@ def split(path: str) -> tuple[str, tuple[tuple[str, str], ...]]:
     if not path.startswith("/") or not path.isprintable():
         raise malformed(f"`{path}` is no path of a server: it begins with `/`, like `/v1/tasks`")
     place, _, query = path.partition("?")
+    if _leaves(place):
+        # INVARIANT (fail closed): what is beside the server's own path (`https://host/path`) is not the server.
+        raise malformed(
+            f"`{path}` has `.` or `..` for a part of the path, which leads elsewhere: give the path itself, like `/v1/tasks`"
+        )
     return quote(place, safe="/%:@!$&'()*+,;=~"), tuple(parse_qsl(query, keep_blank_values=True))
+
+
+def _leaves(place: str) -> bool:
+    """Whether a part of a path is `.` or `..`, for whoever reads it: however often it is decoded, with either slash."""
+    while (text := unquote(place)) != place:
+        place = text
+    return not {".", ".."}.isdisjoint(re.split(r"[/\\]", place))
 
 
 def body_in(data: str, files: Path | None) -> bytes:
@@ -200,6 +213,8 @@ def page_of(answer: Answer) -> Page:
     """The page that an answer is. Raises `RemitError` (malformed) for what does not come in pages."""
     try:
         return msgspec.json.decode(answer.body, type=Page)
+    except RecursionError:
+        raise malformed("what was answered is nested too deep to be taken apart: ask without `--all`") from None
     except msgspec.MsgspecError:
         raise malformed("what was answered is no list that comes in pages: ask without `--all`") from None
 

@@ -5,11 +5,14 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from remit.cli.break_glass import opened_by
 from remit.cli.output import JsonFlag, asked, say, show_json, show_list, show_table, store, when
 from remit.decision_log.entry import DecisionMade
 from remit.local.decisions import find, joined, policy_texts
+from remit.local.wiring import Embedded
+from remit.model.break_glass import BreakGlass
 from remit.model.errors import not_found
-from remit.model.identity import TaskId
+from remit.model.identity import BreakGlassId, TaskId
 
 app = typer.Typer(no_args_is_help=True)
 Id = Annotated[str, typer.Argument(help="The decision's id (`dec_…`).")]
@@ -65,10 +68,13 @@ def show(decision: Id, json: JsonFlag = False) -> None:
     """Show one decision from request to outcome."""
     with store() as embedded:
         row = joined(embedded, find(embedded, decision))
+        glass = _opened(embedded, row)
     if json:
         show_json(row)
         return
     told = row | {"at": f"{when(row['at'])} UTC"}
+    if glass is not None:
+        told["break_glass"] = opened_by(glass)
     show_table(("", ""), [(key, _text(value)) for key, value in told.items()], "")
 
 
@@ -78,6 +84,7 @@ def explain(decision: Id, json: JsonFlag = False) -> None:
     with store() as embedded:
         entry = find(embedded, decision)
         row, texts = joined(embedded, entry), policy_texts(embedded, entry)
+        glass = _opened(embedded, row)
     explanation = {key: row[key] for key in ("id", "effect", "reason", "message", "tier", "bundle", "slice_size", "policies")}
     explanation |= {
         "policy_texts": texts,
@@ -90,6 +97,8 @@ def explain(decision: Id, json: JsonFlag = False) -> None:
         show_json(explanation)
         return
     _tell(explanation, row)
+    if glass is not None:
+        say(f"BREAK-GLASS {opened_by(glass)}")
 
 
 def _tell(why: dict[str, Any], row: dict[str, Any]) -> None:
@@ -108,6 +117,10 @@ def _tell(why: dict[str, Any], row: dict[str, Any]) -> None:
     for steering in why["steering"] or ():
         found = f" of {steering['source']}" if steering["source"] else ""
         say(f"argument `{steering['argument']}` = `{steering['value']}`: from {steering['origin']}{found}")
+
+
+def _opened(embedded: Embedded, row: dict[str, Any]) -> BreakGlass | None:
+    return embedded.store.break_glass(BreakGlassId(row["break_glass"])) if row["break_glass"] else None
 
 
 def _passed(row: dict[str, Any]) -> str:

@@ -16,8 +16,9 @@ from remit.decision_log.entry import Entry
 from remit.local.webhooks.messages import event_of
 from remit.local.wiring import Embedded
 from remit.model.clock import SECOND
-from remit.model.identity import ApprovalId
+from remit.model.identity import ApprovalId, TaskId
 from remit.reviews.fatigue import Habit, fatigue
+from remit.runtime.approving.approvals import is_over
 from remit.runtime.approving.inbox import Card, as_plain, card, cards
 from remit.runtime.approving.overdue import sweep
 
@@ -90,7 +91,8 @@ def stats(
     """Say how access requests are answered: how fast, how many, in bulk, with yes; each approver and all together."""
     with store() as embedded:
         now = embedded.runtime.clock()
-        found = fatigue(_entries(embedded), now, now - days * _DAY * SECOND)
+        over = lambda task: is_over(embedded.runtime, TaskId(task) if task else None)  # noqa: E731
+        found = fatigue(_entries(embedded), now, now - days * _DAY * SECOND, over)
     if json:
         show_json(msgspec.to_builtins(found))
         return

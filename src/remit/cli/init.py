@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from remit.cli.output import JsonFlag, say, show_json, store
+from remit.cli.output import JsonFlag, say, show_json, store_to_change
 from remit.inventory.agents import registered
 from remit.local.config import home_folder, read_settings, this_operator
 from remit.local.policy import publish_folder
@@ -38,7 +38,7 @@ def init(
     done = [f"made {where}"] if create_store(home) else []
     if not policy.exists() and write_baseline(policy):
         done.append(f"wrote the baseline bundle to {policy}")
-    with store() as embedded:
+    with store_to_change() as embedded:
         if published := _once(lambda: embedded.store.active_bundle() is not None, lambda: _publish(embedded, policy)):
             done.append(published)
         if agent and (made := _once(lambda: _knows(embedded, agent), lambda: _register(embedded, agent, purpose))):

@@ -9,7 +9,7 @@ import typer
 
 from remit.cli.archiving import archive
 from remit.cli.exporting import export, tell
-from remit.cli.output import NOT_SO, JsonFlag, err, say, show_json, store
+from remit.cli.output import NOT_SO, JsonFlag, err, say, show_json, store, store_to_change
 from remit.cli.streaming import stream
 from remit.cli.verifying import Trusted, known_head, known_policy, verify_file, verify_store
 from remit.decision_log.entry import DecisionMade
@@ -136,7 +136,7 @@ def erase(
     json: JsonFlag = False,
 ) -> None:
     """Destroy the key of a closed task: purpose, arguments and outputs can never be read again; the log still verifies."""
-    with store() as embedded:
+    with store_to_change() as embedded:
         if embedded.store.task(TaskId(task)) is None:
             raise not_found(f"there is no task `{task}`: see `remit task list`")
         if not yes:

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from remit.cli.over_http import over_http
-from remit.local.config import home_folder, read_settings
+from remit.local.config import SERVER_VARIABLE, home_folder, read_settings
 from remit.local.wiring import Embedded, has_store, no_store
 from remit.model.errors import ErrorKind, RemitError
 from remit.model.request import SESSION_DECLASSIFY, TOOL_CALL
@@ -81,6 +81,17 @@ def store() -> Iterator[Embedded]:
         yield embedded
     finally:
         embedded.close()
+
+
+@contextmanager
+def store_to_change() -> Iterator[Embedded]:
+    """The same, for a verb that changes something: it says so where the guards of this machine may never know of it."""
+    with store() as embedded:
+        server = os.environ.get(SERVER_VARIABLE)
+        if server:
+            where = embedded.settings.store or embedded.home
+            warn(f"this changes the store `{where}`, and not that of the server `{server}` (REMIT_SERVER), unless they are one")
+        yield embedded
 
 
 def say(text: str, style: str = "") -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from remit.cli.output import JsonFlag, counted, say, show_json, show_table, store, warn, when
+from remit.cli.output import JsonFlag, counted, say, show_json, show_table, store, store_to_change, warn, when
 from remit.inventory.people import without_marks
 from remit.inventory.people_files import MAX_FILE, Changes, shared_names
 from remit.local.config import this_operator
@@ -36,7 +36,7 @@ def import_(
     if whole == part:
         raise malformed("say whether the file has everybody (`--whole`) or news of some (`--part`)")
     reading = Import(_content(file), file_source(source), whole=whole, most=most_gone, again=again)
-    with store() as embedded:
+    with (store if dry_run else store_to_change)() as embedded:
         changes = reading.changes(embedded) if dry_run else reading.apply(embedded, this_operator())
     if json:
         names = {"added": changes.added, "changed": [new for _, new in changes.changed], "gone": [new for _, new in changes.gone]}
@@ -152,7 +152,7 @@ def confirm(
     json: JsonFlag = False,
 ) -> None:
     """After a restore: say that the people of the backup are still there. Say first who has left since (`remit people import`)."""
-    with store() as embedded:
+    with store_to_change() as embedded:
         count = confirm_people(embedded.runtime, source, this_operator()).result()
     show_json({"source": source, "people": count}) if json else say(f"confirmed {counted(count, 'record')}")
 
@@ -162,7 +162,7 @@ def readmit_(
     person: Annotated[str, typer.Argument(help="Their id, as `remit people show NAME` has it.")], json: JsonFlag = False
 ) -> None:
     """Forget of somebody who was erased that they had gone: their token is good again, and nothing is left of them here."""
-    with store() as embedded:
+    with store_to_change() as embedded:
         readmit(embedded.runtime, PersonId(person), this_operator()).result()
     show_json({"person": person}) if json else say(f"let in again: {person}")
 
@@ -184,6 +184,6 @@ def erase(
     person: Annotated[str, typer.Argument(help="Their id, as `remit people list` has it.")], json: JsonFlag = False
 ) -> None:
     """Erase a person: nothing that was said of them can be read again, in the log neither. Whoever is gone stays so, namelessly."""
-    with store() as embedded:
+    with store_to_change() as embedded:
         erase_person(embedded.runtime, PersonId(person), this_operator()).result()
     show_json({"person": person}) if json else say(f"erased {person}")

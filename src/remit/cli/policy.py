@@ -7,7 +7,7 @@ import msgspec
 import typer
 
 from remit.cli.comparing import diff
-from remit.cli.output import NOT_SO, JsonFlag, counted, cut, out, say, show_json, show_table, store, when
+from remit.cli.output import NOT_SO, JsonFlag, counted, cut, out, say, show_json, show_table, store, store_to_change, when
 from remit.cli.pinning import pin
 from remit.cli.proposing import propose
 from remit.local.config import this_operator
@@ -101,7 +101,7 @@ def opa(
 @app.command("publish")
 def publish(folder: Folder, shadow: Shadow = False, json: JsonFlag = False) -> None:
     """Check, test, and make the bundle the active one, everywhere at once."""
-    with store() as embedded:
+    with store_to_change() as embedded:
         published = publish_folder(embedded, folder, this_operator(), shadow)
     if published is None:
         show_json({"active": True}) if json else say("exactly these files are active already")
@@ -116,7 +116,7 @@ def rollback(
     json: JsonFlag = False,
 ) -> None:
     """Make the bundle that was active before the active one again."""
-    with store() as embedded:
+    with store_to_change() as embedded:
         published = roll_back(embedded, this_operator(), to, shadow)
     _published(published, json)
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from remit.cli.output import JsonFlag, say, show_json, show_table, store, when
+from remit.cli.output import JsonFlag, say, show_json, show_table, store, store_to_change, when
 from remit.local.config import this_operator
 from remit.model.errors import malformed, not_found, refused
 from remit.model.identity import AgentId, SessionId, TaskId
@@ -58,7 +58,7 @@ def declassify(
     """Ask that a session's label is lowered. Somebody else must approve; the same call lowers it then."""
     if to is None and not source:
         raise malformed("say what is to be lowered: `--to` a class, or `--source` and a source that shall count as trusted")
-    with store() as embedded:
+    with store_to_change() as embedded:
         found = _found(embedded.store.session(SessionId(session)), session)
         working = Working(embedded, AgentId(found.agent), found.task, found.id)
         request = declassification(working, why, to.value if to else None, source, this_operator().id)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from remit.cli.output import JsonFlag, say, show_json, show_table, store, warn, when
+from remit.cli.output import JsonFlag, say, show_json, show_table, store, store_to_change, warn, when
 from remit.cli.tokens import Key, Seconds, Url, bound_to, issuing, show_token
 from remit.local.config import this_operator
 from remit.local.unknown import unknown_names
@@ -56,7 +56,7 @@ def open_(
         seconds,
         TaskId(parent) if parent else None,
     )
-    with store() as embedded:
+    with store_to_change() as embedded:
         task = open_task(embedded.runtime, opening, this_operator()).result()
         unknown = unknown_names(embedded, opening.scope, opening.budgets)
     for text in unknown:
@@ -169,7 +169,7 @@ def _used(flow: str, times: int) -> str:
 @app.command("close")
 def close(task: Id, json: JsonFlag = False) -> None:
     """Close a task: it carries no authority from the next decision on."""
-    with store() as embedded:
+    with store_to_change() as embedded:
         operator = this_operator()
         close_task(embedded.runtime, TaskId(task), operator.id, operator.verified_by).result()
     show_json({"task": task, "status": "closed"}) if json else say(f"closed {task}")

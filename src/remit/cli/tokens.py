@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from remit.cli.output import say, show_json, store, warn
+from remit.cli.output import say, show_json, store_to_change, warn
 from remit.local.config import DEFAULT_URL
 from remit.local.wiring import Embedded
 
@@ -27,7 +27,7 @@ def issuing(url: str) -> Iterator[tuple[Embedded, "TokenIssuer"]]:
     """The store, and Remit's own issuer for the server at `url` (empty: as it is set)."""
     from remit.local.trust import checked_url, own_issuer  # costs every other verb a twentieth of a second
 
-    with store() as embedded:
+    with store_to_change() as embedded:
         named = checked_url(url or embedded.settings.url or DEFAULT_URL)
         yield embedded, own_issuer(embedded.home, named, embedded.runtime.clock)
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from remit.cli.output import JsonFlag, say, show_json, show_table, store, when
+from remit.cli.output import JsonFlag, say, show_json, show_table, store, store_to_change, when
 from remit.cli.pinning import show_changes
 from remit.local.config import this_operator
 from remit.local.wiring import Embedded
@@ -71,7 +71,7 @@ def approve(
     json: JsonFlag = False,
 ) -> None:
     """Let a tool's new definition count from now on, in every process."""
-    with store() as embedded:
+    with store_to_change() as embedded:
         known = _find(embedded, tool, upstream)
         made = approve_definition(embedded.runtime, known, digest, why, this_operator()).result()
     if json:

@@ -10,7 +10,7 @@ import msgspec
 from remit.model.errors import malformed
 from remit.model.identity import Operator
 
-HOME_VARIABLE = "REMIT_HOME"
+HOME_VARIABLE, SERVER_VARIABLE = "REMIT_HOME", "REMIT_SERVER"
 DEFAULT_HOME = ".remit"
 DEFAULT_URL = "http://127.0.0.1:8181"
 """Where a server is that nobody said anything of."""
@@ -82,6 +82,16 @@ def token_file() -> str:
 def key_file() -> str:
     """The file that holds the key which the token is bound to, empty for none."""
     return os.environ.get(KEY_FILE_VARIABLE, "")
+
+
+def shows_token() -> bool:
+    """Whether this process has a token to show."""
+    return bool(token_file() or os.environ.get(TOKEN_VARIABLE))
+
+
+def chooses_server() -> bool:
+    """Whether the environment chooses the server, as it chooses the token: by name, or by a REMIT_HOME that is wherever one works."""
+    return bool(os.environ.get(SERVER_VARIABLE)) or Path(os.environ.get(HOME_VARIABLE, "")).is_absolute()
 
 
 def server_token() -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from msgspec.structs import replace
 
-from remit.local.config import Settings, home_folder, read_settings, this_operator
+from remit.local.config import SERVER_VARIABLE, Settings, home_folder, read_settings, this_operator
 from remit.local.entrances import Entrance, OnStore
 from remit.local.wiring import Embedded, has_store, no_store
 from remit.model.authorizer import Authorizer, Pending
@@ -26,7 +26,7 @@ from remit.pep.sdk.guard import Guard
 if TYPE_CHECKING:
     from remit.pep.remote.client import Remote
 
-TASK_VARIABLE, SERVER_VARIABLE = "REMIT_TASK", "REMIT_SERVER"
+TASK_VARIABLE = "REMIT_TASK"
 Steps: TypeAlias = Generator[Pending[Any], Any, None]
 """Yields what to wait for, and is sent the answer."""
 

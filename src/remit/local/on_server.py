@@ -5,15 +5,15 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-from remit.local.config import key_file, server_token, token_file
+from remit.local.config import HOME_VARIABLE, SERVER_VARIABLE, chooses_server, key_file, server_token, shows_token, token_file
 from remit.local.unknown import warn
 from remit.local.wiring import wall_clock
 from remit.model.authorizer import Pending
-from remit.model.errors import ErrorKind, RemitError
+from remit.model.errors import ErrorKind, RemitError, malformed
 from remit.model.identity import SessionId, TaskId
 from remit.model.task import Opening, Session, Task
 from remit.pep.remote.client import Opened, Remote
-from remit.pep.remote.connection import Connections, Prover, address_of
+from remit.pep.remote.connection import Connections, Prover, Token, address_of
 from remit.pep.sdk.context import Working
 
 
@@ -71,12 +71,30 @@ class Warned:
 
 def connect(url: str) -> Remote:
     """The server at an address, asked with the token of this process. Raises `RemitError` (malformed)."""
-    return Remote(url, server_token, prover=_holder(), clock=wall_clock)
+    return Remote(url, _token_for(url), prover=_holder(), clock=wall_clock)
 
 
 def connections_to(url: str) -> Connections:
     """The same server, to ask it whatever its API has. Raises `RemitError` (malformed)."""
-    return Connections(address_of(url), server_token, _holder())
+    return Connections(address_of(url), _token_for(url), _holder())
+
+
+def _token_for(url: str) -> Token:
+    """Gives the token to show to the server of the settings. Raises `RemitError` (malformed) where that is not whom it is for."""
+    if chooses_server():
+        return server_token
+
+    def none() -> str:
+        # INVARIANT (fail closed): a folder that one works in, which others may have written, never says to whom a token is shown.
+        if shows_token():
+            raise malformed(
+                f"the server `{url}` is named by the working folder alone, and is not shown the token of this environment: "
+                f"where it is for that server, set `{SERVER_VARIABLE}` to its address (or `{HOME_VARIABLE}` to an absolute path)"
+            )
+        return ""
+
+    none()
+    return none
 
 
 def explained(error: RemitError) -> RemitError:

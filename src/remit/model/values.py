@@ -44,7 +44,13 @@ class Arguments(msgspec.Struct, frozen=True, gc=False):
 NO_ARGUMENTS = Arguments({}, b"{}")
 
 
-def freeze(values: dict[str, Any], limit: int = MAX_BYTES) -> Arguments:
+Called = tuple[str, str]
+ARGUMENTS: Called = ("argument", "arguments")
+PROPERTIES: Called = ("property", "properties")
+"""What values are called in what is said of them: one, and several."""
+
+
+def freeze(values: dict[str, Any], limit: int = MAX_BYTES, called: Called = ARGUMENTS) -> Arguments:
     """Copy `values` deeply and take their canonical form.
 
     Raises `RemitError` (malformed) for anything that is not JSON, for names that start with `__` (Cedar reads `__entity`
@@ -60,72 +66,72 @@ def freeze(values: dict[str, Any], limit: int = MAX_BYTES) -> Arguments:
         if not flat:
             copy = _decode(canonical)
     except (TypeError, ValueError, OverflowError, RecursionError):
-        return _freeze_carefully(values, limit)
+        return _freeze_carefully(values, limit, called)
     if b'"__' in canonical or (not flat and (copy != values or _is_intricate(canonical))):
-        return _freeze_carefully(values, limit)
-    return _limited(copy, canonical, limit)
+        return _freeze_carefully(values, limit, called)
+    return _limited(copy, canonical, limit, called)
 
 
 def _is_intricate(canonical: bytes) -> bool:
     return _FLOAT.search(canonical) is not None or canonical.count(b"{") + canonical.count(b"[") > MAX_DEPTH
 
 
-def _freeze_carefully(values: dict[str, Any], limit: int) -> Arguments:
+def _freeze_carefully(values: dict[str, Any], limit: int, called: Called) -> Arguments:
     # INVARIANT (arguments are data): nothing an agent sends may become an entity or an extension value.
-    copy, floats = _copy_object(values, 1)
+    copy, floats = _copy_object(values, 1, called)
     try:
         canonical = _encode(_tag_floats(copy) if floats else copy)
     except (UnicodeEncodeError, ValueError, OverflowError) as error:
-        raise malformed(f"arguments cannot be written as JSON ({error}): send valid Unicode text") from None
-    return _limited(copy, canonical, limit)
+        raise malformed(f"{called[1]} cannot be written as JSON ({error}): send valid Unicode text") from None
+    return _limited(copy, canonical, limit, called)
 
 
-def _limited(copy: dict[str, Any], canonical: bytes, limit: int) -> Arguments:
+def _limited(copy: dict[str, Any], canonical: bytes, limit: int, called: Called) -> Arguments:
     if len(canonical) > limit:
-        raise malformed(f"arguments take {len(canonical)} bytes, more than the limit of {limit}: pass a reference instead")
+        raise malformed(f"{called[1]} take {len(canonical)} bytes, more than the limit of {limit}: pass a reference instead")
     return Arguments(copy, canonical)
 
 
-def _copy_object(values: dict[str, Any], depth: int) -> tuple[dict[str, Any], bool]:
+def _copy_object(values: dict[str, Any], depth: int, called: Called) -> tuple[dict[str, Any], bool]:
     if depth > MAX_DEPTH:
-        raise malformed(f"arguments are nested deeper than {MAX_DEPTH} levels: flatten them")
+        raise malformed(f"{called[1]} are nested deeper than {MAX_DEPTH} levels: flatten them")
     copy: dict[str, Any] = {}
     floats = False
     for name, value in values.items():
         if type(name) is not str:
-            raise malformed(f"argument names must be text, not `{type(name).__name__}`")
+            raise malformed(f"{called[0]} names must be text, not `{type(name).__name__}`")
         if name[:2] == "__":
-            raise malformed(f"argument name `{name}` is reserved (it starts with `__`): rename it")
+            raise malformed(f"{called[0]} name `{name}` is reserved (it starts with `__`): rename it")
         kind = type(value)
         if kind is str or kind is int or kind is bool or value is None:
             copy[name] = value
         else:
-            copy[name], inner = _copy_other(value, depth)
+            copy[name], inner = _copy_other(value, depth, called)
             floats = floats or inner
     return copy, floats
 
 
-def _copy_other(value: Any, depth: int) -> tuple[Any, bool]:
+def _copy_other(value: Any, depth: int, called: Called) -> tuple[Any, bool]:
     kind = type(value)
     if kind is dict:
-        return _copy_object(value, depth + 1)
+        return _copy_object(value, depth + 1, called)
     if kind is list or kind is tuple:
         if depth >= MAX_DEPTH:
-            raise malformed(f"arguments are nested deeper than {MAX_DEPTH} levels: flatten them")
+            raise malformed(f"{called[1]} are nested deeper than {MAX_DEPTH} levels: flatten them")
         items, floats = [], False
         for item in value:
             if type(item) in (str, int, bool) or item is None:
                 items.append(item)
             else:
-                copied, inner = _copy_other(item, depth + 1)
+                copied, inner = _copy_other(item, depth + 1, called)
                 items.append(copied)
                 floats = floats or inner
         return items, floats
     if kind is float:
         if not math.isfinite(value):
-            raise malformed(f"argument value `{value}` is not a number that JSON has: send a finite one")
+            raise malformed(f"{called[0]} value `{value}` is not a number that JSON has: send a finite one")
         return value, True
-    raise malformed(f"argument value of type `{kind.__name__}` is not JSON: send text, numbers, lists or objects")
+    raise malformed(f"{called[0]} value of type `{kind.__name__}` is not JSON: send text, numbers, lists or objects")
 
 
 def _tag_floats(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """How people answer access requests: how fast, how many, how often with yes. Pure, over the entries of a log."""
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from statistics import median
 
 import msgspec
@@ -31,7 +31,8 @@ class Habit(msgspec.Struct, frozen=True):
 
 
 class Fatigue(msgspec.Struct, frozen=True):
-    """What a log says of its access requests. `unanswered` expired with no answer; whether somebody looked at a card is in no log."""
+    """What a log says of its access requests. `unanswered` expired with no answer, or their task closed before one came; whether somebody
+    looked at a card is in no log."""
 
     requests: int
     unanswered: int
@@ -47,16 +48,18 @@ class _Answer(msgspec.Struct, frozen=True):
     approved: bool
 
 
-def fatigue(entries: Iterable[Entry], now: int, since: int = 0) -> Fatigue:
-    """Measure the requests that were opened since then (µs), as of `now`."""
+def fatigue(
+    entries: Iterable[Entry], now: int, since: int = 0, is_over: Callable[[str | None], bool] = lambda _: False
+) -> Fatigue:
+    """Measure the requests that were opened since then (µs), as of `now`; `is_over` says of a task whether an answer is of use no more."""
     opened: dict[str, int] = {}
-    waiting: dict[str, int] = {}
+    waiting: dict[str, ApprovalRequested] = {}
     answers: list[_Answer] = []
     expired = 0
     for entry in entries:
         match entry.body:
             case ApprovalRequested() as asked if entry.time >= since:
-                opened[asked.id], waiting[asked.id] = entry.time, asked.expires
+                opened[asked.id], waiting[asked.id] = entry.time, asked
             case ApprovalGiven() as given if given.id in opened:
                 answers.append(_Answer(given.operator, entry.time, entry.time - opened[given.id], True))
             case ApprovalResolved() as answer if answer.id in opened:
@@ -67,7 +70,7 @@ def fatigue(entries: Iterable[Entry], now: int, since: int = 0) -> Fatigue:
                     answers.append(_Answer(answer.operator, entry.time, took, answer.state == "approved"))
             case _:
                 pass
-    late = sum(1 for until in waiting.values() if now >= until)
+    late = sum(1 for asked in waiting.values() if now >= asked.expires or is_over(asked.task))
     people = {by: [one for one in answers if one.by == by] for by in sorted({one.by for one in answers})}
     bulk = {by: _in_bulk([one.at for one in given]) for by, given in people.items()}
     overall = _habit(answers, sum(bulk.values())) if answers else None

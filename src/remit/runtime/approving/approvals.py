@@ -12,7 +12,7 @@ from remit.model.caller import UNPROVEN, Proof, is_agents
 from remit.model.clock import MINUTE
 from remit.model.decision import ApproverRule, Deny, Obligation, Steering
 from remit.model.hints import NO_HINTS, Hints
-from remit.model.identity import AgentId, ApprovalId, new_id
+from remit.model.identity import AgentId, ApprovalId, TaskId, new_id
 from remit.model.labels import PUBLIC_TRUSTED, Label
 from remit.model.request import SESSION_DECLASSIFY
 from remit.model.task import TaskState, TaskStatus
@@ -208,9 +208,14 @@ def used(approval: Approval) -> Approval:
 
 def of_closed_task(runtime: Runtime, approval: Approval) -> bool:
     """Whether its task, or one that was delegated from, is closed or has expired: no approval can be used under it any more."""
+    return is_over(runtime, approval.task)
+
+
+def is_over(runtime: Runtime, task: TaskId | None) -> bool:
+    """Whether a task, or one that was delegated from, is closed or has expired."""
     with runtime.view.lock:
         runtime.view.refresh()
-        return is_closed(runtime, runtime.view.chain(approval.task)[0])
+        return is_closed(runtime, runtime.view.chain(task)[0])
 
 
 def is_closed(runtime: Runtime, chain: Sequence[TaskState]) -> bool:

@@ -9,8 +9,8 @@ from remit.model.decision import Decision, Obligation, Permit
 from remit.model.errors import malformed
 from remit.model.hints import NO_HINTS, Hints
 from remit.model.identity import EntityRef, SessionId, TaskId
-from remit.model.request import EvaluationRequest
-from remit.model.values import NO_ARGUMENTS, Arguments, freeze
+from remit.model.request import TOOL_CALL, EvaluationRequest
+from remit.model.values import ARGUMENTS, NO_ARGUMENTS, PROPERTIES, Arguments, freeze
 from remit.pdp.memo import Memo
 from remit.runtime.searching import SearchKind
 from remit.server.reading import object_in
@@ -107,7 +107,8 @@ def _action(message: Mapping[str, Any]) -> tuple[str, Arguments]:
     if not isinstance(value, dict) or not isinstance(value.get("name"), str) or not value["name"]:
         raise malformed("`action` must be an object with a `name` that is text and not empty")
     given = _object(value, "properties", "action.")
-    return value["name"], freeze(given) if given else NO_ARGUMENTS
+    called = ARGUMENTS if value["name"] == TOOL_CALL else PROPERTIES
+    return value["name"], freeze(given, called=called) if given else NO_ARGUMENTS
 
 
 def _object(value: Mapping[str, Any], name: str, where: str) -> dict[str, Any]:
@@ -160,7 +161,7 @@ def _properties(subject: dict[str, Any], resource: dict[str, Any], context: dict
         "context": {name: context[name] for name in context if name not in MACHINERY},
     }
     told = {name: values for name, values in said.items() if values}
-    return freeze(told) if told else NO_ARGUMENTS
+    return freeze(told, called=PROPERTIES) if told else NO_ARGUMENTS
 
 
 def answer_of(decision: Decision, door: bool = False) -> dict[str, Any]:
