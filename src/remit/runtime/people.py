@@ -155,9 +155,10 @@ def _back(runtime: Runtime, people: Sequence[Person], operator: Operator) -> Cha
     records, writes = list[Record](), list[Write]()
     for known in found.values():
         left = known.left
-        for source in sorted({sources[mark] for mark in left.marks if mark in sources}) if left is not None else ():
-            if left is not None and source in left.sources:
-                left = let_in(left, source)
+        said = left.records if left is not None else ()
+        for source in sorted({sources[mark] for one in said for mark in one.marks if mark in sources}):
+            if left is not None:
+                left = let_in(left, [mark for mark, by in sources.items() if by == source])
                 records.append(_readmitted(known, source, left, operator))
         if left is not known.left:
             writes.append(_kept(known, left))
