@@ -183,7 +183,7 @@ class Directory:
                             reached[other.id] = other
                     if one in person.joining:
                         erased |= self._erased(one, sources)
-            group |= reached
+            group = group | reached  # not in place: who asked goes on with those that it began with
             new = list(reached.values())
         return _Told(tuple(group.values()), tuple(erased.values()))
 
