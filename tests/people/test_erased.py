@@ -19,8 +19,8 @@ from remit.runtime.store import TASK_FREE
 from tests.backup.building import made, put_back
 from tests.cli.running import error, ok
 from tests.conftest import OpenStore
-from tests.people.test_directory import asked_for, moved, person, refusal, standing, tell
-from tests.runtime.world import ANA, NOON, Clock, World, reason
+from tests.people.test_directory import OWNED, asked_for, moved, person, refusal, standing, tell
+from tests.runtime.world import ANA, NOON, Clock, World, permit, reason, small_bundle
 
 SCIM = "scim:okta"
 GONE, ACTIVE, UNKNOWN = OwnerState.GONE, OwnerState.ACTIVE, OwnerState.UNKNOWN
@@ -261,6 +261,62 @@ def test_what_says_that_somebody_is_gone_hides_nobody_who_waits_to_be_confirmed(
     assert caught.value.kind is ErrorKind.CONFLICT
     people.confirm_people(world.runtime, "", ANA).result()
     erase(world, other)
+
+
+def test_nobody_is_erased_who_could_approve_the_same_again(open_store: OpenStore) -> None:
+    world = open_store(bundle=small_bundle(policies=OWNED.replace("four-eyes", "two")))
+    [carl] = tell(world, person(world, "carl", "carl@corp.com"))
+    session = world.open_session()
+    approval = asked_for(world, session=session)
+    resolve(world.runtime, approval, Operator("carl", "os"), True).result()
+    in_use(world, carl, approval)
+    resolve(world.runtime, approval, Operator("max", "os"), True).result()
+    in_use(world, carl, approval)
+    permit(world.ask(session, "wipe", {"table": "t"}))
+    again = asked_for(world, session=session)
+    resolve(world.runtime, again, Operator("carl", "os"), True).result()
+    in_use(world, carl, again)
+    world.runtime.clock.forward(3600)  # type: ignore[attr-defined]
+    erase(world, carl)
+    assert kept(world, carl).left is None
+
+
+def test_nobody_is_erased_who_could_confirm_their_own_break_glass(world: World) -> None:
+    [carl] = tell(world, person(world, "carl", "carl@corp.com"))
+    asking = break_glass.Asking("it is stuck", "INC-7", agent="bot", tools=("wipe",))
+    glass = break_glass.ask(world.runtime, asking, Operator("CARL@corp.com", "os")).result()
+    in_use(world, carl, glass.id)
+    break_glass.confirm(world.runtime, glass.id, Operator("max", "os")).result()
+    in_use(world, carl, glass.id)
+    break_glass.end(world.runtime, glass.id, ANA).result()
+    erase(world, carl)
+
+
+def in_use(world: World, who: Person, what: str) -> None:
+    with pytest.raises(RemitError, match=what) as caught:
+        erase(world, who)
+    assert caught.value.kind is ErrorKind.CONFLICT
+
+
+def test_nobody_lets_themselves_in_or_confirms_while_they_are_gone_or_wait(world: World) -> None:
+    dora, _, _ = tell(
+        world,
+        person(world, "dora", status=PersonStatus.REMOVED),
+        person(world, "max", status=PersonStatus.INACTIVE),
+        person(world, "kim", seen=0),
+    )
+    for who, words in (("max", "is gone"), ("kim", "nobody has said")):
+        with pytest.raises(RemitError, match=words) as caught:
+            people.confirm_people(world.runtime, "", Operator(who, "os")).result()
+        assert caught.value.kind is ErrorKind.REFUSED
+    erase(world, dora)
+    for who, words in (("Dora", "is gone"), ("max", "is gone"), ("kim", "nobody has said")):
+        with pytest.raises(RemitError, match=words) as caught:
+            people.readmit(world.runtime, dora.id, Operator(who, "os")).result()
+        assert caught.value.kind is ErrorKind.REFUSED
+    assert states(world, "dora") == [GONE]
+    people.confirm_people(world.runtime, "", ANA).result()
+    people.readmit(world.runtime, dora.id, ANA).result()
 
 
 @pytest.mark.sqlite
