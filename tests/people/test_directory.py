@@ -222,6 +222,20 @@ class TestGone:
         resolve(world.runtime, ApprovalId(str(again.approval)), Operator("dora", "idp"), True).result()
         assert isinstance(world.ask(session, "wipe", {"table": "t"}), Permit)
 
+    @pytest.mark.parametrize("known_by", ["identity", "claim"])
+    def test_nor_once_another_directory_has_somebody_by_that_name(self, world: World, known_by: str) -> None:
+        identity, mail = "https://idp.example#00u7", "dora@corp.com"
+        tell(world, person(world, mail, source=f"{LOGIN}https://idp.example", external_id="00u7", also=(identity, "00u7")))
+        session = world.open_session()
+        denied = world.ask(session, "wipe", {"table": "t"})
+        assert isinstance(denied, Deny) and denied.approval is not None
+        resolve(world.runtime, denied.approval, Operator("00u7", "https://idp.example"), True).result()
+        also = (identity if known_by == "identity" else mail,)
+        tell(world, person(world, "dora", also=also, status=PersonStatus.REMOVED))
+        tell(world, person(world, "00u7", "other@corp.com", source="scim:okta", external_id="z"))
+        assert isinstance(world.ask(session, "wipe", {"table": "t"}), Deny)
+        assert standing(world, "other@corp.com")[0] is OwnerState.ACTIVE, "by no other name is that one gone"
+
     def test_policies_read_whether_the_owner_is_gone(self, open_store: OpenStore) -> None:
         world = open_store(bundle=small_bundle(policies=OWNED))
         session = world.open_session()

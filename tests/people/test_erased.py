@@ -19,8 +19,8 @@ from remit.runtime.store import TASK_FREE
 from tests.backup.building import made, put_back
 from tests.cli.running import error, ok
 from tests.conftest import OpenStore
-from tests.people.test_directory import asked_for, moved, person, refusal, standing, tell
-from tests.runtime.world import ANA, NOON, Clock, World, reason
+from tests.people.test_directory import OWNED, asked_for, moved, person, refusal, standing, tell
+from tests.runtime.world import ANA, NOON, Clock, World, permit, reason, small_bundle
 
 SCIM = "scim:okta"
 GONE, ACTIVE, UNKNOWN = OwnerState.GONE, OwnerState.ACTIVE, OwnerState.UNKNOWN
@@ -100,6 +100,58 @@ def test_who_was_known_by_a_login_too_stays_gone_by_its_own_names_and_makes_nobo
     assert states(world, *own, "dora@corp.com", "kim") == [GONE, GONE, GONE, ACTIVE]
     tell(world, person(world, "dora", source=SCIM))
     assert states(world, *own, "dora", "kim") == [UNKNOWN, UNKNOWN, ACTIVE, ACTIVE], "the source lets both in again"
+
+
+SHARED = "team@corp.com"
+ISSUED = "https://idp.example#00u7"
+
+
+def test_a_source_that_lags_lets_nobody_in_once_the_record_that_says_so_is_erased(world: World) -> None:
+    dora, _, other = tell(
+        world,
+        person(world, "dora", "dora@corp.com", external_id="17", also=(SHARED,), status=PersonStatus.REMOVED),
+        person(world, "kim", "kim@corp.com", external_id="18", also=(SHARED,)),
+        person(world, "00u7", "dora@corp.com", source=SCIM, external_id="x", also=(SHARED,)),
+    )
+    approval = asked_for(world)
+    for erasing in (None, dora, other):
+        if erasing is not None:
+            erase(world, erasing)
+        assert states(world, "00u7", "dora", "dora@corp.com", "kim") == [GONE, GONE, GONE, ACTIVE]
+        assert "is gone" in refusal(world, approval, "00u7")
+    left = kept(world, other).left
+    assert left is not None and left.sources == ("file:csv",)
+
+
+@pytest.mark.parametrize("source", [SCIM, f"{LOGIN}https://idp.example"])
+def test_a_colleagues_return_lets_in_nobody_else_who_was_erased(world: World, source: str) -> None:
+    own = (ISSUED, "00u7") if source != SCIM else ()
+    dora, kim, other = tell(
+        world,
+        person(world, "dora", SHARED, external_id="17", also=(ISSUED,), status=PersonStatus.REMOVED),
+        person(world, "kim", SHARED, external_id="18", status=PersonStatus.INACTIVE),
+        person(world, "dora", SHARED, source=source, external_id="00u7", also=own),
+    )
+    erase(world, other, dora)
+    moved(world, kim, PersonStatus.ACTIVE)
+    assert states(world, "kim", "dora", ISSUED, *own) == [ACTIVE, *[GONE] * (2 + len(own))]
+    tell(world, person(world, "dora", external_id="17"))
+    assert states(world, "dora", ISSUED) == [ACTIVE, UNKNOWN], "their own does, of all records"
+    assert not differences(world.store.log, world.store)
+
+
+@pytest.mark.parametrize("source", [SCIM, f"{LOGIN}https://idp.example"])
+def test_erasing_keeps_no_colleague_out_whom_the_source_that_says_so_tells_apart(world: World, source: str) -> None:
+    _, _, other = tell(
+        world,
+        person(world, "dora", SHARED, external_id="17", also=(ISSUED,), status=PersonStatus.REMOVED),
+        person(world, "kim", "00u7", external_id="18", also=(SHARED,)),
+        person(world, "dora", source=source, external_id="x", also=(ISSUED, SHARED, "00u7")),
+    )
+    before = states(world, "dora", "kim", ISSUED, "00u7")
+    assert before == [GONE, ACTIVE, GONE, ACTIVE]
+    erase(world, other)
+    assert states(world, "dora", "kim", ISSUED, "00u7") == before
 
 
 @pytest.mark.parametrize("by", ["user", "id"])
@@ -197,6 +249,76 @@ def test_of_whom_nobody_knows_whether_they_are_gone_nothing_is_forgotten(world: 
     assert states(world, "dora", *own) == [UNKNOWN] * 3
 
 
+def test_what_says_that_somebody_is_gone_hides_nobody_who_waits_to_be_confirmed(world: World) -> None:
+    _, other = tell(
+        world,
+        person(world, "dora", "dora@corp.com", status=PersonStatus.REMOVED),
+        person(world, "00u7", "dora@corp.com", source=SCIM, seen=0),
+    )
+    assert states(world, "00u7") == [GONE]
+    with pytest.raises(RemitError, match="say it first") as caught:
+        erase(world, other)
+    assert caught.value.kind is ErrorKind.CONFLICT
+    people.confirm_people(world.runtime, "", ANA).result()
+    erase(world, other)
+
+
+def test_nobody_is_erased_who_could_approve_the_same_again(open_store: OpenStore) -> None:
+    world = open_store(bundle=small_bundle(policies=OWNED.replace("four-eyes", "two")))
+    [carl] = tell(world, person(world, "carl", "carl@corp.com"))
+    session = world.open_session()
+    approval = asked_for(world, session=session)
+    resolve(world.runtime, approval, Operator("carl", "os"), True).result()
+    in_use(world, carl, approval)
+    resolve(world.runtime, approval, Operator("max", "os"), True).result()
+    in_use(world, carl, approval)
+    permit(world.ask(session, "wipe", {"table": "t"}))
+    again = asked_for(world, session=session)
+    resolve(world.runtime, again, Operator("carl", "os"), True).result()
+    in_use(world, carl, again)
+    world.runtime.clock.forward(3600)  # type: ignore[attr-defined]
+    erase(world, carl)
+    assert kept(world, carl).left is None
+
+
+def test_nobody_is_erased_who_could_confirm_their_own_break_glass(world: World) -> None:
+    [carl] = tell(world, person(world, "carl", "carl@corp.com"))
+    asking = break_glass.Asking("it is stuck", "INC-7", agent="bot", tools=("wipe",))
+    glass = break_glass.ask(world.runtime, asking, Operator("CARL@corp.com", "os")).result()
+    in_use(world, carl, glass.id)
+    break_glass.confirm(world.runtime, glass.id, Operator("max", "os")).result()
+    in_use(world, carl, glass.id)
+    break_glass.end(world.runtime, glass.id, ANA).result()
+    erase(world, carl)
+
+
+def in_use(world: World, who: Person, what: str) -> None:
+    with pytest.raises(RemitError, match=what) as caught:
+        erase(world, who)
+    assert caught.value.kind is ErrorKind.CONFLICT
+
+
+def test_nobody_lets_themselves_in_or_confirms_while_they_are_gone_or_wait(world: World) -> None:
+    dora, _, _ = tell(
+        world,
+        person(world, "dora", status=PersonStatus.REMOVED),
+        person(world, "max", status=PersonStatus.INACTIVE),
+        person(world, "kim", seen=0),
+    )
+    for who, words in (("max", "is gone"), ("kim", "nobody has said")):
+        with pytest.raises(RemitError, match=words) as caught:
+            people.confirm_people(world.runtime, "", Operator(who, "os")).result()
+        assert caught.value.kind is ErrorKind.REFUSED
+    erase(world, dora)
+    for who, words in (("Dora", "is gone"), ("max", "is gone"), ("kim", "nobody has said")):
+        with pytest.raises(RemitError, match=words) as caught:
+            people.readmit(world.runtime, dora.id, Operator(who, "os")).result()
+        assert caught.value.kind is ErrorKind.REFUSED
+    assert states(world, "dora") == [GONE]
+    people.confirm_people(world.runtime, "", ANA).result()
+    people.readmit(world.runtime, dora.id, ANA).result()
+
+
 @pytest.mark.sqlite
 def test_at_the_command_line(guarded: World, tmp_path: Path) -> None:
     [dora] = tell(guarded, person(guarded, "dora", status=PersonStatus.REMOVED))
@@ -205,7 +327,7 @@ def test_at_the_command_line(guarded: World, tmp_path: Path) -> None:
     told = ok("people", "show", "Dora")
     assert "gone since" in told and f"remit people readmit {dora.id}" in told
     shown = json.loads(ok("people", "show", "dora", "--json"))
-    assert shown["erased"][0]["left"] == {"sources": ["file:csv"], "since": dora.since, "marks": []}
+    assert shown["erased"][0]["left"] == {"sources": ["file:csv"], "since": dora.since, "marks": [], "records": []}
     assert "name:" not in ok("people", "list", "--json")
     (tmp_path / "back.csv").write_text("id,user_name\n1,dora\n")
     ok("people", "import", str(tmp_path / "back.csv"), "--part")

@@ -127,52 +127,52 @@ class Directory:
 
     def _told(self, name: str) -> list[_Told]:
         """What sources tell that know who is there of whoever goes by a name (folded)."""
-        told = self._told_by(name)
-        if told.people or told.erased:
-            return [told]
+        told = [self._told_by(name)]
         # INVARIANT (fail closed, and for nobody else): what a token says of its holder can show that they are gone, and nobody besides.
+        # That a source has somebody by the holder's name does not bring the holder back, who acted by it: the worst counts.
         logins = [person for person in self._find(name) if name in person.own]
-        return [self._told_by(one, one in login.joining) for login in logins for one in sorted(login.names - {name})]
+        return told + [self._told_by(one, one in login.joining) for login in logins for one in sorted(login.names - {name})]
 
     def _told_by(self, name: str, joins: bool = True) -> _Told:
-        people = self._attested(name, joins)
-        mark = self._marker.name(name)
-        erased = [one for one in self._look_up(name).erased if joins or (one.left is not None and mark in one.left.marks)]
-        return _Told(people, tuple({one.id: one for one in (*erased, *self._erased(people))}.values()))
-
-    def _erased(self, people: Sequence[Person]) -> list[Person]:
-        """Those who were erased once they had gone, and whom no source of these people tells from them."""
-        sources, found = {person.source for person in people}, list[Person]()
-        for person in people:
-            for name in sorted(person.joining):
-                mark = self._marker.name(name)
-                for one in self._look_up(name).erased:
-                    if one.left is not None and mark in one.left.marks and one.source not in sources:
-                        found.append(one)
-        return found
+        start = self._named(name, joins)
+        told, mark = self._joined_to(start), self._marker.name(name)
+        # As of records that are not erased: whom a source has by that very name, as active, is not who it says is gone by others.
+        there = {one.source for one in start.values() if one.status is PersonStatus.ACTIVE}
+        erased = {
+            one.id: one
+            for one in self._look_up(name).erased
+            if one.left is not None
+            and (joins or mark in one.left.marks)
+            and (not one.attests or one.source in one.left.sources or not there.issuperset(one.left.sources))
+        }
+        return told._replace(erased=tuple((erased | {one.id: one for one in told.erased}).values()))
 
     def left_by(self, person: Person) -> Left | None:
         """What must be kept of somebody who is erased now, so that they stay gone; None for one who is not gone."""
         if person.attests:
-            people = self._joined_to({person.id: person})
-            told = [_Told(people, tuple(self._erased(people)))]
+            told = [self._joined_to({person.id: person})]
         else:
             told = [one for name in sorted(person.own) for one in self._told(name)]
         gone = {one.id: one for each in told for one in _gone(each.people)}
         before = [one.left for each in told for one in each.erased if one.left is not None]
         return self._marker.left(person, gone.values(), before) if gone or before else None
 
-    def _attested(self, name: str, joins: bool = True) -> tuple[Person, ...]:
+    def _attested(self, name: str) -> tuple[Person, ...]:
         """The records of whoever goes by a name (folded), in the sources that know who is there: without what logins join."""
-        return self._joined_to({one.id: one for one in self._find(name) if _counts(one) and (joins or name in one.joining)})
+        return self._joined_to(self._named(name, True)).people
 
-    def _joined_to(self, group: dict[PersonId, Person]) -> tuple[Person, ...]:
-        """These records, and all that are joined to them by names.
+    def _named(self, name: str, joins: bool) -> dict[PersonId, Person]:
+        """The records of those sources that have a name (folded) themselves."""
+        return {one.id: one for one in self._find(name) if _counts(one) and (joins or name in one.joining)}
+
+    def _joined_to(self, group: dict[PersonId, Person]) -> _Told:
+        """These records, and all that are joined to them by names; and who was erased once they had gone, and would have been joined.
 
         Two records of one source are two people, whatever name they share, unless both are whom it means by the name.
         """
-        new = list(group.values())
+        new, erased = list(group.values()), dict[PersonId, Person]()
         while new and len(group) <= MAX_LINKED:
+            # INVARIANT (fail closed): only a source that has somebody by now tells them from who is met next, not one that comes later.
             sources = {person.source for person in group.values()}
             reached: dict[PersonId, Person] = {}
             for person in new:
@@ -181,9 +181,24 @@ class Directory:
                         joined = is_same(person, other) if other.source in sources else one in person.joining & other.joining
                         if _counts(other) and other.id not in group and joined:
                             reached[other.id] = other
-            group |= reached
+                    if one in person.joining:
+                        erased |= self._erased(one, sources)
+            group = group | reached  # not in place: who asked goes on with those that it began with
             new = list(reached.values())
-        return tuple(group.values())
+        return _Told(tuple(group.values()), tuple(erased.values()))
+
+    def _erased(self, name: str, sources: Collection[str]) -> dict[PersonId, Person]:
+        """Those who went by a name (folded), and were erased once they had gone, as none of these sources told them from others."""
+        mark = self._marker.name(name)
+        return {
+            one.id: one
+            for one in self._look_up(name).erased
+            if one.left is not None
+            and mark in one.left.marks
+            and one.attests
+            and one.source not in sources
+            and not set(one.left.sources) <= set(sources)
+        }
 
     def are_two(self, names: Iterable[str], other: str) -> bool:
         """Whether `other` is surely another person's than these names: one source has them both, and joins them by nothing."""
@@ -230,12 +245,16 @@ def is_same(one: Person, other: Person) -> bool:
 def _said(people: Collection[Person]) -> Standing:
     """What the sources say, the worst of any: they are gone if one that knew them has them no more, and has not let them in again."""
     gone = _gone(people)
-    if gone:
-        return Standing(OwnerState.GONE, min(max(one.since for one in people if is_same(person, one)) for person in gone))
     # INVARIANT (fail closed): that they were there when a backup was taken does not say that they still are.
-    if not all(
-        any(one.seen and one.status is PersonStatus.ACTIVE for one in people if is_same(person, one)) for person in people
-    ):
+    waits = not all(
+        any(one.seen and one.status is PersonStatus.ACTIVE for one in people if is_same(person, one))
+        for person in people
+        if person not in gone
+    )
+    if gone:
+        since = min(max(one.since for one in people if is_same(person, one)) for person in gone)
+        return Standing(OwnerState.GONE, since, waits)
+    if waits:
         return Standing(unconfirmed=True)
     return Standing(OwnerState.ACTIVE if people else OwnerState.UNKNOWN)
 
@@ -245,7 +264,7 @@ def _worst(said: Iterable[Standing]) -> Standing:
     found = [*said, Standing()]
     gone = [one for one in found if one.state is OwnerState.GONE]
     if gone:
-        return min(gone, key=lambda one: one.since)
+        return Standing(OwnerState.GONE, min(one.since for one in gone), any(one.unconfirmed for one in found))
     return max(found, key=lambda one: (one.unconfirmed, one.state is OwnerState.ACTIVE))
 
 

@@ -1,10 +1,10 @@
 """Marks that stand for names once whoever went by them is erased: they say nothing to whoever does not know the name. Pure."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import msgspec
 
-from remit.model.person import Left, Person
+from remit.model.person import Left, Person, SaidGone
 
 Digest = Callable[[bytes], str]
 """HMAC under a key of the store's: equal only for equal data, and nobody makes it without the key."""
@@ -28,7 +28,7 @@ class Marker:
 
     def back(self, person: Person) -> list[str]:
         """Stand for whom a source means by a record: who is so again has come back."""
-        keys = [("user", name) for name in person.user_names] + [("id", id) for id in person.external_ids]
+        keys = [("user", name) for name in sorted(person.user_names)] + [("id", id) for id in sorted(person.external_ids)]
         return [f"back:{self._of(kind, person.source, key)}" for kind, key in keys if key]
 
     def _of(self, *parts: str) -> str:
@@ -41,14 +41,18 @@ class Marker:
         marks = {self.name(name) for name in (person.joining if person.attests else person.own)}
         if person.attests:
             marks.update(map(self.called, person.names - person.joining))
-        marks.update(mark for one in saying for mark in self.back(one))
-        marks.update(mark for one in earlier for mark in one.marks if mark.startswith("back:"))
-        sources = {one.source for one in saying}.union(*[one.sources for one in earlier])
+        # INVARIANT (fail closed): each record for itself, so that nobody is let in by a colleague's return.
+        said = {SaidGone(one.source, tuple(self.back(one))) for one in saying}.union(*[one.records for one in earlier])
+        records = tuple(sorted(said, key=lambda one: (one.source, one.marks)))
         since = min([one.since for one in saying] + [one.since for one in earlier])
-        return Left(tuple(sorted(sources)), since, tuple(sorted(marks)))
+        return Left(_sources(records), since, tuple(sorted(marks)), records)
 
 
-def let_in(left: Left, source: str) -> Left | None:
-    """What is kept once a source says that they are there again; None if nobody else says that they are gone."""
-    others = tuple([one for one in left.sources if one != source])
-    return msgspec.structs.replace(left, sources=others) if others else None
+def let_in(left: Left, marks: Collection[str]) -> Left | None:
+    """What is kept once sources have those again, as active, whom these marks stand for; None if nobody else says that they are gone."""
+    records = tuple([one for one in left.records if not set(one.marks) & set(marks)])
+    return msgspec.structs.replace(left, sources=_sources(records), records=records) if records else None
+
+
+def _sources(records: Iterable[SaidGone]) -> tuple[str, ...]:
+    return tuple(sorted({one.source for one in records}))

@@ -86,7 +86,7 @@ def erased(person: Person, now: int, left: Left | None) -> Person:
 
 def without_marks(person: Person) -> Person:
     """A person as they are shown: marks are of use to nobody."""
-    return person if person.left is None else replace(person, left=replace(person.left, marks=()))
+    return person if person.left is None else replace(person, left=replace(person.left, marks=(), records=()))
 
 
 def one_email(value: str) -> tuple[Email, ...]:

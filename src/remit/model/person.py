@@ -47,16 +47,25 @@ class Email(msgspec.Struct, frozen=True):
     primary: bool | None = None
 
 
+class SaidGone(msgspec.Struct, frozen=True):
+    """One record that says of somebody erased that they are gone: of which source it is, and `marks` of whom the source means by it, by
+    which it lets them in again."""
+
+    source: str
+    marks: tuple[str, ...]
+
+
 class Left(msgspec.Struct, frozen=True):
     """What is kept of somebody who was erased once they had gone, so that nobody serves them again: no name.
 
-    `marks` stand for the names that they went by, and for what each of `sources`, which say that they are gone, called them: HMACs under a
-    key of the store's (`remit.inventory.marking`). `since` is when they went (µs).
+    `marks` stand for the names that they went by, and those in `records` for whom `sources`, which say that they are gone, mean by that:
+    HMACs under a key of the store's (`remit.inventory.marking`). `since` is when they went (µs).
     """
 
     sources: tuple[str, ...]
     since: int
     marks: tuple[str, ...]
+    records: tuple[SaidGone, ...] = ()
 
 
 class Former(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -106,7 +115,9 @@ class Person(msgspec.Struct, frozen=True):
     @property
     def found_by(self) -> frozenset[str]:
         """What a store finds them by: every name that they go by, or what is kept of those once they are erased."""
-        return self.names.union(self.left.marks) if self.left is not None else self.names
+        if self.left is None:
+            return self.names
+        return self.names.union(self.left.marks, *[one.marks for one in self.left.records])
 
     @property
     def joining(self) -> frozenset[str]:

@@ -1,6 +1,6 @@
 """What sources say of people, committed: each change an entry, what it says sealed under a key of the person's own."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 from msgspec.structs import replace
@@ -9,15 +9,20 @@ from remit.decision_log.encoding import encode_body
 from remit.decision_log.entry import GroupChanged, PeopleConfirmed, PeopleImported, PersonChanged, PersonErased, PersonReadmitted
 from remit.decision_log.sealing import SealKey
 from remit.decision_log.store import Record
+from remit.inventory.directory import Directory
 from remit.inventory.marking import Marker, let_in
 from remit.inventory.people import erased
+from remit.model.authorizer import ApprovalState
+from remit.model.break_glass import Stage
 from remit.model.errors import conflict, not_found
-from remit.model.identity import Operator, TaskId
+from remit.model.identity import ApprovalId, Operator, TaskId, floor_id
 from remit.model.person import GroupId, Left, PeopleGroup, Person, PersonId, PersonStatus
+from remit.runtime.acting import present
+from remit.runtime.approving.approvals import REQUEST_LIFE, askers, shown_in
 from remit.runtime.directory import digest_of, directory_of
 from remit.runtime.pending import Driven, Steps
 from remit.runtime.runtime import Change, Runtime, administer
-from remit.runtime.store import RuntimeStore
+from remit.runtime.store import Approval, RuntimeStore
 from remit.runtime.writes import ConfirmPeople, ErasePerson, PutGroup, PutPerson, SeePeople, Write
 
 _seal = msgspec.json.Encoder().encode
@@ -81,8 +86,8 @@ def erase_person(runtime: Runtime, person: PersonId, operator: Operator) -> Driv
     """Destroy the data key of a person and forget their names: what entries say of them can never be read again.
 
     Whoever is gone stays gone by these names, of which marks are kept; of others nothing is. Raises `RemitError`: not-found, conflict for
-    one of whom nobody knows that since a restore, and unavailable if they are erased but another process keeps remains in the write-ahead
-    log for now: repeat it then.
+    one of whom nobody knows that since a restore, or who is there and stands in an access request or break-glass that counts, and
+    unavailable if they are erased but another process keeps remains in the write-ahead log for now: repeat it then.
     """
     return Driven(lambda: _erase_person(runtime, person, operator))
 
@@ -98,6 +103,11 @@ def _erase_person(runtime: Runtime, person: PersonId, operator: Operator) -> Ste
                 " (`remit people import`, or `remit people confirm`)"
             )
         left = directory.left_by(known)
+        # INVARIANT (an approval is for one exact action): by another of their names they would be somebody else, and approve it too.
+        if left is None and (stands := _stands_in(runtime, directory, known)):
+            raise conflict(
+                f"`{person}` stands in {stands}: one person would be two in it, so repeat this once it is used or over"
+            )
         body = PersonErased(person, operator.id, operator.verified_by, left is not None)
         return [Record(encode_body(body), "person.erased")], [ErasePerson(erased(known, runtime.clock(), left))]
 
@@ -107,16 +117,49 @@ def _erase_person(runtime: Runtime, person: PersonId, operator: Operator) -> Ste
     runtime.appender.alone(runtime.view.store.scrub)
 
 
+def _stands_in(runtime: Runtime, directory: Directory, person: Person) -> str:
+    """What can still be used, or waits, that somebody asked for, approved or opened by one of their names; empty if nothing does."""
+    who, now = [directory.known_as(name) for name in sorted(person.names)], runtime.clock()
+    store, first = runtime.view.store, floor_id("apr", now - REQUEST_LIFE)
+    for approval in (*store.waiting_since(ApprovalId(first)), *_approved_since(store, first)):
+        if now < approval.expires:
+            named = {approval.resolver, *[one.operator for one in approval.given], *_askers(runtime, approval)} - {""}
+            if named and any(one.is_one_of(named) for one in who):
+                return f"access request `{approval.id}`"
+    for glass in store.break_glasses((Stage.ASKED, Stage.OPEN)):
+        named = {glass.asked_by, glass.confirmed_by} - {""}
+        if glass.at(now) in (Stage.ASKED, Stage.OPEN) and any(one.is_one_of(named) for one in who):
+            return f"break-glass `{glass.id}`"
+    return ""
+
+
+def _approved_since(store: RuntimeStore, first: str) -> Iterator[Approval]:
+    """The access requests from this id on that were approved and not used yet, newest first."""
+    before: ApprovalId | None = None
+    while page := store.approvals(ApprovalState.APPROVED, _AT_ONCE, before):
+        yield from (one for one in page if one.id >= first)
+        if page[-1].id < first:
+            return
+        before = page[-1].id
+
+
+def _askers(runtime: Runtime, approval: Approval) -> frozenset[str]:
+    key = runtime.view.key(approval.task)
+    return askers(approval, shown_in(approval, key), key) if key is not None else frozenset()
+
+
 def readmit(runtime: Runtime, person: PersonId, operator: Operator) -> Driven[None]:
     """Forget of somebody who was erased that they had gone: whoever comes by their names is nobody that is known.
 
-    Raises `RemitError`: not-found, and conflict where nothing is kept of them.
+    Raises `RemitError`: not-found, conflict where nothing is kept of them, and refused for an operator who is gone, or is not confirmed.
     """
     return Driven(lambda: _readmit(runtime, person, operator))
 
 
 def _readmit(runtime: Runtime, person: PersonId, operator: Operator) -> Steps[None]:
     def prepare() -> Change:
+        # INVARIANT (the guard is guarded): nobody lets themselves in again.
+        present(runtime, operator)
         known = _known(runtime, person)
         if known.left is None:
             raise conflict(f"nothing is kept of `{person}` that would keep them out: see `remit people list --gone`")
@@ -155,9 +198,10 @@ def _back(runtime: Runtime, people: Sequence[Person], operator: Operator) -> Cha
     records, writes = list[Record](), list[Write]()
     for known in found.values():
         left = known.left
-        for source in sorted({sources[mark] for mark in left.marks if mark in sources}) if left is not None else ():
-            if left is not None and source in left.sources:
-                left = let_in(left, source)
+        said = left.records if left is not None else ()
+        for source in sorted({sources[mark] for one in said for mark in one.marks if mark in sources}):
+            if left is not None:
+                left = let_in(left, [mark for mark, by in sources.items() if by == source])
                 records.append(_readmitted(known, source, left, operator))
         if left is not known.left:
             writes.append(_kept(known, left))
@@ -168,7 +212,7 @@ def confirm_people(runtime: Runtime, source: str, operator: Operator) -> Driven[
     """Say that the people of a source, or of all if none is named, are as the store has them, which a backup was restored into. How many
     that nobody had spoken of since.
 
-    Raises `RemitError` (conflict) where there is nobody like that.
+    Raises `RemitError`: conflict where there is nobody like that, and refused for an operator who is gone, or waits to be confirmed.
     """
     return Driven(lambda: _confirm_people(runtime, source, operator))
 
@@ -177,6 +221,7 @@ def _confirm_people(runtime: Runtime, source: str, operator: Operator) -> Steps[
     confirmed: list[PersonId] = []
 
     def prepare() -> Change:
+        present(runtime, operator)
         confirmed[:] = [one.id for one in all_people(runtime.view.store, source) if not one.seen]
         if not confirmed:
             raise conflict(f"nobody{f' of `{source}`' if source else ''} waits to be confirmed: see `remit people list`")
