@@ -89,14 +89,16 @@ def test_who_is_calling(folder: Path) -> None:
     """docs/identity.md: an agent's key and token, and the first administrator by the link that a server prints."""
     key, token, mine, enrol = shown("identity.md")
     ok("init", "--agent", "bot")
-    assert "bot.jwk" in ok(*words(key)) and ok(*words(token)).count(".") == 2
+    assert "bot.jwk" in ok(*words(key)) and ok(*words(token)) and (folder / "bot.token").read_text().count(".") == 2
     server, client = start(folder, dev=False)
     try:
         assert server.stderr is not None
-        [link] = re.findall(r"remit enrol (\S+)", server.stderr.readline() + server.stderr.readline())
+        [link] = re.findall(r"remit enrol (\S+)", "".join(server.stderr.readline() for _ in range(3)))
         ok(*words(mine))
         [example] = [word for word in words(enrol) if word.endswith("#CODE")]
-        given = ok(*words(enrol, {example: link})).splitlines()[-1]
+        ok(*words(enrol, {example: link}))
+        assert (folder / "ana.token").stat().st_mode & 0o777 == 0o600
+        given = (folder / "ana.token").read_text().strip()
         refused = client.send("GET", "/v1/caller", None, {"Authorization": f"Bearer {given}"})
         assert refused.status == 401 and "proof" in refused.body["detail"], "a token that is bound to a key"
     finally:
@@ -166,9 +168,13 @@ def agent(folder: Path) -> "subprocess.CompletedProcess[str]":
 
 def test_the_operators_guide_from_the_first_start_to_a_restore(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """docs/operating.md: what `systemctl` and `deploy/install` do is left out, the drill is run in tests/deploy."""
+    monkeypatch.setenv("REMIT_HOME", ".remit")
     for line in shown("operating.md", "First start"):
-        if not line.startswith("systemctl"):
+        if line.startswith("remit "):
             ok(*words(line))
+        elif not line.startswith("systemctl"):
+            subprocess.run(["sh", "-euc", line], check=True)
+    assert ok("log", "key").startswith("remit.example/log+"), "the settings were there before anything was signed"
     ok("agent", "register", "bot", "--owner", "gus", "--purpose", "helps")
     (folder / "people.csv").write_text("id,user_name,active\n1,ana,true\n2,gus,true\n")
     ok("people", "import", "people.csv", "--whole")

@@ -145,6 +145,12 @@ def test_proofs_that_are_refused(clock: Clock, made: str) -> None:
     assert verify(TOKEN, shown(proof())).proof is Proof.DPOP  # and cost the good one nothing
 
 
+def test_a_proof_for_another_address_is_told_which_one_the_server_goes_by(clock: Clock) -> None:
+    """The `url` setting, as `localhost` is not `127.0.0.1`; nothing of what was asked for."""
+    with pytest.raises(NotVerified, match="at `https://pdp.example`, which this server goes by"):
+        verifier(clock, ISSUER).verify(TOKEN, shown(proof(htu=URL.replace("pdp.", "localhost."))))
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),

@@ -53,7 +53,7 @@ def test_the_drill(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     key = ok("log", "key").strip()
     assert key in said
     told = ok("backup", "verify", str(tmp_path / "backup"), "--key", key, "--head", str(kept))
-    assert "verified: bkp_" in told and "(pinned)" in told and "would end 1 open tasks" in told
+    assert "verified: bkp_" in told and "(pinned)" in told and "would end 1 open task," in told
     shown = json.loads(ok("backup", "verify", str(tmp_path / "backup"), "--json"))
     assert shown["keys"] is True and shown["pinned"] is False and shown["would_end"]["tasks"] == 1
     monkeypatch.setenv("REMIT_HOME", str(tmp_path / "second"))

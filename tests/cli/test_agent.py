@@ -1,8 +1,13 @@
 """`remit agent`: an agent is stopped, goes on, and ends, from its next decision on."""
 
+import json
+from pathlib import Path
+
 import pytest
 
+from remit.credentials.holder_keys import thumbprint_of
 from remit.model.decision import Reason
+from remit.model.errors import ErrorKind
 from tests.cli.running import error, ok, run
 from tests.runtime.world import World, permit, reason
 
@@ -60,3 +65,11 @@ def test_nobody_is_made_an_agent_by_a_role() -> None:
     assert result.exit_code == 2 and "no role that somebody is given" in " ".join(result.stderr.split())
     told = run("operator", "token", "--help").output
     assert "auditor" in told and "agent," not in told
+
+
+def test_the_public_half_of_a_key_is_what_others_may_see(tmp_path: Path) -> None:
+    file = str(tmp_path / "bot.jwk")
+    assert error("agent", "key", file, "--public").kind is ErrorKind.NOT_FOUND and not Path(file).exists()
+    ok("agent", "key", file)
+    told, kept = json.loads(ok("agent", "key", file, "--public")), json.loads(Path(file).read_text())
+    assert "d" not in told and {**told, "d": kept["d"]} == kept and thumbprint_of(told) == kept["kid"]

@@ -46,3 +46,17 @@ def test_what_is_in_the_way_is_said_before_a_store_is_made(here: Path) -> None:
     assert "bundle.yaml" in error("init", "--policy", "other").message
     assert not (here / ".remit").exists()
     assert "published" in ok("init", "--policy", "third")
+
+
+def test_a_log_that_was_named_otherwise_says_how_it_is_named(here: Path) -> None:
+    """Whoever follows the guide late: nothing is decided under another name, and the way back is told."""
+    ok("init")
+    ok("log", "head")
+    (here / ".remit" / "config.toml").write_text('origin = "remit.example/log"\n')
+    said = error("agent", "list")
+    assert said.kind is ErrorKind.CORRUPT
+    assert "signed as `remit.local/log`, the setting `origin` says `remit.example/log`: put it back" in said.message
+    (here / ".remit" / "config.toml").write_text('origin = "remit.local/log"\n')
+    assert "verified" in ok("log", "verify")
+    (here / ".remit" / "log.head").write_text('{"note": "remit.example/log\\n"}')
+    assert "cannot be read" in error("agent", "list").message, "what is no head names no log"

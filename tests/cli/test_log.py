@@ -19,7 +19,7 @@ from remit.model.identity import Agent, AgentStatus
 from remit.model.labels import Label
 from remit.model.task import Session, Spent
 from remit.pdp.provenance.origins import ORIGINS
-from tests.runtime.world import World
+from tests.runtime.world import World, permit
 
 pytestmark = pytest.mark.sqlite
 
@@ -199,6 +199,17 @@ def test_an_approver_sees_the_flow_that_may_be_granted_and_grants_it(guarded: Wo
     assert granted.exit_code == 0 and "send.to := email in read" in granted.stdout
     assert "send.to := email in read, any, repeatedly, sha256:" in run("task", "show", str(session.task)).stdout
     assert isinstance(guarded.ask(session, "send", {"to": "lou@near.org"}), Permit)
+
+
+def test_a_card_states_nothing_of_what_nobody_reported(guarded: World) -> None:
+    """A plain caller that asks and reports no outcome: what was returned may be anything, and nobody knows that it chose the receiver."""
+    session = guarded.open_session()
+    permit(guarded.ask(session, "read"))
+    held = guarded.ask(session, "send", {"to": "kim@far.net"})
+    assert isinstance(held, Deny) and held.approval is not None
+    shown = " ".join(run("approval", "show", held.approval).stdout.split())
+    assert "UNTRUSTED output of" not in shown and "may come from a call whose output nobody reported" in shown, shown
+    assert "(or may have: what a call returned was not reported" in shown
 
 
 @pytest.mark.parametrize("origin", ORIGINS)

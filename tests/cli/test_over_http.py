@@ -13,6 +13,7 @@ from starlette.routing import Match, Route
 from remit.cli.over_http import _AS, over_http
 from remit.local.entering import open_default
 from remit.model.errors import ErrorKind, RemitError
+from remit.model.kill import KillKind
 from remit.server.reading import Nothing
 from remit.server.routes import OPERATIONS
 from tests.cli.running import error
@@ -22,15 +23,18 @@ WRITTEN = [
     line for page in sorted(DOCS.glob("*.md")) for line in re.findall(r"^remit call .*$", page.read_text("utf-8"), re.MULTILINE)
 ]
 
+STOPPING = [over_http([verb, kind, "x"]) for verb in ("kill", "release") for kind in KillKind]
 
-@pytest.mark.parametrize("command", [*(over_http([*verb.split(), "x"]) for verb in _AS), *WRITTEN])
+
+@pytest.mark.parametrize("command", [*(over_http([*verb.split(), "x"]) for verb in _AS), *STOPPING, *WRITTEN])
 def test_what_is_said_of_a_call_is_what_the_server_takes(command: str) -> None:
     _, _, method, path, *options = shlex.split(command, comments=True)
     scope = {"type": "http", "method": method, "path": path.replace("INDEX", "1")}
     found = [
         one for one in OPERATIONS if one.method == method and Route(one.path, one.endpoint).matches(scope)[0] is not Match.NONE
     ]
-    body: dict[str, Any] = msgspec.json.decode(options[options.index("--data") + 1]) if "--data" in options else {}
+    data = options[options.index("--data") + 1].replace("PUBLIC_JWK", "{}") if "--data" in options else "{}"
+    body: dict[str, Any] = msgspec.json.decode(data)
     if "--files" in options:
         body["files"] = {}
     assert found and msgspec.convert(body, found[0].body or Nothing) is not None
@@ -41,6 +45,13 @@ def test_what_is_said_of_a_call_is_what_the_server_takes(command: str) -> None:
 
 def test_each_verb_that_a_call_stands_for_is_one() -> None:
     assert WRITTEN and set(_AS) <= set(dict(COMMANDS))
+
+
+def test_whoever_looks_at_what_is_stopped_is_not_told_to_stop_anything() -> None:
+    assert over_http(["kill"]) == over_http(["kill", "--json"]) == "remit call GET /v1/kills"
+    assert '"kind": "all", "why"' in over_http(["release", "all", "--why", "x"]) and '"task-type"' in over_http(
+        ["kill", "task-type"]
+    )
 
 
 def test_without_a_store_a_server_that_is_named_is_pointed_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

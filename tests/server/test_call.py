@@ -363,8 +363,16 @@ def test_a_list_that_breaks_off_says_where_to_go_on_and_one_without_an_end_ends(
         assert "no end" in error("call", "GET", "/v1/log", "--all").message and len(server.asked) == 2
 
 
-def test_what_a_process_lacks_is_named_only_where_it_is_known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_what_a_process_lacks_is_named_only_where_it_is_known(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     said = refused("no")
+    (tmp_path / "empty").write_text("\n")
+    (tmp_path / "empty").chmod(0o644)
+    monkeypatch.setenv("REMIT_TOKEN_FILE", str(tmp_path / "empty"))
+    assert f"the token file `{tmp_path}/empty` (`REMIT_TOKEN_FILE`) is empty" in explained(said).message
+    connections_to("http://127.0.0.1:1").close()
+    assert "run `chmod 600` on it" in caplog.text
     monkeypatch.setenv("REMIT_TOKEN_FILE", str(tmp_path / "missing"))
     assert explained(said) is said
     (tmp_path / "missing").write_bytes(b"\xff")

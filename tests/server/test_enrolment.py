@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from remit.cli.tokens import show_token
 from remit.decision_log.entry import TokenIssued
 from remit.local.enrolment import LIFE, begin, redeem
 from remit.local.wiring import wall_clock
@@ -45,7 +46,7 @@ def fresh(open_store: OpenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def link(fresh: World) -> Iterator[str]:
     server, address, _ = started(fresh.home)
     assert server.stderr is not None
-    said = server.stderr.readline() + server.stderr.readline()
+    said = "".join(server.stderr.readline() for _ in range(3))
     found = re.search(r"remit enrol (\S+/v1/enrolment#[0-9a-f]{64})", said)
     assert found is not None and found[1].startswith(address), said
     yield found[1]
@@ -54,7 +55,7 @@ def link(fresh: World) -> Iterator[str]:
 
 
 def test_whoever_has_the_link_becomes_the_administrator_once(fresh: World, link: str) -> None:
-    token = ok("enrol", link, "--name", "ana").strip().splitlines()[-1]
+    token = ok("enrol", link, "--name", "ana", "--bearer").strip().splitlines()[-1]
     client = Client(int(link.partition("/v1")[0].rpartition(":")[2]))
     shown = {"Authorization": f"Bearer {token}"}
     assert client.send("GET", "/v1/caller", None, shown).body == {
@@ -63,11 +64,40 @@ def test_whoever_has_the_link_becomes_the_administrator_once(fresh: World, link:
         "roles": ["administrator"],
         "proof": "bearer",
     }
-    again = error("enrol", link, "--name", "mallory")
+    again = error("enrol", link, "--name", "mallory", "--bearer")
     assert "used" in again.message
     [issued] = [entry.body for entry in fresh.entries() if isinstance(entry.body, TokenIssued)]
     assert (issued.subject, issued.roles, issued.verified_by) == ("operator:ana", ("administrator",), "enrolment")
     fresh.verified()
+
+
+def test_what_is_wrong_here_leaves_the_link_good(fresh: World, link: str, tmp_path: Path) -> None:
+    """No key, two proofs, a file that is there, a folder that is not: said before the server is asked. Then a key, and the token in a file."""
+    key, file = str(tmp_path / "ana.jwk"), tmp_path / "ana.token"
+    ok("agent", "key", key)
+    file.write_text("mine")
+    for words, said in (
+        ((), "--bearer"),
+        (("--key", key, "--bearer"), "one of both"),
+        (("--key", str(tmp_path / "none")), "there is no key"),
+        (("--key", key, "--output", str(file)), "exists"),
+        (("--key", key, "--output", str(tmp_path / "none" / "t")), "none was made"),
+    ):
+        assert said in error("enrol", link, "--name", "ana", *words).message, words
+    assert file.read_text() == "mine" and not [entry for entry in fresh.entries() if isinstance(entry.body, TokenIssued)]
+    file.unlink()
+    told = ok("enrol", link, "--name", "ana", "--key", key, "--output", str(file))
+    assert file.stat().st_mode & 0o777 == 0o600 and file.read_text().count(".") == 2 and file.read_text().strip() not in told
+    file.unlink()
+    assert "used" in error("enrol", link, "--name", "eve", "--key", key, "--output", str(file)).message and not file.exists()
+
+
+def test_a_token_that_its_file_has_no_room_for_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """The link is used and the token made by then: lost it would be the last of them."""
+    with open("/dev/full", "wb", buffering=0) as full:
+        show_token("a.b.c", json=True, bearer=False, file=full)
+    told = capsys.readouterr()
+    assert told.out == '{"token":"a.b.c"}\n' and "`/dev/full` (No space left" in told.err
 
 
 def test_once_there_is_an_administrator_no_link_is_printed(fresh: World) -> None:
@@ -90,7 +120,7 @@ def test_a_guess_enrols_nobody_and_leaves_the_link_good(fresh: World, link: str)
         said = json.dumps({"code": code, "name": "mallory"}).encode()
         assert client.send("POST", "/v1/enrolment", said, {"Content-Type": "application/json"}).status == 403, code
     assert not [entry for entry in fresh.entries() if isinstance(entry.body, TokenIssued)]
-    assert ok("enrol", link, "--name", "ana")
+    assert ok("enrol", link, "--name", "ana", "--bearer")
 
 
 def test_of_many_at_once_one_is_enrolled(tmp_path: Path) -> None:
@@ -115,7 +145,7 @@ def test_an_hour_later_it_is_good_no_more(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("link", ["", "https://remit.example", "remit.example#x", "http://remit.example/v1/enrolment#x"])
 def test_what_is_no_link_is_said(link: str) -> None:
-    assert error("enrol", link, "--name", "ana").message
+    assert error("enrol", link, "--name", "ana", "--bearer").message
 
 
 def test_what_cannot_be_used_leaves_the_link_good(fresh: World, link: str) -> None:
@@ -128,4 +158,4 @@ def test_what_cannot_be_used_leaves_the_link_good(fresh: World, link: str) -> No
     ):
         answer = client.send("POST", "/v1/enrolment", json.dumps(said).encode(), {"Content-Type": "application/json"})
         assert answer.status in (400, 403), said
-    assert ok("enrol", link, "--name", "ana")
+    assert ok("enrol", link, "--name", "ana", "--bearer")

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from remit.cli.output import JsonFlag, say, show_json, show_table, store, store_to_change, when
-from remit.cli.tokens import DEFAULT_SECONDS, Key, Seconds, Url, bound_to, issuing, show_token
+from remit.cli.tokens import DEFAULT_SECONDS, Key, Output, Seconds, Url, bound_to, issuing, place_for, show_token
 from remit.inventory.agents import registered, with_identity, with_status, without_identity
 from remit.inventory.directory import OwnedAgent
 from remit.local.config import this_operator
@@ -92,10 +92,17 @@ def unbind(
 
 
 @app.command("key")
-def key(file: Annotated[Path, typer.Argument(help="Where to write it; it must not exist.")], json: JsonFlag = False) -> None:
+def key(
+    file: Annotated[Path, typer.Argument(help="Where to write it; it must not exist.")],
+    public: Annotated[bool, typer.Option("--public", help="Make none: print the public half (JWK) of the one in FILE.")] = False,
+    json: JsonFlag = False,
+) -> None:
     """Make the key that an agent proves its tokens with (DPoP). It stays with the agent."""
-    from remit.credentials.holder_keys import make_key
+    from remit.credentials.holder_keys import make_key, public_key
 
+    if public:
+        show_json(public_key(file))
+        return
     thumbprint = make_key(file)
     show_json({"file": str(file), "thumbprint": thumbprint}) if json else say(f"made the key {thumbprint} in {file}")
 
@@ -105,15 +112,16 @@ def token(
     name: Name,
     seconds: Seconds = DEFAULT_SECONDS,
     key: Key = None,
+    output: Output = None,
     url: Url = "",
     json: JsonFlag = False,
 ) -> None:
     """Make a token that says who an agent is, for one that has no other issuer."""
     from remit.local.issuing import agent_token
 
-    with issuing(url) as (embedded, own):
+    with place_for(output) as file, issuing(url) as (embedded, own):
         made = agent_token(embedded, own, AgentId(name), seconds, bound_to(key), this_operator())
-    show_token(made, json, key is None)
+        show_token(made, json, key is None, file=file)
 
 
 @app.command("suspend")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from msgspec import structs
 
-from remit.cli.output import JsonFlag, progress, say, show_json, store, warn, when
+from remit.cli.output import JsonFlag, counted, progress, say, show_json, store, warn, when
 from remit.cli.verifying import known_head
 from remit.local.config import home_folder, this_operator
 from remit.local.wiring import wall_clock
@@ -143,7 +143,8 @@ def _say_lost(lost: int) -> None:
 
 def _words(ended: "Ended") -> str:
     return (
-        f"{ended.tasks} open tasks, {ended.approvals} access requests, {ended.break_glasses} break-glasses "
-        f"and the trust in {ended.memories} memories; {ended.permits} permits have no known outcome, "
-        f"and {ended.people} people of the directory are refused until somebody says that they are still there"
+        f"{counted(ended.tasks, 'open task')}, {counted(ended.approvals, 'access request')}, {ended.break_glasses} of break-glass "
+        f"and the trust in {'1 memory' if ended.memories == 1 else f'{ended.memories} memories'}; no outcome is known of "
+        f"{counted(ended.permits, 'permit')}, and {ended.people} people of the directory are refused until somebody says that they are "
+        "still there"
     )

@@ -11,16 +11,21 @@ from rich.text import Text
 
 from remit.cli.output import plain, when
 from remit.model.characters import hidden, named
+from remit.model.decision import Steering
 from remit.model.request import TOOL_CALL
 from remit.model.values import thaw
 from remit.pdp.offering import Offer
 from remit.pdp.provenance.folding import folded
+from remit.pdp.provenance.origins import STEERED
 from remit.runtime.approving.approvals import Shown
 from remit.runtime.approving.inbox import Card
 from remit.runtime.store import Approval
 
 _MIXED = re.compile("[A-Za-z]")
 """Letters of another script that look like these are marked in a word that has these; a text in that script is left alone."""
+
+NOT_SEEN = "a call whose output nobody reported, or that was too much to search"
+"""Where a value may come from of which nobody knows that it came from untrusted output; policies treat it as if it did."""
 
 
 def readable(shown: Shown) -> str:
@@ -33,7 +38,7 @@ def panel(seen: Card) -> Panel:
     approval, shown, said = seen.approval, seen.shown, seen.said
     if shown is None:
         return Panel(plain("its task's data was erased"), title=approval.id)
-    values = [f"`{s.argument}` = `{s.value}` comes from {told(s.origin, s.source)}" for s in shown.steering]
+    values = [f"`{s.argument}` = `{s.value}` {_comes(s)} from {told(s.origin, s.source)}" for s in shown.steering]
     untrusted = f"untrusted: {', '.join(shown.label.sources)}" if shown.label.sources else "nothing untrusted"
     rows = [
         ("agent", f"{shown.agent}, for {shown.on_behalf_of or '-'}"),
@@ -46,7 +51,7 @@ def panel(seen: Card) -> Panel:
             else []
         ),
         *([("said with it", bytes(shown.said).decode())] if bytes(shown.said) != b"{}" else []),
-        ("because", shown.why),
+        ("because", shown.why + _unless_unseen(shown)),
         *[("", value) for value in values],
         *[("look closely" if not n else "", mark) for n, mark in enumerate(_marks(shown))],
         ("session", f"has touched {shown.label.confidentiality.value} data, {untrusted}"),
@@ -69,6 +74,17 @@ def panel(seen: Card) -> Panel:
         # On one line each: arguments must not be able to write lines of their own into what the approver reads.
         grid.add_row(Text(name, "dim"), plain(text.replace("\n", "\\n")))
     return Panel(grid, title=f"{approval.id} · {seen.state}", title_align="left", border_style="yellow")
+
+
+def _comes(steering: Steering) -> str:
+    return "may come" if steering.origin == STEERED and not steering.source else "comes"
+
+
+def _unless_unseen(shown: Shown) -> str:
+    """What qualifies the words of a policy, which cannot tell untrusted text from what nobody reported or searched."""
+    untrusted = [one for one in shown.steering if one.origin == STEERED]
+    unseen = untrusted and not any(one.source for one in untrusted)
+    return " (or may have: what a call returned was not reported, or not searched)" if unseen else ""
 
 
 def needed(approval: Approval) -> str:
@@ -130,7 +146,7 @@ def told(origin: str, source: str) -> str:
         "record": f"a record of {source} that the task does not name",
         "linked": f"the only link in UNTRUSTED output of {source}",
         "document": f"{source}, a document that the task names and anybody may have written",
-        "untrusted": f"UNTRUSTED output of {source or 'a tool'}",
+        "untrusted": f"UNTRUSTED output of {source}" if source else NOT_SEEN,
         "nowhere": "nowhere that was seen: the agent composed it",
     }
     return words[origin]

@@ -1,11 +1,9 @@
 """`remit doctor`: whether what guards the agents of this machine really denies."""
 
-import stat
 import statistics
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -13,7 +11,7 @@ import typer
 
 from remit.cli import break_glass, people
 from remit.cli.output import NOT_SO, JsonFlag, say, show_json, store, warn, when
-from remit.local.config import Settings, home_folder, read_settings, token_file
+from remit.local.config import Settings, home_folder, read_settings
 from remit.local.wiring import Embedded
 from remit.model.authorizer import Authorizer, Outcome, OutcomeStatus
 from remit.model.caller import Role
@@ -85,7 +83,7 @@ def _place(settings: Settings) -> Iterator[_Place]:
                 (*break_glass.warnings(embedded), *people.warnings(embedded)),
             )
         return
-    from remit.local.on_server import connect, explained
+    from remit.local.on_server import connect, explained, open_to_others
 
     remote = connect(settings.server)
     try:
@@ -98,7 +96,7 @@ def _place(settings: Settings) -> Iterator[_Place]:
         opened = tuple(
             [f"BREAK-GLASS `{one.id}` is open for agent `{one.agent}` until {when(one.until)} UTC" for one in watched.break_glass]
         )
-        warned = (*_of_token(), *stopped, *opened)
+        warned = (*open_to_others(), *stopped, *opened)
         yield _Place(settings.server, watched.mode, remote, None, warned, taken.agent or "", _no_guard(taken))
     finally:
         remote.close()
@@ -108,12 +106,6 @@ def _no_guard(taken: "Taken") -> str:
     if taken.agent is not None or Role.ENFORCEMENT_POINT in taken.roles:
         return ""
     return f" (guards ask with the token of an agent, or of an enforcement point; this one is of `{taken.name}`, {', '.join(taken.roles)})"
-
-
-def _of_token() -> Iterator[str]:
-    file = token_file()
-    if file and Path(file).stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        yield f"`{file}` can be read by other users of this machine: run `chmod 600` on it"
 
 
 def _examine(place: _Place, agent: EntityRef) -> Examined:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from remit.cli.output import JsonFlag
-from remit.cli.tokens import DEFAULT_SECONDS, Key, Seconds, Url, bound_to, issuing, show_token
+from remit.cli.tokens import DEFAULT_SECONDS, Key, Output, Seconds, Url, bound_to, issuing, place_for, show_token
 from remit.local.config import this_operator
 from remit.model.caller import Role
 
@@ -28,12 +28,13 @@ def token(
     ],
     seconds: Seconds = DEFAULT_SECONDS,
     key: Key = None,
+    output: Output = None,
     url: Url = "",
     json: JsonFlag = False,
 ) -> None:
     """Make a token for a person or a service with these roles. Whoever may use this store may make any."""
     from remit.local.issuing import operator_token
 
-    with issuing(url) as (embedded, own):
+    with place_for(output) as file, issuing(url) as (embedded, own):
         made = operator_token(embedded, own, name, role, seconds, bound_to(key), this_operator())
-    show_token(made, json, key is None, agent=False)
+        show_token(made, json, key is None, agent=False, file=file)

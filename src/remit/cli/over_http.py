@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from remit.model.kill import KillKind
+
 _AS = {
     "agent list": "GET /v1/agents --all",
     "agent show": "GET /v1/agents/NAME",
@@ -11,8 +13,8 @@ _AS = {
     "agent retire": """POST /v1/agents/NAME/status --data '{"status": "retired"}'""",
     "agent bind": """POST /v1/agents/NAME/bind --data '{"identity": "IDENTITY"}'""",
     "agent unbind": """POST /v1/agents/NAME/unbind --data '{"identity": "IDENTITY"}'""",
-    "agent token": "POST /v1/agents/NAME/tokens",
-    "operator token": """POST /v1/operators/NAME/tokens --data '{"roles": ["approver"]}'""",
+    "agent token": """POST /v1/agents/NAME/tokens --data '{"key": PUBLIC_JWK}'""",
+    "operator token": """POST /v1/operators/NAME/tokens --data '{"roles": ["approver"], "key": PUBLIC_JWK}'""",
     "people list": "GET /v1/people --all",
     "people show": "GET /v1/people/ID",
     "task open": """POST /v1/tasks --data '{"agent": "NAME", "purpose": "PURPOSE"}'""",
@@ -28,8 +30,8 @@ _AS = {
     "approval show": "GET /v1/approvals/ID",
     "approval approve": """POST /v1/approvals/ID/answer --data '{"approve": true}'""",
     "approval deny": """POST /v1/approvals/ID/answer --data '{"approve": false}'""",
-    "kill": """POST /v1/kills --data '{"kind": "agent", "name": "NAME", "why": "WHY"}'""",
-    "release": """POST /v1/kills/release --data '{"kind": "agent", "name": "NAME", "why": "WHY"}'""",
+    "kill": "POST /v1/kills --data",
+    "release": "POST /v1/kills/release --data",
     "policy publish": "POST /v1/bundles --files FOLDER",
     "policy rollback": "POST /v1/bundles/rollback",
     "policy show": "GET /v1/bundles/active",
@@ -48,5 +50,16 @@ _AS = {
 
 def over_http(words: Sequence[str]) -> str:
     """The call that does what these words of a command line do; empty for what is done beside the store alone."""
+    if words[:1] in (["kill"], ["release"]):
+        return f"remit call {_of_kill(words)}"
     asked = _AS.get(" ".join(words[:2])) or _AS.get(" ".join(words[:1]))
     return f"remit call {asked}" if asked is not None else ""
+
+
+def _of_kill(words: Sequence[str]) -> str:
+    """What is asked for a kill or its release: of the kind that is named. To kill nothing is to look."""
+    if words[0] == "kill" and set(words[1:]) <= {"--json"}:
+        return "GET /v1/kills"
+    kind = words[1] if words[1:2] and words[1] in set(KillKind) else KillKind.AGENT.value
+    name = "" if kind == KillKind.ALL else ', "name": "NAME"'
+    return f"""{_AS[words[0]]} '{{"kind": "{kind}"{name}, "why": "WHY"}}'"""

@@ -59,6 +59,8 @@ def _content(file: Path) -> bytes:
     try:
         with file.open("rb") as opened:
             return opened.read(MAX_FILE + 1)
+    except FileNotFoundError:
+        raise not_found(f"there is no file `{file}`: give the path of a CSV file") from None
     except OSError as error:
         raise unavailable(f"`{file}` cannot be read ({error.strerror}): give the path of a CSV file") from None
 

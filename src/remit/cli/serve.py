@@ -104,7 +104,11 @@ def _listening(embedded: Embedded, address: str, enrols: bool, open_now: Sequenc
     if enrols:
         code = begin(embedded.home, embedded.runtime.clock)
         warn("nobody can administer this server yet: within an hour, whoever has this link becomes its administrator, once")
-        err.print(f"  remit enrol {embedded.settings.url or address}{PATH}#{code}", soft_wrap=True, highlight=False)
+        for command in (
+            "remit agent key YOU.jwk",
+            f"remit enrol {embedded.settings.url or address}{PATH}#{code} --name YOU --key YOU.jwk --output YOU.token",
+        ):
+            err.print(f"  {command}", soft_wrap=True, highlight=False)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import msgspec
 import typer
 
 from remit.cli.output import JsonFlag, say, show_json, show_table, store, store_to_change, warn, when
-from remit.cli.tokens import Key, Seconds, Url, bound_to, issuing, show_token
+from remit.cli.tokens import Key, Output, Seconds, Url, bound_to, issuing, place_for, show_token
 from remit.local.config import this_operator
 from remit.local.unknown import unknown_names
 from remit.model.errors import malformed, not_found
@@ -180,6 +180,7 @@ def token(
     task: Id,
     seconds: Seconds = 900,
     key: Key = None,
+    output: Output = None,
     url: Url = "",
     json: JsonFlag = False,
 ) -> None:
@@ -187,7 +188,7 @@ def token(
     from remit.credentials.holder_keys import thumbprint_of
     from remit.local.issuing import task_token
 
-    with issuing(url) as (embedded, own):
+    with place_for(output) as file, issuing(url) as (embedded, own):
         bound = thumbprint_of(bound_to(key))
         made = task_token(embedded, own, TaskId(task), seconds, this_operator(), thumbprint=bound).result()
-    show_token(made, json, key is None)
+        show_token(made, json, key is None, file=file)

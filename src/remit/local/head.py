@@ -10,7 +10,15 @@ from typing import NamedTuple
 import msgspec
 
 from remit.decision_log.archive import SEGMENT, Segment, manifest_text, read_manifest
-from remit.decision_log.checkpoint import Checkpoint, sign_checkpoint, sign_note, split_note, verify_checkpoint, with_signatures
+from remit.decision_log.checkpoint import (
+    Checkpoint,
+    parse_checkpoint,
+    sign_checkpoint,
+    sign_note,
+    split_note,
+    verify_checkpoint,
+    with_signatures,
+)
 from remit.decision_log.entry import LogRestored
 from remit.decision_log.export import ExportSummary, write_export
 from remit.decision_log.keys import Ed25519Signer, Ed25519Verifier
@@ -114,10 +122,16 @@ class Head:
     def _remembered(self) -> tuple[str, Checkpoint]:
         if not self._file.exists():
             return "", Checkpoint(self._signer.name, 0, EMPTY_ROOT)
+        note = ""
         try:
             note = kept_note(self._file)
             return note, verify_checkpoint(note, Ed25519Verifier(self._signer.key))
         except (ValueError, RemitError) as error:
+            named = _log_of(note)
+            if named not in ("", self._signer.name):
+                raise corrupt(
+                    f"the log's head `{self._file}` is signed as `{named}`, the setting `origin` says `{self._signer.name}`: put it back"
+                ) from None
             raise corrupt(f"the log's head `{self._file}` cannot be read ({error}): restore it, or move it away") from None
 
     def sign(self) -> str:
@@ -244,6 +258,14 @@ class Head:
         """Write the whole log, as of now, with its signed head. Raises as `write_export` does."""
         note = self.sign()
         return write_export(path, self._log.lines(0, self._signed.size), note, self.vkey, overwrite, as_is)
+
+
+def _log_of(note: str) -> str:
+    """The log that a note says it is the head of; empty where it is no head."""
+    try:
+        return parse_checkpoint(split_note(note)[0]).origin
+    except (ValueError, RemitError):
+        return ""
 
 
 def _signer(path: Path, origin: str) -> Ed25519Signer:

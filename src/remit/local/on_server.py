@@ -1,7 +1,9 @@
 """A server as where tasks are entered; loaded only where one is named, since HTTP costs a process its start."""
 
+import logging
 import os
-from collections.abc import Generator
+import stat
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from remit.model.task import Opening, Session, Task
 from remit.pep.remote.client import Opened, Remote
 from remit.pep.remote.connection import Connections, Prover, Token, address_of
 from remit.pep.sdk.context import Working
+
+_log = logging.getLogger(__name__)
 
 
 class OnServer:
@@ -75,7 +79,9 @@ def connect(url: str) -> Remote:
 
 
 def connections_to(url: str) -> Connections:
-    """The same server, to ask it whatever its API has. Raises `RemitError` (malformed)."""
+    """The same server, to ask it whatever its API has; a token that others can read is warned of. Raises `RemitError` (malformed)."""
+    for text in open_to_others():
+        _log.warning("warning: %s", text)
     return Connections(address_of(url), _token_for(url), _holder())
 
 
@@ -97,6 +103,16 @@ def _token_for(url: str) -> Token:
     return none
 
 
+def open_to_others() -> Iterator[str]:
+    """A warning where other users of this machine can read the token."""
+    file = token_file()
+    try:
+        if file and Path(file).stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            yield f"`{file}` can be read by other users of this machine: run `chmod 600` on it"
+    except OSError:
+        pass  # reading it says what is wrong
+
+
 def explained(error: RemitError) -> RemitError:
     """What a server answered; where it did not accept who is calling, led by what this process lacks to show that."""
     lacks = _lacks() if error.kind is ErrorKind.REFUSED else ""
@@ -112,6 +128,8 @@ def _lacks() -> str:
         bound = read_compact(token).claims.get("cnf") if token else None
     except (OSError, UnicodeError, RemitError, Malformed):
         return ""  # what is no token, or of a kind of its own, the server knows more about
+    if not token and token_file():
+        return f"the token file `{token_file()}` (`REMIT_TOKEN_FILE`) is empty: have a token written to it"
     if not token:
         return "no token is given: name the file that holds it in `REMIT_TOKEN_FILE`"
     if not isinstance(bound, dict) or key_file():

@@ -19,8 +19,11 @@ from remit.pdp.rates import account_after, spend_rates
 from remit.pdp.refusal import Refusal
 
 NEEDS_TASK = (
-    "this needs a task: open one with `remit.task(…)` or `remit task open` (a new thread has none: start it in a copied context)"
+    "this needs a task: enter one with `remit.task(…)` (a new thread has none: start it in a copied context), or open one by "
+    "`remit task open` or `POST /v1/tasks` and name it, with a session of it, in the request"
 )
+NEEDS_SESSION = "no session is named: make one by `POST /v1/tasks/{id}/sessions` and name it in the request, or enter the task"
+OF_ANOTHER_TASK = "the session does not belong to this task: name one that does, or enter the task again"
 NO_NUMBER = "an argument that a budget adds up is not a number from zero to 10^15"
 CLOCK_TOLERANCE = 1_000_000
 """A clock may be set back by a second (µs), as time services do; more denies."""
@@ -96,7 +99,7 @@ def check_task(inputs: Inputs, bundle: CompiledBundle) -> None:
     if inputs.chain and inputs.chain[0].task.agent != request.subject.id:
         raise Refusal(Reason.TASK_OF_ANOTHER, f"task `{request.task}` was given to another agent")
     if (inputs.chain or request.session is not None) and not owns_session(inputs):
-        raise Refusal(Reason.SESSION_UNKNOWN, "the session does not belong to this task: enter the task again")
+        raise Refusal(Reason.SESSION_UNKNOWN, OF_ANOTHER_TASK if request.session is not None else NEEDS_SESSION)
     for state in inputs.chain:
         if state.task.status is not TaskStatus.OPEN:
             raise Refusal(Reason.TASK_CLOSED, f"task `{state.task.id}` is closed: ask for a new one")

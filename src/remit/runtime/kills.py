@@ -49,7 +49,8 @@ def _release(runtime: Runtime, kind: KillKind, name: str, why: str, operator: Op
 
     def prepare() -> Change:
         if not any(known.kind is kind and known.name == name for known in runtime.view.store.kills()):
-            raise not_found(f"no kill of {kind.value} `{name}` is in force: see `remit kill`")
+            what = "everything" if kind is KillKind.ALL else f"{kind.value} `{name}`"
+            raise not_found(f"no kill of {what} is in force: see `remit kill`")
         body = KillReleased(kind.value, name, operator.id, why, operator.verified_by)
         return [Record(encode_body(body), "kill.released")], [DeleteKill(kind, name)]
 

@@ -12,6 +12,7 @@ from starlette.types import Receive
 from remit.model.errors import malformed
 from remit.model.values import MAX_BYTES, read_json
 from remit.server.problems import Problem
+from remit.server.wanted import explained
 
 MAX_BODY = 4 * MAX_BYTES
 """A longer body (bytes) is refused: as many arguments as four calls may have."""
@@ -33,7 +34,7 @@ async def read_as(request: Request, kind: type[T]) -> T:
     try:
         return msgspec.convert(await read_object(request), kind)
     except msgspec.ValidationError as error:
-        raise malformed(f"the body is not what is asked for here: {error}") from None
+        raise malformed(f"the body is not what is asked for here: {explained(error, kind)}") from None
 
 
 def read_query(request: Request, kind: type[T]) -> T:
@@ -45,7 +46,7 @@ def read_query(request: Request, kind: type[T]) -> T:
     try:
         return msgspec.convert(dict(given), kind, strict=False)
     except msgspec.ValidationError as error:
-        raise malformed(f"the query is not what is asked for here: {error}") from None
+        raise malformed(f"the query is not what is asked for here: {explained(error, kind)}") from None
 
 
 async def read_object(request: Request, kinds: frozenset[bytes] = JSON) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -97,7 +98,11 @@ def _check_request(claims: dict[str, Any], token: str, request: tuple[str, str])
         raise bad_proof("the proof is for another method (`htm`)")
     address = claims.get("htu")
     if not isinstance(address, str) or "?" in address or "#" in address or not normal(address) or normal(address) != normal(url):
-        raise bad_proof("the proof is for another address (`htu`): name the address of the request, without query and fragment")
+        ours = urlsplit(url)
+        raise bad_proof(
+            f"the proof is for another address (`htu`): name the address of the request, without query and fragment, at "
+            f"`{ours.scheme}://{ours.netloc}`, which this server goes by"
+        )
     if claims.get("ath") != encode(hashlib.sha256(token.encode()).digest()):
         raise bad_proof("the proof is for another token (`ath`)")
 

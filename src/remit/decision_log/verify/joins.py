@@ -108,7 +108,8 @@ class Joins:
             return False
         state = states.get(digest)
         if state != before:
-            message = f"{what} `{shown(id)}` must be {before or 'new'} here, but is {state or 'not in the log above'}"
+            found = f"by then it is {state}" if state else "no entry before this one has it"
+            message = f"this entry needs {what} `{shown(id)}` to be {before or 'new'}, and {found}"
             self._findings.add(line, "join", f"{message}: an entry was dropped, moved, repeated or forged")
             return False
         states[digest] = after
