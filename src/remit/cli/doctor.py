@@ -1,6 +1,5 @@
 """`remit doctor`: whether what guards the agents of this machine really denies."""
 
-import stat
 import statistics
 import time
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import typer
 
 from remit.cli import break_glass, people
 from remit.cli.output import NOT_SO, JsonFlag, say, show_json, store, warn, when
+from remit.credentials.private_files import is_open_to_others
 from remit.local.config import Settings, home_folder, read_settings, token_file
 from remit.local.wiring import Embedded
 from remit.model.authorizer import Authorizer, Outcome, OutcomeStatus
@@ -112,7 +112,7 @@ def _no_guard(taken: "Taken") -> str:
 
 def _of_token() -> Iterator[str]:
     file = token_file()
-    if file and Path(file).stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+    if file and is_open_to_others(Path(file)):
         yield f"`{file}` can be read by other users of this machine: run `chmod 600` on it"
 
 

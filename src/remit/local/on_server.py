@@ -92,7 +92,7 @@ def _lacks() -> str:
     try:
         token = server_token().strip()
         bound = read_compact(token).claims.get("cnf") if token else None
-    except (OSError, UnicodeError, RemitError, Malformed):
+    except (UnicodeError, RemitError, Malformed):
         return ""  # what is no token, or of a kind of its own, the server knows more about
     if not token:
         return "no token is given: name the file that holds it in `REMIT_TOKEN_FILE`"
