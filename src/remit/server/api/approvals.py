@@ -40,7 +40,10 @@ class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 async def listed(request: Request) -> Response:
-    """`GET /v1/approvals`: what waits for an answer, newest first; with `all=true` also what does not any more."""
+    """`GET /v1/approvals`: what waits for an answer, newest first; with `all=true` also what does not any more.
+
+    `lapsed` is why an approval that was given would not count: for the whole page as of when it was asked for.
+    """
     if not may_see_approvals(await caller_of(request)):
         raise refused("you may not see what waits for an approval: an administrator gives you the role of an approver")
     wanted, embedded = read_query(request, ApprovalsWanted), embedded_of(request)
