@@ -1,5 +1,6 @@
 """The commands of the guides, run as they stand and in the order in which they stand, where nothing was done before."""
 
+import json
 import os
 import re
 import shlex
@@ -65,24 +66,30 @@ echo ended well
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give it a network of its own, in which its port is free")
 def test_each_way_of_serving_is_one(folder: Path) -> None:
-    """docs/serving.md: each server as it is started there, until it answers, and ended by a signal; and the request to try."""
+    """docs/serving.md: each server as it is started there, until it answers, and ended by a signal; and the requests to try."""
     lines = shown("serving.md")
     servers = [line for line in lines if line.startswith("remit serve")]
-    [curl] = [line for line in lines if line.startswith("curl")]
+    whole = shown("serving.md", "From an agent to an answer")
+    [curl] = [line for line in lines if line.startswith("curl") and line not in whole]
     assert len(servers) == 5
     (folder / "examples").symlink_to(ROOT / "examples")
     (folder / "bin").mkdir()
     (folder / "bin" / "remit").write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -m remit.cli.main "$@"\n')
     (folder / "bin" / "remit").chmod(0o755)
     script = SERVED
+    asks = {servers[1]: "{ set -e; " + "; ".join(whole) + "; } >whole", servers[2]: f"{curl} >answer"}
     for line in servers:
         address = "unix:///run/remit/remit.sock" if "--socket" in line else "http://127.0.0.1:8181"
-        script += ONE.format(line=line, address=address, ask=f"{curl} >answer" if "--bundle" in line else "")
+        script += ONE.format(line=line, address=address, ask=asks.get(line, ""))
     environment = {**os.environ, "PATH": f"{folder}/bin:{os.environ['PATH']}", "PYTHONPATH": str(ROOT / "src")}
     command = ["unshare", "--net", "--mount", "sh", "-c", script]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=180, check=False)
     assert (done.returncode, done.stdout.count("ended well")) == (0, 5), (done.stdout, done.stderr)
     assert '"decision":true' in (folder / "answer").read_text()
+    registered, decision, context = (folder / "whole").read_text().partition('{"decision"')
+    [said] = re.findall(r"^```json\n(.*?)^```", (ROOT / "docs" / "serving.md").read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    answered = re.sub(r"dec_\w+", "dec_…", decision + context)
+    assert json.loads(registered)["id"] == "helper" and json.loads(answered) == json.loads(said)
 
 
 def test_who_is_calling(folder: Path) -> None:

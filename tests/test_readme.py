@@ -74,3 +74,18 @@ def test_the_demo_leaves_its_store_where_remit_home_says(tmp_path: Path) -> None
         )
         assert done.returncode == 0, (verb, done.stdout, done.stderr)
     assert "send_mail" in done.stdout
+
+
+def test_what_the_readme_says_of_attacks_is_what_was_measured() -> None:
+    """docs/efficacy.md has the figures: the total, and the suites with attacks that did harm, or whose tools somebody annotated."""
+    measured = (ROOT / "docs" / "efficacy.md").read_text("utf-8")
+    cell = r"\s*\**([^|*]+?)\**\s*\|"
+    [table] = re.findall(r"^\| suite \| attacks \| ASR .*?^\| \*\*total.*?$", measured, re.DOTALL | re.MULTILINE)
+    _head, _line, *rows = re.findall(rf"^\|{cell * 5}", table, re.MULTILINE)
+    suites = {name: [part.replace(",", "").removesuffix(" %") for part in rest] for name, *rest in rows}
+    total = suites.pop("total")
+    harm = sum(round(int(attacks) * float(success) / 100) for attacks, success, *_ in suites.values() if attacks != "–")
+    annotated = [(int(runs), float(share)) for name, (_, _, runs, share) in suites.items() if "annot" not in name]
+    alone = 100 * sum(round(runs * share / 100) for runs, share in annotated) / sum(runs for runs, _ in annotated)
+    said = f"{int(total[0]):,} recorded attacks under the baseline bundle {harm} still do harm, while {total[3]} % of the honest runs need"
+    assert said in README and re.search(rf"nobody's word,\s+{alone:.0f} % where somebody said what the tools do", README)

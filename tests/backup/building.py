@@ -61,7 +61,7 @@ def live(open_store: OpenStore, name: str = "store") -> Lived:
     approved, free = (_approved(world, asking, to) for asking, to in ((session, "a"), (None, "b")))
     pending = world.ask(session, "pay", {"to": "c"}).approval
     assert pending is not None
-    asking = break_glass.Asking("the desk is down", "INC-7", agent="bot", tools=("pay",), minutes=10)
+    asking = break_glass.EmergencyRequest("the desk is down", "INC-7", agent="bot", tools=("pay",), minutes=10)
     for last in (Verdict.JUSTIFIED, Stage.OPEN, Stage.ASKED):
         glass = break_glass.ask(world.runtime, asking, ANA).result()
         if last is not Stage.ASKED:

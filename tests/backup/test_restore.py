@@ -174,7 +174,9 @@ def test_whom_the_backup_alone_has_acts_for_nobody_until_somebody_speaks_of_them
     for name in ("carl", "eve"):
         assert "nobody has said that" in refusal(back, asked[1], name)
     with pytest.raises(RemitError, match="nobody has said"):
-        break_glass.ask(back.runtime, break_glass.Asking("it is stuck", "INC-7", agent="bot", tools=("pay",)), CARL).result()
+        break_glass.ask(
+            back.runtime, break_glass.EmergencyRequest("it is stuck", "INC-7", agent="bot", tools=("pay",)), CARL
+        ).result()
     with pytest.raises(RemitError, match="say it first"):
         people.erase_person(back.runtime, names[2].id, ANA).result()
     told = "id,user_name\nben,ben\ncarl,carl\n"

@@ -92,7 +92,9 @@ def test_a_review_that_nobody_made_is_said_to_be_overdue(
 ) -> None:
     clock.forward(-8 * 86_400)
     world = open_store()
-    asked = break_glass.ask(world.runtime, break_glass.Asking("stuck", "INC-7", agent="bot", tools=("never",)), ANA).result()
+    asked = break_glass.ask(
+        world.runtime, break_glass.EmergencyRequest("stuck", "INC-7", agent="bot", tools=("never",)), ANA
+    ).result()
     break_glass.confirm(world.runtime, asked.id, CARL).result()
     monkeypatch.setenv("REMIT_HOME", str(world.home))
     [warning] = json.loads(ok("doctor", "--json"))["warnings"]

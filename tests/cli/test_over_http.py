@@ -2,7 +2,6 @@
 
 import re
 import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -54,14 +53,44 @@ def test_whoever_looks_at_what_is_stopped_is_not_told_to_stop_anything() -> None
     )
 
 
+DOES = {
+    "open": "POST",
+    "register": "POST",
+    "list": "GET",
+    "show": "GET",
+    "head": "GET",
+    "prove": "GET",
+    "explain": "GET",
+    "kill": "GET",
+}
+"""What verbs of this name do: look, or change; all others change something."""
+OTHERWISE = {"agent suspend": "suspended", "agent resume": "active", "agent retire": "retired", "approval approve": "true"}
+OTHERWISE |= {"approval deny": "false", "policy rollback": "rollback", "policy publish": "--files"}
+
+
+@pytest.mark.parametrize("verb", _AS)
+def test_the_call_that_is_hinted_at_does_what_the_verb_does(verb: str) -> None:
+    """Of what it is for, and no other verb of it: the same things, looked at or changed, one or all."""
+    *_, action = verb.split()
+    call = over_http(verb.split())
+    _, _, method, path, *_ = shlex.split(call)
+    things = {"policy": "bundles", "kill": "kills", "release": "kills", "people": "people", "log": "log"}
+    of = things.get(verb.split()[0], f"{verb.split()[0]}s").replace("break-glasss", "break-glass")
+    assert of in path.split("/") and method == DOES.get(action, "POST")
+    assert OTHERWISE.get(verb, "") in call and (action != "list" or path.endswith(f"/{of}"))
+    named = path.rsplit("/", 1)[-1].rstrip("s")
+    assert not named.islower() or named in (of.rstrip("s"), "statu", "answer", "active") or named.startswith(action[:3])
+
+
 def test_without_a_store_a_server_that_is_named_is_pointed_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REMIT_HOME", str(tmp_path))
     monkeypatch.setenv("REMIT_SERVER", "https://remit.example")
-    monkeypatch.setattr(sys, "argv", ["remit", "task", "list", "--json"])
     said = error("task", "list", "--json")
     assert said.kind is ErrorKind.UNAVAILABLE and "`remit call GET /v1/tasks`" in said.message
+    assert "`remit call POST /v1/kills " in error("kill", "agent", "bot", "--why", "it strays").message, "a verb of one word"
+    assert "`remit call GET /v1/kills`" in error("kill").message
+    assert '"kind": "all"' in error("release", "all", "--why", "it is over").message
     for verb in (("backup", "create", str(tmp_path / "b")), ("log", "verify")):
-        monkeypatch.setattr(sys, "argv", ["remit", *verb])
         said = error(*verb)
         assert "`https://remit.example`" in said.message and "machine of its store" in said.message and "call" not in said.message
     with pytest.raises(RemitError, match="REMIT_SERVER"):

@@ -230,7 +230,7 @@ def caught_up(got: list[dict[str, Any]], size: int, seconds: float = 5) -> None:
 
 def test_syslog_says_who_when_and_how_grave(open_store: OpenStore) -> None:
     world = worked(open_store())
-    asking = break_glass.Asking("stuck", "INC-7", agent="bot", tools=("never",))
+    asking = break_glass.EmergencyRequest("stuck", "INC-7", agent="bot", tools=("never",))
     glass = break_glass.ask(world.runtime, asking, ANA).result()
     break_glass.confirm(world.runtime, glass.id, CARL).result()
     world.perform(world.open_session(), "never", "x")

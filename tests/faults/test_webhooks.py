@@ -344,7 +344,7 @@ def test_break_glass_is_told_from_the_asking_to_the_review(world: World) -> None
     with receiving() as (receiver, url):
         one = sender(hooked(world, url))
         receiver.answers = [503, 503]
-        asking = break_glass.Asking("stuck <!channel> h\u00edgh", "INC-7", agent="bot", tools=("never",))
+        asking = break_glass.EmergencyRequest("stuck <!channel> h\u00edgh", "INC-7", agent="bot", tools=("never",))
         glass = break_glass.ask(world.runtime, asking, ANA).result()
         break_glass.confirm(world.runtime, glass.id, CARL).result()
         given = world.perform(world.open_session(), "never", "x")
@@ -365,7 +365,7 @@ def test_break_glass_is_told_from_the_asking_to_the_review(world: World) -> None
 def test_an_alarm_hides_nothing_behind_long_names(world: World) -> None:
     long = tuple(f"/a{number}/{'x' * 480}/" for number in range(7))
     for reason in ("the queue is stuck", "\u00e9" * 1000):
-        asking = break_glass.Asking(reason, "INC-7", agent="bot", resources=(*long, "/etc/*w*", "/srv*"))
+        asking = break_glass.EmergencyRequest(reason, "INC-7", agent="bot", resources=(*long, "/etc/*w*", "/srv*"))
         glass = break_glass.ask(world.runtime, asking, ANA).result()
         entry = world.entries()[-1]
         assert isinstance(entry.body, BreakGlassAsked)
@@ -382,6 +382,6 @@ def test_an_alarm_hides_nothing_behind_long_names(world: World) -> None:
 def test_who_waits_for_something_else_hears_nothing_of_break_glass(world: World) -> None:
     with receiving() as (receiver, url):
         one = sender(hooked(world, url, events=["opened"]))
-        asking = break_glass.Asking("stuck", "INC-7", agent="bot", tools=("never",))
+        asking = break_glass.EmergencyRequest("stuck", "INC-7", agent="bot", tools=("never",))
         break_glass.ask(world.runtime, asking, ANA).result()
         assert send(one) == 0 and receiver.bodies == []

@@ -118,7 +118,7 @@ class TestFourEyes:
 
     def test_one_person_does_not_break_the_glass_as_two(self, world: World) -> None:
         tell(world, person(world, "carl", "carl@corp.com"), moved_later := person(world, "dora"))
-        asking = break_glass.Asking("it is stuck", "INC-7", agent="bot", tools=("wipe",))
+        asking = break_glass.EmergencyRequest("it is stuck", "INC-7", agent="bot", tools=("wipe",))
         glass = break_glass.ask(world.runtime, asking, Operator("carl", "os")).result()
         for name, words in (("carl@corp.com", "somebody else must"), ("CARL", "somebody else must")):
             with pytest.raises(RemitError, match=words):
@@ -154,7 +154,7 @@ class TestFourEyes:
 
     @pytest.mark.parametrize("how", ["opener", "beneficiary", "owner", "one"])
     def test_one_of_the_two_who_comes_to_light_holds_no_glass_open(self, world: World, how: str) -> None:
-        asking = break_glass.Asking("it is stuck", "INC-7", agent="bot", tools=("wipe",))
+        asking = break_glass.EmergencyRequest("it is stuck", "INC-7", agent="bot", tools=("wipe",))
         session = world.open_session()
         glass = break_glass.ask(world.runtime, asking, ANA).result()
         break_glass.confirm(world.runtime, glass.id, Operator("carl", "os")).result()
@@ -394,3 +394,20 @@ class TestManagers:
         with world.runtime.view.lock:
             world.runtime.view.refresh()
             assert world.runtime.view.directory.manager_of("ben") is None
+
+
+@pytest.mark.parametrize("how", ["said by their source", "confirmed"])
+@pytest.mark.parametrize("beside", [False, True], ids=["here", "in another process"])
+def test_who_was_confirmed_counts_at_the_next_decision(open_store: OpenStore, how: str, beside: bool) -> None:
+    """What decided before has read the directory already, in which nobody could say whether the owner is there."""
+    unsure = '@id("unsure") forbid (principal, action, resource) when { context.ownerState == "unknown" };'
+    world = open_store(bundle=small_bundle(policies=OWNED + unsure))
+    [ben] = tell(world, person(world, "ben", seen=0))
+    session = world.open_session()
+    assert reason(world.ask(session, "look")) is Reason.FORBIDDEN
+    says = open_store(again=True) if beside else world
+    if how == "confirmed":
+        assert people.confirm_people(says.runtime, "", ANA).result() == 1
+    else:
+        people.change_people(says.runtime, lambda: people.PeopleUpdate((), (ben.id,)), ANA).result()
+    permit(world.ask(session, "look"))

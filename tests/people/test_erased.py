@@ -197,7 +197,7 @@ def test_what_they_approved_or_opened_does_not_count_again(world: World) -> None
     denied = world.ask(session, "wipe", {"table": "t"})
     assert isinstance(denied, Deny) and denied.approval is not None
     resolve(world.runtime, ApprovalId(denied.approval), Operator("Carl", "idp"), True).result()
-    asking = break_glass.Asking("it is stuck", "INC-7", agent="bot", tools=("wipe",))
+    asking = break_glass.EmergencyRequest("it is stuck", "INC-7", agent="bot", tools=("wipe",))
     glass = break_glass.ask(world.runtime, asking, Operator("dora", "os")).result()
     break_glass.confirm(world.runtime, glass.id, Operator("max", "os")).result()
     erase(world, moved(world, carl, PersonStatus.REMOVED), moved(world, dora, PersonStatus.REMOVED))

@@ -53,7 +53,7 @@ forbid contains {"id": "g", "break_glass": "never"} if input.resource.id == "shu
     files = {"tools.yaml": "- {name: queue}\n- {name: shut}\n", "policies/main.rego": HEAD + rules}
     world = open_store(bundle=made(files))
     session = world.open_session()
-    asking = break_glass.Asking("stuck", "INC-7", agent="bot", tools=("queue", "shut"))
+    asking = break_glass.EmergencyRequest("stuck", "INC-7", agent="bot", tools=("queue", "shut"))
     glass = break_glass.ask(world.runtime, asking, ANA).result()
     break_glass.confirm(world.runtime, glass.id, CARL).result()
     [duty] = permit(world.ask(session, "queue")).obligations

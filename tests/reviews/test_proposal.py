@@ -119,7 +119,9 @@ def test_a_task_that_was_not_honest_is_left_out(shadowed: World) -> None:
 def test_what_was_done_under_break_glass_is_left_out(open_store: OpenStore) -> None:
     world = open_store(bundle=small_bundle(policies=BROAD))
     session = world.open_session()
-    asked = break_glass.ask(world.runtime, break_glass.Asking("stuck", "INC-7", agent="bot", tools=("never",)), ANA).result()
+    asked = break_glass.ask(
+        world.runtime, break_glass.EmergencyRequest("stuck", "INC-7", agent="bot", tools=("never",)), ANA
+    ).result()
     break_glass.confirm(world.runtime, asked.id, CARL).result()
     world.perform(session, "never", "x")
     world.perform(session, "look", "x")

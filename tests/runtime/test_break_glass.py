@@ -61,7 +61,7 @@ def ask(world: World, by: Operator = ANA, **asked: Any) -> BreakGlass:
     what: dict[str, Any] = {"reason": "the queue is stuck", "incident": "INC-7", "tools": ("never",), "minutes": 30, **asked}
     if "task" not in asked:
         what.setdefault("agent", "bot")
-    return break_glass.ask(world.runtime, break_glass.Asking(**what), by).result()
+    return break_glass.ask(world.runtime, break_glass.EmergencyRequest(**what), by).result()
 
 
 def opened(world: World, by: Operator = ANA, confirming: Operator = CARL, **asked: Any) -> BreakGlass:

@@ -157,7 +157,7 @@ def test_an_agent_is_told_of_its_own_alone(client: Client, world: World) -> None
 
 
 def test_the_same_person_by_another_way_is_no_second_one(client: Client, world: World) -> None:
-    asking = break_glass.Asking("stuck", "INC-7", agent="bot", tools=("never",))
+    asking = break_glass.EmergencyRequest("stuck", "INC-7", agent="bot", tools=("never",))
     name = break_glass.ask(world.runtime, asking, Operator("ann", "os")).result().id  # as the command line does
     assert "asked for it" in refused(tell(client, "ann", f"{PATH}/{name}/confirm"), 403)
     assert "nobody can tell" in refused(tell(client, "abe", f"{PATH}/{name}/confirm"), 403)

@@ -11,8 +11,8 @@ from remit.server import tls
 from tests.runtime.world import World
 from tests.server.serving import Client, serving
 
-IDLE = 1000
-"""Both ends are in this process, which may have few files open; thousands are measured by hand."""
+IDLE = 5000
+"""Both ends are in this process, which may have fewer files open: then it is a third of those."""
 
 
 def well(client: Client) -> bool:

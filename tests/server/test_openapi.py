@@ -115,7 +115,9 @@ def known_names(world: Any) -> str:
     session = world.open_session()
     permit, held = world.ask(session, "look"), world.ask(session, "pay", {"to": "x"})
     digest = world.store.active_bundle()[0]
-    glass = break_glass.ask(world.runtime, break_glass.Asking("stuck", "INC-7", agent="bot", tools=("never",)), ANA).result()
+    glass = break_glass.ask(
+        world.runtime, break_glass.EmergencyRequest("stuck", "INC-7", agent="bot", tools=("never",)), ANA
+    ).result()
     names = {
         "/v1/agents/": {"id": "bot"},
         "/v1/operators/": {"name": "cleo"},

@@ -38,7 +38,7 @@ def ask(
     """Ask that policy does not keep an agent from something. Nothing is open before another person confirms it."""
     what = agent, TaskId(task) if task else None, tuple(tool or ()), tuple(resource or ()), minutes
     with store_to_change() as embedded:
-        made = break_glass.ask(embedded.runtime, break_glass.Asking(reason, incident, *what), this_operator()).result()
+        made = break_glass.ask(embedded.runtime, break_glass.EmergencyRequest(reason, incident, *what), this_operator()).result()
         shown = seen(made, embedded.runtime.clock())
     if json:
         show_json(shown)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from remit.cli.output import JsonFlag, say, show_json, show_table, store, store_to_change, when
+from remit.cli.output import VERB, JsonFlag, say, show_json, show_table, store, store_to_change, when
 from remit.local.config import this_operator
 from remit.local.killing import check_known
 from remit.model.errors import malformed
@@ -33,6 +33,7 @@ def kill(
             raise malformed("say what to stop: `remit kill agent|task|task-type|tool|all …`")
         _list(json)
         return
+    VERB.set(("kill", kind.value))
     with store_to_change() as embedded:
         if not unknown:
             check_known(embedded, kind, name)
@@ -50,6 +51,7 @@ def release(
     json: JsonFlag = False,
 ) -> None:
     """Lift a kill: policy decides again. Nothing that was denied meanwhile is made up for."""
+    VERB.set(("release", kind.value))
     with store_to_change() as embedded:
         kills.release(embedded.runtime, kind, name, why, this_operator()).result()
         left = embedded.store.kills()

@@ -25,13 +25,15 @@ def _version(wanted: bool) -> None:
 
 @app.callback(epilog="Exit codes: 0 yes · 1 no · 2 unusable · 3 unavailable · 4 no such thing · 5 refused · 6 corrupt.")
 def remit(
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+    context: typer.Context,
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),  # noqa: ARG001
 ) -> None:
     """Runtime authorization and access reviews for AI agents.
 
     REMIT_HOME names the folder of the embedded store (default: .remit in the working folder), which verbs work on.
     REMIT_SERVER names a server: `remit call`, `remit doctor` and the guards of agents ask it.
     """
+    output.begun(context)
 
 
 def main() -> None:

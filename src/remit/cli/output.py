@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -60,7 +61,16 @@ Listing = tuple[Sequence[str], Sequence[Sequence[str]]]
 out = Console(highlight=False, width=_columns())
 err = Console(stderr=True, highlight=False)
 
+VERB: ContextVar[tuple[str, ...]] = ContextVar("verb", default=())
+"""The words of the verb that is run, as `task`, `list`."""
+
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def begun(context: typer.Context) -> None:
+    """Notes which verb is run, as far as its words are known: called for the whole, then for its group if it is in one."""
+    group = (context.info_name or "",) if context.parent is not None else ()
+    VERB.set((*group, context.invoked_subcommand or ""))
 
 
 def store_folder() -> Path:
@@ -68,7 +78,7 @@ def store_folder() -> Path:
     home = home_folder()
     settings = read_settings(home)
     if not has_store(home, settings):
-        raise no_store(home, settings, over_http(sys.argv[1:]))
+        raise no_store(home, settings, over_http(VERB.get()))
     return home
 
 

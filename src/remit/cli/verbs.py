@@ -17,6 +17,7 @@ from remit.cli import (
     kill,
     log,
     operator,
+    output,
     people,
     ping,
     policy,
@@ -53,3 +54,5 @@ def register(app: typer.Typer) -> None:
     app.add_typer(store.app, name="store", help="The store: where it is, and its schema.")
     app.add_typer(backup.app, name="backup", help="Backups: make one while everything runs, check it, put it back.")
     app.add_typer(log.app, name="log", help="The decision log: export it, verify it anywhere, erase personal data.")
+    for group in app.registered_groups:
+        group.callback = output.begun

@@ -11,10 +11,12 @@ from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
+from remit.credentials.private_files import read_file, read_private
 from remit.model.clock import SECOND, Clock
-from remit.model.errors import conflict, malformed, not_found, refused, unavailable
+from remit.model.errors import conflict, malformed, refused, unavailable
 from remit.model.identity import random_bytes
 
+MAX_KEY_FILE = 16_384
 _PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _KINDS: Mapping[str, type[ECKey] | type[OKPKey]] = {"EC": ECKey, "OKP": OKPKey}
 
@@ -29,13 +31,9 @@ class Holder:
 
     @classmethod
     def load(cls, file: Path, clock: Clock) -> "Holder":
-        """The key in a file of `make_key`. Raises `RemitError`: not-found, refused if others may read it, malformed."""
-        try:
-            if file.stat().st_mode & 0o077:
-                raise refused(f"the key `{file}` is open to others than its owner: run `chmod 600` on it, or replace the key")
-        except OSError:
-            pass  # reading it says what is wrong
-        key = _read(file)
+        """The key in a file of `make_key`. Raises `RemitError`: not-found, refused if others may read it, malformed,
+        unavailable."""
+        key = _read(file, others_may_read=False)
         if not key.is_private:
             raise malformed(f"`{file}` has the public half of a key alone: give the file that `remit agent key` made")
         return cls(key, clock)
@@ -63,18 +61,16 @@ def make_key(file: Path) -> str:
 
 
 def public_key(file: Path) -> dict[str, Any]:
-    """The public half of the key in a file (JWK). Raises `RemitError`: not-found, malformed."""
-    return dict(_read(file).as_dict(private=False))
+    """The public half of the key in a file (JWK). Raises `RemitError`: not-found, malformed, unavailable."""
+    return dict(_read(file, others_may_read=True).as_dict(private=False))
 
 
-def _read(file: Path) -> ECKey | OKPKey:
+def _read(file: Path, others_may_read: bool) -> ECKey | OKPKey:
+    read = read_file if others_may_read else read_private
+    content = read(file, "key", f"`remit agent key {file}` makes one", MAX_KEY_FILE)
     try:
-        stated = msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
+        stated = msgspec.json.decode(content, type=dict[str, Any])
         return _KINDS[stated["kty"]].import_key(stated)
-    except FileNotFoundError:
-        raise not_found(f"there is no key at `{file}`: `remit agent key {file}` makes one") from None
-    except OSError as error:
-        raise unavailable(f"the key `{file}` could not be read ({error.strerror})") from None
     except (msgspec.MsgspecError, JoseError, KeyError, ValueError, TypeError):
         raise malformed(f"`{file}` holds no key in JSON (RFC 7517) of type EC or OKP") from None
 

@@ -89,8 +89,9 @@ class Ed25519Verifier:
 
 def _read_private_file(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            # The mode is asked of the open file, so that nobody can exchange it between check and read.
+        # As `credentials.private_files` does, which the log does not know: nobody is waited for, as a pipe would be for who writes into it,
+        # and the mode is asked of the open file, so that nobody can exchange it between check and read.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise malformed(f"`{path}` is no file: give the path of the key")

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from remit.credentials.private_files import read_file
 from remit.model.errors import malformed
 from remit.model.identity import Operator
 
@@ -72,6 +73,8 @@ def read_settings(home: Path) -> Settings:
 
 
 TOKEN_VARIABLE, TOKEN_FILE_VARIABLE, KEY_FILE_VARIABLE = "REMIT_TOKEN", "REMIT_TOKEN_FILE", "REMIT_KEY_FILE"
+MAX_TOKEN_FILE = 16_384
+"""Bytes: no server takes headers that are four times as long."""
 
 
 def token_file() -> str:
@@ -95,11 +98,21 @@ def chooses_server() -> bool:
 
 
 def server_token() -> str:
-    """The token to show to the server: what the file holds now, or the variable. Raises `OSError`, `RemitError` (malformed)."""
+    """The token to show to the server: what the file holds now, or the variable.
+
+    Raises `UnicodeError`, and `RemitError`: malformed, not-found, unavailable.
+    """
     file, token = token_file(), os.environ.get(TOKEN_VARIABLE, "")
     if file and token:
         raise malformed(f"both `{TOKEN_FILE_VARIABLE}` and `{TOKEN_VARIABLE}` are set: unset one")
-    return Path(file).read_text("ascii") if file else token
+    if not file:
+        return token
+    content = read_file(
+        Path(file), "token", f"give the path of the file that holds it (`{TOKEN_FILE_VARIABLE}`)", MAX_TOKEN_FILE + 1
+    )
+    if len(content) > MAX_TOKEN_FILE:
+        raise malformed(f"`{file}` has more than {MAX_TOKEN_FILE} bytes and is no file with a token: give the path of one")
+    return content.decode("ascii")
 
 
 def this_operator() -> Operator:

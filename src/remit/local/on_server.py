@@ -2,11 +2,12 @@
 
 import logging
 import os
-import stat
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from remit.credentials.private_files import is_open_to_others
 from remit.local.config import HOME_VARIABLE, SERVER_VARIABLE, chooses_server, key_file, server_token, shows_token, token_file
 from remit.local.unknown import warn
 from remit.local.wiring import wall_clock
@@ -106,11 +107,9 @@ def _token_for(url: str) -> Token:
 def open_to_others() -> Iterator[str]:
     """A warning where other users of this machine can read the token."""
     file = token_file()
-    try:
-        if file and Path(file).stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+    with suppress(RemitError):  # reading it says what is wrong
+        if file and is_open_to_others(Path(file)):
             yield f"`{file}` can be read by other users of this machine: run `chmod 600` on it"
-    except OSError:
-        pass  # reading it says what is wrong
 
 
 def explained(error: RemitError) -> RemitError:
@@ -126,7 +125,7 @@ def _lacks() -> str:
     try:
         token = server_token().strip()
         bound = read_compact(token).claims.get("cnf") if token else None
-    except (OSError, UnicodeError, RemitError, Malformed):
+    except (UnicodeError, RemitError, Malformed):
         return ""  # what is no token, or of a kind of its own, the server knows more about
     if not token and token_file():
         return f"the token file `{token_file()}` (`REMIT_TOKEN_FILE`) is empty: have a token written to it"

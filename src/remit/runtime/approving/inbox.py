@@ -8,7 +8,7 @@ import msgspec
 from remit.model.authorizer import ApprovalState
 from remit.model.identity import ApprovalId, floor_id
 from remit.runtime.approving.approvals import REQUEST_LIFE, Shown, of_closed_task, shown_to_approver, waiting
-from remit.runtime.approving.lapsing import Lapse, lapse_of
+from remit.runtime.approving.lapsing import Lapse, lapse_of, look
 from remit.runtime.approving.requesting import Submission, submission_of
 from remit.runtime.runtime import Runtime
 from remit.runtime.store import Approval
@@ -42,6 +42,7 @@ def group(approval: Approval) -> str:
 
 def card(runtime: Runtime, approval: Approval) -> Card:
     """The card of an access request. Reads the store: not on an event loop."""
+    look(runtime)
     return _card(runtime, approval, _groups(runtime))
 
 
@@ -64,7 +65,8 @@ def _card(runtime: Runtime, approval: Approval, groups: Counter[str]) -> Card:
 
 def cards(runtime: Runtime, limit: int, everything: bool = False, before: ApprovalId | None = None) -> list[Card]:
     """The newest (older than `before`) that an answer is of use for; with `everything` also those that were answered, have expired, or are
-    of closed tasks."""
+    of closed tasks. Reads the store: not on an event loop."""
+    look(runtime)
     found = runtime.view.store.approvals(None, limit, before) if everything else waiting(runtime, limit, before)
     groups = _groups(runtime)
     return [_card(runtime, approval, groups) for approval in found]

@@ -57,15 +57,23 @@ def in_words(deny: Deny, lapses: list[Lapse]) -> Deny:
     return replace(deny, message=f"{deny.message}; {said}")
 
 
+def look(runtime: Runtime) -> None:
+    """What another process has changed since counts for what is only shown, too. Raises `RemitError` (unavailable)."""
+    with runtime.view.lock:
+        runtime.view.look()
+
+
 def lapse_of(runtime: Runtime, approval: Approval) -> Lapse | None:
-    """Why an approval that was given would not count now; None where it would, or that cannot be told. Reads the store."""
+    """Why an approval that was given would not count now; None where it would, or that cannot be told.
+
+    As of the last `look`, which whoever shows something takes first, once for all of it. Reads the store: not on an event loop.
+    """
     if approval.state is not ApprovalState.APPROVED:
         return None
     if runtime.clock() >= approval.expires:
         return Lapse(approval.id, LATE, LATE)
     try:
         with runtime.view.lock:
-            runtime.view.look()  # what another process has changed since counts for what is only shown, too
             key = runtime.view.key(approval.task)
             shown = shown_in(approval, key) if key is not None else None
             inputs = as_asked(runtime, approval, shown) if shown is not None else None

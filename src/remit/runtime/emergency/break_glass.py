@@ -33,7 +33,7 @@ LITERAL = 4
 GROUP = "group:"
 
 
-class Asking(msgspec.Struct, frozen=True):
+class EmergencyRequest(msgspec.Struct, frozen=True):
     """What is asked for: an agent or one task, the tools (names, or `group:NAME`) and resources (patterns as scopes have them) that
     policy shall not keep from it, for how many minutes (None: as many as the bundle lets), and why."""
 
@@ -46,7 +46,7 @@ class Asking(msgspec.Struct, frozen=True):
     minutes: int | None = None
 
 
-def ask(runtime: Runtime, asking: Asking, operator: Operator) -> Driven[BreakGlass]:
+def ask(runtime: Runtime, asking: EmergencyRequest, operator: Operator) -> Driven[BreakGlass]:
     """Ask for it: nothing is open before somebody else confirms it.
 
     Raises `RemitError`: malformed, not-found, refused for who may not ask, or where the bundle allows none, unavailable for a clock that is
@@ -96,7 +96,7 @@ def _committed(runtime: Runtime, make: Callable[[int], _Made]) -> Steps[BreakGla
     return made[0]
 
 
-def _asked(runtime: Runtime, asking: Asking, operator: Operator, now: int) -> _Made:
+def _asked(runtime: Runtime, asking: EmergencyRequest, operator: Operator, now: int) -> _Made:
     _check_clock(runtime, now)
     reason, incident = _words("reason", asking.reason, MAX_WORDS), _words("incident", asking.incident, MAX_INCIDENT)
     bundle = _bundle(runtime)

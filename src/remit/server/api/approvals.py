@@ -13,7 +13,7 @@ from remit.model.errors import not_found, refused
 from remit.model.identity import ApprovalId
 from remit.runtime.approving.answering import resolve
 from remit.runtime.approving.inbox import as_plain, card, cards
-from remit.runtime.approving.lapsing import lapse_of
+from remit.runtime.approving.lapsing import lapse_of, look
 from remit.runtime.store import Approval
 from remit.server.api.enforcing import MAX_WAIT, number
 from remit.server.callers import caller_of
@@ -40,7 +40,10 @@ class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 async def listed(request: Request) -> Response:
-    """`GET /v1/approvals`: what waits for an answer, newest first; with `all=true` also what does not any more."""
+    """`GET /v1/approvals`: what waits for an answer, newest first; with `all=true` also what does not any more.
+
+    `lapsed` is why an approval that was given would not count: for the whole page as of when it was asked for.
+    """
     if not may_see_approvals(await caller_of(request)):
         raise refused("you may not see what waits for an approval: an administrator gives you the role of an approver")
     wanted, embedded = read_query(request, ApprovalsWanted), embedded_of(request)
@@ -69,6 +72,7 @@ async def shown(request: Request) -> Response:
 
 def _lapsed(embedded: Embedded, name: ApprovalId) -> str:
     """Why an approval that was given would not count now, as its agent may know it; empty where it would."""
+    look(embedded.runtime)
     found = embedded.store.approval(name)
     lapse = lapse_of(embedded.runtime, found) if found is not None else None
     return lapse.told if lapse is not None else ""

@@ -85,7 +85,7 @@ async def ask(request: Request) -> Response:
     state = await asyncio.to_thread(embedded.store.task, task) if task is not None else None
     _check(caller, Act.ASK_BREAK_GLASS, state.task.agent if state is not None else wanted.agent)
     what = wanted.agent, task, wanted.tools, wanted.resources, wanted.minutes
-    asking = break_glass.Asking(wanted.reason, wanted.incident, *what)
+    asking = break_glass.EmergencyRequest(wanted.reason, wanted.incident, *what)
     return _seen(embedded, await break_glass.ask(embedded.runtime, asking, caller.operator), 201)
 
 
