@@ -370,6 +370,7 @@ def test_what_a_process_lacks_is_named_only_where_it_is_known(
     (tmp_path / "empty").write_text("\n")
     (tmp_path / "empty").chmod(0o644)
     monkeypatch.setenv("REMIT_TOKEN_FILE", str(tmp_path / "empty"))
+    monkeypatch.setenv("REMIT_SERVER", "http://127.0.0.1:1")
     assert f"the token file `{tmp_path}/empty` (`REMIT_TOKEN_FILE`) is empty" in explained(said).message
     connections_to("http://127.0.0.1:1").close()
     assert "run `chmod 600` on it" in caplog.text

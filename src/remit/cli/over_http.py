@@ -50,7 +50,7 @@ _AS = {
 
 def over_http(words: Sequence[str]) -> str:
     """The call that does what these words of a command line do; empty for what is done beside the store alone."""
-    if words[:1] in (["kill"], ["release"]):
+    if words and words[0] in ("kill", "release"):
         return f"remit call {_of_kill(words)}"
     asked = _AS.get(" ".join(words[:2])) or _AS.get(" ".join(words[:1]))
     return f"remit call {asked}" if asked is not None else ""
