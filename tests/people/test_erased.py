@@ -283,7 +283,7 @@ def test_nobody_is_erased_who_could_approve_the_same_again(open_store: OpenStore
 
 def test_nobody_is_erased_who_could_confirm_their_own_break_glass(world: World) -> None:
     [carl] = tell(world, person(world, "carl", "carl@corp.com"))
-    asking = break_glass.Asking("it is stuck", "INC-7", agent="bot", tools=("wipe",))
+    asking = break_glass.EmergencyRequest("it is stuck", "INC-7", agent="bot", tools=("wipe",))
     glass = break_glass.ask(world.runtime, asking, Operator("CARL@corp.com", "os")).result()
     in_use(world, carl, glass.id)
     break_glass.confirm(world.runtime, glass.id, Operator("max", "os")).result()
