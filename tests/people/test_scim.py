@@ -162,6 +162,19 @@ class TestUsers:
         new(client, "hal")
         assert {standing(world, name) for name in ("hal", "hal@corp.com")} == {OwnerState.ACTIVE, OwnerState.UNKNOWN}
 
+    def test_an_address_that_is_given_on_is_whose_it_is_now(self, client: Client, world: World) -> None:
+        desk = {"value": "desk@corp.com", "primary": True}
+        hal = new(client, "hal", emails=[desk], externalId="00u9")
+        where = f"/Users/{hal['id']}"
+        fine(change(client, where, {"op": "replace", "value": {"active": False}}))
+        kim = new(client, "kim", emails=[desk])
+        assert standing(world, "desk@corp.com") is OwnerState.GONE, "both have it"
+        fine(change(client, where, {"op": "remove", "path": "emails"}))
+        assert standing(world, "desk@corp.com") is standing(world, "kim") is OwnerState.ACTIVE
+        assert {standing(world, name) for name in ("hal", "00u9")} == {OwnerState.GONE}
+        fine(change(client, f"/Users/{kim['id']}", {"op": "replace", "value": {"active": False}}))
+        assert {standing(world, name) for name in ("desk@corp.com", "kim", "hal")} == {OwnerState.GONE}
+
     def test_whoever_comes_back_is_called_what_they_are_called_now(self, client: Client, world: World) -> None:
         user = new(client, "hal", emails=[{"value": "desk7@corp.com", "primary": True}])
         where = f"/Users/{user['id']}"

@@ -82,7 +82,7 @@ class Directory:
         if found is None:
             marks = self._marker.name(name), self._marker.called(name)
             asked = self._asked(name, *marks)
-            people = tuple([one for one in asked if name in one.names])
+            people = tuple([one for one in asked if name in one.names and not _given_on(name, one, asked)])
             erased = tuple([one for one in asked if one.left is not None and not set(marks).isdisjoint(one.left.marks)])
             found = self._found[name] = _Told(people, erased)
         return found
@@ -224,6 +224,14 @@ class Directory:
                     if one.source == person.source and not known.is_one_of(one.names):
                         found[one.id] = one
         return next(iter(found.values())) if len(found) == 1 else None
+
+
+def _given_on(name: str, person: Person, people: Iterable[Person]) -> bool:
+    """Whether a source has taken a name (folded) off somebody who is gone, and has somebody else by it who is there."""
+    if not person.is_called_no_more(name):
+        return False
+    others = [one for one in people if one.source == person.source and one.status is PersonStatus.ACTIVE]
+    return any(name in one.names for one in others)
 
 
 def _counts(person: Person) -> bool:

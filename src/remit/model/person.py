@@ -5,6 +5,7 @@ from typing import NewType
 from unicodedata import normalize
 
 import msgspec
+from msgspec.structs import replace
 
 PersonId = NewType("PersonId", str)
 GroupId = NewType("GroupId", str)
@@ -124,6 +125,10 @@ class Person(msgspec.Struct, frozen=True):
         """The names that join this record to another's: all but what the source itself calls them, which another may call somebody else."""
         given = (self.user_name, *self.also, *[one.value for one in self.emails], *self.former.user_names, *self.former.names)
         return frozenset([folded(name) for name in given if name.strip()])
+
+    def is_called_no_more(self, name: str) -> bool:
+        """Whether a name (folded) is one of before they were gone alone."""
+        return name in self.names and self.former != Former() and name not in replace(self, former=Former()).names
 
     @property
     def user_names(self) -> frozenset[str]:
