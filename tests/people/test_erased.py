@@ -290,6 +290,7 @@ def test_nobody_is_erased_who_could_confirm_their_own_break_glass(world: World) 
     in_use(world, carl, glass.id)
     break_glass.end(world.runtime, glass.id, ANA).result()
     erase(world, carl)
+    assert kept(world, carl).status is PersonStatus.ERASED
 
 
 def in_use(world: World, who: Person, what: str) -> None:

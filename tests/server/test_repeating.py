@@ -159,8 +159,9 @@ class TestMemory:
             await asyncio.sleep(0)
             await too_many(once(repeats, key("c", 0)))
             going.set()
-            await asyncio.gather(*asked)
-            await once(repeats, key("c", 0))
+            answers = await asyncio.gather(*asked)
+            assert [*map(type, answers)] == [Answer, Answer]
+            assert isinstance(await once(repeats, key("c", 0)), Answer), "who was refused may ask again"
 
         asyncio.run(ask())
 

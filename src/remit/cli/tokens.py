@@ -64,7 +64,7 @@ def place_for(output: Path | None) -> Iterator[IO[bytes] | None]:
     with file:
         try:
             yield file
-        except BaseException:
+        except BaseException:  # whatever it was, no token was made: no empty file stays that looks like one
             if file.tell() == 0:
                 output.unlink(missing_ok=True)
             raise

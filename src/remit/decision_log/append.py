@@ -183,8 +183,7 @@ class Appender(Generic[W]):
                 self._poison = f"the log could not be made durable ({failure}): restart after mending the store"
             error = unavailable(f"nothing was permitted, the log could not be written ({failure})")
             self._settle(group, [error] * len(group))
-        except BaseException as error:
-            # Whatever ended the writer, nobody may be left waiting for it.
+        except BaseException as error:  # whatever ended the writer, nobody may be left waiting for it
             self._poison = f"the log's writer failed ({type(error).__name__}: {error}): restart"
             self._settle(group, [unavailable(self._poison)] * len(group))
             if not isinstance(error, Exception):
