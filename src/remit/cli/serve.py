@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from remit.cli import break_glass, people
-from remit.cli.output import err, say, store, warn
+from remit.cli.output import err, plain, say, store, warn
 from remit.local.config import Settings, this_operator
 from remit.local.enrolment import PATH, begin, needs_administrator
 from remit.local.policy import publish_folder
@@ -103,12 +103,13 @@ def _listening(embedded: Embedded, address: str, enrols: bool, open_now: Sequenc
         warn(text)
     if enrols:
         code = begin(embedded.home, embedded.runtime.clock)
-        warn("nobody can administer this server yet: within an hour, whoever has this link becomes its administrator, once")
-        for command in (
-            "remit agent key YOU.jwk",
-            f"remit enrol {embedded.settings.url or address}{PATH}#{code} --name YOU --key YOU.jwk --output YOU.token",
-        ):
-            err.print(f"  {command}", soft_wrap=True, highlight=False)
+        told = (
+            "warning: nobody can administer this server yet: within an hour, whoever has this link becomes its administrator, once",
+            "  remit agent key YOU.jwk",
+            f"  remit enrol {embedded.settings.url or address}{PATH}#{code} --name YOU --key YOU.jwk --output YOU.token",
+        )
+        # Written as one: lines about what happens are written by another thread, to the same place.
+        err.print(plain("\n".join(told)), style="yellow", soft_wrap=True, highlight=False)
 
 
 @contextmanager
