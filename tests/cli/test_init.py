@@ -1,8 +1,11 @@
 """`remit init`: alone, twice at once, and where something is in the way."""
 
 import os
+import socket
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -60,3 +63,41 @@ def test_a_log_that_was_named_otherwise_says_how_it_is_named(here: Path) -> None
     assert "verified" in ok("log", "verify")
     (here / ".remit" / "log.head").write_text('{"note": "remit.example/log\\n"}')
     assert "cannot be read" in error("agent", "list").message, "what is no head names no log"
+
+
+def test_a_working_folder_never_says_who_is_shown_a_password(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that was cloned may have a `.remit` that names anybody's server."""
+    with socket.create_server(("127.0.0.1", 0)) as elsewhere:
+        address = f"postgresql://remit@127.0.0.1:{elsewhere.getsockname()[1]}/remit"
+        taker = threading.Thread(target=_hang_up, args=(elsewhere, came := list[bytes]()), daemon=True)
+        taker.start()
+        file = here / ".remit" / "config.toml"
+        file.parent.mkdir()
+        for home in (None, ".remit"):
+            monkeypatch.delenv("REMIT_HOME") if home is None else monkeypatch.setenv("REMIT_HOME", home)
+            for variable, suffix in (("PGPASSWORD", ""), ("PGSERVICE", ""), ("TERM", "?service=theirs")):
+                file.write_text(f'store = "{address}{suffix}"\n')
+                with monkeypatch.context() as drawn:
+                    drawn.setenv(variable, "s3cret")
+                    for verb in (("agent", "list"), ("init",), ("doctor",)):
+                        said = error(*verb)
+                        assert (
+                            said.kind is ErrorKind.MALFORMED and "`REMIT_STORE`" in said.message and "s3cret" not in said.message
+                        )
+        assert not came
+
+        file.write_text(f'store = "{address}"\n')
+        for name, value in (("REMIT_STORE", address), ("REMIT_HOME", str(file.parent)), ("TERM", "no password at all")):
+            with monkeypatch.context() as chosen:
+                chosen.setenv(name, value)
+                if name != "TERM":
+                    chosen.setenv("PGPASSWORD", "s3cret")
+                assert error("agent", "list").kind is ErrorKind.UNAVAILABLE and came
+                came.clear()
+
+
+def _hang_up(listening: socket.socket, came: list[bytes]) -> None:
+    with suppress(OSError):
+        while True:
+            with listening.accept()[0] as connection:
+                came.append(connection.recv(1 << 10))

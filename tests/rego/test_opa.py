@@ -301,6 +301,7 @@ def test_a_token_is_sent_and_never_shown(monkeypatch: pytest.MonkeyPatch, tmp_pa
         refused = client.ask(at, b"{}").answer
         assert isinstance(refused, Unanswered) and "401" in refused.message
         monkeypatch.setenv("REMIT_OPA_TOKEN", "s3cret")
+        monkeypatch.setenv("REMIT_OPA_TOKEN_FOR", server.url.upper().replace("HTTP", "http") + "/")
         assert isinstance(client.ask(at, b"{}").answer, bytes)
         monkeypatch.setenv("REMIT_OPA_TOKEN", "wr0ng")
         assert "wr0ng" not in str(client.ask(at, b"{}").answer)

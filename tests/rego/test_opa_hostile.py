@@ -164,5 +164,24 @@ def test_a_token_that_no_header_can_carry_is_neither_raised_nor_shown(token: str
             connection.sendall(answering(YES))
 
     with serving(handle) as url:
+        monkeypatch.setenv("REMIT_OPA_TOKEN_FOR", url)
         said = asked(OpaClient(), url)
         assert not isinstance(said.answer, Unanswered) or ("s3cr" not in said.answer.message and "TOKEN" in said.answer.message)
+
+
+@pytest.mark.parametrize(
+    "named", ["", "https://{at}", "http://{at}:1", "http://{at}.example", "no address", "http://[", "http://{at}:x"]
+)
+def test_a_bundle_never_says_who_is_shown_the_token(named: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bytes] = []
+
+    def handle(connection: socket.socket) -> None:
+        while (part := connection.recv(1 << 16)) != b"":
+            seen.append(part)
+
+    monkeypatch.setenv("REMIT_OPA_TOKEN", "s3cret")
+    with serving(handle) as url:
+        monkeypatch.setenv("REMIT_OPA_TOKEN_FOR", named.format(at=url.removeprefix("http://")))
+        said = asked(OpaClient(), url)
+    assert isinstance(said.answer, Unanswered) and "`REMIT_OPA_TOKEN_FOR`" in said.answer.message
+    assert not seen and "s3cret" not in said.answer.message

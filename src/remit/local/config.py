@@ -11,7 +11,9 @@ from remit.credentials.private_files import read_file
 from remit.model.errors import malformed
 from remit.model.identity import Operator
 
-HOME_VARIABLE, SERVER_VARIABLE = "REMIT_HOME", "REMIT_SERVER"
+HOME_VARIABLE, SERVER_VARIABLE, STORE_VARIABLE = "REMIT_HOME", "REMIT_SERVER", "REMIT_STORE"
+PASSWORD_VARIABLES = ("PGPASSWORD", "PGSERVICE")
+"""What libpq takes a password from, whichever host is asked."""
 DEFAULT_HOME = ".remit"
 DEFAULT_URL = "http://127.0.0.1:8181"
 """Where a server is that nobody said anything of."""
@@ -66,10 +68,27 @@ def read_settings(home: Path) -> Settings:
         if value is not None and field not in TABLES:
             values[field] = value
     try:
-        return msgspec.convert(values, Settings, strict=False)
+        settings = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
         known = ", ".join(f"`{field}`" for field in Settings.__struct_fields__)
         raise malformed(f"settings of `{file}` or a `REMIT_*` variable cannot be read ({error}): known are {known}") from None
+    by_folder = not (os.environ.get(STORE_VARIABLE) or chooses_home()) and home == home_folder()
+    if settings.store and by_folder and (drawn := _draws(settings.store)):
+        # INVARIANT (fail closed): a folder that one works in, which others may have written, never says to whom a password is shown.
+        raise malformed(
+            f"the store is named by `{file}` alone, a file of the working folder, and is not shown the password of {drawn}: "
+            f"where that is for this store, set `{STORE_VARIABLE}` to its address (or `{HOME_VARIABLE}` to an absolute path)"
+        )
+    return settings
+
+
+def _draws(store: str) -> str:
+    """Whence libpq would take a password for whatever server this address names, empty if it has none for others."""
+    # A password of `~/.pgpass` is for the host that it names there.
+    found = next((name for name in PASSWORD_VARIABLES if os.environ.get(name)), "")
+    if found:
+        return f"`{found}`"
+    return "a service" if "service" in store else ""
 
 
 TOKEN_VARIABLE, TOKEN_FILE_VARIABLE, KEY_FILE_VARIABLE = "REMIT_TOKEN", "REMIT_TOKEN_FILE", "REMIT_KEY_FILE"
@@ -92,9 +111,14 @@ def shows_token() -> bool:
     return bool(token_file() or os.environ.get(TOKEN_VARIABLE))
 
 
+def chooses_home() -> bool:
+    """Whether the environment chooses the folder of the store: a REMIT_HOME that is the same wherever one works."""
+    return Path(os.environ.get(HOME_VARIABLE, "")).is_absolute()
+
+
 def chooses_server() -> bool:
-    """Whether the environment chooses the server, as it chooses the token: by name, or by a REMIT_HOME that is wherever one works."""
-    return bool(os.environ.get(SERVER_VARIABLE)) or Path(os.environ.get(HOME_VARIABLE, "")).is_absolute()
+    """Whether the environment chooses the server, as it chooses the token: by name, or with the folder of the store."""
+    return bool(os.environ.get(SERVER_VARIABLE)) or chooses_home()
 
 
 def server_token() -> str:

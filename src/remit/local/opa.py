@@ -6,6 +6,7 @@ import ssl
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -15,7 +16,7 @@ from remit.pdp.outside import EngineFailure, Opa, Said, Unanswered
 from remit.pdp.rego.reading import Unreadable, canonical
 from remit.pep.remote.timed import hurry, read_in_time, response_in_time, speaks
 
-TOKEN_VARIABLE = "REMIT_OPA_TOKEN"  # noqa: S105 - the name of a variable
+TOKEN_VARIABLE, FOR_VARIABLE = "REMIT_OPA_TOKEN", "REMIT_OPA_TOKEN_FOR"
 MAX_ANSWER = 1 << 20
 KEPT = 8
 """So many idle connections to one server are kept."""
@@ -23,7 +24,8 @@ _QUERY = "provenance=true&strict-builtin-errors=true"
 
 
 class OpaClient:
-    """Asks OPA servers; safe to share between threads. The bearer token, if any, is in `REMIT_OPA_TOKEN`."""
+    """Asks OPA servers; safe to share between threads. The bearer token, if any, is in `REMIT_OPA_TOKEN`, for the server of
+    `REMIT_OPA_TOKEN_FOR`."""
 
     def __init__(self) -> None:
         self._idle: dict[str, deque[http.client.HTTPConnection]] = {}
@@ -65,7 +67,7 @@ class OpaClient:
             hurry(connection, deadline)
             path = f"/v1/data/{quote(opa.package.replace('.', '/'))}?{_QUERY}"
             headers = {"Content-Type": "application/json"}
-            if token := _token():
+            if token := _token_for(opa.url):
                 headers["Authorization"] = f"Bearer {token}"
             connection.request("POST", path, body, headers)
             hurry(connection, deadline)
@@ -109,11 +111,21 @@ class _NoToken(Exception):
     """The token cannot be sent. Says so without it."""
 
 
-def _token() -> str:
+def _token_for(url: str) -> str:
     token = os.environ.get(TOKEN_VARIABLE, "").strip()
     if not (token.isascii() and token.isprintable()):
         raise _NoToken(f"cannot be asked: `{TOKEN_VARIABLE}` has characters that no token has")
+    # INVARIANT (fail closed): a bundle, which somebody may have proposed, never says to whom a token is shown.
+    if token and _origin(os.environ.get(FOR_VARIABLE, "")) != _origin(url):
+        raise _NoToken(f"is not shown `{TOKEN_VARIABLE}`: where it is for that server, set `{FOR_VARIABLE}` to its address")
     return token
+
+
+def _origin(url: str) -> tuple[str, str, int | None]:
+    with suppress(ValueError):
+        parts = urlsplit(url.strip())
+        return parts.scheme, parts.hostname or "", parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+    return "", "", None
 
 
 def _connection(url: str) -> http.client.HTTPConnection:
