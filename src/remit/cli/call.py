@@ -15,7 +15,7 @@ from remit.local.config import home_folder, read_settings
 from remit.model.errors import RemitError, malformed, unavailable
 
 if TYPE_CHECKING:  # what speaks HTTP costs every other verb its start
-    from remit.cli.calling import Asking
+    from remit.cli.calling import ApiRequest
     from remit.pep.remote.connection import Answer, Connections
 
 SECONDS = 60.0
@@ -51,7 +51,7 @@ def call(
     REMIT_SERVER is its address, REMIT_TOKEN_FILE holds the token and REMIT_KEY_FILE the key that it is bound to. Nobody else is asked.
     What changes something is done once for each key: where no answer comes, the command that repeats it safely is told.
     """
-    from remit.cli.calling import Asking, body_in, key_for, pairs, reach, split
+    from remit.cli.calling import ApiRequest, body_in, key_for, pairs, reach, split
 
     place, given = split(path)
     if method is Method.GET and (data or files is not None):
@@ -62,12 +62,12 @@ def call(
     bodiless = method in (Method.GET, Method.DELETE) and not data and files is None
     body = None if bodiless else body_in(data, files)
     again = _again(method, path, data, files, query or ())
-    asking = Asking(method.value, place, (*given, *pairs(query or ())), body, key, again)
+    request = ApiRequest(method.value, place, (*given, *pairs(query or ())), body, key, again)
     with closing(reach(read_settings(home_folder()))) as connections:
         if all_:
-            _show_all(connections, asking, seconds, json, include)
+            _show_all(connections, request, seconds, json, include)
         else:
-            _show(_answered(connections, asking, seconds, json, include), json)
+            _show(_answered(connections, request, seconds, json, include), json)
 
 
 def _again(method: Method, path: str, data: str, files: Path | None, query: Sequence[str]) -> Sequence[str]:
@@ -80,19 +80,19 @@ def _again(method: Method, path: str, data: str, files: Path | None, query: Sequ
     return [*said, "--files", str(files)] if files is not None else said
 
 
-def _answered(connections: "Connections", asking: "Asking", seconds: float, json: bool, include: bool) -> "Answer":
+def _answered(connections: "Connections", request: "ApiRequest", seconds: float, json: bool, include: bool) -> "Answer":
     """The answer, if it is no error. Raises `RemitError` for one, which programs are given as it came."""
     from remit.cli.calling import ask, fault_of
 
     try:
-        answer = ask(connections, asking, seconds)
+        answer = ask(connections, request, seconds)
     except KeyboardInterrupt:
-        if asking.unanswered():
-            err.print(plain(asking.unanswered()), soft_wrap=True)
+        if request.unanswered():
+            err.print(plain(request.unanswered()), soft_wrap=True)
         raise
     if include:
         err.print(plain(f"{answer.status} {answer.kind} (request {answer.id})"), soft_wrap=True)
-    error = fault_of(answer, asking)
+    error = fault_of(answer, request)
     if error is not None:
         if json:
             _write(answer.body, answer.kind)
@@ -137,10 +137,10 @@ def _escaped(char: str) -> str:
     return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
 
 
-def _show_all(connections: "Connections", asking: "Asking", seconds: float, json: bool, include: bool) -> None:
+def _show_all(connections: "Connections", request: "ApiRequest", seconds: float, json: bool, include: bool) -> None:
     shown, cursor = 0, ""
     try:
-        for items, following in _pages(connections, asking, seconds, json, include):
+        for items, following in _pages(connections, request, seconds, json, include):
             for item in items:
                 _write(msgspec.json.format(item, indent=-1))
             shown, cursor = shown + len(items), following
@@ -151,18 +151,18 @@ def _show_all(connections: "Connections", asking: "Asking", seconds: float, json
 
 
 def _pages(
-    connections: "Connections", asking: "Asking", seconds: float, json: bool, include: bool
+    connections: "Connections", request: "ApiRequest", seconds: float, json: bool, include: bool
 ) -> "Iterator[tuple[list[msgspec.Raw], str]]":
     """Each page of a list, with where the next one begins (empty after the last)."""
     from remit.cli.calling import at, page_of
 
     seen: set[str] = set()
     while True:
-        page = page_of(_answered(connections, asking, seconds, json, include))
+        page = page_of(_answered(connections, request, seconds, json, include))
         yield page.items, page.next_cursor
         if not page.next_cursor:
             return
         if page.next_cursor in seen:
             raise unavailable("the list leads to a page that it had already: it has no end")
         seen.add(page.next_cursor)
-        asking = at(asking, page.next_cursor)
+        request = at(request, page.next_cursor)

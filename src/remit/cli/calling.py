@@ -26,7 +26,7 @@ MAX_BODY = 4 * MAX_BYTES
 """A server takes no longer body (bytes)."""
 
 
-class Asking(msgspec.Struct, frozen=True):
+class ApiRequest(msgspec.Struct, frozen=True):
     """A request. `query` follows the path; `key` is its `Idempotency-Key`, empty for what changes nothing; `again` are the words that
     repeat it."""
 
@@ -154,27 +154,27 @@ def reach(settings: Settings) -> Connections:
     return connections_to(settings.server)
 
 
-def ask(connections: Connections, asking: Asking, seconds: float) -> Answer:
+def ask(connections: Connections, request: ApiRequest, seconds: float) -> Answer:
     """The answer, of whatever status. Raises `RemitError` (unavailable) where none came, and says how to repeat what may be done."""
     id = random_bytes(16).hex()
     server = f"the server `{connections.address}`"
     try:
-        answer = connections.exchange(asking.method, asking.target, asking.body, asking.headers(id), seconds)
+        answer = connections.exchange(request.method, request.target, request.body, request.headers(id), seconds)
     except NotSent as fault:
         raise unavailable(f"{server} {fault}: nothing was asked") from None
     except Lost as fault:
-        raise _without(f"{server} {fault}", asking) from None
+        raise _without(f"{server} {fault}", request) from None
     if 300 <= answer.status < 400:
         raise unavailable(f"{server} points elsewhere ({answer.status}), where nobody is asked: give the address itself")
     # INVARIANT (what was decided is what runs): an answer to another question is none.
     if answer.id != id:
         told = f"{server} answered {answer.status}, and not as Remit does: is something in between, or is it another program?"
-        raise _without(told, asking)
+        raise _without(told, request)
     return answer
 
 
-def _without(why: str, asking: Asking) -> RemitError:
-    left = asking.unanswered()
+def _without(why: str, request: ApiRequest) -> RemitError:
+    left = request.unanswered()
     return unavailable(f"{why}\n{left}" if left else why)
 
 
@@ -185,7 +185,7 @@ class _Problem(msgspec.Struct, frozen=True):
     title: str = ""
 
 
-def fault_of(answer: Answer, asking: Asking) -> RemitError | None:
+def fault_of(answer: Answer, request: ApiRequest) -> RemitError | None:
     """The error that an answer is, if it is one, with what to do where the same may be asked again."""
     if answer.status < 400:
         return None
@@ -195,11 +195,11 @@ def fault_of(answer: Answer, asking: Asking) -> RemitError | None:
         said = _Problem()
     detail = said.detail
     if detail in ("", said.title):  # it says no more than the status
-        what = f"the server answers {asking.method} `{asking.path}` with {answer.status} {said.title}".rstrip()
+        what = f"the server answers {request.method} `{request.path}` with {answer.status} {said.title}".rstrip()
         hint = ": `remit call GET /v1/openapi.json` tells all that it has" if answer.status in (404, 405) else ""
         detail = what + hint
     error = explained(refusal(answer.status, detail))
-    return _without(error.message, asking) if error.kind is ErrorKind.UNAVAILABLE else error
+    return _without(error.message, request) if error.kind is ErrorKind.UNAVAILABLE else error
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -219,7 +219,7 @@ def page_of(answer: Answer) -> Page:
         raise malformed("what was answered is no list that comes in pages: ask without `--all`") from None
 
 
-def at(asking: Asking, cursor: str) -> Asking:
+def at(request: ApiRequest, cursor: str) -> ApiRequest:
     """The same list, from where this cursor says."""
-    rest = [(name, value) for name, value in asking.query if name != "cursor"]
-    return msgspec.structs.replace(asking, query=(*rest, ("cursor", cursor)))
+    rest = [(name, value) for name, value in request.query if name != "cursor"]
+    return msgspec.structs.replace(request, query=(*rest, ("cursor", cursor)))

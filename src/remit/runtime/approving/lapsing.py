@@ -51,9 +51,8 @@ def in_words(deny: Deny, lapses: list[Lapse]) -> Deny:
     if not lapses:
         return deny
     newest = lapses[0]
-    said = (
-        f"approval `{newest.approval}` does not count any more, {newest.told} (`remit approval show {newest.approval}` says more)"
-    )
+    more = f"people see why with `remit approval show {newest.approval}`"
+    said = f"approval `{newest.approval}` does not count any more, {newest.told} ({more})"
     return replace(deny, message=f"{deny.message}; {said}")
 
 
