@@ -172,9 +172,13 @@ def test_who_gives_up_waiting_is_told_it_too(monkeypatch: pytest.MonkeyPatch, tm
             os.kill(os.getpid(), signal.SIGINT)
             ended.wait(20)
 
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has what it starts in the background ignore it
     with faking(given_up, monkeypatch, tmp_path) as server:
-        result = run("call", "POST", "/v1/tasks", "--data", "{}")
-        ended.set()
+        try:
+            result = run("call", "POST", "/v1/tasks", "--data", "{}")
+        finally:
+            ended.set()
+            signal.signal(signal.SIGINT, before)
         assert result.exit_code != 0
         repeated(server, next(line for line in result.stderr.splitlines() if line.startswith("remit call")))
 
