@@ -170,8 +170,8 @@ def _tried(runtime: Runtime, loaded: Loaded, approval: Approval) -> Decided | La
 def _opened(runtime: Runtime, loaded: Loaded) -> Decided | None:
     """The permit by what two people have opened, if that covers the request."""
     for glass in loaded.glass:
-        inputs = loaded.inputs
-        if covers(glass, inputs.request) and holds_open(runtime.view.directory, glass, inputs.agent, inputs.chain):
+        inputs, directory = loaded.inputs, runtime.view.directory
+        if covers(glass, inputs.request) and holds_open(directory, glass, inputs.agent, inputs.delegators, inputs.chain):
             again = _decide(replace(inputs, glass=glass))
             if isinstance(again.decision, Permit):
                 return again
@@ -269,7 +269,8 @@ def _still_open(store: RuntimeStore, name: BreakGlassId, chain: Sequence[TaskSta
     glass = store.break_glass(name)
     if glass is None or glass.stage is not GlassStage.OPEN:
         return False
-    return holds_open(directory_of(store), glass, store.agent(glass.agent), chain)
+    delegators = [store.agent(state.task.agent) for state in chain[1:]]
+    return holds_open(directory_of(store), glass, store.agent(glass.agent), delegators, chain)
 
 
 def _may_act(agent: Agent | None) -> bool:

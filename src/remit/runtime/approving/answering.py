@@ -14,7 +14,7 @@ from remit.model.errors import conflict, not_found, refused
 from remit.model.flow import MAX_FLOWS
 from remit.model.identity import ApprovalId, Operator
 from remit.model.task import TaskStatus
-from remit.pdp.obligations import barred
+from remit.pdp.obligations import barred, owners_of
 from remit.runtime.acting import acting
 from remit.runtime.approving.approvals import askers, is_closed, shown_in
 from remit.runtime.approving.excluding import excluded
@@ -167,10 +167,10 @@ def _may_approve(runtime: Runtime, approval: Approval, operator: Operator, asked
     with runtime.view.lock:
         runtime.view.refresh()
         chain, complete = runtime.view.chain(approval.task)
-        agent = runtime.view.agent(approval.agent)
+        owners = owners_of(runtime.view.agent(approval.agent), runtime.view.delegators(chain))
     if not complete:
         raise refused("a task in the delegation chain cannot be found: nothing can be approved under it")
-    if why := barred(operator.id, approval.rule, approval.agent, agent, chain, by.names):
+    if why := barred(operator.id, approval.rule, approval.agent, owners, chain, by.names):
         raise refused(why)
     if by.is_one_of(asked_by):
         raise refused(f"`{operator.id}` asked for this: somebody else must approve it")
