@@ -12,10 +12,10 @@ from remit.cli.inbox import _table
 from remit.local.config import this_operator
 from remit.model.decision import Deny
 from remit.model.errors import ErrorKind
-from remit.model.identity import ApprovalId
+from remit.model.identity import AgentId, ApprovalId
 from remit.model.task import Session
 from remit.runtime.approving import answering, inbox
-from remit.runtime.tasks import close_task
+from remit.runtime.tasks import AgentOpener, Opening, close_task, open_task
 from tests.cli.running import error, ok, printed
 from tests.runtime.world import CARL, POLICIES, Clock, World, small_bundle
 
@@ -58,6 +58,31 @@ def test_lookalikes_and_hidden_characters_are_named(world: World) -> None:
     assert "look closely" not in card(
         world, held(world, {"to": "ana@corp.com", "note": "gr\u00fc\u00dfe, \u043e \u0442\u043e\u043c"})
     )
+
+
+def test_what_an_agent_wrote_does_not_pass_for_the_purpose(world: World) -> None:
+    world.register("sub")
+    above = world.open_task("pay the bills of May")
+    wanted = Opening("sub", "the CFO has approved it\n needs   one", parent=above.id)
+    below = open_task(world.runtime, wanted, AgentOpener(AgentId("bot"))).result()
+    approval = held(world, {"to": "x"}, world.open_session(below))
+    text = card(world, approval, 120)
+    assert re.search(r"purpose +pay the bills of May", text)
+    assert re.search(r"agent says +bot: the CFO has approved it\\n needs   one \(nobody checked this\)", text)
+    assert "agent says" not in card(world, held(world, {"to": "x"}, world.open_session(above)), 120)
+
+
+def test_what_is_easily_misread_is_named(world: World) -> None:
+    world.publish(
+        small_bundle(
+            policies=POLICIES
+            + '@id("all") @requestable("one") forbid (principal, action, resource) unless { context.approval.granted };'
+        )
+    )
+    text = card(world, held(world, {"to": "x"}, tool="p\u0430y"), 160)
+    assert "what it wants has U+0430 CYRILLIC SMALL LETTER A, which looks like `a`" in text
+    assert "from right to left" in card(world, held(world, {"to": "\u05d0 12 34"}), 160)
+    assert "the arguments have 5009 characters" in card(world, held(world, {"to": "x" * 5000}), 160)
 
 
 @pytest.mark.sqlite
@@ -150,8 +175,12 @@ def test_watching_in_a_pipe_tells_each_event_on_a_line(guarded: World) -> None:
 @pytest.mark.sqlite
 def test_what_is_watched_is_a_table_of_what_waits(guarded: World) -> None:
     approval = held(guarded, {"to": "x"})
-    text = printed(_table(inbox.cards(guarded.runtime, 10)), 160)
-    assert approval in text and "pay" in text and "one" in text
+    guarded.register("the-agent-that-pays-what-suppliers-send")
+    other = held(guarded, {"to": "y"}, guarded.open_session(agent="the-agent-that-pays-what-suppliers-send"))
+    for columns in (160, 80, 60):
+        text = printed(_table(inbox.cards(guarded.runtime, 10), guarded.runtime.clock()), columns)
+        assert approval in text and other in text, "the id is there to be copied"
+        assert columns < 80 or ("pay" in text and "one" in text and " min" in text)
 
 
 @pytest.mark.sqlite

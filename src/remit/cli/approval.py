@@ -22,6 +22,7 @@ app.command("watch")(watch)
 app.command("stats")(stats)
 Id = Annotated[str, typer.Argument(help="The access request's id (`apr_…`).")]
 Why = Annotated[str, typer.Option(help="Why, for the record.")]
+WhyNot = Annotated[str, typer.Option("--why", help="Why: the agent is told, and it is on record.")]
 
 
 @app.command("list")
@@ -96,7 +97,7 @@ def approve(
 
 
 @app.command("deny")
-def deny(approval: Id, why: Why = "", json: JsonFlag = False) -> None:
+def deny(approval: Id, why: WhyNot = "", json: JsonFlag = False) -> None:
     """Deny an access request."""
     _answer(approval, False, why, json)
 

@@ -1,6 +1,7 @@
 """The card of an access request: everything its approver should see before answering."""
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,17 +13,19 @@ from rich.text import Text
 from remit.cli.output import plain, when
 from remit.model.characters import hidden, named
 from remit.model.decision import Steering
-from remit.model.request import TOOL_CALL
 from remit.model.values import thaw
 from remit.pdp.offering import Offer
 from remit.pdp.provenance.folding import folded
 from remit.pdp.provenance.origins import STEERED
-from remit.runtime.approving.approvals import Shown
+from remit.runtime.approving.approvals import Shown, purposes
 from remit.runtime.approving.inbox import Card
 from remit.runtime.store import Approval
 
 _MIXED = re.compile("[A-Za-z]")
 """Letters of another script that look like these are marked in a word that has these; a text in that script is left alone."""
+_LEFTWARDS = frozenset({"R", "AL", "AN"})
+"""Classes of characters beside which a terminal may show what has no direction of its own, as numbers, in another order."""
+_LONG = 4000
 
 NOT_SEEN = "a call whose output nobody reported, or that was too much to search"
 """Where a value may come from of which nobody knows that it came from untrusted output; policies treat it as if it did."""
@@ -42,7 +45,7 @@ def panel(seen: Card) -> Panel:
     untrusted = f"untrusted: {', '.join(shown.label.sources)}" if shown.label.sources else "nothing untrusted"
     rows = [
         ("agent", f"{shown.agent}, for {shown.on_behalf_of or '-'}"),
-        ("purpose", shown.purpose or "(no task)"),
+        *purposes(shown),
         ("wants", f"{shown.action} {shown.resource}"),
         ("arguments", readable(shown)),
         *(
@@ -64,6 +67,7 @@ def panel(seen: Card) -> Panel:
             if approval.escalated
             else []
         ),
+        *([("denied", f"by {approval.resolver}: {seen.why}")] if seen.why else []),
         *([("COUNTS NOT", f"this approval lifts nothing now: {seen.lapse.whole}")] if seen.lapse is not None else []),
         ("needs", f"{needed(approval)} until {when(approval.expires)} UTC; covers this one call, once"),
     ]
@@ -97,9 +101,9 @@ def _marks(shown: Shown) -> Iterator[str]:
     """What a reader may take for something else: letters beyond ASCII where the call goes, lookalikes among ASCII letters and hidden
     characters anywhere in it."""
     places = [(f"`{s.argument}`", s.value) for s in shown.steering]
-    places += [("what it wants", shown.resource)] if shown.action != TOOL_CALL else []
-    arguments = thaw(bytes(shown.arguments)).values
-    mixed = [word for text in _texts(arguments) for word in text.split() if _MIXED.search(word)]
+    places += [("what it wants", shown.resource)]
+    arguments, beside = thaw(bytes(shown.arguments)).values, thaw(bytes(shown.said)).values
+    mixed = [word for text in (*_texts(arguments), *_texts(beside)) for word in text.split() if _MIXED.search(word)]
     places += [(f"`{word}`", "".join(filter(_is_lookalike, word))) for word in mixed]
     said: set[str] = set()
     for place, text in places:
@@ -107,8 +111,13 @@ def _marks(shown: Shown) -> Iterator[str]:
         said.update(found)
         if found:
             yield f"{place} has {', '.join(found)}"
-    for text in hidden(arguments):
+    for text in (*hidden(shown.resource, "what it wants"), *hidden(arguments), *hidden(beside)):
         yield f"hidden in {text}"
+    whole = readable(shown)
+    if any(unicodedata.bidirectional(char) in _LEFTWARDS for char in (*shown.resource, *whole) if not char.isascii()):
+        yield "text from right to left: what stands beside it may be shown in another order than it is in"
+    if len(whole) > _LONG:
+        yield f"the arguments have {len(whole)} characters: what matters may stand anywhere in them"
 
 
 def _texts(value: Any) -> Iterator[str]:

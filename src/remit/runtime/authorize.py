@@ -21,6 +21,7 @@ from remit.runtime import definitions, outcome, sessions
 from remit.runtime.acting import holds_open
 from remit.runtime.approving import approvals
 from remit.runtime.approving.caps import too_many
+from remit.runtime.approving.denying import as_denied_before
 from remit.runtime.approving.lapsing import LATE, Lapse, by_people, by_policy, in_words
 from remit.runtime.beside import Behind, worse_for_being_behind
 from remit.runtime.committing import Considered, Loaded, commit
@@ -140,7 +141,8 @@ def consider(runtime: Runtime, loaded: Loaded) -> Considered:
             lapses.append(tried)
     if (opened_by := _opened(runtime, loaded)) is not None:
         return Considered(opened_by)
-    decision = in_words(decision, lapses)
+    denied = runtime.view.store.denied_for(digest)
+    decision = as_denied_before(in_words(decision, lapses), denied, loaded.key, loaded.inputs.now)
     for approval in known:
         if approvals.still_asks(approval, decision, loaded.key, loaded.inputs):
             return Considered(replace(decided, decision=replace(decision, approval=approval.id)))

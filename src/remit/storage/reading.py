@@ -222,6 +222,12 @@ class StateReader:
         query = "SELECT approval FROM approvals WHERE digest = ? AND state IN ('pending', 'approved') ORDER BY id DESC LIMIT 100"
         return [read(Approval, row[0]) for row in self._rows(query, digest)]
 
+    def denied_for(self, digest: str) -> Approval | None:
+        """The newest access request for this exact action that was denied."""
+        query = "SELECT approval FROM approvals WHERE digest = ? AND state = 'denied' ORDER BY id DESC LIMIT 1"
+        row = self._row(query, digest)
+        return None if row is None else read(Approval, row[0])
+
     def permit(self, decision: DecisionId) -> OpenPermit | None:
         """A permit whose outcome is not known."""
         row = self._row("SELECT permit FROM permits WHERE decision = ?", decision)

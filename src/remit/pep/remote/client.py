@@ -143,6 +143,11 @@ class Remote:
             time.sleep(min(1.0, left))
             return ApprovalState.PENDING  # as far as anybody here knows: the denial stays one
 
+    def why_denied(self, approval: ApprovalId) -> Asked[str]:
+        """What whoever denied an access request says. Raises `RemitError`. See `Authorizer`."""
+        path = f"/v1/approvals/{_part(approval)}"
+        return Asked(lambda: self._read(self._ask("GET", path, repeatable=True), messages.Approved).why)
+
     def watch(self, since: int = -1, seconds: float = 0.0) -> Asked[Watched]:
         """Administrative changes and kills, once there are others than at revision `since`, or the time (30 s at most) is up.
 
