@@ -211,6 +211,10 @@ class RuntimeStore(Protocol):
         """The access requests from this id on that nobody has answered yet, oldest first."""
         ...
 
+    def unanswered_since(self, first: ApprovalId) -> list[Approval]:
+        """The access requests from this id on that no person has answered: they wait, were taken back or are over; oldest first."""
+        ...
+
     def approvals_for(self, digest: str) -> list[Approval]:
         """The access requests for this exact action that are pending or approved, newest first."""
         ...

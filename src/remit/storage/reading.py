@@ -217,6 +217,11 @@ class StateReader:
         query = "SELECT approval FROM approvals WHERE id >= ? AND state = 'pending' ORDER BY id"
         return [read(Approval, row[0]) for row in self._rows(query, first)]
 
+    def unanswered_since(self, first: ApprovalId) -> list[Approval]:
+        """The access requests from this id on that no person has answered: they wait, were taken back or are over; oldest first."""
+        query = "SELECT approval FROM approvals WHERE id >= ? AND state IN ('pending', 'cancelled', 'expired') ORDER BY id"
+        return [read(Approval, row[0]) for row in self._rows(query, first)]
+
     def approvals_for(self, digest: str) -> list[Approval]:
         """The access requests for this exact action that are pending or approved, newest first."""
         query = "SELECT approval FROM approvals WHERE digest = ? AND state IN ('pending', 'approved') ORDER BY id DESC LIMIT 100"
