@@ -1,7 +1,10 @@
 """`remit approval`: what an approver sees, what can be answered, and what waits."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 import threading
 from typing import Any
 
@@ -181,6 +184,17 @@ def test_what_is_watched_is_a_table_of_what_waits(guarded: World) -> None:
         text = printed(_table(inbox.cards(guarded.runtime, 10), guarded.runtime.clock()), columns)
         assert approval in text and other in text, "the id is there to be copied"
         assert columns < 80 or ("pay" in text and "one" in text and " min" in text)
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize("verb", ["list", "show"])
+def test_what_the_terminal_cannot_show_hides_nothing_else(guarded: World, verb: str) -> None:
+    approval = held(guarded, {"to": "x", "note": "\u6f22\U0001f600"})
+    command = [sys.executable, "-P", "-m", "remit.cli.main", "approval", verb, *([approval] if verb == "show" else [])]
+    given = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, env=given, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert approval in done.stdout and "\\u6f22\\U0001f600" in done.stdout
 
 
 @pytest.mark.sqlite

@@ -311,6 +311,7 @@ def test_of_two_processes_one_sends(world: World) -> None:
 
 @pytest.mark.parametrize(("change", "words"), [
     ({"url": "http://hooks.example/in"}, "in the open"), ({"url": "ftp://hooks.example/in"}, "no address"), ({"url": "https://u:p@x/"}, "no address"),
+    ({"url": "https://hooks.example/\u00fc"}, "no request has"), ({"url": "https://hooks.example/a b"}, "no request has"), ({"url": "https://a..b/"}, "no address"),
     ({"url": "https://[bad"}, "no address"), ({"name": "../x"}, "no name"), ({"events": ["open"]}, "never happens"), ({"people": {"U": ""}}, "without a name"),
     ({"secret": "x"}, "cannot be read"), ({"secret_file": "none"}, "no secret"),
 ])  # fmt: skip

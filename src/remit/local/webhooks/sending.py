@@ -129,7 +129,7 @@ class Sender:
                 if tries >= answer.tries:
                     self._put_aside(body, why)
                     return True
-            except (OSError, http.client.HTTPException) as error:  # it is down: nothing else would arrive either
+            except (OSError, http.client.HTTPException, ValueError) as error:  # it is down: nothing else would arrive either
                 why = str(error) or type(error).__name__
             if wait in (1.0, LONGEST_WAIT):
                 _log.warning("webhook `%s` does not take a message (%s): trying again", self._webhook.name, why)
