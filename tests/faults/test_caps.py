@@ -102,6 +102,17 @@ def test_tasks_that_an_agent_opens_and_closes_again_make_no_room(capped: World, 
     assert "of this agent wait already" in too_many(capped.ask(capped.open_session(above), "pay", {"to": "x"})).message
 
 
+def test_long_requests_are_read_once_however_often_others_are_counted(capped: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    session, looks = capped.open_session(), list[int]()
+    read = capped.store.approvals_named
+    monkeypatch.setattr(capped.store, "approvals_named", lambda names: looks.append(len(names)) or read(names))
+    for number in range(3):
+        requested(capped.ask(session, "pay", {"to": str(number), "note": "x" * 100_000}))
+    for number in range(5):
+        too_many(capped.ask(session, "pay", {"to": f"more {number}"}))
+    assert sum(looks) == 3, "each counts with every request, and is long"
+
+
 def test_sixty_four_at_once_open_no_more_than_may(capped: World) -> None:
     session = capped.open_session()
 

@@ -211,7 +211,11 @@ class RuntimeStore(Protocol):
         """The access requests from this id on that nobody has answered yet, oldest first."""
         ...
 
-    def unanswered_since(self, first: ApprovalId) -> list[Approval]:
+    def approval_states(self, names: Sequence[ApprovalId]) -> dict[ApprovalId, ApprovalState]:
+        """Where those of these access requests stand that there are; what they show, which can be long, is not read."""
+        ...
+
+    def unanswered_since(self, first: ApprovalId) -> list[ApprovalId]:
         """The access requests from this id on that no person has answered: they wait, were taken back or are over; oldest first."""
         ...
 

@@ -5,7 +5,7 @@ from remit.pdp.compiled import ApprovalTerms
 from remit.pdp.inputs import Inputs
 from remit.runtime.approving.approvals import REQUEST_LIFE, is_closed
 from remit.runtime.runtime import Runtime
-from remit.runtime.store import Approval
+from remit.runtime.view import AskedBy
 
 
 def too_many(runtime: Runtime, inputs: Inputs) -> str:
@@ -32,13 +32,10 @@ def too_many(runtime: Runtime, inputs: Inputs) -> str:
     return f"but {live} access requests of this agent wait already, and no more may: wait until a person has answered them"
 
 
-def _unanswered(runtime: Runtime, now: int) -> list[Approval]:
+def _unanswered(runtime: Runtime, now: int) -> list[AskedBy]:
     """All that were opened within the time that a request waits and that no person has answered, of any agent."""
-    known = {one.id: one for one in runtime.view.store.unanswered_since(ApprovalId(floor_id("apr", now - REQUEST_LIFE)))}
-    for one in runtime.view.underway.values():
-        if one.version == 1:  # opened by a decision on its way; the others are there already, or are used by one
-            known.setdefault(one.id, one)
-    return [one for one in known.values() if now < one.opened + REQUEST_LIFE]
+    found = runtime.view.unanswered_since(ApprovalId(floor_id("apr", now - REQUEST_LIFE)))
+    return [one for one in found if now < one.opened + REQUEST_LIFE]
 
 
 def _counts(runtime: Runtime, task: TaskId | None) -> bool:
