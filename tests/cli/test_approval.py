@@ -85,7 +85,8 @@ def test_what_is_easily_misread_is_named(world: World) -> None:
     text = card(world, held(world, {"to": "x"}, tool="p\u0430y"), 160)
     assert "what it wants has U+0430 CYRILLIC SMALL LETTER A, which looks like `a`" in text
     assert "from right to left" in card(world, held(world, {"to": "\u05d0 12 34"}), 160)
-    assert "the arguments have 5009 characters" in card(world, held(world, {"to": "x" * 5000}), 160)
+    assert "the arguments have 5009 characters: what" in card(world, held(world, {"to": "x" * 5000}), 160)
+    assert "were not looked through" in card(world, held(world, {"to": "x" * 100_000}), 160)
 
 
 @pytest.mark.sqlite

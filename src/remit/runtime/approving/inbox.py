@@ -10,6 +10,7 @@ from remit.model.identity import ApprovalId, floor_id
 from remit.runtime.approving.approvals import REQUEST_LIFE, Shown, of_closed_task, shown_to_approver, waiting
 from remit.runtime.approving.denying import why_denied
 from remit.runtime.approving.lapsing import Lapse, lapse_of, look
+from remit.runtime.approving.misreading import marks
 from remit.runtime.approving.requesting import Submission, submission_of
 from remit.runtime.runtime import Runtime
 from remit.runtime.store import Approval
@@ -96,6 +97,7 @@ def as_plain(seen: Card) -> dict[str, Any]:
         "alike": seen.alike,
         "lapsed": seen.lapse.whole if seen.lapse is not None else "",
         "why": seen.why,
+        "look_closely": list(marks(seen.shown)) if seen.shown is not None else [],
         "shown": msgspec.to_builtins(seen.shown, builtin_types=(msgspec.Raw,)) if seen.shown else None,
         "submitted": {"by": said.requester, "verified_by": said.verified_by, "says": msgspec.Raw(said.words.encode())}
         if said

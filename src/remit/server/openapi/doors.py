@@ -99,6 +99,7 @@ class Approval(msgspec.Struct, frozen=True, kw_only=True):
     alike: int | msgspec.UnsetType = msgspec.UNSET
     lapsed: str | msgspec.UnsetType = msgspec.UNSET
     why: str | msgspec.UnsetType = msgspec.UNSET
+    look_closely: list[str] | msgspec.UnsetType = msgspec.UNSET
     shown: dict[str, Any] | msgspec.UnsetType | None = msgspec.UNSET
     submitted: dict[str, Any] | msgspec.UnsetType | None = msgspec.UNSET
 
