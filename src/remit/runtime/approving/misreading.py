@@ -17,6 +17,7 @@ _MIXED = re.compile("[A-Za-z]")
 """Letters of another script that look like these are marked in a word that has these; a text in that script is left alone."""
 _LEFTWARDS = frozenset({"R", "AL", "AN"})
 """Classes of characters beside which a terminal may show what has no direction of its own, as numbers, in another order."""
+_WORDS, _SHOWN = 1000, 80
 _LONG, _MOST = 4000, 100_000
 """Arguments of more characters are read closely by nobody; of more still, not looked through here either, where lists wait for it."""
 
@@ -37,8 +38,11 @@ def marks(shown: Shown) -> Iterator[str]:
     beside = thaw(bytes(shown.said)).values if len(shown.said) <= _MOST else {}
     places = [(f"`{s.argument}`", s.value) for s in shown.steering]
     places += [("what it wants", shown.resource)]
-    mixed = [word for text in (*_texts(arguments), *_texts(beside)) for word in text.split() if _MIXED.search(word)]
-    places += [(f"`{word}`", "".join(filter(_is_lookalike, word))) for word in mixed]
+    words = {word: None for text in (*_texts(arguments), *_texts(beside)) if not text.isascii() for word in text.split()}
+    mixed = [word for word in words if not word.isascii() and _MIXED.search(word)]
+    if len(mixed) > _WORDS:
+        yield f"{len(mixed)} words have letters beyond ASCII among others; {_WORDS} were looked at"
+    places += [(f"`{word[:_SHOWN]}`", "".join(filter(_is_lookalike, set(word)))) for word in mixed[:_WORDS]]
     said: set[str] = set()
     for place, text in places:
         found = sorted({_mark(char) for char in set(text) if not char.isascii()} - said)
