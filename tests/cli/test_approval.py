@@ -123,6 +123,7 @@ def test_a_request_is_denied_and_that_is_the_end_of_it(guarded: World) -> None:
     approval = held(guarded, {"to": "x"})
     assert f"denied {approval}" in ok("approval", "deny", approval, "--why", "who is x?")
     assert error("approval", "approve", approval).kind is ErrorKind.CONFLICT
+    assert re.search(rf"answered +by {this_operator().id}: who is x\?", ok("approval", "show", approval))
     assert "nothing waits" in ok("approval", "list")
 
 

@@ -48,7 +48,7 @@ def panel(seen: Card) -> Panel:
             if approval.escalated
             else []
         ),
-        *([("denied", f"by {approval.resolver}: {seen.why}")] if seen.why else []),
+        *([("answered", f"by {approval.resolver}" + (f": {seen.why}" if seen.why else ""))] if approval.resolver else []),
         *([("COUNTS NOT", f"this approval lifts nothing now: {seen.lapse.whole}")] if seen.lapse is not None else []),
         ("needs", f"{needed(approval)} until {when(approval.expires)} UTC; covers this one call, once"),
     ]
