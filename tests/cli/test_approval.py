@@ -1,11 +1,11 @@
 """`remit approval`: what an approver sees, what can be answered, and what waits."""
 
+import itertools
 import json
 import os
 import re
 import subprocess
 import sys
-import threading
 from typing import Any
 
 import pytest
@@ -17,7 +17,9 @@ from remit.model.decision import Deny
 from remit.model.errors import ErrorKind
 from remit.model.identity import AgentId, ApprovalId
 from remit.model.task import Session
-from remit.runtime.approving import answering, inbox
+from remit.runtime.approving import answering, inbox, overdue
+from remit.runtime.pending import Driven
+from remit.runtime.runtime import Runtime
 from remit.runtime.tasks import AgentOpener, Opening, close_task, open_task
 from tests.cli.running import error, ok, printed
 from tests.runtime.world import CARL, POLICIES, Clock, World, small_bundle
@@ -162,17 +164,21 @@ def test_what_one_task_asks_of_one_tool_stands_together(guarded: World, clock: C
 
 
 @pytest.mark.sqlite
-def test_watching_in_a_pipe_tells_each_event_on_a_line(guarded: World) -> None:
-    waits = held(guarded, {"to": "x"})
+def test_watching_in_a_pipe_tells_each_event_on_a_line(guarded: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits, looks, real = held(guarded, {"to": "x"}), itertools.count(), overdue.sweep
 
-    def later() -> None:
-        held(guarded, {"to": "y"})
-        answering.resolve(guarded.runtime, waits, CARL, False).result()
+    def swept(runtime: Runtime) -> Driven[int]:
+        look = next(looks)
+        if look == 1:
+            held(guarded, {"to": "y"})
+            answering.resolve(guarded.runtime, waits, CARL, False).result()
+        if look == 3:
+            raise SystemExit(0)
+        return real(runtime)
 
-    timer = threading.Timer(0.3, later)
-    timer.start()
-    lines = [json.loads(line) for line in ok("approval", "watch", "--for", "1.5", "--every", "0.05").splitlines()]
-    timer.join()
+    assert len(ok("approval", "watch", "--for", "0").splitlines()) == 1
+    monkeypatch.setattr("remit.cli.inbox.sweep", swept)
+    lines = [json.loads(line) for line in ok("approval", "watch", "--every", "0.05").splitlines()]
     assert [line["event"] for line in lines] == ["waiting", "opened", "answered"]
     assert (lines[0]["id"], lines[1]["shown"]["arguments"], lines[2]["state"]) == (waits, {"to": "y"}, "denied")
 
