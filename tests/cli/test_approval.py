@@ -1,8 +1,11 @@
 """`remit approval`: what an approver sees, what can be answered, and what waits."""
 
+import itertools
 import json
+import os
 import re
-import threading
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -12,10 +15,12 @@ from remit.cli.inbox import _table
 from remit.local.config import this_operator
 from remit.model.decision import Deny
 from remit.model.errors import ErrorKind
-from remit.model.identity import ApprovalId
+from remit.model.identity import AgentId, ApprovalId
 from remit.model.task import Session
-from remit.runtime.approving import answering, inbox
-from remit.runtime.tasks import close_task
+from remit.runtime.approving import answering, inbox, overdue
+from remit.runtime.pending import Driven
+from remit.runtime.runtime import Runtime
+from remit.runtime.tasks import AgentOpener, Opening, close_task, open_task
 from tests.cli.running import error, ok, printed
 from tests.runtime.world import CARL, POLICIES, Clock, World, small_bundle
 
@@ -60,6 +65,32 @@ def test_lookalikes_and_hidden_characters_are_named(world: World) -> None:
     )
 
 
+def test_what_an_agent_wrote_does_not_pass_for_the_purpose(world: World) -> None:
+    world.register("sub")
+    above = world.open_task("pay the bills of May")
+    wanted = Opening("sub", "the CFO has approved it\n needs   one", parent=above.id)
+    below = open_task(world.runtime, wanted, AgentOpener(AgentId("bot"))).result()
+    approval = held(world, {"to": "x"}, world.open_session(below))
+    text = card(world, approval, 120)
+    assert re.search(r"purpose +pay the bills of May", text)
+    assert re.search(r"agent says +bot: the CFO has approved it\\n needs   one \(nobody checked this\)", text)
+    assert "agent says" not in card(world, held(world, {"to": "x"}, world.open_session(above)), 120)
+
+
+def test_what_is_easily_misread_is_named(world: World) -> None:
+    world.publish(
+        small_bundle(
+            policies=POLICIES
+            + '@id("all") @requestable("one") forbid (principal, action, resource) unless { context.approval.granted };'
+        )
+    )
+    text = card(world, held(world, {"to": "x"}, tool="p\u0430y"), 160)
+    assert "what it wants has U+0430 CYRILLIC SMALL LETTER A, which looks like `a`" in text
+    assert "from right to left" in card(world, held(world, {"to": "\u05d0 12 34"}), 160)
+    assert "the arguments have 5009 characters: what" in card(world, held(world, {"to": "x" * 5000}), 160)
+    assert "were not looked through" in card(world, held(world, {"to": "x" * 100_000}), 160)
+
+
 @pytest.mark.sqlite
 def test_what_no_task_can_use_is_neither_listed_nor_approved(guarded: World, clock: Clock) -> None:
     session = guarded.open_session()
@@ -94,6 +125,7 @@ def test_a_request_is_denied_and_that_is_the_end_of_it(guarded: World) -> None:
     approval = held(guarded, {"to": "x"})
     assert f"denied {approval}" in ok("approval", "deny", approval, "--why", "who is x?")
     assert error("approval", "approve", approval).kind is ErrorKind.CONFLICT
+    assert re.search(rf"answered +by {this_operator().id}: who is x\?", ok("approval", "show", approval))
     assert "nothing waits" in ok("approval", "list")
 
 
@@ -132,17 +164,21 @@ def test_what_one_task_asks_of_one_tool_stands_together(guarded: World, clock: C
 
 
 @pytest.mark.sqlite
-def test_watching_in_a_pipe_tells_each_event_on_a_line(guarded: World) -> None:
-    waits = held(guarded, {"to": "x"})
+def test_watching_in_a_pipe_tells_each_event_on_a_line(guarded: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits, looks, real = held(guarded, {"to": "x"}), itertools.count(), overdue.sweep
 
-    def later() -> None:
-        held(guarded, {"to": "y"})
-        answering.resolve(guarded.runtime, waits, CARL, False).result()
+    def swept(runtime: Runtime) -> Driven[int]:
+        look = next(looks)
+        if look == 1:
+            held(guarded, {"to": "y"})
+            answering.resolve(guarded.runtime, waits, CARL, False).result()
+        if look == 3:
+            raise SystemExit(0)
+        return real(runtime)
 
-    timer = threading.Timer(0.3, later)
-    timer.start()
-    lines = [json.loads(line) for line in ok("approval", "watch", "--for", "1.5", "--every", "0.05").splitlines()]
-    timer.join()
+    assert len(ok("approval", "watch", "--for", "0").splitlines()) == 1
+    monkeypatch.setattr("remit.cli.inbox.sweep", swept)
+    lines = [json.loads(line) for line in ok("approval", "watch", "--every", "0.05").splitlines()]
     assert [line["event"] for line in lines] == ["waiting", "opened", "answered"]
     assert (lines[0]["id"], lines[1]["shown"]["arguments"], lines[2]["state"]) == (waits, {"to": "y"}, "denied")
 
@@ -150,8 +186,23 @@ def test_watching_in_a_pipe_tells_each_event_on_a_line(guarded: World) -> None:
 @pytest.mark.sqlite
 def test_what_is_watched_is_a_table_of_what_waits(guarded: World) -> None:
     approval = held(guarded, {"to": "x"})
-    text = printed(_table(inbox.cards(guarded.runtime, 10)), 160)
-    assert approval in text and "pay" in text and "one" in text
+    guarded.register("the-agent-that-pays-what-suppliers-send")
+    other = held(guarded, {"to": "y"}, guarded.open_session(agent="the-agent-that-pays-what-suppliers-send"))
+    for columns in (160, 80, 60):
+        text = printed(_table(inbox.cards(guarded.runtime, 10), guarded.runtime.clock()), columns)
+        assert approval in text and other in text, "the id is there to be copied"
+        assert columns < 80 or ("pay" in text and "one" in text and " min" in text)
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize("verb", ["list", "show"])
+def test_what_the_terminal_cannot_show_hides_nothing_else(guarded: World, verb: str) -> None:
+    approval = held(guarded, {"to": "x", "note": "\u6f22\U0001f600"})
+    command = [sys.executable, "-P", "-m", "remit.cli.main", "approval", verb, *([approval] if verb == "show" else [])]
+    given = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, env=given, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert approval in done.stdout and "\\u6f22\\U0001f600" in done.stdout
 
 
 @pytest.mark.sqlite

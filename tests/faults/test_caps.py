@@ -6,10 +6,13 @@ import pytest
 
 from remit.model.authorizer import ApprovalState
 from remit.model.decision import Decision, Deny, Permit, Reason
+from remit.model.identity import AgentId, Operator
 from remit.pap.problems import BundleError
 from remit.pep.gate import explain
 from remit.runtime.approving import answering
-from remit.runtime.tasks import close_task
+from remit.runtime.approving.overdue import sweep
+from remit.runtime.approving.requesting import Submission, cancel, submit
+from remit.runtime.tasks import AgentOpener, Opening, close_task, open_task
 from tests.conftest import OpenStore
 from tests.faults.test_approvals import _await, requested
 from tests.runtime.world import CARL, MANIFEST, Clock, World, asked, permit, small_bundle
@@ -71,6 +74,43 @@ def test_what_expired_does_not_count(capped: World, clock: Clock) -> None:
     too_many(capped.ask(session, "pay", {"to": "3"}))
     clock.forward(1)
     assert requested(capped.ask(session, "pay", {"to": "3"})) not in first
+
+
+def test_what_its_agent_takes_back_counts_as_long_as_it_could_have_waited(capped: World, clock: Clock) -> None:
+    session, agent = capped.open_session(), Operator("bot", "agent")
+    for number in range(3):
+        asked_for = requested(capped.ask(session, "pay", {"to": "x"}))
+        if number:
+            submit(capped.runtime, asked_for, Submission("bot", "agent", until=clock.now + 1)).result()
+        else:
+            cancel(capped.runtime, asked_for, agent).result()
+        clock.forward(0.01)
+        sweep(capped.runtime).result()
+    assert pending(capped) == 0, "nobody has to answer them, but people were told of each"
+    too_many(capped.ask(session, "pay", {"to": "x"}))
+    clock.forward(30 * 60)
+    requested(capped.ask(session, "pay", {"to": "x"}))
+
+
+def test_tasks_that_an_agent_opens_and_closes_again_make_no_room(capped: World, clock: Clock) -> None:
+    above = capped.open_task()
+    for _ in range(5):
+        clock.forward(0.01)
+        below = open_task(capped.runtime, Opening("bot", "again", parent=above.id), AgentOpener(AgentId("bot"))).result()
+        requested(capped.ask(capped.open_session(below), "pay", {"to": "x"}))
+        close_task(capped.runtime, below.id, "bot").result()
+    assert "of this agent wait already" in too_many(capped.ask(capped.open_session(above), "pay", {"to": "x"})).message
+
+
+def test_long_requests_are_read_once_however_often_others_are_counted(capped: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    session, looks = capped.open_session(), list[int]()
+    read = capped.store.approvals_named
+    monkeypatch.setattr(capped.store, "approvals_named", lambda names: looks.append(len(names)) or read(names))
+    for number in range(3):
+        requested(capped.ask(session, "pay", {"to": str(number), "note": "x" * 100_000}))
+    for number in range(5):
+        too_many(capped.ask(session, "pay", {"to": f"more {number}"}))
+    assert sum(looks) == 3, "each counts with every request, and is long"
 
 
 def test_sixty_four_at_once_open_no_more_than_may(capped: World) -> None:

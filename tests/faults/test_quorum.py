@@ -3,19 +3,23 @@
 import threading
 from typing import Any
 
+import msgspec
 import pytest
 
 from remit.decision_log.encoding import encode_body
 from remit.decision_log.entry import ApprovalGiven, ApprovalResolved
 from remit.decision_log.store import Record
+from remit.inventory.agents import registered
 from remit.model.authorizer import ApprovalState
 from remit.model.decision import Deny
 from remit.model.errors import ErrorKind, RemitError
-from remit.model.identity import ApprovalId, Operator
+from remit.model.identity import AgentId, ApprovalId, Operator
+from remit.runtime.administration import change_agent
 from remit.runtime.approving import answering
 from remit.runtime.audit import differences
 from remit.runtime.pending import Driven
 from remit.runtime.runtime import administer
+from remit.runtime.tasks import AgentOpener, Opening, open_task
 from tests.conftest import OpenStore
 from tests.faults.test_approvals import requested, state
 from tests.runtime.world import ANA, BEN, CARL, MANIFEST, POLICIES, Clock, World, permit, small_bundle
@@ -90,6 +94,21 @@ def test_who_has_a_part_in_it_is_neither_of_the_two(quorum: World, who: Operator
         answer(quorum, approval, CARL)
     refused(quorum, approval, who, ErrorKind.REFUSED)
     assert state(quorum, approval) is ApprovalState.PENDING
+
+
+def test_who_owns_an_agent_that_delegated_it_is_neither_of_the_two(quorum: World) -> None:
+    for agent, owner in (("boss", "carl"), ("sub", "dora")):
+        change_agent(quorum.runtime, agent, lambda a, n=agent, o=owner: registered(a, n, o, "helps", ()), ANA).result()  # type: ignore[misc]
+    above = quorum.open_task(agent="boss")
+    below = open_task(quorum.runtime, Opening("sub", "pay it", parent=above.id), AgentOpener(AgentId("boss"))).result()
+    session = quorum.open_session(below)
+    approval = requested(quorum.ask(session, "pay", PAY))
+    assert "owns the agent or one that delegated to it" in refused(quorum, approval, CARL, ErrorKind.REFUSED)
+    refused(quorum, approval, DORA, ErrorKind.REFUSED)
+    for who in ("eva", "fay"):
+        answer(quorum, approval, Operator(who, "os"))
+    change_agent(quorum.runtime, "boss", lambda a: msgspec.structs.replace(a, owner="fay", version=a.version + 1), ANA).result()  # type: ignore[type-var, union-attr]
+    assert requested(quorum.ask(session, "pay", PAY)) != approval, "nor once it is theirs"
 
 
 def test_a_denial_by_anybody_ends_it(quorum: World) -> None:

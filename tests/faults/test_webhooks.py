@@ -68,6 +68,10 @@ def receiving(port: int = 0) -> Iterator[tuple[Receiver, str]]:
             if answer == "hang":
                 receiver.release.wait(20)
                 return
+            if answer == "drip":  # each byte in time, and never an end
+                while not receiver.release.wait(0.05):
+                    self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                return
             if answer in (200, "lost"):
                 receiver.bodies.append(body)
                 receiver.headers.append(dict(self.headers))
@@ -282,7 +286,7 @@ def test_an_answer_that_got_lost_sends_again(world: World) -> None:
 def test_a_receiver_that_hangs_delays_nobody(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sending, "SECONDS", 0.5)
     with receiving() as (receiver, url):
-        receiver.answers = ["hang", "hang"]
+        receiver.answers = ["hang", "drip"]
         sender(hooked(world, url))
         with sweeping(world.embedded):
             session = world.open_session()
@@ -307,6 +311,7 @@ def test_of_two_processes_one_sends(world: World) -> None:
 
 @pytest.mark.parametrize(("change", "words"), [
     ({"url": "http://hooks.example/in"}, "in the open"), ({"url": "ftp://hooks.example/in"}, "no address"), ({"url": "https://u:p@x/"}, "no address"),
+    ({"url": "https://hooks.example/\u00fc"}, "no request has"), ({"url": "https://hooks.example/a b"}, "no request has"), ({"url": "https://a..b/"}, "no address"),
     ({"url": "https://[bad"}, "no address"), ({"name": "../x"}, "no name"), ({"events": ["open"]}, "never happens"), ({"people": {"U": ""}}, "without a name"),
     ({"secret": "x"}, "cannot be read"), ({"secret_file": "none"}, "no secret"),
 ])  # fmt: skip

@@ -408,6 +408,8 @@ FILTERS: list[tuple[str, list[str]]] = [
     ('userName ne "ben"', ["Carl", "anne"]),
     ('userName gt "b"', ["Carl", "ben"]),
     ('nickName eq "x"', []),
+    (f'schemas eq "{USER}"', ["Carl", "anne", "ben"]),
+    (f'schemas eq "{ENTERPRISE}"', []),
     (f"{ENTERPRISE}:manager.value pr", []),
     ('userName eq "a\\"b"', []),
 ]
@@ -444,6 +446,11 @@ class TestLists:
     def test_by_what_is_no_filter(self, client: Client) -> None:
         told = [wrong(send(client, "GET", f"/Users?filter={quote(text)}"), 400, "invalidFilter") for text in NO_FILTERS]
         assert [text for text, said in zip(NO_FILTERS, told, strict=True) if "` cannot be read at character " not in said] == []
+
+    @pytest.mark.parametrize("operator", ["gt", "ge", "lt", "le"])
+    def test_what_is_true_or_false_has_no_order(self, client: Client, operator: str) -> None:
+        for text in (f"active {operator} true", f"emails[primary {operator} true]"):
+            assert "no order" in wrong(send(client, "GET", f"/Users?filter={quote(text)}"), 400, "invalidFilter")
 
     def test_come_in_pages(self, client: Client) -> None:
         names = []

@@ -241,6 +241,24 @@ def test_a_call_can_wait_for_its_approval(entered: Embedded) -> None:
     person.join()
 
 
+def test_a_call_that_waits_is_told_why_it_was_denied(entered: Embedded) -> None:
+    @remit.guard(wait=20)
+    def send(to: str) -> str:
+        return "sent"
+
+    def answer() -> None:
+        while not (waiting := entered.store.approvals(None, 1)):
+            time.sleep(0.01)
+        resolve(entered.runtime, ApprovalId(waiting[0].id), Operator("carl", "os"), False, "ask the team first").result()
+
+    person = threading.Thread(target=answer)
+    person.start()
+    with pytest.raises(remit.Denied, match=r"a person has denied it \(`apr_\w+`\): ask the team first") as caught:
+        send("team@example.com")
+    person.join()
+    assert caught.value.decision.approval is None and "must answer it" not in str(caught.value), "nobody has to any more"
+
+
 def test_files_are_decided_on_by_their_real_path(entered: Embedded, tmp_path: Path) -> None:
     @remit.guard(action="file.read", resource="path")
     def read(path: str) -> str:

@@ -9,6 +9,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -253,6 +254,13 @@ def test_what_is_known_again_is_bounded() -> None:
     seen = _Seen()
     assert all(seen.first(DecisionId(str(number))) for number in range(REMEMBERED + 1))
     assert len(seen._ids) == REMEMBERED and not seen.first(DecisionId(str(REMEMBERED))) and seen.first(DecisionId("0"))
+
+
+def test_of_threads_that_came_by_the_same_decision_one_is_first() -> None:
+    seen = _Seen()
+    with ThreadPoolExecutor(16) as threads:
+        found = list(threads.map(lambda number: seen.first(DecisionId(str(number // 16))), range(16 * 2000)))
+    assert sum(found) == 2000 and len(seen._ids) == 2000
 
 
 @pytest.mark.parametrize(("ahead", "fits"), [(-299, True), (299, True), (301, False)])

@@ -15,11 +15,12 @@ from msgspec.structs import replace
 from remit.decision_log.entry import BreakGlassAsked, BreakGlassEnded, BreakGlassReviewed, BreakGlassStarted, BreakGlassUsed
 from remit.decision_log.store import CommitFailed
 from remit.decision_log.verify import verify_export
+from remit.inventory.agents import registered
 from remit.model.authorizer import OutcomeStatus
 from remit.model.break_glass import BreakGlass, Stage, Verdict
 from remit.model.decision import Deny, Reason
 from remit.model.errors import ErrorKind, RemitError, unavailable
-from remit.model.identity import AgentStatus, BreakGlassId, EntityRef, Operator
+from remit.model.identity import AgentId, AgentStatus, BreakGlassId, EntityRef, Operator
 from remit.model.kill import KillKind
 from remit.model.labels import Confidentiality
 from remit.model.person import PersonStatus
@@ -31,7 +32,7 @@ from remit.runtime.audit import differences
 from remit.runtime.emergency import break_glass, overview
 from remit.runtime.pending import Driven
 from remit.runtime.runtime import administer
-from remit.runtime.tasks import close_task
+from remit.runtime.tasks import AgentOpener, Opening, close_task, open_task
 from remit.runtime.writes import PutBreakGlass
 from tests.conftest import OpenStore
 from tests.people.test_directory import person, tell
@@ -199,6 +200,16 @@ class TestNeverOpens:
         child = world.open_session(world.open_task(agent="helper", parent=parent.id))
         for session in (child, world.open_session(), world.open_session(world.open_task(agent="helper"))):
             assert reason(world.ask(session, "never")) is Reason.FORBIDDEN
+
+    def test_what_is_delegated_by_an_agent_of_who_confirmed(self, world: World) -> None:
+        carls = lambda known: registered(known, "boss", "carl", "helps", ())  # noqa: E731
+        administration.change_agent(world.runtime, "boss", carls, ANA).result()
+        above = world.open_task(agent="boss")
+        below = open_task(world.runtime, Opening("bot", "do it", parent=above.id), AgentOpener(AgentId("boss"))).result()
+        fails(lambda: opened(world, DORA, CARL, task=below.id), ErrorKind.REFUSED, "owns the agent or one that delegated to it")
+        opened(world, DORA, CARL)
+        assert reason(world.ask(world.open_session(below), "never")) is Reason.FORBIDDEN
+        permit(world.ask(world.open_session(), "never"))
 
     def test_a_label(self, open_store: OpenStore) -> None:
         lowering = '@id("no-lowering") forbid (principal, action == Action::"session.declassify", resource);'

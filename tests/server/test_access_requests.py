@@ -46,7 +46,7 @@ class Served(NamedTuple):
         return self.client.send("GET", path, None, headers)
 
     def answer(self, name: str, grant: bool) -> None:
-        resolve(self.world.runtime, ApprovalId(name), CARL, grant, "well").result()
+        resolve(self.world.runtime, ApprovalId(name), CARL, grant, "looked at it").result()
 
 
 @pytest.fixture
@@ -183,7 +183,8 @@ def test_waiting_for_the_answer(served_agent: Served) -> None:
     waiting.start()
     served_agent.answer(name, False)
     waiting.join(10)
-    assert found[0].body["task"]["status"] == "denied" and "result" not in found[0].body
+    task = found[0].body["task"]
+    assert (task["status"], task["display"]["description"]) == ("denied", "looked at it") and "result" not in found[0].body
 
 
 def test_an_approval_that_does_not_exist_is_no_approval(served_agent: Served) -> None:

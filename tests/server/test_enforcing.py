@@ -380,8 +380,8 @@ class TestWatching:
         monkeypatch.setattr("remit.server.app.Waits", lambda embedded, told: made.append(Waits(embedded, told=told)) or made[-1])
         embedded = open_store(again=True).embedded
         looks: list[list[ApprovalId]] = []
-        read = embedded.store.approvals_named
-        monkeypatch.setattr(embedded.store, "approvals_named", lambda names: looks.append(list(names)) or read(names))
+        read = embedded.store.approval_states
+        monkeypatch.setattr(embedded.store, "approval_states", lambda names: looks.append(list(names)) or read(names))
 
         def reach(many: int) -> None:
             end = time.monotonic() + 10

@@ -206,6 +206,18 @@ def test_roles_are_what_the_issuer_says_and_no_more(net: Net) -> None:
     assert net.world.decisions()[-1].proof == "vouched"
 
 
+def test_an_agent_is_told_why_it_was_denied_and_not_by_whom(net: Net) -> None:
+    door = net.token("gateway", name="gateway", groups="doors")
+    net.evaluate(door, tool="pay")
+    approver = net.token("approvers", name="carl", groups=["approvers"])
+    [waits] = net.get("/v1/approvals", approver).body["items"]
+    path = f"/v1/approvals/{waits['id']}"
+    assert net.post(f"{path}/answer", {"approve": False, "why": "\n".join("x" * 2001)}, approver).status == 400
+    assert net.post(f"{path}/answer", {"approve": False, "why": "pay it from account 7"}, approver).status == 200
+    assert net.get(path, net.token("client-7")).body == {"id": waits["id"], "state": "denied", "why": "pay it from account 7"}
+    assert "pay it from account 7" in net.evaluate(door, tool="pay").body["context"]["message"]
+
+
 def test_an_agent_does_not_answer_for_itself_whatever_its_groups(net: Net) -> None:
     asked = net.evaluate(net.token("gateway", name="gateway", groups="doors"), tool="pay").body["context"]["approval"]["id"]
     token = net.token("client-7", name="bot", groups=["approvers", "admins"])

@@ -41,6 +41,15 @@ def test_what_was_said_for_it_is_shown_as_said(served_agent: Served) -> None:
     assert shown["submitted"] == {"by": "development", "verified_by": "nobody", "says": {"requested_access": {"role": "payer"}}}
 
 
+def test_what_may_be_misread_is_said(served_agent: Served) -> None:
+    served_agent.asked["action"]["properties"] = {"to": "\u0430na@corp.com", "note": "pay\u202e now"}
+    served_agent.denied()
+    [waits] = served_agent.get("/v1/approvals").body["items"]
+    assert [words.partition(" has ")[2] or words for words in waits["look_closely"]] == [
+        "U+0430 CYRILLIC SMALL LETTER A, which looks like `a`", "hidden in note: U+202E RIGHT-TO-LEFT OVERRIDE (1)",
+    ]  # fmt: skip
+
+
 def test_what_one_task_asks_of_one_tool_is_one_group(served_agent: Served) -> None:
     for to in ("x", "y", "x"):
         served_agent.asked["action"]["properties"] = {"to": to}

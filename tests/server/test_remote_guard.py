@@ -212,6 +212,26 @@ class TestUnchangedCode:
                 assert call() == "paid"
                 thread.join()
 
+    def test_a_denial_is_waited_for_and_says_why(self, away: World) -> None:
+        def deny() -> None:
+            until = time.monotonic() + 10
+            while not (waiting := away.store.approvals(ApprovalState.PENDING, 1)) and time.monotonic() < until:
+                time.sleep(0.02)
+            resolve(away.runtime, ApprovalId(waiting[0].id), CARL, False, "pay it from account 7").result()
+
+        @remit.guard(tool="pay", wait=15)
+        async def pay_later(to: str, amount: int) -> str:
+            return "paid"
+
+        thread = threading.Thread(target=deny)
+        thread.start()
+        with (
+            remit.task("pay 1 to a", agent="bot"),
+            pytest.raises(remit.Denied, match="a person has denied it .*: pay it from account 7"),
+        ):
+            asyncio.run(pay_later("a", 2))
+        thread.join()
+
     def test_without_a_task(self, away: World, monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(remit.Denied) as caught:
             look()

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from remit.cli.card import needed, panel, readable
+from remit.cli.card import needed, panel
 from remit.cli.inbox import stats, watch
 from remit.cli.output import JsonFlag, asked, out, say, show_json, show_list, store, store_to_change, when
 from remit.local.config import this_operator
@@ -15,6 +15,7 @@ from remit.model.request import SESSION_DECLASSIFY
 from remit.runtime.approving.answering import resolve
 from remit.runtime.approving.approvals import Shown
 from remit.runtime.approving.inbox import Card, as_plain, card, cards, group
+from remit.runtime.approving.misreading import readable
 from remit.runtime.store import Approval
 
 app = typer.Typer(no_args_is_help=True)
@@ -22,6 +23,7 @@ app.command("watch")(watch)
 app.command("stats")(stats)
 Id = Annotated[str, typer.Argument(help="The access request's id (`apr_…`).")]
 Why = Annotated[str, typer.Option(help="Why, for the record.")]
+WhyNot = Annotated[str, typer.Option("--why", help="Why: the agent is told, and it is on record.")]
 
 
 @app.command("list")
@@ -96,7 +98,7 @@ def approve(
 
 
 @app.command("deny")
-def deny(approval: Id, why: Why = "", json: JsonFlag = False) -> None:
+def deny(approval: Id, why: WhyNot = "", json: JsonFlag = False) -> None:
     """Deny an access request."""
     _answer(approval, False, why, json)
 

@@ -1,36 +1,20 @@
 """The card of an access request: everything its approver should see before answering."""
 
-import re
-from collections.abc import Iterator
-from typing import Any
-
-import msgspec
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 from remit.cli.output import plain, when
-from remit.model.characters import hidden, named
 from remit.model.decision import Steering
-from remit.model.request import TOOL_CALL
-from remit.model.values import thaw
 from remit.pdp.offering import Offer
-from remit.pdp.provenance.folding import folded
 from remit.pdp.provenance.origins import STEERED
-from remit.runtime.approving.approvals import Shown
+from remit.runtime.approving.approvals import Shown, purposes
 from remit.runtime.approving.inbox import Card
+from remit.runtime.approving.misreading import marks, readable
 from remit.runtime.store import Approval
-
-_MIXED = re.compile("[A-Za-z]")
-"""Letters of another script that look like these are marked in a word that has these; a text in that script is left alone."""
 
 NOT_SEEN = "a call whose output nobody reported, or that was too much to search"
 """Where a value may come from of which nobody knows that it came from untrusted output; policies treat it as if it did."""
-
-
-def readable(shown: Shown) -> str:
-    """The arguments as they were passed."""
-    return msgspec.json.encode(thaw(bytes(shown.arguments)).values).decode()
 
 
 def panel(seen: Card) -> Panel:
@@ -42,7 +26,7 @@ def panel(seen: Card) -> Panel:
     untrusted = f"untrusted: {', '.join(shown.label.sources)}" if shown.label.sources else "nothing untrusted"
     rows = [
         ("agent", f"{shown.agent}, for {shown.on_behalf_of or '-'}"),
-        ("purpose", shown.purpose or "(no task)"),
+        *purposes(shown),
         ("wants", f"{shown.action} {shown.resource}"),
         ("arguments", readable(shown)),
         *(
@@ -53,7 +37,7 @@ def panel(seen: Card) -> Panel:
         *([("said with it", bytes(shown.said).decode())] if bytes(shown.said) != b"{}" else []),
         ("because", shown.why + _unless_unseen(shown)),
         *[("", value) for value in values],
-        *[("look closely" if not n else "", mark) for n, mark in enumerate(_marks(shown))],
+        *[("look closely" if not n else "", mark) for n, mark in enumerate(marks(shown))],
         ("session", f"has touched {shown.label.confidentiality.value} data, {untrusted}"),
         ("before", ", ".join(f"{name} ×{n}" for name, n in shown.before.items()) or "nothing"),
         *([(f"{said.requester} says", f"{said.words} (nobody checked this)")] if said and said.words not in ("", "{}") else []),
@@ -64,6 +48,7 @@ def panel(seen: Card) -> Panel:
             if approval.escalated
             else []
         ),
+        *([("answered", f"by {approval.resolver}" + (f": {seen.why}" if seen.why else ""))] if approval.resolver else []),
         *([("COUNTS NOT", f"this approval lifts nothing now: {seen.lapse.whole}")] if seen.lapse is not None else []),
         ("needs", f"{needed(approval)} until {when(approval.expires)} UTC; covers this one call, once"),
     ]
@@ -91,48 +76,6 @@ def needed(approval: Approval) -> str:
     """Who must approve, and who has."""
     by = ", ".join(one.operator for one in approval.given)
     return f"{approval.rule.value} ({by} approved)" if by else approval.rule.value
-
-
-def _marks(shown: Shown) -> Iterator[str]:
-    """What a reader may take for something else: letters beyond ASCII where the call goes, lookalikes among ASCII letters and hidden
-    characters anywhere in it."""
-    places = [(f"`{s.argument}`", s.value) for s in shown.steering]
-    places += [("what it wants", shown.resource)] if shown.action != TOOL_CALL else []
-    arguments = thaw(bytes(shown.arguments)).values
-    mixed = [word for text in _texts(arguments) for word in text.split() if _MIXED.search(word)]
-    places += [(f"`{word}`", "".join(filter(_is_lookalike, word))) for word in mixed]
-    said: set[str] = set()
-    for place, text in places:
-        found = sorted({_mark(char) for char in text if not char.isascii()} - said)
-        said.update(found)
-        if found:
-            yield f"{place} has {', '.join(found)}"
-    for text in hidden(arguments):
-        yield f"hidden in {text}"
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        yield from value
-        value = list(value.values())
-    if isinstance(value, list):
-        for item in value:
-            yield from _texts(item)
-
-
-def _is_lookalike(char: str) -> bool:
-    return not char.isascii() and not named(char).split()[1].startswith("LATIN") and _like(char) != ""
-
-
-def _like(char: str) -> str:
-    like = folded(char) if char.isprintable() else ""
-    return like if like.isascii() else ""
-
-
-def _mark(char: str) -> str:
-    return named(char) + (f", which looks like `{_like(char)}`" if _like(char) else "")
 
 
 def told(origin: str, source: str) -> str:

@@ -10,12 +10,12 @@ from rich.live import Live
 from rich.table import Table
 
 from remit.cli.card import needed
-from remit.cli.output import JsonFlag, counted, out, plain, say, show_json, show_list, store, when
+from remit.cli.output import JsonFlag, counted, out, plain, say, show_json, show_list, store
 from remit.decision_log.encoding import decode
 from remit.decision_log.entry import Entry
 from remit.local.webhooks.messages import event_of
 from remit.local.wiring import Embedded
-from remit.model.clock import SECOND
+from remit.model.clock import MINUTE, SECOND
 from remit.model.identity import ApprovalId, TaskId
 from remit.reviews.fatigue import Habit, fatigue
 from remit.runtime.approving.approvals import is_over
@@ -50,17 +50,23 @@ def _ticks(embedded: Embedded, every: float, until: float | None) -> Iterator[No
 def _shown(embedded: Embedded, ticks: Iterator[None]) -> None:
     with Live(console=out, auto_refresh=False) as live:
         for _ in ticks:
-            live.update(_table(cards(embedded.runtime, _SHOWN)), refresh=True)
+            live.update(_table(cards(embedded.runtime, _SHOWN), embedded.runtime.clock()), refresh=True)
 
 
-def _table(found: list[Card]) -> Table:
-    table = Table(box=None, title="answer with `remit approval approve ID` or `deny ID`; leave with Ctrl-C", title_justify="left")
-    for column in ("request", "agent", "tool", "needs", "expires (UTC)", ""):
-        table.add_column(column)
+def _table(found: list[Card], now: int) -> Table:
+    table = Table(
+        box=None,
+        pad_edge=False,
+        title="answer with `remit approval approve ID` or `deny ID`; leave with Ctrl-C",
+        title_justify="left",
+    )
+    for column in ("request", "agent", "tool", "needs", "left"):
+        # The first is there to be copied: the others give way, the agent's name first.
+        table.add_column(column, overflow="ellipsis", no_wrap=column != "agent", min_width=36 if column == "request" else None)
     for one in found:
         approval = one.approval
-        mark = "escalated" if approval.escalated else f"1 of {one.alike}" if one.alike > 1 else ""
-        cells = (approval.id, approval.agent, approval.tool, needed(approval), when(approval.expires), mark)
+        tool = approval.tool + (f" (1 of {one.alike})" if one.alike > 1 else "") + (", escalated" if approval.escalated else "")
+        cells = (approval.id, approval.agent, tool, needed(approval), f"{max(0, approval.expires - now) // MINUTE} min")
         table.add_row(*[plain(cell) for cell in cells])
     return table
 

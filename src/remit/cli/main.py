@@ -1,6 +1,7 @@
 """`remit`: the verbs, and how their errors leave the process."""
 
 import sys
+from io import TextIOWrapper
 
 import typer
 
@@ -41,6 +42,10 @@ def main() -> None:
     from remit.cli import verbs
 
     verbs.register(app)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # What an agent wrote must not keep anybody from seeing the rest: what a terminal cannot show is shown by its number.
+            stream.reconfigure(errors="backslashreplace")
     try:
         _check_arguments()
         app(prog_name="remit")

@@ -26,8 +26,9 @@ from remit.pap.store import BundleStore
 from remit.pdp.compiled import CompiledBundle
 from remit.pdp.outside import Opa, Said
 from remit.runtime import outcome
+from remit.runtime.approving.denying import told
 from remit.runtime.authorize import evaluate, may_act
-from remit.runtime.pending import Driven
+from remit.runtime.pending import Driven, Inquiry, Steps
 from remit.runtime.runtime import Runtime
 from remit.runtime.store import RuntimeStore
 from remit.runtime.view import View
@@ -171,6 +172,15 @@ class Embedded:
         """Wait until a person has answered; see `Authorizer`."""
         until = time.monotonic() + seconds
         return Waiting(lambda: self._state(approval), lambda: time.monotonic() < until and not self.ending)
+
+    def why_denied(self, approval: ApprovalId) -> Driven[str]:
+        """What whoever denied an access request says; see `Authorizer`."""
+        return Driven(lambda: self._why_denied(approval))
+
+    def _why_denied(self, approval: ApprovalId) -> Steps[str]:
+        asking = Inquiry(lambda: self.store.approval(approval))
+        yield asking
+        return told(self.runtime, asking.said) if asking.said is not None else ""
 
     def _state(self, approval: ApprovalId) -> ApprovalState:
         found = self.store.approval(approval)

@@ -83,3 +83,7 @@ class Authorizer(Protocol):
     def wait(self, approval: ApprovalId, seconds: float) -> Pending[ApprovalState]:
         """Wait until an access request is answered, at most so many seconds."""
         ...
+
+    def why_denied(self, approval: ApprovalId) -> Pending[str]:
+        """What whoever denied an access request says, empty where nothing was said. Raises `RemitError`."""
+        ...

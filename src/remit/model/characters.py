@@ -16,7 +16,7 @@ def named(char: str) -> str:
 def hidden(value: Any, place: str = "") -> Iterator[str]:
     """Each character that no reader sees, as `description: U+200B ZERO WIDTH SPACE (2)` with how often it is there."""
     if isinstance(value, str):
-        for char in sorted(set(filter(_is_hidden, value))):
+        for char in sorted(filter(_is_hidden, set(value))):
             yield f"{place}: {named(char)} ({value.count(char)})"
     elif isinstance(value, dict):
         for name, item in value.items():

@@ -56,7 +56,8 @@ class Reason(StrEnum):
 
 class ApproverRule(StrEnum):
     """Who must approve what a policy calls requestable: one person (never the agent); `four-eyes`, one who is none of the requester, whom
-    the task is for, and the agent's owner; or two such people (`two`), each for themselves."""
+    the task is for, and the agent's owner (nor of those of the tasks it was delegated from); or two such people (`two`), each for
+    themselves."""
 
     ONE = "one"
     FOUR_EYES = "four-eyes"

@@ -28,7 +28,7 @@ from remit.pdp.hints import heard
 from remit.pdp.inputs import Decided, Grant, Inputs
 from remit.pdp.memo import Memo
 from remit.pdp.memory import came_back, memory_of
-from remit.pdp.obligations import barred
+from remit.pdp.obligations import barred, owners_of
 from remit.pdp.outside import Ask, nobody
 from remit.pdp.provenance.seen import Report, observe
 from remit.pdp.told import FAILED, PERFORMED, told_of
@@ -108,7 +108,7 @@ class _Run:
         rule = decided.decision.requestable
         approvers = step.approvers or ANYBODY[: rule.people]
         for approver in approvers:
-            if why := barred(approver, rule, self._agent.id, self._agent, self._at.chain):
+            if why := barred(approver, rule, self._agent.id, owners_of(self._agent), self._at.chain):
                 return [Failure(step.line, explained(step, f"`{approver}` may not approve it: {why}", decided.decision))]
         if len(set(approvers)) != rule.people:
             return [Failure(step.line, explained(step, f"`{rule.value}` needs {rule.people} to approve it", decided.decision))]

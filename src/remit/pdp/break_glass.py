@@ -8,7 +8,7 @@ from remit.model.request import AGENT_DELEGATE, SESSION_DECLASSIFY, TOOL_CALL, E
 from remit.pdp.answer import Annotations, EngineAnswer
 from remit.pdp.checks import CLOCK_TOLERANCE, covers_resource
 from remit.pdp.inputs import Inputs
-from remit.pdp.obligations import barred
+from remit.pdp.obligations import barred, owners_of
 
 NEVER_OPENED = frozenset({SESSION_DECLASSIFY, AGENT_DELEGATE})
 """Lowering a label is an act of two people of its own; and what is opened is for the agent that is named, for no other."""
@@ -48,10 +48,10 @@ def lifted(inputs: Inputs, answer: EngineAnswer, annotations: Annotations) -> Br
 
 def _by_two_others(glass: BreakGlass, inputs: Inputs) -> bool:
     """Whether those who opened it are still two people who may: agents and tasks can have come to be theirs since."""
-    # INVARIANT (the guard is guarded): neither owns the agent; who confirmed it has not opened the task either.
+    # INVARIANT (the guard is guarded): neither owns the agent; who confirmed it has not opened or delegated the task either.
     agent, four_eyes = glass.agent, ApproverRule.FOUR_EYES
     return (
         glass.asked_by.casefold() != glass.confirmed_by.casefold()
-        and not barred(glass.asked_by, four_eyes, agent, inputs.agent, ())
-        and not barred(glass.confirmed_by, four_eyes, agent, inputs.agent, inputs.chain)
+        and not barred(glass.asked_by, four_eyes, agent, owners_of(inputs.agent), ())
+        and not barred(glass.confirmed_by, four_eyes, agent, owners_of(inputs.agent, inputs.delegators), inputs.chain)
     )

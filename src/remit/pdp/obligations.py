@@ -46,24 +46,31 @@ def approver_rule(policies: Iterable[str], annotations: Mapping[str, Mapping[str
     return strictest
 
 
+def owners_of(agent: Agent | None, delegators: Iterable[Agent | None] = ()) -> tuple[str, ...]:
+    """Who owns an agent, and those that delegated to it, as far as they are registered."""
+    return tuple([known.owner for known in (agent, *delegators) if known is not None])
+
+
 def barred(
     approver: str,
     rule: ApproverRule,
     agent: AgentId,
-    known: Agent | None,
+    owners: Iterable[str],
     chain: Iterable[TaskState],
     also: Collection[str] = (),
 ) -> str:
     """Why a person may not approve what an agent asks for in a task (`chain`: it and those it was delegated from); empty if they may.
-    `also` are other names of the approver (folded)."""
+    `owners` are those of the agent and of the agents that delegated to it; `also` are other names of the approver (folded)."""
     # INVARIANT (an approval is for one exact action): four eyes are never the requester's, nor the agent's owner's alone.
     names = {folded(approver), *also}
     if folded(agent) in names:
         return "an agent cannot approve its own action"
     involved = {folded(person) for state in chain for person in (state.task.opener, state.task.on_behalf_of)}
-    if known is not None:
-        involved.add(folded(known.owner))
+    involved.update(map(folded, owners))
     if rule.covers(ApproverRule.FOUR_EYES) and not names.isdisjoint(involved):
         eyes = "four eyes" if rule is ApproverRule.FOUR_EYES else "two people who have no part in it"
-        return f"this needs {eyes}: `{approver}` opened the task, is whom it is for, or owns the agent; ask somebody else"
+        return (
+            f"this needs {eyes}: `{approver}` opened the task, is whom it is for, or owns the agent or one that delegated to it; ask"
+            " somebody else"
+        )
     return ""

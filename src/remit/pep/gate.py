@@ -2,12 +2,16 @@
 
 import logging
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from typing import Any, NoReturn, TypeAlias
 
 import msgspec
+from msgspec.structs import replace
 
 from remit.model.authorizer import ApprovalState, Authorizer, Outcome, OutcomeStatus, Pending
 from remit.model.decision import Decision, Deny, Permit, Reason
+from remit.model.errors import RemitError
+from remit.model.identity import ApprovalId
 from remit.model.request import EvaluationRequest
 from remit.pep.obligations import Duties, ObligationFailed, duties_of
 
@@ -84,12 +88,23 @@ def enforce(authorizer: Authorizer, request: EvaluationRequest, options: Options
 
 def _ask(authorizer: Authorizer, request: EvaluationRequest, options: Options) -> Generator[Pending[Any] | Act, Any, Decision]:
     decision: Decision = yield authorizer.evaluate(request)
-    if isinstance(decision, Deny) and decision.approval is not None and options.wait > 0:
-        state = yield authorizer.wait(decision.approval, options.wait)
+    if isinstance(decision, Deny) and (approval := decision.approval) is not None and options.wait > 0:
+        state = yield authorizer.wait(approval, options.wait)
         # A denial stays a denial: an approval only allows a new evaluation.
         if state is ApprovalState.APPROVED:
             decision = yield authorizer.evaluate(request)
+        elif state is ApprovalState.DENIED:
+            said = yield from _denied(authorizer, approval)
+            decision = replace(decision, message=f"{decision.message}; {said}", approval=None)  # none waits any more
     return decision
+
+
+def _denied(authorizer: Authorizer, approval: ApprovalId) -> Generator[Pending[Any] | Act, Any, str]:
+    """That a person has denied it, and why, in words for the agent."""
+    why = ""
+    with suppress(RemitError):  # it is denied, whether or not anybody can say why
+        why = yield authorizer.why_denied(approval)
+    return f"a person has denied it (`{approval}`){f': {why}' if why else ''}"
 
 
 def _perform(authorizer: Authorizer, request: EvaluationRequest, permit: Permit, options: Options) -> Enforcement:

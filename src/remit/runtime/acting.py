@@ -9,7 +9,7 @@ from remit.model.decision import ApproverRule
 from remit.model.errors import refused
 from remit.model.identity import Agent, AgentId, Operator
 from remit.model.task import TaskState
-from remit.pdp.obligations import barred
+from remit.pdp.obligations import barred, owners_of
 from remit.runtime.directory import directory_of
 from remit.runtime.runtime import Runtime
 
@@ -50,15 +50,15 @@ def unlent(
     directory: Directory,
     rule: ApproverRule,
     agent: AgentId,
-    known: Agent | None,
-    people: Iterable[tuple[str, Sequence[TaskState]]],
+    people: Iterable[tuple[str, Sequence[TaskState], Sequence[str]]],
     asked_by: Collection[str] = (),
 ) -> str:
     """Why what these people gave does not count any more, in words for people; empty where it does: they are there, are as many as they
-    were, did not ask for it themselves, and have no part in what the agent does, each under the tasks that they stand with."""
+    were, did not ask for it themselves, and have no part in what the agent does, each under the tasks and the owners of agents that they
+    stand with."""
     # INVARIANT (an approval is for one exact action): whoever has come to be known as somebody with a part in it was so all the time.
     names: list[str] = []
-    for name, chain in people:
+    for name, chain, owners in people:
         who = directory.known_as(name)
         if why := _absent(name, who):
             return why
@@ -66,7 +66,7 @@ def unlent(
             return f"`{name}` and `{other}` are one person, as the directory says"
         if who.is_one_of(asked_by):
             return f"`{name}` is one with whoever asked for it, as the directory says"
-        if why := barred(name, rule, agent, known, chain, who.names):
+        if why := barred(name, rule, agent, owners, chain, who.names):
             return why
         names.append(name)
     return ""
@@ -81,7 +81,10 @@ def _absent(name: str, who: CorrelatedIdentity) -> str:
     return "" if who.whole else f"too many people in the directory share names with `{name}` to tell who that is"
 
 
-def holds_open(directory: Directory, glass: BreakGlass, known: Agent | None, chain: Sequence[TaskState]) -> bool:
-    """The same of the two who opened a break-glass: neither owns the agent, and who confirmed it has not opened the task either."""
-    people = ((glass.asked_by, ()), (glass.confirmed_by, chain))
-    return not unlent(directory, ApproverRule.FOUR_EYES, glass.agent, known, people)
+def holds_open(
+    directory: Directory, glass: BreakGlass, agent: Agent | None, delegators: Iterable[Agent | None], chain: Sequence[TaskState]
+) -> bool:
+    """The same of the two who opened a break-glass: neither owns the agent, and who confirmed it has not opened the task either, nor owns
+    an agent that delegated it."""
+    people = ((glass.asked_by, (), owners_of(agent)), (glass.confirmed_by, chain, owners_of(agent, delegators)))
+    return not unlent(directory, ApproverRule.FOUR_EYES, glass.agent, people)

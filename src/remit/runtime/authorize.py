@@ -21,6 +21,7 @@ from remit.runtime import definitions, outcome, sessions
 from remit.runtime.acting import holds_open
 from remit.runtime.approving import approvals
 from remit.runtime.approving.caps import too_many
+from remit.runtime.approving.denying import as_denied_before
 from remit.runtime.approving.lapsing import LATE, Lapse, by_people, by_policy, in_words
 from remit.runtime.beside import Behind, worse_for_being_behind
 from remit.runtime.committing import Considered, Loaded, commit
@@ -140,7 +141,8 @@ def consider(runtime: Runtime, loaded: Loaded) -> Considered:
             lapses.append(tried)
     if (opened_by := _opened(runtime, loaded)) is not None:
         return Considered(opened_by)
-    decision = in_words(decision, lapses)
+    denied = runtime.view.store.denied_for(digest)
+    decision = as_denied_before(in_words(decision, lapses), denied, loaded.key, loaded.inputs.now)
     for approval in known:
         if approvals.still_asks(approval, decision, loaded.key, loaded.inputs):
             return Considered(replace(decided, decision=replace(decision, approval=approval.id)))
@@ -170,8 +172,8 @@ def _tried(runtime: Runtime, loaded: Loaded, approval: Approval) -> Decided | La
 def _opened(runtime: Runtime, loaded: Loaded) -> Decided | None:
     """The permit by what two people have opened, if that covers the request."""
     for glass in loaded.glass:
-        inputs = loaded.inputs
-        if covers(glass, inputs.request) and holds_open(runtime.view.directory, glass, inputs.agent, inputs.chain):
+        inputs, directory = loaded.inputs, runtime.view.directory
+        if covers(glass, inputs.request) and holds_open(directory, glass, inputs.agent, inputs.delegators, inputs.chain):
             again = _decide(replace(inputs, glass=glass))
             if isinstance(again.decision, Permit):
                 return again
@@ -269,7 +271,8 @@ def _still_open(store: RuntimeStore, name: BreakGlassId, chain: Sequence[TaskSta
     glass = store.break_glass(name)
     if glass is None or glass.stage is not GlassStage.OPEN:
         return False
-    return holds_open(directory_of(store), glass, store.agent(glass.agent), chain)
+    delegators = [store.agent(state.task.agent) for state in chain[1:]]
+    return holds_open(directory_of(store), glass, store.agent(glass.agent), delegators, chain)
 
 
 def _may_act(agent: Agent | None) -> bool:

@@ -34,7 +34,8 @@ class Approval(msgspec.Struct, frozen=True):
     `digest` binds everything that would run (invariant 3); `shown` is sealed: what the approver saw, labels and flows included.
     `resolver` answered it; `version` is compared and set. `submitted` is what was said for it, sealed, once somebody submitted it;
     `caller` is who asked over a network, as the decision has them. `given` are the approvals so far, where more than one person must
-    approve. `escalated` is when it was told to further people (µs), who are `told`; 0 if it was not.
+    approve. `escalated` is when it was told to further people (µs), who are `told`; 0 if it was not. `why` is what whoever denied it says,
+    sealed.
     """
 
     id: ApprovalId
@@ -56,6 +57,7 @@ class Approval(msgspec.Struct, frozen=True):
     given: tuple[Given, ...] = ()
     escalated: int = 0
     told: tuple[str, ...] = ()
+    why: bytes = b""
 
 
 class OpenPermit(msgspec.Struct, frozen=True, gc=False):
@@ -209,8 +211,20 @@ class RuntimeStore(Protocol):
         """The access requests from this id on that nobody has answered yet, oldest first."""
         ...
 
+    def approval_states(self, names: Sequence[ApprovalId]) -> dict[ApprovalId, ApprovalState]:
+        """Where those of these access requests stand that there are; what they show, which can be long, is not read."""
+        ...
+
+    def unanswered_since(self, first: ApprovalId) -> list[ApprovalId]:
+        """The access requests from this id on that no person has answered: they wait, were taken back or are over; oldest first."""
+        ...
+
     def approvals_for(self, digest: str) -> list[Approval]:
         """The access requests for this exact action that are pending or approved, newest first."""
+        ...
+
+    def denied_for(self, digest: str) -> Approval | None:
+        """The newest access request for this exact action that was denied."""
         ...
 
     def permit(self, decision: DecisionId) -> OpenPermit | None:

@@ -36,7 +36,7 @@ class Waits:
         self._crowd = Crowd(of_one, of_all, "too many requests wait already: ask without waiting, or later", told)
         self._revision, self._until = -1, 0.0
         self._asked: Counter[ApprovalId] = Counter()
-        self._found: dict[ApprovalId, Approval] = {}
+        self._found: dict[ApprovalId, ApprovalState] = {}
         self._looked = 0.0
 
     def __len__(self) -> int:
@@ -56,12 +56,12 @@ class Waits:
 
     async def approval(self, request: Request, asked: Approval, seconds: float) -> ApprovalState:
         """Where an access request stands that was just read, once somebody answered or nobody waits. Raises `RemitError` (unavailable)."""
-        until, state = time.monotonic() + seconds, self._state(asked)
+        until, state = time.monotonic() + seconds, self._state(asked, asked.state)
         self._asked[asked.id] += 1
         try:
             while state is ApprovalState.PENDING and await self.goes_on(request, until):
                 self._look()
-                state = self._state(self._found.get(asked.id, asked))
+                state = self._state(asked, self._found.get(asked.id, asked.state))
             return state
         finally:
             self._asked[asked.id] -= 1
@@ -72,12 +72,12 @@ class Waits:
         """Read once for all who wait what they ask about."""
         now = time.monotonic()
         if now >= self._looked:
-            self._found = {one.id: one for one in self._embedded.store.approvals_named(list(self._asked))}
+            self._found = self._embedded.store.approval_states(list(self._asked))
             self._looked = now + EVERY
 
-    def _state(self, found: Approval) -> ApprovalState:
-        pending = found.state is ApprovalState.PENDING
-        return ApprovalState.EXPIRED if pending and self._embedded.runtime.clock() >= found.expires else found.state
+    def _state(self, asked: Approval, state: ApprovalState) -> ApprovalState:
+        late = state is ApprovalState.PENDING and self._embedded.runtime.clock() >= asked.expires
+        return ApprovalState.EXPIRED if late else state
 
     def revision(self) -> int:
         """The count of administrative changes, read once for all who wait. Raises `RemitError` (unavailable)."""

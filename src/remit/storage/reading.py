@@ -217,10 +217,27 @@ class StateReader:
         query = "SELECT approval FROM approvals WHERE id >= ? AND state = 'pending' ORDER BY id"
         return [read(Approval, row[0]) for row in self._rows(query, first)]
 
+    def approval_states(self, names: Sequence[ApprovalId]) -> dict[ApprovalId, ApprovalState]:
+        """Where those of these access requests stand that there are; what they show, which can be long, is not read."""
+        marks = ", ".join("?" * len(names))
+        query = f"SELECT id, state FROM approvals WHERE id IN ({marks})"  # noqa: S608 - only marks
+        return {ApprovalId(row[0]): ApprovalState(row[1]) for row in self._rows(query, *names)} if names else {}
+
+    def unanswered_since(self, first: ApprovalId) -> list[ApprovalId]:
+        """The access requests from this id on that no person has answered: they wait, were taken back or are over; oldest first."""
+        query = "SELECT id FROM approvals WHERE id >= ? AND state IN ('pending', 'cancelled', 'expired') ORDER BY id"
+        return [ApprovalId(row[0]) for row in self._rows(query, first)]
+
     def approvals_for(self, digest: str) -> list[Approval]:
         """The access requests for this exact action that are pending or approved, newest first."""
         query = "SELECT approval FROM approvals WHERE digest = ? AND state IN ('pending', 'approved') ORDER BY id DESC LIMIT 100"
         return [read(Approval, row[0]) for row in self._rows(query, digest)]
+
+    def denied_for(self, digest: str) -> Approval | None:
+        """The newest access request for this exact action that was denied."""
+        query = "SELECT approval FROM approvals WHERE digest = ? AND state = 'denied' ORDER BY id DESC LIMIT 1"
+        row = self._row(query, digest)
+        return None if row is None else read(Approval, row[0])
 
     def permit(self, decision: DecisionId) -> OpenPermit | None:
         """A permit whose outcome is not known."""

@@ -121,6 +121,9 @@ class _Witness:
     def wait(self, approval: ApprovalId, seconds: float) -> Pending[ApprovalState]:
         return self._inner.wait(approval, seconds)
 
+    def why_denied(self, approval: ApprovalId) -> Pending[str]:
+        return self._inner.why_denied(approval)
+
 
 class _Watched:
     """A decision under way, with a stopwatch."""

@@ -16,7 +16,7 @@ from remit.decision_log.entry import (
 from remit.local.webhooks.settings import Webhook
 from remit.local.webhooks.texts import MOST, escaped, in_ascii, section
 from remit.model.values import thaw
-from remit.runtime.approving.approvals import Shown
+from remit.runtime.approving.approvals import Shown, purposes
 from remit.runtime.approving.inbox import Card
 
 APPROVE, DENY = "remit.approve", "remit.deny"
@@ -71,7 +71,7 @@ def _rows(seen: Card, shown: Shown) -> list[tuple[str, str]]:
     arguments = json.dumps(thaw(bytes(shown.arguments)).values, ensure_ascii=True)
     return [
         ("agent", f"{shown.agent}, for {shown.on_behalf_of or '-'}"),
-        ("purpose", shown.purpose or "(no task)"),
+        *purposes(shown),
         ("wants", f"{shown.action} {shown.resource}"),
         ("arguments", arguments),
         *([("executed by", f"{shown.upstream} {shown.definition[:12]}".strip())] if shown.upstream or shown.definition else []),
@@ -120,7 +120,12 @@ def _machine(webhook: Webhook, event: str, entry: Entry, seen: Card, log: str) -
         "operator": body.operator if isinstance(body, ApprovalResolved | ApprovalGiven) else "",
     }
     if webhook.arguments and shown is not None:
-        told |= {"purpose": shown.purpose, "arguments": shown.arguments, "steering": shown.steering}
+        told |= {
+            "purpose": shown.purpose,
+            "purpose_by": shown.purpose_by,
+            "arguments": shown.arguments,
+            "steering": shown.steering,
+        }
         told |= {"upstream": shown.upstream, "definition": shown.definition, "properties": shown.said}
     return told
 

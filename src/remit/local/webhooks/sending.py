@@ -5,6 +5,7 @@ import logging
 import os
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from remit.local.wiring import Embedded
 from remit.model.clock import SECOND
 from remit.model.errors import ErrorKind, RemitError, unavailable
 from remit.model.identity import ApprovalId, BreakGlassId
+from remit.pep.remote.timed import response_in_time
 from remit.runtime.approving.inbox import card
 
 SIGNATURE, TIMESTAMP = "X-Remit-Signature", "X-Remit-Request-Timestamp"
@@ -127,7 +129,7 @@ class Sender:
                 if tries >= answer.tries:
                     self._put_aside(body, why)
                     return True
-            except (OSError, http.client.HTTPException) as error:  # it is down: nothing else would arrive either
+            except (OSError, http.client.HTTPException, ValueError) as error:  # it is down: nothing else would arrive either
                 why = str(error) or type(error).__name__
             if wait in (1.0, LONGEST_WAIT):
                 _log.warning("webhook `%s` does not take a message (%s): trying again", self._webhook.name, why)
@@ -144,10 +146,10 @@ class Sender:
             TIMESTAMP: timestamp,
             SIGNATURE: self._webhook.secret.sign(timestamp, body),
         }
-        connection = self._connection()
+        connection, until = self._connection(), time.monotonic() + SECONDS
         try:
             connection.request("POST", (url.path or "/") + (f"?{url.query}" if url.query else ""), body, headers)
-            answer = connection.getresponse()  # a redirect is an answer like any other: it is not followed
+            answer = response_in_time(connection, until)  # a redirect is an answer like any other: it is not followed
             if not 200 <= answer.status < 300:
                 raise _Answered(answer.status)
         finally:

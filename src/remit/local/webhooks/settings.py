@@ -74,11 +74,17 @@ def _url(entry: _Entry) -> SplitResult:
     try:
         parts = urlsplit(entry.url)
         host, _ = parts.hostname or "", parts.port
+        host.encode("idna")  # as it is looked up
     except ValueError:
         host = ""
     # The address may hold a secret of its own, so that no message repeats it.
     if not host or parts.username is not None or parts.scheme not in ("http", "https"):
         raise malformed(f"the `url` of webhook `{entry.name}` is no address to send to: use `https://host/path`")
+    if not all("!" <= char <= "~" for char in entry.url):
+        raise malformed(
+            f"the `url` of webhook `{entry.name}` has characters that no request has: write those of its path as `%XX`, and its host in"
+            " Punycode"
+        )
     if parts.scheme == "http" and not _is_here(host):
         raise malformed(
             f"the `url` of webhook `{entry.name}` would send in the open: use `https://`, or an address of this machine"

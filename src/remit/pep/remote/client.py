@@ -1,7 +1,7 @@
 """The decision point behind a server, as the protocol of the doors: it fails closed, and repeats no action."""
 
-import threading
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -143,6 +143,11 @@ class Remote:
             time.sleep(min(1.0, left))
             return ApprovalState.PENDING  # as far as anybody here knows: the denial stays one
 
+    def why_denied(self, approval: ApprovalId) -> Asked[str]:
+        """What whoever denied an access request says. Raises `RemitError`. See `Authorizer`."""
+        path = f"/v1/approvals/{_part(approval)}"
+        return Asked(lambda: self._read(self._ask("GET", path, repeatable=True), messages.Approved).why)
+
     def watch(self, since: int = -1, seconds: float = 0.0) -> Asked[Watched]:
         """Administrative changes and kills, once there are others than at revision `since`, or the time (30 s at most) is up.
 
@@ -273,21 +278,23 @@ class Remote:
 
 
 class _Seen:
-    """The latest ids that came here. Safe to share between threads."""
+    """The latest ids that came here. Safe to share between threads, and with processes that are forked off: nothing is locked, which a
+    thread that the child does not have could hold for ever."""
 
     def __init__(self) -> None:
-        self._ids: dict[DecisionId, None] = {}
-        self._adding = threading.Lock()
+        self._ids: dict[DecisionId, object] = {}
+        self._order: deque[DecisionId] = deque()
 
     def first(self, one: DecisionId) -> bool:
         """Whether it comes for the first time, of the last `REMEMBERED`."""
-        with self._adding:
-            if one in self._ids:
-                return False
-            self._ids[one] = None
-            if len(self._ids) > REMEMBERED:
-                del self._ids[next(iter(self._ids))]
-            return True
+        mine = object()
+        if self._ids.setdefault(one, mine) is not mine:  # one step, of which no other thread sees a part
+            return False
+        self._order.append(one)
+        if len(self._order) > REMEMBERED:
+            with suppress(IndexError):  # another thread was first
+                self._ids.pop(self._order.popleft(), None)
+        return True
 
 
 class Waiting:

@@ -183,10 +183,11 @@ class Stands(msgspec.Struct, frozen=True):
 
 
 class Approved(msgspec.Struct, frozen=True):
-    """Where an access request stands."""
+    """Where an access request stands, and what whoever denied it says."""
 
     id: ApprovalId
     state: ApprovalState
+    why: str = ""
 
 
 class Watched(msgspec.Struct, frozen=True):

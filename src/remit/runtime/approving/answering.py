@@ -14,9 +14,10 @@ from remit.model.errors import conflict, not_found, refused
 from remit.model.flow import MAX_FLOWS
 from remit.model.identity import ApprovalId, Operator
 from remit.model.task import TaskStatus
-from remit.pdp.obligations import barred
+from remit.pdp.obligations import barred, owners_of
 from remit.runtime.acting import acting
 from remit.runtime.approving.approvals import askers, is_closed, shown_in
+from remit.runtime.approving.denying import sealed_why
 from remit.runtime.approving.excluding import excluded
 from remit.runtime.pending import Driven, Steps
 from remit.runtime.runtime import Change, Runtime, administer
@@ -29,9 +30,9 @@ def resolve(
 ) -> Driven[Approval]:
     """Approve or deny an access request; with `flows`, grant the data flows that it offers for the rest of its task, too.
 
-    Where two people must approve, the first approval is on record and the request still waits for the second; a denial ends it.
-    Raises `RemitError`: not-found, conflict (already answered, also by this person, or expired), refused (this person may not answer it,
-    policy lets somebody else do so, its task is closed, nothing to grant).
+    Where two people must approve, the first approval is on record and the request still waits for the second; a denial ends it, and its
+    agent is told `why`. Raises `RemitError`: malformed (`why`), not-found, conflict (already answered, also by this person, or expired),
+    refused (this person may not answer it, policy lets somebody else do so, its task is closed, nothing to grant).
     """
     return Driven(lambda: _resolve(runtime, approval, operator, grant, why, flows))
 
@@ -47,12 +48,12 @@ def _resolve(runtime: Runtime, wanted: ApprovalId, operator: Operator, grant: bo
 
     def prepare() -> Change:
         current, key = _waiting(runtime, wanted)  # as it is now: somebody else may have approved it, too
-        sealed = key.seal(why.encode(), wanted) if why else b""
+        sealed = sealed_why(why, wanted, key)
         if grant:
             by = _may_approve(runtime, current, operator, askers(current, shown, key))
             answered[:] = [_approved(current, operator, by, flows)]
         else:
-            answered[:] = [_denied(current, operator)]
+            answered[:] = [_denied(current, operator, sealed)]
         records, writes = [_record(answered[0], operator, sealed)], [PutApproval(answered[0])]
         if answered[0].state is ApprovalState.DENIED:
             return records, writes
@@ -81,8 +82,8 @@ def _waiting(runtime: Runtime, wanted: ApprovalId) -> tuple[Approval, SealKey]:
     return approval, key
 
 
-def _denied(approval: Approval, operator: Operator) -> Approval:
-    return replace(approval, state=ApprovalState.DENIED, resolver=operator.id, version=approval.version + 1)
+def _denied(approval: Approval, operator: Operator, sealed: bytes) -> Approval:
+    return replace(approval, state=ApprovalState.DENIED, resolver=operator.id, version=approval.version + 1, why=sealed)
 
 
 def _approved(approval: Approval, operator: Operator, by: CorrelatedIdentity, flows: bool) -> Approval:
@@ -167,10 +168,10 @@ def _may_approve(runtime: Runtime, approval: Approval, operator: Operator, asked
     with runtime.view.lock:
         runtime.view.refresh()
         chain, complete = runtime.view.chain(approval.task)
-        agent = runtime.view.agent(approval.agent)
+        owners = owners_of(runtime.view.agent(approval.agent), runtime.view.delegators(chain))
     if not complete:
         raise refused("a task in the delegation chain cannot be found: nothing can be approved under it")
-    if why := barred(operator.id, approval.rule, approval.agent, agent, chain, by.names):
+    if why := barred(operator.id, approval.rule, approval.agent, owners, chain, by.names):
         raise refused(why)
     if by.is_one_of(asked_by):
         raise refused(f"`{operator.id}` asked for this: somebody else must approve it")

@@ -45,7 +45,8 @@ class Asked(msgspec.Struct, frozen=True):
 class Shown(msgspec.Struct, frozen=True):
     """What the approver is shown, and so what an approval covers. `offers` are the data flows that may be granted with it, `touches` is how
     often the session had touched something by then. `upstream` and `definition` say what would execute it; `said` are the properties and
-    circumstances that came with the request, in canonical form; `asked` is None in requests of older stores."""
+    circumstances that came with the request, in canonical form; `asked` is None in requests of older stores. `purpose_by` is the agent that
+    wrote the purpose, empty where a person did; `within` is then the purpose of the nearest task above that a person opened."""
 
     agent: str
     purpose: str
@@ -65,6 +66,8 @@ class Shown(msgspec.Struct, frozen=True):
     definition: str = ""
     said: msgspec.Raw = msgspec.Raw(b"{}")
     asked: Asked | None = None
+    purpose_by: str = ""
+    within: str = ""
 
 
 _decode_shown = msgspec.json.Decoder(Shown).decode
@@ -133,6 +136,9 @@ def open_request(inputs: Inputs, deny: Deny, key: SealKey, digest: str) -> Appro
 def _shown(inputs: Inputs, deny: Deny) -> Shown:
     request = inputs.request
     task = inputs.chain[0].task if inputs.chain else None
+    # INVARIANT (authority enters from outside the agent): what an agent wrote does not pass for what a person wants.
+    by_agent = task is not None and not task.purpose_trusted
+    said = [state.task.purpose for state in inputs.chain if state.task.purpose_trusted]
     return Shown(
         agent=request.subject.id,
         purpose=task.purpose if task else "",
@@ -152,7 +158,19 @@ def _shown(inputs: Inputs, deny: Deny) -> Shown:
         definition=request.definition,
         said=msgspec.Raw(request.properties.canonical),
         asked=Asked(request.subject.type, request.resource.type, request.hints),
+        purpose_by=task.opener if task is not None and by_agent else "",
+        within=said[0] if by_agent and said else "",
     )
+
+
+def purposes(shown: Shown) -> list[tuple[str, str]]:
+    """What the task is for, as rows of a card: whose words they are goes before them."""
+    if not shown.purpose_by:
+        return [("purpose", shown.purpose or "(no task)")]
+    return [
+        ("purpose", shown.within or "(an agent opened the task: no person has said what for)"),
+        ("agent says", f"{shown.purpose_by}: {shown.purpose} (nobody checked this)"),
+    ]
 
 
 def still_asks(approval: Approval, deny: Deny, key: SealKey, inputs: Inputs) -> bool:

@@ -8,7 +8,9 @@ import msgspec
 from remit.model.authorizer import ApprovalState
 from remit.model.identity import ApprovalId, floor_id
 from remit.runtime.approving.approvals import REQUEST_LIFE, Shown, of_closed_task, shown_to_approver, waiting
+from remit.runtime.approving.denying import why_denied
 from remit.runtime.approving.lapsing import Lapse, lapse_of, look
+from remit.runtime.approving.misreading import marks
 from remit.runtime.approving.requesting import Submission, submission_of
 from remit.runtime.runtime import Runtime
 from remit.runtime.store import Approval
@@ -20,7 +22,7 @@ TASK_CLOSED = "task-closed"
 class Card(msgspec.Struct, frozen=True):
     """One access request. `shown` and `said` are None once its task's data was erased, and `said` where nobody submitted it. `alike` is how
     many of its group wait: of the same task (or, without one, the same agent) for the same tool. `lapse` is why an approval that was given
-    would not count now."""
+    would not count now; `why` is what whoever denied it says."""
 
     approval: Approval
     shown: Shown | None
@@ -28,6 +30,7 @@ class Card(msgspec.Struct, frozen=True):
     state: str
     alike: int = 0
     lapse: Lapse | None = None
+    why: str = ""
 
     @property
     def waits(self) -> bool:
@@ -60,7 +63,8 @@ def _card(runtime: Runtime, approval: Approval, groups: Counter[str]) -> Card:
         shown, said = shown_to_approver(approval, key), submission_of(approval, key)
     state = _state(runtime, approval)
     alike = groups[group(approval)] if state == ApprovalState.PENDING else 0
-    return Card(approval, shown, said, state, alike, lapse_of(runtime, approval) if state == ApprovalState.APPROVED else None)
+    lapse = lapse_of(runtime, approval) if state == ApprovalState.APPROVED else None
+    return Card(approval, shown, said, state, alike, lapse, why_denied(approval, key))
 
 
 def cards(runtime: Runtime, limit: int, everything: bool = False, before: ApprovalId | None = None) -> list[Card]:
@@ -92,6 +96,8 @@ def as_plain(seen: Card) -> dict[str, Any]:
         "group": group(approval),
         "alike": seen.alike,
         "lapsed": seen.lapse.whole if seen.lapse is not None else "",
+        "why": seen.why,
+        "look_closely": list(marks(seen.shown)) if seen.shown is not None else [],
         "shown": msgspec.to_builtins(seen.shown, builtin_types=(msgspec.Raw,)) if seen.shown else None,
         "submitted": {"by": said.requester, "verified_by": said.verified_by, "says": msgspec.Raw(said.words.encode())}
         if said

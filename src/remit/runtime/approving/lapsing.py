@@ -10,6 +10,7 @@ from remit.model.errors import RemitError
 from remit.model.identity import AgentId, ApprovalId
 from remit.pdp.decide import decide
 from remit.pdp.inputs import Decided, Grant, Inputs
+from remit.pdp.obligations import owners_of
 from remit.pdp.outside import NotAsked
 from remit.runtime.acting import unlent
 from remit.runtime.approving.approvals import askers, grant_of, shown_in
@@ -35,8 +36,9 @@ class Lapse(msgspec.Struct, frozen=True):
 
 def by_people(directory: Directory, inputs: Inputs, grant: Grant, asked_by: frozenset[str]) -> Lapse | None:
     """The lapse of an approval whose givers could not give it now: the directory, the agent and the task may say otherwise by now."""
-    people = [(name, inputs.chain) for name in (grant.approver, *grant.others)]
-    why = unlent(directory, grant.rule, AgentId(inputs.request.subject.id), inputs.agent, people, asked_by)
+    owners = owners_of(inputs.agent, inputs.delegators)
+    people = [(name, inputs.chain, owners) for name in (grant.approver, *grant.others)]
+    why = unlent(directory, grant.rule, AgentId(inputs.request.subject.id), people, asked_by)
     return Lapse(grant.id, BY_WHOM, why) if why else None
 
 

@@ -19,7 +19,7 @@ from remit.model.task import TaskState, TaskStatus
 from remit.pap.problems import did_you_mean
 from remit.pdp.checks import CLOCK_TOLERANCE
 from remit.pdp.compiled import CompiledBundle
-from remit.pdp.obligations import barred
+from remit.pdp.obligations import barred, owners_of
 from remit.runtime.acting import acting
 from remit.runtime.pending import Driven, Steps
 from remit.runtime.runtime import Change, Runtime, administer
@@ -103,7 +103,7 @@ def _asked(runtime: Runtime, asking: EmergencyRequest, operator: Operator, now: 
     agent, chain = _named(runtime, asking.agent, asking.task, now)
     _check_not_killed(runtime, agent.id, chain)
     by = _person(runtime, operator)
-    if why := barred(operator.id, ApproverRule.FOUR_EYES, agent.id, agent, (), by.names):
+    if why := barred(operator.id, ApproverRule.FOUR_EYES, agent.id, owners_of(agent), (), by.names):
         raise refused(why)
     most = bundle.break_glass.minutes
     minutes = most if asking.minutes is None else asking.minutes
@@ -145,7 +145,8 @@ def _confirmed(runtime: Runtime, wanted: BreakGlassId, operator: Operator, now: 
     by = _person(runtime, operator)
     # INVARIANT (the guard is guarded): two people, neither of whom owns the agent.
     asked = glass.asked_by, glass.asked_verified_by
-    involved = barred(operator.id, ApproverRule.FOUR_EYES, agent.id, agent, chain, by.names)
+    owners = owners_of(agent, runtime.view.delegators(chain))
+    involved = barred(operator.id, ApproverRule.FOUR_EYES, agent.id, owners, chain, by.names)
     if barring := _not_another(operator, by, asked, "asked for it") or involved:
         raise refused(barring)
     if glass.minutes > _bundle(runtime).break_glass.minutes:
@@ -184,7 +185,8 @@ def _reviewed(runtime: Runtime, wanted: BreakGlassId, operator: Operator, verdic
     by = _person(runtime, operator)
     # INVARIANT (the guard is guarded): who opened it does not say what is to be thought of it.
     asked, confirmed = (glass.asked_by, glass.asked_verified_by), (glass.confirmed_by, glass.confirmed_verified_by)
-    own = barred(operator.id, ApproverRule.FOUR_EYES, glass.agent, runtime.view.store.agent(glass.agent), (), by.names)
+    owners = owners_of(runtime.view.store.agent(glass.agent))
+    own = barred(operator.id, ApproverRule.FOUR_EYES, glass.agent, owners, (), by.names)
     if (
         barring := _not_another(operator, by, asked, "asked for it")
         or _not_another(operator, by, confirmed, "confirmed it")

@@ -2,7 +2,7 @@
 
 import asyncio
 from contextlib import nullcontext
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from starlette.requests import Request
@@ -12,6 +12,7 @@ from remit.local.wiring import Embedded
 from remit.model.errors import not_found, refused
 from remit.model.identity import ApprovalId
 from remit.runtime.approving.answering import resolve
+from remit.runtime.approving.denying import MAX_WHY, told
 from remit.runtime.approving.inbox import as_plain, card, cards
 from remit.runtime.approving.lapsing import lapse_of, look
 from remit.runtime.store import Approval
@@ -32,10 +33,11 @@ class ApprovalsWanted(Paged, frozen=True, forbid_unknown_fields=True):
 
 
 class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What somebody says to an access request; with `flows` they grant the data flows that it offers, for the rest of the task."""
+    """What somebody says to an access request; with `flows` they grant the data flows that it offers, for the rest of the task. The agent
+    of one that is denied is told `why`."""
 
     approve: bool
-    why: str = ""
+    why: Annotated[str, msgspec.Meta(max_length=MAX_WHY)] = ""
     flows: bool = False
 
 
@@ -66,16 +68,17 @@ async def shown(request: Request) -> Response:
         state = await waits_of(request).approval(request, found, seconds)
     if whole:
         return answer(await asyncio.to_thread(_card, embedded, name))
-    lapsed = await asyncio.to_thread(_lapsed, embedded, name)
-    return answer({"id": name, "state": state, **({"lapsed": lapsed} if lapsed else {})})
+    return answer({"id": name, "state": state, **await asyncio.to_thread(_told, embedded, name)})
 
 
-def _lapsed(embedded: Embedded, name: ApprovalId) -> str:
-    """Why an approval that was given would not count now, as its agent may know it; empty where it would."""
+def _told(embedded: Embedded, name: ApprovalId) -> dict[str, str]:
+    """What its agent may know besides: why an approval that was given would not count now, and why it was denied; each if it is so."""
     look(embedded.runtime)
     found = embedded.store.approval(name)
-    lapse = lapse_of(embedded.runtime, found) if found is not None else None
-    return lapse.told if lapse is not None else ""
+    if found is None:
+        return {}
+    lapse, why = lapse_of(embedded.runtime, found), told(embedded.runtime, found)
+    return {**({"lapsed": lapse.told} if lapse is not None else {}), **({"why": why} if why else {})}
 
 
 def _is_theirs(caller: Known, approval: Approval) -> bool:

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import logging
 from http import HTTPStatus
-from typing import Any, NoReturn, Protocol
+from typing import Annotated, Any, NoReturn, Protocol
 from urllib.parse import parse_qs
 
 import msgspec
@@ -22,6 +22,7 @@ from remit.model.identity import ApprovalId
 from remit.model.values import read_json
 from remit.runtime.acting import present
 from remit.runtime.approving.answering import resolve
+from remit.runtime.approving.denying import MAX_WHY
 from remit.runtime.approving.inbox import card
 from remit.server.known import Known
 from remit.server.permitting import may_answer
@@ -42,7 +43,7 @@ class CallbackAnswer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     request: str
     approve: bool
     user: str
-    why: str = ""
+    why: Annotated[str, msgspec.Meta(max_length=MAX_WHY)] = ""
 
 
 class Callbacks(Protocol):

@@ -15,6 +15,7 @@ from remit.local.wiring import Embedded
 from remit.model.authorizer import ApprovalState
 from remit.model.errors import ErrorKind, RemitError, malformed
 from remit.model.identity import AGENT, ApprovalId, DecisionId, EntityRef, SessionId, TaskId
+from remit.runtime.approving.denying import told
 from remit.runtime.approving.requesting import Submission, cancel, submit
 from remit.runtime.recorded import Recorded, recorded
 from remit.runtime.store import Approval
@@ -149,6 +150,7 @@ def _patience(request: Request) -> float:
 
 def _answer(request: Request, embedded: Embedded, approval: Approval, status: HTTPStatus) -> Response:
     state, place = _state(embedded, approval), f"{request.app.state.url}{REQUESTS}/{approval.id}"
+    why = told(embedded.runtime, approval)
     task: dict[str, Any] = {
         "id": approval.id,
         "status": "approved" if state is ApprovalState.USED else state.value,
@@ -161,6 +163,8 @@ def _answer(request: Request, embedded: Embedded, approval: Approval, status: HT
         task["links"] = {"cancel": f"{place}/cancel"}
         task["display"] = {"title": "A person has been asked"}
         headers["Retry-After"] = str(RETRY_SECONDS)
+    elif why:
+        task["display"] = {"title": "A person denied it", "description": why}
     elif task["status"] == "approved":
         body["result"] = {"mode": "reevaluate", "approval": reference(approval)}
     return Response(_encode(body), int(status), headers, "application/json")

@@ -79,8 +79,8 @@ class Waiting(msgspec.Struct, frozen=True):
 
 
 class Approval(msgspec.Struct, frozen=True, kw_only=True):
-    """An access request; those who may not look are told its id and state, and, in words that name nobody, why an approval that was given
-    would not count now (`lapsed`)."""
+    """An access request; those who may not look are told its id and state, in words that name nobody why an approval that was given would
+    not count now (`lapsed`), and what whoever denied it says (`why`)."""
 
     id: str
     state: str
@@ -98,6 +98,8 @@ class Approval(msgspec.Struct, frozen=True, kw_only=True):
     group: str | msgspec.UnsetType = msgspec.UNSET
     alike: int | msgspec.UnsetType = msgspec.UNSET
     lapsed: str | msgspec.UnsetType = msgspec.UNSET
+    why: str | msgspec.UnsetType = msgspec.UNSET
+    look_closely: list[str] | msgspec.UnsetType = msgspec.UNSET
     shown: dict[str, Any] | msgspec.UnsetType | None = msgspec.UNSET
     submitted: dict[str, Any] | msgspec.UnsetType | None = msgspec.UNSET
 

@@ -76,8 +76,8 @@ class _Patch:
     def _at(self, operation: str, path: Path, value: Any) -> None:
         kind, resource = self._kind, self.resource
         attribute = attribute_of(kind, path.what.schema, path.what.name)
-        if attribute is None:
-            return  # it is none that is kept
+        if attribute is None or attribute.name == "schemas":
+            return  # it is none that is kept, or follows from what is
         if attribute.mutability == "readOnly":
             raise ScimError(Kind.MUTABILITY, f"`{attribute.name}` cannot be written")
         sub = sub_of(attribute, path.what.sub) if path.what.sub else None

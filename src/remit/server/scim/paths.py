@@ -24,7 +24,8 @@ _TOKEN = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _PATH = re.compile(r"(?:(?P<schema>urn:[\w.:-]+):)?(?P<name>\$?[A-Za-z][\w-]*)(?:\.(?P<sub>\$?[A-Za-z][\w-]*))?", re.IGNORECASE)
-_COMPARING = ("eq", "ne", "co", "sw", "ew", "gt", "ge", "lt", "le")
+_ORDERING = ("gt", "ge", "lt", "le")
+_COMPARING = ("eq", "ne", "co", "sw", "ew", *_ORDERING)
 
 
 class Name(msgspec.Struct, frozen=True):
@@ -277,6 +278,8 @@ def _of_attribute(attribute: Attribute, sub: str, operator: str, constant: Any, 
         if inner is None:
             return _compares(operator, constant, [], exact=True)
         asked, values = inner, [value[inner.name] for value in values if isinstance(value, dict) and inner.name in value]
+    if asked.type == "boolean" and operator in _ORDERING:
+        raise ScimError(Kind.INVALID_FILTER, f"`{asked.name}` is true or false, which has no order: ask by `eq` or `ne`")
     return _compares(operator, constant, values, exact=asked.exact)
 
 

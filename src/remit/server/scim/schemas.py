@@ -171,6 +171,7 @@ GROUP = ResourceType(
     ),
 )
 COMMON = (
+    Attribute("schemas", "", multi=True, exact=True, mutability=_READ_ONLY),
     Attribute("id", "", exact=True, mutability=_READ_ONLY),
     Attribute("externalId", "", exact=True),
     Attribute(
