@@ -81,8 +81,8 @@ class View:
         self.permits: dict[DecisionId, OpenPermit] = {}
         """The permits of this process whose outcome is not reported."""
         self.underway: dict[ApprovalId, Approval] = {}
-        self._asked: dict[ApprovalId, AskedBy] = {}
         """The access requests that decisions on their way to the disk open or use."""
+        self._asked: dict[ApprovalId, AskedBy] = {}
         self.caught_up: dict[SessionId, int] = {}
         """How often sessions of its tasks had touched more when a session last took over what they know."""
         self.compile = compile_bundle
@@ -340,9 +340,8 @@ class View:
             for one in self.store.approvals_named(new[start : start + _AT_ONCE]):
                 self._asked[one.id] = AskedBy(one.agent, one.task, one.opened)
         self._asked = {name: self._asked[name] for name in names if name in self._asked}
-        opened = [
-            one for one in self.underway.values() if one.version == 1 and one.id not in self._asked
-        ]  # others use what is there
+        # A later version is one that was there before, and is used.
+        opened = [one for one in self.underway.values() if one.version == 1 and one.id not in self._asked]
         return [*self._asked.values(), *[AskedBy(one.agent, one.task, one.opened) for one in opened]]
 
     def move_account(self, agent: AgentId, account: Spent) -> None:
