@@ -85,6 +85,7 @@ def routed(
 
     handlers: dict[Any, Any] = {Problem: _problem, RemitError: _error, HTTPException: _unknown, Exception: _fault}
     app = Starlette(routes=routes_of(OPERATIONS), exception_handlers=handlers, lifespan=together)
+    app.router.redirect_slashes = False  # a path is what it says; behind a proxy it would lead back without TLS, tokens and all
     app.state.embedded = embedded
     app.state.callers, app.state.url, app.state.administration = callers, url, administration
     app.state.webhooks = read_webhooks(embedded.settings, embedded.home)
