@@ -76,6 +76,18 @@ def test_every_name_leads_somewhere_and_every_schema_is_one() -> None:
     assert len({told["operationId"] for told in operations_of(DOCUMENT).values()}) == len(OPERATIONS)
 
 
+def test_generators_of_clients_can_read_it() -> None:
+    """Some know no schema that is `true` or `false` (openapi-python-client), but where objects have no other members."""
+
+    def plain(value: Any) -> bool:
+        if isinstance(value, dict):
+            return not isinstance(value.get("items"), bool) and all(map(plain, value.values()))
+        return not isinstance(value, list) or all(map(plain, value))
+
+    rates = DOCUMENT["components"]["schemas"]["Spent"]["properties"]["rates"]["additionalProperties"]["items"]
+    assert plain(DOCUMENT) and rates["minItems"] == rates["maxItems"] == len(rates["prefixItems"])
+
+
 def test_what_changes_something_is_done_once_for_a_key() -> None:
     harmless = {"/v1/bundles/check", "/v1/log/growth"} | {one.path for one in OPERATIONS if one.path.startswith("/access/")}
     # Once by what they are.

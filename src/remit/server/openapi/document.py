@@ -123,8 +123,21 @@ def _in_headers(one: Operation) -> Iterable[dict[str, Any]]:
 
 
 def _tidied(components: dict[str, Any]) -> dict[str, Any]:
-    """The schemas, with their descriptions on one line."""
+    """The schemas, with their descriptions on one line, and as generators of clients read them."""
     for schema in components.values():
         if "description" in schema:
             schema["description"] = " ".join(inspect.cleandoc(schema["description"]).split())
+        _without_rest(schema)
     return components
+
+
+def _without_rest(schema: Any) -> None:
+    """Leave out that a list has nothing behind its last item where its length says so: some generators read no schema that is `false`."""
+    if isinstance(schema, dict):
+        if schema.get("items") is False and schema.get("maxItems") == len(schema.get("prefixItems", ())):
+            del schema["items"]
+        for inside in schema.values():
+            _without_rest(inside)
+    elif isinstance(schema, list):
+        for inside in schema:
+            _without_rest(inside)
