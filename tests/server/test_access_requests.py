@@ -132,6 +132,21 @@ def test_circumstances_may_be_added_and_none_left_out(served_agent: Served) -> N
     assert served_agent.submit(told, context={**ours, "place": "office", "ticket": 7}).status == 202
 
 
+def test_what_is_of_the_profile_itself_binds_nothing(served_agent: Served) -> None:
+    """Its own members of the context are no circumstances, and who acts for the subject may be said as `client.actor`."""
+    ours, subject = served_agent.asked["context"], served_agent.asked["subject"]
+    served_agent.asked["subject"] = {**subject, "properties": {"act": {"sub": "door"}, "team": "x"}}
+    told = served_agent.denied(reason="first", evaluation_id="mine")
+    lost = served_agent.submit(told, subject=subject, context=ours)
+    assert lost.body["type"] == f"{ERROR}invalid_denial_binding", "the rest of the subject counts"
+    moved = {"subject": {**subject, "properties": {"team": "x"}}, "client": {"actor": {"id": "door"}}}
+    submitted = served_agent.submit(told, context={**ours, "reason": "second"}, **moved)
+    assert submitted.status == 202
+    served_agent.answer(submitted.body["task"]["id"], True)
+    again = {**served_agent.asked, "context": {**ours, "reason": "third", "evaluated_at": "2026-01-01T00:00:00Z"}}
+    assert served_agent.client.post("evaluation", again).body["decision"] is True
+
+
 def test_a_denial_for_good_cannot_be_requested(served_agent: Served) -> None:
     never = served_agent._replace(asked={**served_agent.asked, "resource": {"type": "Tool", "id": "never"}})
     told = never.denied()

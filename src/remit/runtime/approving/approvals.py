@@ -29,7 +29,10 @@ REQUEST_LIFE = 30 * MINUTE
 """An access request that nobody answered for so long has expired; an approval must be used within the same time."""
 
 VOLATILE = frozenset({"time", "timestamp", "now", "nonce", "request_id"})
-"""Circumstances that an approval does not bind: policies may read them, and do so each time anew."""
+"""Circumstances that are others the next time that the same is asked."""
+UNBOUND = VOLATILE | {"access_request", "evaluation_id", "evaluated_at", "reason"}
+"""Circumstances that an approval does not bind: these, and what is of the profile itself (AuthZEN ARAP, authorization-relevant context).
+Policies may read them, and do so each time anew."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -102,8 +105,8 @@ def _lasting(properties: Arguments) -> list[msgspec.Raw]:
     if properties is NO_ARGUMENTS:
         return []
     given = circumstances_in(properties)
-    if not VOLATILE.isdisjoint(given):
-        lasting = {name: value for name, value in given.items() if name not in VOLATILE}
+    if not UNBOUND.isdisjoint(given):
+        lasting = {name: value for name, value in given.items() if name not in UNBOUND}
         parts = {**properties.values, CONTEXT: lasting}
         properties = freeze({name: values for name, values in parts.items() if values})
     return [msgspec.Raw(properties.canonical)] if properties.values else []
