@@ -5,12 +5,13 @@ import resource
 import socket
 import time
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from remit.server import connections
 from tests.runtime.world import World
-from tests.server.serving import Client, serving
+from tests.server.serving import CERTIFICATION, Client, serving, start
 
 IDLE = 5000
 """Both ends are in this process, which may have fewer files open: then it is a third of those."""
@@ -27,6 +28,27 @@ def test_many_idle_connections_keep_nobody_waiting(world: World) -> None:
             idle.enter_context(socket.create_connection(("127.0.0.1", client.port), timeout=10))
         begun = time.monotonic()
         assert well(client) and time.monotonic() - begun < 2
+
+
+FEW = """
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (128, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+from remit.cli.main import main
+main()
+"""
+
+
+def test_a_process_that_is_given_few_files_takes_what_it_may(tmp_path: Path) -> None:
+    """What a shell or a service gives is often 1,024 of many more: so many idle connections, and nobody else would be answered."""
+    server, client = start(tmp_path, "--bundle", str(CERTIFICATION), program=("-c", FEW))
+    try:
+        with ExitStack() as idle:
+            for _ in range(300):
+                idle.enter_context(socket.create_connection(("127.0.0.1", client.port), timeout=10))
+            assert well(client)
+    finally:
+        server.terminate()
+        server.communicate(timeout=20)
 
 
 def test_headers_without_end_are_cut_off(world: World) -> None:
