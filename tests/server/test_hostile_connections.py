@@ -131,6 +131,22 @@ def test_whoever_sends_too_much_and_goes_still_has_an_answer(world: World) -> No
     assert whole.startswith(b"HTTP/1.1 413") and whole.count(b"HTTP/1.1") == 1 and b"connection: close" in whole
 
 
+def test_what_is_no_request_is_told_so_and_is_no_fault_of_ours(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    with serving(world.embedded) as client:
+        for first in (
+            b"GET http:///x HTTP/1.1",
+            b"GET x HTTP/1.1",
+            b"GET /x HTTP/1.7",
+            b"PRI * HTTP/2.0",
+            b"\x16\x03\x01\x02\x00",
+        ):
+            with socket.create_connection(("127.0.0.1", client.port), timeout=10) as connection:
+                connection.sendall(first + b"\r\nHost: localhost\r\n\r\n")
+                assert connection.recv(65536).startswith(b"HTTP/1.1 400"), first
+                assert ended(connection)
+    assert not [line for line in caplog.records if line.levelname in ("ERROR", "CRITICAL")]
+
+
 def test_trailers_are_no_headers_and_have_an_end(world: World) -> None:
     session = world.open_session()
     body = json.dumps(

@@ -57,7 +57,7 @@ class Bounded(HttpToolsProtocol):
         if self._head is not None:
             self._head += self._came
         # INVARIANT (fail closed): whatever is sent, a connection for which nothing is being done has a time when it is ended.
-        if self._head is not None or self.cycle.response_complete:
+        if self._head is not None or self.cycle is None or self.cycle.response_complete:
             self._wait()
         if (self._head or 0) > MAX_HEAD or (not self._is_whole and self._behind > MAX_HEAD):
             self._raw.abort()
