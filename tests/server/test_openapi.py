@@ -42,7 +42,9 @@ def test_what_is_served_is_described_and_nothing_else(open_store: OpenStore) -> 
     with serving(open_store().embedded) as client:
         told = client.send("GET", "/v1/openapi.json", None, {}).body
     assert told["servers"] == [{"url": f"http://127.0.0.1:{client.port}"}]
-    assert {**told, "servers": None} == {**DOCUMENT, "servers": None}
+    # Nobody is asked who they are here, and it says so.
+    assert told["security"] == [] and DOCUMENT["security"] == [{"bearer": []}, {"dpop": []}]
+    assert {**told, "servers": None, "security": None} == {**DOCUMENT, "servers": None, "security": None}
     routes = {(one.method, re.sub(r":\w+}", "}", one.path)) for one in OPERATIONS}
     assert set(operations_of(told)) == routes and len(routes) == len(OPERATIONS)
 
@@ -117,7 +119,6 @@ def test_the_page_for_people_is_current() -> None:
 
 
 CONFIGURATION = """
-checks.ignored_auth.enabled = false  # a server for development asks nobody
 checks.positive_data_acceptance.enabled = false  # names and policies are more than a schema says
 """
 

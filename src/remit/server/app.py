@@ -17,7 +17,7 @@ from remit.local.wiring import Embedded
 from remit.model.errors import RemitError
 from remit.pdp.administration import Administration
 from remit.server.api.callback import CallbacksInMemory
-from remit.server.callers import Callers
+from remit.server.callers import Believed, Callers
 from remit.server.direct import App, Message, directly
 from remit.server.observing.figures import Figures
 from remit.server.observing.standing import StoreGauges
@@ -90,7 +90,7 @@ def routed(
     app.state.callers, app.state.url, app.state.administration = callers, url, administration
     app.state.webhooks = read_webhooks(embedded.settings, embedded.home)
     app.state.callbacks = shared.callbacks if shared is not None else CallbacksInMemory()
-    app.state.document = described(OPERATIONS, url)
+    app.state.document = described(OPERATIONS, url, asked=not isinstance(callers, Believed))
     app.state.repeats, app.state.peers = peers or Repeats(embedded.runtime.clock), peers
     app.state.unreported, app.state.waits = Unreported(embedded, counting.settled), Waits(embedded, told=counting.waiting)
     app.state.searches = Searches()
