@@ -2,7 +2,9 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +18,7 @@ from remit.model.request import TOOL_CALL
 from remit.runtime.approving.answering import resolve
 from remit.runtime.approving.approvals import shown_to_approver
 from remit.runtime.approving.requesting import submission_of
+from remit.runtime.tasks import close_task
 from tests.conftest import OpenStore
 from tests.runtime.world import AGENT, CARL, World
 from tests.server.serving import Answer, Client, served
@@ -199,6 +202,25 @@ def test_waiting_for_the_answer(served_agent: Served) -> None:
     served_agent.answer(name, False)
     waiting.join(10)
     assert found[0].body["task"]["status"] == "denied" and "result" not in found[0].body
+
+
+def test_nobody_waits_for_an_answer_that_cannot_come(served_agent: Served) -> None:
+    """Once its task is closed, by whatever process, nobody can approve it: whoever waits is told so, and not when their time is up."""
+    world, place = served_agent.world, path(served_agent.submit(served_agent.denied()))
+    name = place.rpartition("/")[2]
+    with ThreadPoolExecutor(2) as threads:
+        waiting = [
+            threads.submit(served_agent.get, place, Prefer="wait=20"),
+            threads.submit(served_agent.get, f"/v1/approvals/{name}?wait=20"),
+        ]
+        time.sleep(0.5)
+        assert not any(one.done() for one in waiting)
+        begun = time.monotonic()
+        close_task(world.runtime, served_agent.asked["context"]["remit"]["task"], "ana", "test").result()
+        told, shown = (one.result().body for one in waiting)
+    assert time.monotonic() - begun < 10
+    assert told["task"]["status"] == "cancelled" and "links" not in told["task"]
+    assert shown["state"] == "task-closed"
 
 
 def test_an_approval_that_does_not_exist_is_no_approval(served_agent: Served) -> None:

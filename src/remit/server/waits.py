@@ -11,6 +11,7 @@ from starlette.requests import Request
 from remit.local.wiring import Embedded
 from remit.model.authorizer import ApprovalState
 from remit.model.identity import ApprovalId
+from remit.runtime.approving.approvals import of_tasks_over, state_of
 from remit.runtime.store import Approval
 from remit.server.crowds import Crowd
 from remit.server.known import Known
@@ -37,6 +38,7 @@ class Waits:
         self._revision, self._until = -1, 0.0
         self._asked: Counter[ApprovalId] = Counter()
         self._found: dict[ApprovalId, Approval] = {}
+        self._over: set[ApprovalId] = set()
         self._looked = 0.0
 
     def __len__(self) -> int:
@@ -56,7 +58,7 @@ class Waits:
 
     async def approval(self, request: Request, asked: Approval, seconds: float) -> ApprovalState:
         """Where an access request stands that was just read, once somebody answered or nobody waits. Raises `RemitError` (unavailable)."""
-        until, state = time.monotonic() + seconds, self._state(asked)
+        until, state = time.monotonic() + seconds, state_of(self._embedded.runtime, asked)
         self._asked[asked.id] += 1
         try:
             while state is ApprovalState.PENDING and await self.goes_on(request, until):
@@ -73,11 +75,14 @@ class Waits:
         now = time.monotonic()
         if now >= self._looked:
             self._found = {one.id: one for one in self._embedded.store.approvals_named(list(self._asked))}
+            self._over = of_tasks_over(self._embedded.runtime, list(self._found.values()))
             self._looked = now + EVERY
 
     def _state(self, found: Approval) -> ApprovalState:
         pending = found.state is ApprovalState.PENDING
-        return ApprovalState.EXPIRED if pending and self._embedded.runtime.clock() >= found.expires else found.state
+        if pending and self._embedded.runtime.clock() >= found.expires:
+            return ApprovalState.EXPIRED
+        return ApprovalState.CANCELLED if pending and found.id in self._over else found.state
 
     def revision(self) -> int:
         """The count of administrative changes, read once for all who wait. Raises `RemitError` (unavailable)."""

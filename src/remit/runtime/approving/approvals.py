@@ -25,6 +25,8 @@ from remit.runtime.approving.requesting import submission_of
 from remit.runtime.runtime import Runtime
 from remit.runtime.store import Approval
 
+_AT_ONCE = 1000
+"""So many tasks are asked about at once."""
 REQUEST_LIFE = 30 * MINUTE
 """An access request that nobody answered for so long has expired; an approval must be used within the same time."""
 
@@ -214,6 +216,32 @@ def of_closed_task(runtime: Runtime, approval: Approval) -> bool:
     return is_over(runtime, approval.task)
 
 
+def state_of(runtime: Runtime, approval: Approval) -> ApprovalState:
+    """Where an access request stands by now, as the store has its task: one that nobody answered in time has expired, and nobody can
+    answer one whose task is over. Raises `RemitError` (unavailable)."""
+    if approval.state is not ApprovalState.PENDING:
+        return approval.state
+    if runtime.clock() >= approval.expires:
+        return ApprovalState.EXPIRED
+    return ApprovalState.CANCELLED if of_tasks_over(runtime, [approval]) else ApprovalState.PENDING
+
+
+def of_tasks_over(runtime: Runtime, asked: Sequence[Approval]) -> set[ApprovalId]:
+    """Those of these whose task, or one that was delegated from, is closed or has expired: as the store has it, whoever closed it. Raises
+    `RemitError` (unavailable)."""
+    with runtime.view.lock:
+        chains = {one.id: runtime.view.chain(one.task)[0] for one in asked}
+    ids = {name: [state.task.id for state in chain] for name, chain in chains.items()}
+    standing, now = runtime.view.store.standing, runtime.clock()
+    tasks = sorted({task for chain in ids.values() for task in chain})
+    stand = all(standing(tasks[first : first + _AT_ONCE])[1] for first in range(0, len(tasks), _AT_ONCE))
+    return {
+        name
+        for name, chain in chains.items()
+        if (not stand and not standing(ids[name])[1]) or any(now >= state.task.expires for state in chain)
+    }
+
+
 def is_over(runtime: Runtime, task: TaskId | None) -> bool:
     """Whether a task, or one that was delegated from, is closed or has expired."""
     with runtime.view.lock:
@@ -234,7 +262,8 @@ def waiting(runtime: Runtime, limit: int, before: ApprovalId | None = None) -> l
         now = runtime.clock()
         found = runtime.view.store.approvals(ApprovalState.PENDING, look, before)
         current = [approval for approval in found if now < approval.expires]
-        live = [approval for approval in current if not of_closed_task(runtime, approval)]
+        over = of_tasks_over(runtime, current)
+        live = [approval for approval in current if approval.id not in over]
         # They come newest first and all live equally long: behind the first that has expired there are only such.
         if len(live) >= limit or len(found) < look or len(current) < len(found):
             return live[:limit]
