@@ -230,6 +230,7 @@ def of_tasks_over(runtime: Runtime, asked: Sequence[Approval]) -> set[ApprovalId
     """Those of these whose task, or one that was delegated from, is closed or has expired: as the store has it, whoever closed it. Raises
     `RemitError` (unavailable)."""
     with runtime.view.lock:
+        runtime.view.refresh()
         chains = {one.id: runtime.view.chain(one.task)[0] for one in asked}
     ids = {name: [state.task.id for state in chain] for name, chain in chains.items()}
     standing, now = runtime.view.store.standing, runtime.clock()
