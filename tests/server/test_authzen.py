@@ -225,8 +225,11 @@ class TestSearch:
         message = {**asks({"type": "user"}, "read", ONE), "page": {"limit": 0}}
         none = client.post("search/subject", message).body
         assert none["results"] == [] and none["page"]["next_token"]
-        whole = {**message, "page": {"limit": 10**30}}
-        assert client.post("search/subject", whole).body["page"] == {"next_token": "", "count": 2}
+        for limit in (10**30, 2.0):
+            assert client.post("search/subject", {**message, "page": {"limit": limit}}).body["page"] == {
+                "next_token": "",
+                "count": 2,
+            }
 
     @pytest.mark.parametrize(
         ("page", "what"),
@@ -235,6 +238,7 @@ class TestSearch:
             ([], "`page` must"),
             ({"limit": -1}, "`page.limit`"),
             ({"limit": "1"}, "`page.limit`"),
+            ({"limit": 1.5}, "`page.limit`"),
             ({"limit": True}, "`page.limit`"),
             ({"token": 5}, "`page.token`"),
             ({"token": "%"}, "no `next_token` of ours"),

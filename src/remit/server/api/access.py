@@ -206,6 +206,8 @@ def _page(message: dict[str, Any]) -> tuple[int | None, str]:
     if not isinstance(page, dict):
         raise malformed("`page` must be an object")
     limit, token = page.get("limit"), page.get("token", "")
+    if isinstance(limit, float) and limit.is_integer():
+        limit = int(limit)  # JSON has one kind of number, and some programs write each as `2.0`
     if "limit" in page and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 0):
         raise malformed("`page.limit` must be a number that is not negative")
     if not isinstance(token, str):
