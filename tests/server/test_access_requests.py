@@ -2,7 +2,9 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +18,7 @@ from remit.model.request import TOOL_CALL
 from remit.runtime.approving.answering import resolve
 from remit.runtime.approving.approvals import shown_to_approver
 from remit.runtime.approving.requesting import submission_of
+from remit.runtime.tasks import close_task
 from tests.conftest import OpenStore
 from tests.runtime.world import AGENT, CARL, World
 from tests.server.serving import Answer, Client, served
@@ -132,6 +135,21 @@ def test_circumstances_may_be_added_and_none_left_out(served_agent: Served) -> N
     assert served_agent.submit(told, context={**ours, "place": "office", "ticket": 7}).status == 202
 
 
+def test_what_is_of_the_profile_itself_binds_nothing(served_agent: Served) -> None:
+    """Its own members of the context are no circumstances, and who acts for the subject may be said as `client.actor`."""
+    ours, subject = served_agent.asked["context"], served_agent.asked["subject"]
+    served_agent.asked["subject"] = {**subject, "properties": {"act": {"sub": "door"}, "team": "x"}}
+    told = served_agent.denied(reason="first", evaluation_id="mine")
+    lost = served_agent.submit(told, subject=subject, context=ours)
+    assert lost.body["type"] == f"{ERROR}invalid_denial_binding", "the rest of the subject counts"
+    moved = {"subject": {**subject, "properties": {"team": "x"}}, "client": {"actor": {"id": "door"}}}
+    submitted = served_agent.submit(told, context={**ours, "reason": "second"}, **moved)
+    assert submitted.status == 202
+    served_agent.answer(submitted.body["task"]["id"], True)
+    again = {**served_agent.asked, "context": {**ours, "reason": "third", "evaluated_at": "2026-01-01T00:00:00Z"}}
+    assert served_agent.client.post("evaluation", again).body["decision"] is True
+
+
 def test_a_denial_for_good_cannot_be_requested(served_agent: Served) -> None:
     never = served_agent._replace(asked={**served_agent.asked, "resource": {"type": "Tool", "id": "never"}})
     told = never.denied()
@@ -185,6 +203,25 @@ def test_waiting_for_the_answer(served_agent: Served) -> None:
     waiting.join(10)
     task = found[0].body["task"]
     assert (task["status"], task["display"]["description"]) == ("denied", "looked at it") and "result" not in found[0].body
+
+
+def test_nobody_waits_for_an_answer_that_cannot_come(served_agent: Served) -> None:
+    """Once its task is closed, by whatever process, nobody can approve it: whoever waits is told so, and not when their time is up."""
+    world, place = served_agent.world, path(served_agent.submit(served_agent.denied()))
+    name = place.rpartition("/")[2]
+    with ThreadPoolExecutor(2) as threads:
+        waiting = [
+            threads.submit(served_agent.get, place, Prefer="wait=20"),
+            threads.submit(served_agent.get, f"/v1/approvals/{name}?wait=20"),
+        ]
+        time.sleep(0.5)
+        assert not any(one.done() for one in waiting)
+        begun = time.monotonic()
+        close_task(world.runtime, served_agent.asked["context"]["remit"]["task"], "ana", "test").result()
+        told, shown = (one.result().body for one in waiting)
+    assert time.monotonic() - begun < 10
+    assert told["task"]["status"] == "cancelled" and "links" not in told["task"]
+    assert shown["state"] == "task-closed"
 
 
 def test_an_approval_that_does_not_exist_is_no_approval(served_agent: Served) -> None:

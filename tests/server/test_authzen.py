@@ -57,6 +57,7 @@ class TestEvaluation:
     def test_a_request_id_comes_back(self, client: Client) -> None:
         assert client.post("evaluation", READ, **{"X-Request-ID": "bfe9eb29-ab87"}).headers["x-request-id"] == "bfe9eb29-ab87"
         assert client.post("evaluation", [], **{"X-Request-ID": "again"}).headers["x-request-id"] == "again"
+        assert client.post("evaluation", READ, **{"X-Request-ID": "x" * 2000}).headers["x-request-id"] == "x" * 2000
         given = [client.post("evaluation", READ).headers["x-request-id"] for _ in range(2)]
         assert all(given) and given[0] != given[1]
 
@@ -91,7 +92,16 @@ class TestEvaluation:
     @pytest.mark.parametrize("kind", ["text/plain", "", "application/xml", "application/json5"])
     def test_only_json(self, client: Client, kind: str) -> None:
         answer = client.send("POST", "/access/v1/evaluation", json.dumps(READ).encode(), {"Content-Type": kind})
-        assert "`Content-Type: application/json`" in problem(answer, 415)
+        assert "`Content-Type: application/json`" in problem(answer, 400)  # so the certification scenario has it (c-2-4-3)
+        for path in ("/access/v1/evaluations", "/access/v1/search/action"):
+            problem(client.send("POST", path, json.dumps(READ).encode(), {"Content-Type": kind}), 400)
+        problem(client.send("POST", "/v1/tasks", b"{}", {"Content-Type": kind}), 415)
+
+    def test_a_path_is_what_it_says(self, client: Client) -> None:
+        """A redirect would lead from a proxy's TLS to where the server itself listens, without TLS, and take the token along."""
+        for path in ("/access/v1/evaluation/", "/v1/caller/", "/scim/v2/Users/", "/scim/v2"):
+            answer = client.send("GET", path, None, {})
+            assert answer.status == 404 and "location" not in answer.headers
 
     def test_with_a_charset(self, client: Client) -> None:
         headers = {"Content-Type": "application/json; charset=utf-8"}
@@ -205,8 +215,21 @@ class TestSearch:
         assert [one["id"] for one in second["results"]] == ["bob"] and second["page"] == {"next_token": "", "count": 1}
         message["page"]["limit"] = 2
         problem(client.post("search/subject", message), 400)
+        # Whoever goes on need not say again how many: neither the standard's example nor the certification scenario does (c-4-5-2).
+        message["page"] = {"token": first["page"]["next_token"]}
+        assert client.post("search/subject", message).body == second
         other = {**message, "action": {"name": "write"}, "page": {"limit": 1, "token": first["page"]["next_token"]}}
         problem(client.post("search/subject", other), 400)
+
+    def test_a_page_of_nothing_does_not_say_that_there_is_nothing(self, client: Client) -> None:
+        message = {**asks({"type": "user"}, "read", ONE), "page": {"limit": 0}}
+        none = client.post("search/subject", message).body
+        assert none["results"] == [] and none["page"]["next_token"]
+        for limit in (10**30, 2.0):
+            assert client.post("search/subject", {**message, "page": {"limit": limit}}).body["page"] == {
+                "next_token": "",
+                "count": 2,
+            }
 
     @pytest.mark.parametrize(
         ("page", "what"),
@@ -215,10 +238,12 @@ class TestSearch:
             ([], "`page` must"),
             ({"limit": -1}, "`page.limit`"),
             ({"limit": "1"}, "`page.limit`"),
+            ({"limit": 1.5}, "`page.limit`"),
             ({"limit": True}, "`page.limit`"),
             ({"token": 5}, "`page.token`"),
             ({"token": "%"}, "no `next_token` of ours"),
             ({"token": base64.b64encode(b"{}").decode()}, "no `next_token` of ours"),
+            ({"token": base64.b64encode(b'{"after": "", "query": "", "limit": -2}').decode()}, "no `next_token` of ours"),
         ],
     )
     def test_what_is_no_page_is_told_so(self, client: Client, page: object, what: str) -> None:

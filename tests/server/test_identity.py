@@ -111,6 +111,9 @@ def test_nobody_is_nobody(net: Net) -> None:
         assert refused.status == 401 and "token" in refused.body["detail"], path
         assert "Bearer" in refused.headers["www-authenticate"] or "DPoP" in refused.headers["www-authenticate"]
     assert net.client.send("GET", "/v1/approvals", None, {}).status == 401
+    for sent in ("Basic Ym90OmJvdA==", "ApiKey x", "Bearer", "Bearer a b", "x"):
+        answer = net.client.send("GET", "/v1/approvals", None, {"Authorization": sent})
+        assert answer.status == 401 and "www-authenticate" in answer.headers, sent
     assert net.client.send("GET", "/healthz", None, {}).status == 200
     assert net.client.send("GET", "/.well-known/authzen-configuration", None, {}).body["policy_decision_point"] == net.url
     assert not net.world.decisions()

@@ -237,6 +237,8 @@ def test_only_who_may_reads_them_and_a_monitor_reads_nothing_else(
         for path in ("/v1/health", "/v1/log", "/v1/agents", "/v1/decisions", "/v1/approvals", "/v1/tasks", f"/v1/agents/{AGENT}"):
             answer = get(path, monitor)
             assert answer.status in (403, 404) or answer.body["items"] == [], path
+        for role in (Role.MONITOR, Role.PROVISIONER):
+            assert [get(path, by_role[role]).status for path in ("/v1/kills", "/v1/watch")] == [403, 403]
         assert get("/metrics", monitor[:-4] + "AAAA").status == 401
         text = get("/metrics", monitor).text
     tokens = {

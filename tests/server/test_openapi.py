@@ -42,7 +42,9 @@ def test_what_is_served_is_described_and_nothing_else(open_store: OpenStore) -> 
     with serving(open_store().embedded) as client:
         told = client.send("GET", "/v1/openapi.json", None, {}).body
     assert told["servers"] == [{"url": f"http://127.0.0.1:{client.port}"}]
-    assert {**told, "servers": None} == {**DOCUMENT, "servers": None}
+    # Nobody is asked who they are here, and it says so.
+    assert told["security"] == [] and DOCUMENT["security"] == [{"bearer": []}, {"dpop": []}]
+    assert {**told, "servers": None, "security": None} == {**DOCUMENT, "servers": None, "security": None}
     routes = {(one.method, re.sub(r":\w+}", "}", one.path)) for one in OPERATIONS}
     assert set(operations_of(told)) == routes and len(routes) == len(OPERATIONS)
 
@@ -76,6 +78,18 @@ def test_every_name_leads_somewhere_and_every_schema_is_one() -> None:
     assert len({told["operationId"] for told in operations_of(DOCUMENT).values()}) == len(OPERATIONS)
 
 
+def test_generators_of_clients_can_read_it() -> None:
+    """Some know no schema that is `true` or `false` (openapi-python-client), but where objects have no other members."""
+
+    def plain(value: Any) -> bool:
+        if isinstance(value, dict):
+            return not isinstance(value.get("items"), bool) and all(map(plain, value.values()))
+        return not isinstance(value, list) or all(map(plain, value))
+
+    rates = DOCUMENT["components"]["schemas"]["Spent"]["properties"]["rates"]["additionalProperties"]["items"]
+    assert plain(DOCUMENT) and rates["minItems"] == rates["maxItems"] == len(rates["prefixItems"])
+
+
 def test_what_changes_something_is_done_once_for_a_key() -> None:
     harmless = {"/v1/bundles/check", "/v1/log/growth"} | {one.path for one in OPERATIONS if one.path.startswith("/access/")}
     # Once by what they are.
@@ -105,7 +119,6 @@ def test_the_page_for_people_is_current() -> None:
 
 
 CONFIGURATION = """
-checks.ignored_auth.enabled = false  # a server for development asks nobody
 checks.positive_data_acceptance.enabled = false  # names and policies are more than a schema says
 """
 

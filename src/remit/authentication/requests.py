@@ -5,13 +5,16 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from remit.authentication.refusal import Code, NotVerified, bad_proof
+from remit.authentication.refusal import Code, NotVerified, bad_proof, invalid
 from remit.authentication.verify import Scheme, Shown, Verifier
 from remit.authentication.waiting import awaited
 from remit.model.caller import VerifiedToken
 
-_AUTHORIZATION = re.compile(r"([A-Za-z]+) +([A-Za-z0-9._~+/-]+=*)", re.ASCII)
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*", re.ASCII)
 _SCHEMES: Mapping[str, Scheme] = {scheme.value: scheme for scheme in Scheme}
+
+
+_NEEDED = "a token is needed: send it as `Authorization: Bearer` or `Authorization: DPoP`"
 
 
 class Sent(msgspec.Struct, frozen=True):
@@ -40,17 +43,20 @@ def presented(request: Sent) -> tuple[str, Shown]:
             case b"dpop":
                 proofs.append(value.decode("latin-1"))
     if not found:
-        raise NotVerified(Code.MISSING, "a token is needed: send it as `Authorization: Bearer` or `Authorization: DPoP`")
+        raise NotVerified(Code.MISSING, _NEEDED)
     if len(found) > 1:
         raise NotVerified(Code.INVALID_REQUEST, "there is more than one `Authorization` header: send one")
-    matched = _AUTHORIZATION.fullmatch(found[0])
-    scheme = _SCHEMES.get(matched[1].lower()) if matched is not None else None
-    if matched is None or scheme is None:
-        raise NotVerified(Code.INVALID_REQUEST, "`Authorization` cannot be read: send `Bearer` or `DPoP` and one token")
+    named, _, token = found[0].partition(" ")
+    scheme = _SCHEMES.get(named.lower())
+    if scheme is None:  # credentials of a kind that is not taken are none (RFC 9110, section 11.6; AuthZEN 1.0, section 11.3)
+        raise NotVerified(Code.MISSING, _NEEDED)
+    token = token.lstrip(" ")
+    if _TOKEN.fullmatch(token) is None:
+        raise invalid("`Authorization` cannot be read: send `Bearer` or `DPoP` and one token")
     if len(proofs) > 1:
         raise bad_proof("there is more than one `DPoP` header: send one")
     if scheme is Scheme.BEARER and proofs:
         raise NotVerified(Code.INVALID_REQUEST, "a proof came with a token that is sent as `Bearer`: send the token as `DPoP`")
     if scheme is Scheme.DPOP and not proofs:
         raise bad_proof("no proof came with the token: send one in `DPoP`")
-    return matched[2], Shown(scheme, proofs[0] if proofs else "", request.method, request.url, request.certificate)
+    return token, Shown(scheme, proofs[0] if proofs else "", request.method, request.url, request.certificate)

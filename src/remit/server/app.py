@@ -17,7 +17,7 @@ from remit.local.wiring import Embedded
 from remit.model.errors import RemitError
 from remit.pdp.administration import Administration
 from remit.server.api.callback import CallbacksInMemory
-from remit.server.callers import Callers
+from remit.server.callers import Believed, Callers
 from remit.server.direct import App, Message, directly
 from remit.server.observing.figures import Figures
 from remit.server.observing.standing import StoreGauges
@@ -85,11 +85,12 @@ def routed(
 
     handlers: dict[Any, Any] = {Problem: _problem, RemitError: _error, HTTPException: _unknown, Exception: _fault}
     app = Starlette(routes=routes_of(OPERATIONS), exception_handlers=handlers, lifespan=together)
+    app.router.redirect_slashes = False  # a path is what it says; behind a proxy it would lead back without TLS, tokens and all
     app.state.embedded = embedded
     app.state.callers, app.state.url, app.state.administration = callers, url, administration
     app.state.webhooks = read_webhooks(embedded.settings, embedded.home)
     app.state.callbacks = shared.callbacks if shared is not None else CallbacksInMemory()
-    app.state.document = described(OPERATIONS, url)
+    app.state.document = described(OPERATIONS, url, asked=not isinstance(callers, Believed))
     app.state.repeats, app.state.peers = peers or Repeats(embedded.runtime.clock), peers
     app.state.unreported, app.state.waits = Unreported(embedded, counting.settled), Waits(embedded, told=counting.waiting)
     app.state.searches = Searches()

@@ -35,10 +35,11 @@ class Page(msgspec.Struct, Generic[T], frozen=True):
 
 
 class _Place(msgspec.Struct, frozen=True):
-    """Behind what a page begins, and what was asked for, by digest."""
+    """Behind what a page begins, what was asked for, by digest, and how many at most on each page, where that must stay."""
 
     after: str
     query: str
+    limit: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
 _decode_place = msgspec.json.Decoder(_Place).decode
@@ -49,23 +50,23 @@ def query_digest(*asked: Any) -> str:
     return hashlib.sha256(_digested(asked)).hexdigest()
 
 
-def token_of(after: str, query: str) -> str:
+def token_of(after: str, query: str, limit: int | None = None) -> str:
     """An opaque token for what comes behind `after`, of this query's digest."""
-    return base64.urlsafe_b64encode(_encode(_Place(after, query))).decode()
+    return base64.urlsafe_b64encode(_encode(_Place(after, query, limit))).decode()
 
 
-def resumed(token: str, query: str, foreign: str, another: str) -> str:
-    """Behind what to go on; empty for the beginning. Raises `RemitError` (malformed), in these words for no
-    token of ours, and for one of another query."""
+def resumed(token: str, query: str, foreign: str, another: str) -> tuple[str, int | None]:
+    """Behind what to go on, empty for the beginning, and how many at most, where the token says so. Raises `RemitError` (malformed), in
+    these words for no token of ours, and for one of another query."""
     if not token:
-        return ""
+        return "", None
     try:
         place = _decode_place(base64.b64decode(token, altchars=b"-_", validate=True))
     except (binascii.Error, msgspec.MsgspecError, ValueError):
         raise malformed(foreign) from None
     if place.query != query:
         raise malformed(another)
-    return place.after
+    return place.after, place.limit
 
 
 class PageRequest(msgspec.Struct, frozen=True):
@@ -98,4 +99,4 @@ def asked_of(where: str, wanted: Paged) -> PageRequest:
     """The page of the list at `where` that is wanted. Raises `RemitError` (malformed) for a cursor that is none of it."""
     rest = {name: value for name, value in msgspec.to_builtins(wanted).items() if name not in ("limit", "cursor")}
     query = query_digest(where, rest)
-    return PageRequest(wanted.limit, resumed(wanted.cursor, query, _FOREIGN, _ANOTHER), query)
+    return PageRequest(wanted.limit, resumed(wanted.cursor, query, _FOREIGN, _ANOTHER)[0], query)

@@ -70,6 +70,11 @@ def may_kill(caller: Known) -> bool:
     return caller.may(Act.KILL)
 
 
+def may_see_kills(caller: Known) -> bool:
+    """See what is stopped and what was opened against policy: an agent, as far as that can be about it."""
+    return caller.agent is not None or may_look(caller)
+
+
 def may_release(caller: Known) -> bool:
     """Lift a kill."""
     return caller.may(Act.RELEASE)

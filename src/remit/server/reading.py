@@ -20,6 +20,8 @@ SECONDS = 10.0
 """So long a caller may take to send a body."""
 _OF_BODY = frozenset({b"content-type", b"content-encoding", b"content-length"})
 JSON = frozenset({b"application/json"})
+OTHER = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+"""What another type of content is answered with."""
 _READ = "remit.body"
 """The body, in a scope, once it was read."""
 T = TypeVar("T")
@@ -49,7 +51,7 @@ def read_query(request: Request, kind: type[T]) -> T:
         raise malformed(f"the query is not what is asked for here: {explained(error, kind)}") from None
 
 
-async def read_object(request: Request, kinds: frozenset[bytes] = JSON) -> dict[str, Any]:
+async def read_object(request: Request, kinds: frozenset[bytes] = JSON, other: HTTPStatus = OTHER) -> dict[str, Any]:
     """The JSON object that a request carries, as one of these types of content.
 
     Raises `Problem`, or `RemitError` (malformed) for what is no JSON.
@@ -57,7 +59,7 @@ async def read_object(request: Request, kinds: frozenset[bytes] = JSON) -> dict[
     if _READ in request.scope:
         read: dict[str, Any] = request.scope[_READ]
         return read
-    value = request.scope[_READ] = object_in(await read_body(request, kinds))
+    value = request.scope[_READ] = object_in(await read_body(request, kinds, other))
     return value
 
 
@@ -69,12 +71,12 @@ def object_in(body: bytes) -> dict[str, Any]:
     return value
 
 
-async def read_body(request: Request, kinds: frozenset[bytes] = JSON) -> bytes:
+async def read_body(request: Request, kinds: frozenset[bytes] = JSON, other: HTTPStatus = OTHER) -> bytes:
     """The body of a request that says it is of one of these types, once it is there whole. Raises `Problem`."""
     headers = _headers(request)
     kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
     if kind not in kinds:
-        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the body must be JSON: send `Content-Type: application/json`")
+        raise Problem(other, "the body must be JSON: send `Content-Type: application/json`")
     if headers.get(b"content-encoding", b"identity") != b"identity":
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the body must not be compressed: send it as it is")
     return await _body(request, headers.get(b"content-length", b"0"))

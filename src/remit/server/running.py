@@ -3,10 +3,11 @@
 import asyncio
 import gc
 import ipaddress
+import resource
 import signal
 import socket
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -35,6 +36,8 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 BEHIND_SOCKET = "http://localhost"
 """What a request over a Unix socket is addressed to, and a proof for it names: its `Host` is `localhost`."""
 MAX_CONNECTIONS = 10_000
+FILES = MAX_CONNECTIONS + 2_000
+"""So many files (connections are files) a process may have open, where the system lets it: idle ones must leave some to others."""
 IDLE_SECONDS = 30
 DRAIN_SECONDS = 10
 ACT_SECONDS = 3.0
@@ -80,6 +83,7 @@ def serve_on(
 ) -> None:
     """Serve connections to a socket that others may take some of. Raises `RemitError` as `serve` does."""
     url, tls = _url(embedded, place, address), place.tls
+    _make_room()
     with observed(embedded, place.log) as watching:
         callers = _callers(embedded, place, url, shared.proofs if shared is not None else None, watching.figures)
         config = uvicorn.Config(
@@ -98,6 +102,15 @@ def serve_on(
             ssl_context_factory=(lambda _config, _default: tls.context()) if tls is not None else None,
         )
         _run(_Draining(config, embedded, listening), listener, embedded)
+
+
+def _make_room() -> None:
+    """Take what the system lets a process have open of files: what one is given at first is often 1,024."""
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES if most == resource.RLIM_INFINITY else min(FILES, most)
+    if now != resource.RLIM_INFINITY and now < wanted:
+        with suppress(OSError, ValueError):  # there the system has a bound of its own: it is served with what there is
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def _run(server: uvicorn.Server, listener: socket.socket, embedded: Embedded) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from remit.model.errors import malformed
 from remit.server.callers import CERTIFICATE
+from remit.server.connections import Bounded
 
 
 class Tls(msgspec.Struct, frozen=True):
@@ -33,72 +33,6 @@ class Tls(msgspec.Struct, frozen=True):
                 f"the certificates cannot be used ({error}): check `--tls-cert`, `--tls-key` and `--client-ca`"
             ) from None
         return context
-
-
-MAX_HEAD = 65_536
-"""A connection whose request line and headers have more bytes is ended."""
-HEAD_SECONDS = 15.0
-"""So long a connection may take until it has sent the headers of a request that it has begun, or of its first."""
-
-
-LAST_SECONDS = 1.0
-"""So long a connection that was just made when the server is to end may take to send the head of its only request."""
-
-
-class Bounded(HttpToolsProtocol):
-    """HTTP over a connection that is ended if it sends a head too slowly, or one without end."""
-
-    _head: int | None = 0
-    _timer: asyncio.TimerHandle | None = None
-    _is_last = False
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for the first request."""
-        super().connection_made(transport)
-        self._timer = asyncio.get_running_loop().call_later(HEAD_SECONDS, transport.abort)
-
-    def data_received(self, data: bytes) -> None:
-        """Take what came, and look whether a head is under way."""
-        super().data_received(data)
-        if self._head is None:
-            return
-        self._head += len(data)
-        if self._head > MAX_HEAD:
-            self.transport.abort()
-        elif self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(HEAD_SECONDS, self.transport.abort)
-
-    def on_message_begin(self) -> None:
-        """A head begins."""
-        super().on_message_begin()
-        self._head = 0
-
-    def on_headers_complete(self) -> None:
-        """It has ended."""
-        self._head = None
-        self._stop()
-        super().on_headers_complete()
-        if self._is_last:
-            super().shutdown()
-
-    def shutdown(self) -> None:
-        """End once what was asked is answered; of a connection that asked nothing yet, its first request, which may be on its way."""
-        if self.cycle is not None:
-            super().shutdown()
-            return
-        self._is_last = True
-        self._stop()
-        self._timer = asyncio.get_running_loop().call_later(LAST_SECONDS, self.transport.close)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Wait for nothing any more."""
-        self._stop()
-        super().connection_lost(exc)
-
-    def _stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
 
 class WithCertificate(Bounded):

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from remit.local.wiring import Embedded
 from remit.model.authorizer import ApprovalState
 from remit.model.identity import ApprovalId
+from remit.runtime.approving.approvals import of_tasks_over, state_of
 from remit.runtime.store import Approval
 from remit.server.crowds import Crowd
 from remit.server.known import Known
@@ -36,7 +37,10 @@ class Waits:
         self._crowd = Crowd(of_one, of_all, "too many requests wait already: ask without waiting, or later", told)
         self._revision, self._until = -1, 0.0
         self._asked: Counter[ApprovalId] = Counter()
+        self._read: dict[ApprovalId, Approval] = {}
+        """What is asked about, as it was when somebody began to wait: what it shows can be long, and is not read again."""
         self._found: dict[ApprovalId, ApprovalState] = {}
+        self._over: set[ApprovalId] = set()
         self._looked = 0.0
 
     def __len__(self) -> int:
@@ -56,8 +60,9 @@ class Waits:
 
     async def approval(self, request: Request, asked: Approval, seconds: float) -> ApprovalState:
         """Where an access request stands that was just read, once somebody answered or nobody waits. Raises `RemitError` (unavailable)."""
-        until, state = time.monotonic() + seconds, self._state(asked, asked.state)
+        until, state = time.monotonic() + seconds, state_of(self._embedded.runtime, asked)
         self._asked[asked.id] += 1
+        self._read[asked.id] = asked
         try:
             while state is ApprovalState.PENDING and await self.goes_on(request, until):
                 self._look()
@@ -66,18 +71,23 @@ class Waits:
         finally:
             self._asked[asked.id] -= 1
             if not self._asked[asked.id]:
-                del self._asked[asked.id]
+                del self._asked[asked.id], self._read[asked.id]
 
     def _look(self) -> None:
         """Read once for all who wait what they ask about."""
         now = time.monotonic()
         if now >= self._looked:
             self._found = self._embedded.store.approval_states(list(self._asked))
+            pending = [self._read[name] for name, state in self._found.items() if state is ApprovalState.PENDING]
+            self._over = of_tasks_over(self._embedded.runtime, pending)
             self._looked = now + EVERY
 
     def _state(self, asked: Approval, state: ApprovalState) -> ApprovalState:
-        late = state is ApprovalState.PENDING and self._embedded.runtime.clock() >= asked.expires
-        return ApprovalState.EXPIRED if late else state
+        if state is not ApprovalState.PENDING:
+            return state
+        if self._embedded.runtime.clock() >= asked.expires:
+            return ApprovalState.EXPIRED
+        return ApprovalState.CANCELLED if asked.id in self._over else state
 
     def revision(self) -> int:
         """The count of administrative changes, read once for all who wait. Raises `RemitError` (unavailable)."""

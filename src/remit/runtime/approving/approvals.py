@@ -25,11 +25,16 @@ from remit.runtime.approving.requesting import submission_of
 from remit.runtime.runtime import Runtime
 from remit.runtime.store import Approval
 
+_AT_ONCE = 1000
+"""So many tasks are asked about at once."""
 REQUEST_LIFE = 30 * MINUTE
 """An access request that nobody answered for so long has expired; an approval must be used within the same time."""
 
 VOLATILE = frozenset({"time", "timestamp", "now", "nonce", "request_id"})
-"""Circumstances that an approval does not bind: policies may read them, and do so each time anew."""
+"""Circumstances that are others the next time that the same is asked."""
+UNBOUND = VOLATILE | {"access_request", "evaluation_id", "evaluated_at", "reason"}
+"""Circumstances that an approval does not bind: these, and what is of the profile itself (AuthZEN ARAP, authorization-relevant context).
+Policies may read them, and do so each time anew."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -105,8 +110,8 @@ def _lasting(properties: Arguments) -> list[msgspec.Raw]:
     if properties is NO_ARGUMENTS:
         return []
     given = circumstances_in(properties)
-    if not VOLATILE.isdisjoint(given):
-        lasting = {name: value for name, value in given.items() if name not in VOLATILE}
+    if not UNBOUND.isdisjoint(given):
+        lasting = {name: value for name, value in given.items() if name not in UNBOUND}
         parts = {**properties.values, CONTEXT: lasting}
         properties = freeze({name: values for name, values in parts.items() if values})
     return [msgspec.Raw(properties.canonical)] if properties.values else []
@@ -229,6 +234,33 @@ def of_closed_task(runtime: Runtime, approval: Approval) -> bool:
     return is_over(runtime, approval.task)
 
 
+def state_of(runtime: Runtime, approval: Approval) -> ApprovalState:
+    """Where an access request stands by now, as the store has its task: one that nobody answered in time has expired, and nobody can
+    answer one whose task is over. Raises `RemitError` (unavailable)."""
+    if approval.state is not ApprovalState.PENDING:
+        return approval.state
+    if runtime.clock() >= approval.expires:
+        return ApprovalState.EXPIRED
+    return ApprovalState.CANCELLED if of_tasks_over(runtime, [approval]) else ApprovalState.PENDING
+
+
+def of_tasks_over(runtime: Runtime, asked: Sequence[Approval]) -> set[ApprovalId]:
+    """Those of these whose task, or one that was delegated from, is closed or has expired: as the store has it, whoever closed it. Raises
+    `RemitError` (unavailable)."""
+    with runtime.view.lock:
+        runtime.view.refresh()
+        chains = {one.id: runtime.view.chain(one.task)[0] for one in asked}
+    ids = {name: [state.task.id for state in chain] for name, chain in chains.items()}
+    standing, now = runtime.view.store.standing, runtime.clock()
+    tasks = sorted({task for chain in ids.values() for task in chain})
+    stand = all(standing(tasks[first : first + _AT_ONCE])[1] for first in range(0, len(tasks), _AT_ONCE))
+    return {
+        name
+        for name, chain in chains.items()
+        if (not stand and not standing(ids[name])[1]) or any(now >= state.task.expires for state in chain)
+    }
+
+
 def is_over(runtime: Runtime, task: TaskId | None) -> bool:
     """Whether a task, or one that was delegated from, is closed or has expired."""
     with runtime.view.lock:
@@ -249,7 +281,8 @@ def waiting(runtime: Runtime, limit: int, before: ApprovalId | None = None) -> l
         now = runtime.clock()
         found = runtime.view.store.approvals(ApprovalState.PENDING, look, before)
         current = [approval for approval in found if now < approval.expires]
-        live = [approval for approval in current if not of_closed_task(runtime, approval)]
+        over = of_tasks_over(runtime, current)
+        live = [approval for approval in current if approval.id not in over]
         # They come newest first and all live equally long: behind the first that has expired there are only such.
         if len(live) >= limit or len(found) < look or len(current) < len(found):
             return live[:limit]

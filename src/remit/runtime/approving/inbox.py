@@ -1,13 +1,14 @@
 """Access requests as people see them: what was asked for, what was shown and said of it, and where it stands."""
 
 from collections import Counter
+from collections.abc import Container
 from typing import Any
 
 import msgspec
 
 from remit.model.authorizer import ApprovalState
 from remit.model.identity import ApprovalId, floor_id
-from remit.runtime.approving.approvals import REQUEST_LIFE, Shown, of_closed_task, shown_to_approver, waiting
+from remit.runtime.approving.approvals import REQUEST_LIFE, Shown, of_tasks_over, shown_to_approver, waiting
 from remit.runtime.approving.denying import why_denied
 from remit.runtime.approving.lapsing import Lapse, lapse_of, look
 from remit.runtime.approving.misreading import marks
@@ -46,7 +47,7 @@ def group(approval: Approval) -> str:
 def card(runtime: Runtime, approval: Approval) -> Card:
     """The card of an access request. Reads the store: not on an event loop."""
     look(runtime)
-    return _card(runtime, approval, _groups(runtime))
+    return _card(runtime, approval, _groups(runtime), of_tasks_over(runtime, [approval]))
 
 
 def _groups(runtime: Runtime) -> Counter[str]:
@@ -56,12 +57,12 @@ def _groups(runtime: Runtime) -> Counter[str]:
     return Counter(group(one) for one in runtime.view.store.waiting_since(first) if now < one.expires)
 
 
-def _card(runtime: Runtime, approval: Approval, groups: Counter[str]) -> Card:
+def _card(runtime: Runtime, approval: Approval, groups: Counter[str], over: Container[ApprovalId]) -> Card:
     with runtime.view.lock:
         runtime.view.refresh()
         key = runtime.view.key(approval.task)
         shown, said = shown_to_approver(approval, key), submission_of(approval, key)
-    state = _state(runtime, approval)
+    state = _state(runtime, approval, over)
     alike = groups[group(approval)] if state == ApprovalState.PENDING else 0
     lapse = lapse_of(runtime, approval) if state == ApprovalState.APPROVED else None
     return Card(approval, shown, said, state, alike, lapse, why_denied(approval, key))
@@ -72,8 +73,8 @@ def cards(runtime: Runtime, limit: int, everything: bool = False, before: Approv
     of closed tasks. Reads the store: not on an event loop."""
     look(runtime)
     found = runtime.view.store.approvals(None, limit, before) if everything else waiting(runtime, limit, before)
-    groups = _groups(runtime)
-    return [_card(runtime, approval, groups) for approval in found]
+    groups, over = _groups(runtime), of_tasks_over(runtime, found)
+    return [_card(runtime, approval, groups, over) for approval in found]
 
 
 def as_plain(seen: Card) -> dict[str, Any]:
@@ -105,9 +106,9 @@ def as_plain(seen: Card) -> dict[str, Any]:
     }
 
 
-def _state(runtime: Runtime, approval: Approval) -> str:
+def _state(runtime: Runtime, approval: Approval, over: Container[ApprovalId]) -> str:
     if approval.state not in (ApprovalState.PENDING, ApprovalState.APPROVED):
         return approval.state.value
     if runtime.clock() >= approval.expires:
         return ApprovalState.EXPIRED.value
-    return TASK_CLOSED if of_closed_task(runtime, approval) else approval.state.value
+    return TASK_CLOSED if approval.id in over else approval.state.value

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from http import HTTPStatus
 from itertools import islice
 from typing import Any
 
@@ -27,6 +28,8 @@ from remit.server.responding import answer, embedded_of
 from remit.server.searches import Searches
 from remit.server.unreported import Unreported
 
+_OTHER = HTTPStatus.BAD_REQUEST
+"""What another type of content than JSON is answered with (certification scenario of AuthZEN 1.0, c-2-4-3)."""
 MAX_EVALUATIONS = 1000
 MAX_PAGE = 1000
 """So many results are returned at once; the rest by token."""
@@ -39,7 +42,7 @@ _ANOTHER = "`page.token` is of another search: all but the token must stay as it
 
 async def evaluation(request: Request) -> Response:
     """`POST /access/v1/evaluation`: one decision, on the disk before it is answered."""
-    asker, asked = await asking(request), asked_in(await read_body(request))
+    asker, asked = await asking(request), asked_in(await read_body(request, other=_OTHER))
     # INVARIANT (authority enters from outside the agent): whoever comes with a key that was used comes with their own authority first.
     wanted = asker.of(asked.request)
     given = request.headers.get(HEADER, "")
@@ -54,7 +57,7 @@ async def evaluation(request: Request) -> Response:
 
 async def evaluations(request: Request) -> Response:
     """`POST /access/v1/evaluations`: several decisions, in the order asked for. Without any, it is one evaluation."""
-    asker, message = await asking(request), await read_object(request)
+    asker, message = await asking(request), await read_object(request, other=_OTHER)
     several = message.get("evaluations")
     if several is None or several == []:
         asked = asked_by(message)
@@ -173,17 +176,21 @@ async def search_action(request: Request) -> Response:
 
 async def _search(request: Request, kind: SearchKind) -> Response:
     asker, embedded = await asking(request), embedded_of(request)
-    message = await read_object(request)
+    message = await read_object(request, other=_OTHER)
     wanted = asker.of(request_of(message, kind))
-    limit, token = _page(message)
-    query = query_digest(kind, _asked(message), limit)
-    after = resumed(token, query, _FOREIGN, _ANOTHER)
+    given, token = _page(message)
+    query = query_digest(kind, _asked(message))
+    after, before = resumed(token, query, _FOREIGN, _ANOTHER)
+    # Whoever goes on need not say again how many: the standard's own example does not.
+    limit = min(next(one for one in (given, before, MAX_PAGE) if one is not None), MAX_PAGE)
+    if before not in (None, limit):
+        raise malformed(_ANOTHER)
     searches: Searches = request.app.state.searches
     found = await searches.done(asker.caller, lambda: list(islice(search(embedded.runtime, kind, wanted, after), limit + 1)))
     shown = found[:limit]
     more = len(found) > limit
-    last = shown[-1] if shown else ""
-    following = token_of(last.id if isinstance(last, EntityRef) else last, query) if more and shown else ""
+    last = shown[-1] if shown else after
+    following = token_of(last.id if isinstance(last, EntityRef) else last, query, limit) if more else ""
     page = {"next_token": following, "count": len(shown)}
     return answer({"page": page, "results": [_result(one) for one in shown]})
 
@@ -192,18 +199,20 @@ def _asked(message: dict[str, Any]) -> dict[str, Any]:
     return {key: message[key] for key in _DEFAULTS if key in message}
 
 
-def _page(message: dict[str, Any]) -> tuple[int, str]:
+def _page(message: dict[str, Any]) -> tuple[int | None, str]:
     page = message.get("page")
     if page is None:
-        return MAX_PAGE, ""
+        return None, ""
     if not isinstance(page, dict):
         raise malformed("`page` must be an object")
-    limit, token = page.get("limit", MAX_PAGE), page.get("token", "")
-    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 0:
+    limit, token = page.get("limit"), page.get("token", "")
+    if isinstance(limit, float) and limit.is_integer():
+        limit = int(limit)  # JSON has one kind of number, and some programs write each as `2.0`
+    if "limit" in page and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 0):
         raise malformed("`page.limit` must be a number that is not negative")
     if not isinstance(token, str):
         raise malformed("`page.token` must be the `next_token` of the page before")
-    return min(limit, MAX_PAGE), token
+    return limit, token
 
 
 def _result(found: EntityRef | str) -> dict[str, str]:

@@ -8,12 +8,13 @@ import msgspec
 from remit.model.errors import RemitError
 from remit.model.request import EvaluationRequest
 from remit.model.values import NO_ARGUMENTS, freeze, thaw
-from remit.runtime.approving.approvals import VOLATILE
+from remit.runtime.approving.approvals import UNBOUND, VOLATILE
 from remit.runtime.recorded import Recorded
 from remit.server.api.messages import MACHINERY, request_of
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
-_SAID = ("subject", "resource")
+ACTOR = "act"
+"""The property of a subject that says who acts for it: a submission may say so as `client.actor` instead (AuthZEN ARAP, delegation)."""
 _NOT_SAID = frozenset({"subject", "resource", "action", "denial", "context", "callback"})
 
 
@@ -48,10 +49,14 @@ def _recorded(made: Recorded) -> Mapping[str, Any]:
 
 def _as_said(before: Mapping[str, Any], asked: EvaluationRequest) -> bool:
     now = asked.properties.values if asked.properties is not NO_ARGUMENTS else {}
-    if any(_form(before.get(part)) != _form(now.get(part)) for part in _SAID):
+    if _form(before.get("resource")) != _form(now.get("resource")) or _subject(before) != _subject(now):
         return False
     was, given = before.get("context") or {}, now.get("context") or {}
-    return all(name in given and _form(given[name]) == _form(was[name]) for name in was if name not in VOLATILE)
+    return all(name in given and _form(given[name]) == _form(was[name]) for name in was if name not in UNBOUND)
+
+
+def _subject(said: Mapping[str, Any]) -> bytes:
+    return _form({name: value for name, value in (said.get("subject") or {}).items() if name != ACTOR})
 
 
 def _form(value: Any) -> bytes:

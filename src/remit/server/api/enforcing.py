@@ -13,14 +13,14 @@ from remit.local.wiring import Embedded
 from remit.model.authorizer import Outcome, OutcomeStatus
 from remit.model.break_glass import OpenGlass, Stage
 from remit.model.caller import is_agents
-from remit.model.errors import ErrorKind, RemitError, conflict, malformed, not_found
+from remit.model.errors import ErrorKind, RemitError, conflict, malformed, not_found, refused
 from remit.model.identity import AGENT, AgentId, DecisionId, EntityRef, SessionId, TaskId
 from remit.runtime.recorded import decision_of
 from remit.server import elsewhere
 from remit.server.callers import caller_of
 from remit.server.direct import DECISION
 from remit.server.known import Known
-from remit.server.permitting import glass_shown, is_session_of, is_within, kills_shown, may_ask
+from remit.server.permitting import glass_shown, is_session_of, is_within, kills_shown, may_ask, may_see_kills
 from remit.server.reading import Nothing, read_as
 from remit.server.responding import answer, embedded_of, figures_of, waits_of
 
@@ -84,6 +84,8 @@ async def caller(request: Request) -> Response:
 async def watch(request: Request) -> Response:
     """`GET /v1/watch?since=REVISION&wait=SECONDS`: what is in force, and the count of administrative changes."""
     caller, embedded = await caller_of(request), embedded_of(request)
+    if not may_see_kills(caller):
+        raise refused("you may not see what is in force: an administrator gives you a role")
     since, seconds = number(request, "since", -1.0, 2.0**53), number(request, "wait", 0.0, MAX_WAIT)
     until, waits = time.monotonic() + seconds, waits_of(request)
     revision = embedded.store.standing(())[0]

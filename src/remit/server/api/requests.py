@@ -15,6 +15,7 @@ from remit.local.wiring import Embedded
 from remit.model.authorizer import ApprovalState
 from remit.model.errors import ErrorKind, RemitError, malformed
 from remit.model.identity import AGENT, ApprovalId, DecisionId, EntityRef, SessionId, TaskId
+from remit.runtime.approving.approvals import state_of
 from remit.runtime.approving.denying import told
 from remit.runtime.approving.requesting import Submission, cancel, submit
 from remit.runtime.recorded import Recorded, recorded
@@ -65,7 +66,7 @@ async def submission(request: Request) -> Response:
         if error.kind is ErrorKind.CONFLICT:
             raise _problem("duplicate_request", HTTPStatus.CONFLICT, error.message) from None
         raise
-    status = HTTPStatus.ACCEPTED if _state(embedded, kept) is ApprovalState.PENDING else HTTPStatus.CREATED
+    status = HTTPStatus.ACCEPTED if state_of(embedded.runtime, kept) is ApprovalState.PENDING else HTTPStatus.CREATED
     return _answer(request, embedded, kept, status)
 
 
@@ -78,7 +79,7 @@ async def _requested(embedded: Embedded, caller: Known, made: Recorded | None, m
     approval = await asyncio.to_thread(embedded.store.approval, ApprovalId(made.body.approval))
     if approval is None:
         raise _not_bound()
-    if _state(embedded, approval) is ApprovalState.EXPIRED:
+    if state_of(embedded.runtime, approval) is ApprovalState.EXPIRED:
         raise _problem("expired_denial", HTTPStatus.GONE, "that denial can be requested no more: evaluate again")
     return approval
 
@@ -106,7 +107,7 @@ async def status(request: Request) -> Response:
     """`GET /access/v1/requests/{id}`: where it stands; with `Prefer: wait=SECONDS`, once it is answered."""
     embedded, approval = await _ours(request)
     seconds = _patience(request)
-    if seconds and _state(embedded, approval) is ApprovalState.PENDING:
+    if seconds and state_of(embedded.runtime, approval) is ApprovalState.PENDING:
         with waits_of(request).one(await caller_of(request)), waiting(request.app):
             await waits_of(request).approval(request, approval, seconds)
         answered = await asyncio.to_thread(embedded.store.approval, approval.id)
@@ -149,7 +150,7 @@ def _patience(request: Request) -> float:
 
 
 def _answer(request: Request, embedded: Embedded, approval: Approval, status: HTTPStatus) -> Response:
-    state, place = _state(embedded, approval), f"{request.app.state.url}{REQUESTS}/{approval.id}"
+    state, place = state_of(embedded.runtime, approval), f"{request.app.state.url}{REQUESTS}/{approval.id}"
     why = told(embedded.runtime, approval)
     task: dict[str, Any] = {
         "id": approval.id,
@@ -168,12 +169,6 @@ def _answer(request: Request, embedded: Embedded, approval: Approval, status: HT
     elif task["status"] == "approved":
         body["result"] = {"mode": "reevaluate", "approval": reference(approval)}
     return Response(_encode(body), int(status), headers, "application/json")
-
-
-def _state(embedded: Embedded, approval: Approval) -> ApprovalState:
-    if approval.state is ApprovalState.PENDING and embedded.runtime.clock() >= approval.expires:
-        return ApprovalState.EXPIRED
-    return approval.state
 
 
 def _may(caller: Known, body: DecisionMade) -> bool:

@@ -18,6 +18,7 @@ from remit.server.problems import fault, fault_id
 REQUEST_ID, TRACEPARENT, TRACESTATE = b"x-request-id", b"traceparent", b"tracestate"
 _BELONGING = frozenset({REQUEST_ID, TRACEPARENT, TRACESTATE})
 MAX_REQUEST_ID = 200
+"""Of a longer one lines have the beginning."""
 QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 """Asked again and again by machines: no line tells of these, if all is well."""
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -53,7 +54,7 @@ def watched(app: App, by: Observed) -> App:
             return
         began, sent = perf_counter(), _sent(scope)
         given = sent.get(REQUEST_ID, b"")
-        answering = _Answering(given if 0 < len(given) <= MAX_REQUEST_ID else b"%s-%d" % (_OURS, next(_number)), send)
+        answering = _Answering(given or b"%s-%d" % (_OURS, next(_number)), send)
         trace, failed = sent.get(TRACEPARENT, b""), ""
         traced = tracing.begin(scope, trace, sent.get(TRACESTATE, b"")) if tracing is not None else None
         try:
@@ -90,7 +91,7 @@ def _sent(scope: Message) -> dict[bytes, bytes]:
 
 def _about(scope: Message, answering: _Answering, trace: bytes) -> dict[str, Value]:
     """What lines say of a request: neither its path nor its query, headers or body."""
-    told: dict[str, Value] = {"request": answering.id.decode("latin-1")}
+    told: dict[str, Value] = {"request": answering.id[:MAX_REQUEST_ID].decode("latin-1")}
     if (found := _TRACEPARENT.match(trace)) is not None:
         told["trace"] = found[1].decode()
     known = scope.get(CALLER)

@@ -133,9 +133,9 @@ class Decisions(msgspec.Struct, frozen=True):
 
 
 class PageWanted(msgspec.Struct, frozen=True):
-    """Which part of what is found."""
+    """Which part of what is found: at most `limit` (1,000 if nobody says; with a token, as many as on the page before)."""
 
-    limit: Annotated[int, msgspec.Meta(ge=0)] = 1000
+    limit: Annotated[int, msgspec.Meta(ge=0)] | msgspec.UnsetType = msgspec.UNSET
     token: str = ""
 
 

@@ -34,8 +34,8 @@ class ProblemDetails(msgspec.Struct, frozen=True):
     detail: str
 
 
-def described(operations: Sequence[Operation], url: str = "/") -> dict[str, Any]:
-    """The document of these operations, served at `url`."""
+def described(operations: Sequence[Operation], url: str = "/", asked: bool = True) -> dict[str, Any]:
+    """The document of these operations, served at `url`, where callers are `asked` who they are."""
     kinds = [kind for one in operations for kind in (one.answer, one.body, one.query) if kind not in (None, str)]
     schemas, components = msgspec.json.schema_components([*kinds, ProblemDetails], schema_hook=_hook, ref_template=_REF)
     known = dict(zip(map(repr, [*kinds, ProblemDetails]), schemas, strict=True))
@@ -58,7 +58,7 @@ def described(operations: Sequence[Operation], url: str = "/") -> dict[str, Any]
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": url}],
-        "security": [{name: []} for name in _SECURITY],
+        "security": [{name: []} for name in _SECURITY] if asked else [],
         "tags": [{"name": name} for name in dict.fromkeys(one.tag for one in operations)],
         "paths": paths,
         "components": {"securitySchemes": _SECURITY, "schemas": _tidied(components)},
@@ -123,8 +123,21 @@ def _in_headers(one: Operation) -> Iterable[dict[str, Any]]:
 
 
 def _tidied(components: dict[str, Any]) -> dict[str, Any]:
-    """The schemas, with their descriptions on one line."""
+    """The schemas, with their descriptions on one line, and as generators of clients read them."""
     for schema in components.values():
         if "description" in schema:
             schema["description"] = " ".join(inspect.cleandoc(schema["description"]).split())
+        _without_rest(schema)
     return components
+
+
+def _without_rest(schema: Any) -> None:
+    """Leave out that a list has nothing behind its last item where its length says so: some generators read no schema that is `false`."""
+    if isinstance(schema, dict):
+        if schema.get("items") is False and schema.get("maxItems") == len(schema.get("prefixItems", ())):
+            del schema["items"]
+        for inside in schema.values():
+            _without_rest(inside)
+    elif isinstance(schema, list):
+        for inside in schema:
+            _without_rest(inside)

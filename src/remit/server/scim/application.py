@@ -108,5 +108,6 @@ def provisioning(state: State) -> Mount:
         *[Route(path, _not_here, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]) for path in ("/Me", "/Bulk", "/.search")],
     ]
     app = Starlette(routes=routes, exception_handlers=handlers)
+    app.router.redirect_slashes = False
     app.state = state
     return Mount(PREFIX, app)

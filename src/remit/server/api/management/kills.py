@@ -12,7 +12,7 @@ from remit.model.kill import KillKind
 from remit.runtime import kills
 from remit.server.callers import caller_of
 from remit.server.paging import Paged, asked_of
-from remit.server.permitting import kills_shown, may_kill, may_release
+from remit.server.permitting import kills_shown, may_kill, may_release, may_see_kills
 from remit.server.reading import read_as, read_query
 from remit.server.responding import answer, embedded_of
 
@@ -44,6 +44,8 @@ class Released(msgspec.Struct, frozen=True):
 async def listed(request: Request) -> Response:
     """`GET /v1/kills`: what is stopped now; an agent is told what can be about it."""
     caller, embedded, wanted = await caller_of(request), embedded_of(request), read_query(request, Paged)
+    if not may_see_kills(caller):
+        raise refused("you may not see what is stopped: an administrator gives you a role")
     asked = asked_of("kills", wanted)
     found = [(f"{kill.kind} {kill.name}", kill) for kill in kills_shown(caller, await asyncio.to_thread(embedded.store.kills))]
     return answer(asked.page((name, kill) for name, kill in sorted(found, key=lambda one: one[0]) if name > asked.after))
