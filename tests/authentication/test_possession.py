@@ -98,7 +98,11 @@ FAULTS: dict[str, str] = {
     "stale": proof(iat=NOW - 61),
     "from the future": proof(iat=NOW + 31),
     "no time": proof(iat=...),
-    "time as a float": proof(iat=NOW + 0.5),
+    "stale by a fraction": proof(iat=NOW - 60.5),
+    "from the future by a fraction": proof(iat=NOW + 30.5),
+    "over, as it says": proof(exp=NOW - 30),
+    "not begun, as it says": proof(nbf=NOW + 31),
+    "over at no time": proof(exp="soon"),
     "time as text": proof(iat=str(NOW)),
     "time as true": proof(iat=True),
     "a huge time": proof(iat=1 << 63),
@@ -184,6 +188,10 @@ def test_a_weak_key_proves_nothing(clock: Clock) -> None:
     token = ISSUER.token(cnf={"jkt": thumbprint(WEAK_RSA_KEY)})
     presented = shown(proof(key=WEAK_RSA_KEY, alg="RS256", ath=ath(token)))
     assert code(verifier(clock, ISSUER).verify, token, presented) is Code.INVALID_PROOF
+
+
+def test_a_proofs_times_may_have_fractions(clock: Clock) -> None:
+    assert verifier(clock, ISSUER).verify(TOKEN, shown(proof(iat=NOW + 0.5, nbf=NOW - 1, exp=NOW + 1))).proof is Proof.DPOP
 
 
 def test_a_proof_counts_once(clock: Clock) -> None:

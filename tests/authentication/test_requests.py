@@ -46,7 +46,7 @@ PROOF = (b"dpop", proof().encode())
         ([(b"authorization", b"")], Code.INVALID_REQUEST),
         ([(b"authorization", b"Bearer")], Code.INVALID_REQUEST),
         ([(b"authorization", b"Bearer ")], Code.INVALID_REQUEST),
-        ([(b"authorization", b"Basic eDp5")], Code.INVALID_REQUEST),
+        ([(b"authorization", b"Basic eDp5")], Code.MISSING),  # an error is none of a scheme that is not known (RFC 6750, 3.1)
         ([(b"authorization", PLAIN)], Code.INVALID_REQUEST),
         ([(b"authorization", b"Bearer\t" + PLAIN)], Code.INVALID_REQUEST),
         ([(b"authorization", b"Bearer " + PLAIN + b" x")], Code.INVALID_REQUEST),

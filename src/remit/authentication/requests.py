@@ -45,6 +45,8 @@ def presented(request: Sent) -> tuple[str, Shown]:
         raise NotVerified(Code.INVALID_REQUEST, "there is more than one `Authorization` header: send one")
     matched = _AUTHORIZATION.fullmatch(found[0])
     scheme = _SCHEMES.get(matched[1].lower()) if matched is not None else None
+    if matched is not None and scheme is None:
+        raise NotVerified(Code.MISSING, "this scheme is not taken: send a token as `Authorization: Bearer` or `DPoP`")
     if matched is None or scheme is None:
         raise NotVerified(Code.INVALID_REQUEST, "`Authorization` cannot be read: send `Bearer` or `DPoP` and one token")
     if len(proofs) > 1:
