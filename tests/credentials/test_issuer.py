@@ -21,11 +21,12 @@ from remit.authentication.verify import Scheme, Shown, Verifier
 from remit.authentication.waiting import awaited
 from remit.credentials import key_files
 from remit.credentials.minting import ACCESS_TYPE, LONGEST_SECONDS, TASK_TYPE, TokenIssuer
+from remit.local.wiring import wall_clock
 from remit.model.caller import Proof, Role
 from remit.model.clock import MINUTE, SECOND
 from remit.model.errors import ErrorKind, RemitError
 from remit.model.identity import AgentId, SessionId, TaskId
-from tests.authentication.minting import ath, public_jwk, sealed, thumbprint
+from tests.authentication.minting import WEAK_RSA_KEY, ath, new_key, public_jwk, sealed, thumbprint
 from tests.runtime.world import Clock
 
 NAME, AUDIENCE = "https://remit.example", "https://remit.example/api"
@@ -75,6 +76,24 @@ def test_another_library_verifies_them_with_the_published_keys(issuer: TokenIssu
     assert claims["sub"] == "agent:bot"
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of how Authlib itself reads keys
+def test_an_access_token_is_one_as_the_standard_has_it(folder: Path) -> None:
+    """RFC 9068, as a library says that knows nothing of Remit; it wants a `client_id`, too."""
+    from authlib.oauth2.rfc9068 import JWTBearerTokenValidator
+
+    issuer = TokenIssuer(NAME, folder, wall_clock)
+
+    class Resource(JWTBearerTokenValidator):  # type: ignore[misc]
+        def get_jwks(self) -> Any:
+            return json.loads(issuer.key_set())
+
+    resource = Resource(NAME, AUDIENCE)
+    for token in (issuer.agent_token(BOT, AUDIENCE, 600), issuer.operator_token("ana", [Role.AUDITOR], AUDIENCE, 600)):
+        claims = resource.authenticate_token(token)
+        resource.validate_token(claims, [], None)
+        assert claims["client_id"] == claims["sub"]
+
+
 @pytest.mark.parametrize("key", [ec.generate_private_key(ec.SECP256R1()), ed25519.Ed25519PrivateKey.generate()])
 def test_a_bound_token_needs_the_agents_key(issuer: TokenIssuer, clock: Clock, key: Any) -> None:
     token = issuer.agent_token(BOT, AUDIENCE, 600, public_jwk(key))
@@ -85,6 +104,15 @@ def test_a_bound_token_needs_the_agents_key(issuer: TokenIssuer, clock: Clock, k
     assert verify(token, Shown(Scheme.DPOP, proof, "GET", URL)).key == thumbprint(key)
     with pytest.raises(NotVerified):
         verify(token)
+
+
+@pytest.mark.filterwarnings("ignore::joserfc.errors.SecurityWarning")  # the library warns where we refuse
+def test_a_token_is_bound_to_no_key_that_no_proof_is_taken_of(issuer: TokenIssuer) -> None:
+    unproven = ({"kty": "OKP", "crv": "X25519", "x": "A" * 43}, public_jwk(ec.generate_private_key(ec.SECP256K1())))
+    for key in (*unproven, public_jwk(WEAK_RSA_KEY), {**public_jwk(WEAK_RSA_KEY), "crv": "P-256"}):
+        assert kind_of(lambda key=key: issuer.agent_token(BOT, AUDIENCE, 60, key)) is ErrorKind.MALFORMED
+    for alg in ("ES256", "ES384", "ES512", "EdDSA", "RS256"):
+        issuer.agent_token(BOT, AUDIENCE, 60, public_jwk(new_key(alg)))
 
 
 def test_a_token_is_bound_to_a_public_key_only(issuer: TokenIssuer) -> None:

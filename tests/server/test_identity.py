@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from remit.decision_log.entry import PersonChanged, TokenIssued
-from remit.inventory.agents import with_identity
+from remit.inventory.agents import with_identity, with_status
 from remit.local.config import Settings
 from remit.local.issuing import agent_token, operator_token, task_token
 from remit.local.people import Import
@@ -18,15 +18,16 @@ from remit.local.wiring import wall_clock
 from remit.model.caller import Role
 from remit.model.decision import Deny
 from remit.model.errors import RemitError
-from remit.model.identity import AgentId
+from remit.model.identity import AgentId, AgentStatus
 from remit.model.request import TOOL_CALL
 from remit.model.task import Session
 from remit.runtime import administration, tasks
 from remit.runtime.people import all_people, erase_person
+from remit.server.callers import Proven
 from tests.conftest import OpenStore
 from tests.runtime.world import AGENT, ANA, World
 from tests.server.idp import ISSUER, Holder, Idp
-from tests.server.serving import Answer, Client, served
+from tests.server.serving import Answer, Client, served, serving
 
 pytestmark = pytest.mark.sqlite
 CONFIG = f"""
@@ -293,6 +294,19 @@ class TestOurOwn:
         for ask in (net.evaluate(loose), net.post("/access/v1/evaluation", low, door, None, **{"Remit-Task": loose})):
             assert ask.status == 401 and "ended" in ask.body["detail"]
 
+    def test_an_agent_that_may_not_act_is_given_none(self, net: Net) -> None:
+        own, holder = own_issuer(net.world.home, net.url, wall_clock), Holder()
+        token = agent_token(net.world.embedded, own, AgentId(AGENT), 60, holder.public, ANA)
+        path = f"/v1/tasks/{net.session.task}/tokens"
+        assert net.post(path, {}, token, holder).status == 201
+        administration.change_agent(
+            net.world.runtime, AGENT, lambda known: with_status(known, AGENT, AgentStatus.SUSPENDED), ANA
+        ).result()
+        refused = net.post(path, {}, token, holder)
+        assert refused.status == 403 and "is suspended" in refused.body["detail"]
+        with pytest.raises(RemitError, match="is suspended"):
+            agent_token(net.world.embedded, own, AgentId(AGENT), 60, holder.public, ANA)
+
     def test_a_task_token_is_no_agents_token_for_others(self, net: Net) -> None:
         own = own_issuer(net.world.home, net.url, wall_clock)
         assert net.session.task is not None
@@ -303,6 +317,25 @@ class TestOurOwn:
         assert net.post("/access/v1/evaluation", asked, door, None, **{"Remit-Task": loose}).status == 403
         agent = agent_token(net.world.embedded, own, AgentId("other"), 60, None, ANA)
         assert net.post("/access/v1/evaluation", net.asks(context={}), door, None, **{"Remit-Task": agent}).status == 401
+
+
+def test_an_address_that_its_issuer_has_not_verified_names_nobody(open_store: OpenStore) -> None:
+    """Whoever may write their own address there would approve as somebody else."""
+    world, idp, url = open_store(clock=wall_clock), Idp(), "https://remit.example"
+    idp.publish(world.home / "idp.json")
+    issuer = {"issuer": ISSUER, "jwks_file": "idp.json", "name_claim": "email", "roles_claim": "groups"}
+    settings = Settings(issuers=({**issuer, "roles": {"approver": ["approvers"]}},))
+    with serving(world.embedded, Proven(read_trust(settings, world.home, url, wall_clock), world.embedded, url)) as client:
+
+        def asked(**claims: Any) -> Answer:
+            token = idp.token("00u7", url, groups=["approvers"], email="ana@corp.example", **claims)
+            return client.send("GET", "/v1/caller", None, {"Authorization": f"Bearer {token}"})
+
+        for verified in (False, "false", None, 0, "", [True]):
+            refused = asked(email_verified=verified)
+            assert refused.status == 403 and "email_verified" in refused.body["detail"], verified
+        for said in ({}, {"email_verified": True}, {"email_verified": "true"}):
+            assert asked(**said).body["name"] == "ana@corp.example", "an issuer that says nothing of it verifies all"
 
 
 @pytest.mark.parametrize(

@@ -45,13 +45,13 @@ class TokenIssuer:
 
     def agent_token(self, agent: AgentId, audience: str, seconds: int, key: dict[str, Any] | None = None) -> str:
         """A token that says who an agent is; bound to the public `key` (JWK) where one is given (RFC 9449). Raises `RemitError`."""
-        return self._minted(Kind(ACCESS_TYPE, {"sub": AGENT_PREFIX + _name(agent), **_bound(key)}), audience, seconds)
+        return self._minted(Kind(ACCESS_TYPE, {**_named(AGENT_PREFIX + _name(agent)), **_bound(key)}), audience, seconds)
 
     def operator_token(
         self, name: str, roles: Iterable[Role], audience: str, seconds: int, key: dict[str, Any] | None = None
     ) -> str:
         """A token that says who somebody outside of the agents is, and which roles they have. Raises `RemitError`."""
-        claims = {"sub": OPERATOR_PREFIX + _name(name), "roles": sorted(roles), **_bound(key)}
+        claims = {**_named(OPERATOR_PREFIX + _name(name)), "roles": sorted(roles), **_bound(key)}
         return self._minted(Kind(ACCESS_TYPE, claims), audience, seconds)
 
     def task_token(
@@ -126,6 +126,11 @@ def _name(text: str) -> str:
     if not text or not text.isprintable() or len(text) > 256:
         raise malformed(f"`{text[:100]}` cannot stand in a token: use printable text of at most 256 characters")
     return text
+
+
+def _named(subject: str) -> dict[str, Any]:
+    """Whose an access token is: nobody stands between its holder and the client (RFC 9068, section 2.2, wants both)."""
+    return {"sub": subject, "client_id": subject}
 
 
 def _bound(key: dict[str, Any] | None) -> dict[str, Any]:

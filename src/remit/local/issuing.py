@@ -20,11 +20,7 @@ def agent_token(
     embedded: Embedded, own: TokenIssuer, agent: AgentId, seconds: int, key: dict[str, Any] | None, by: Operator
 ) -> str:
     """A token that says who a registered agent is. Raises `RemitError`: not-found, refused for one that may not act."""
-    known = embedded.store.agent(agent)
-    if known is None:
-        raise not_found(f"agent `{agent}` is not registered: see `remit agent list`")
-    if known.status is not AgentStatus.ACTIVE:
-        raise refused(f"agent `{agent}` is {known.status.value}: it is given no token")
+    _check_active(embedded, agent)
     return _recorded(embedded, own.agent_token(agent, own.name, seconds, key), by).result()
 
 
@@ -52,15 +48,24 @@ def task_token(
 ) -> Driven[str]:
     """A token that stands for an open task, bound to the key of this thumbprint (RFC 7638), if one is given.
 
-    Raises `RemitError`: not-found, refused for a task that has ended.
+    Raises `RemitError`: not-found, refused for a task that has ended, or of an agent that may not act.
     """
     state = embedded.store.task(task)
     if state is None:
         raise not_found(f"there is no task `{task}`")
     if state.task.status is not TaskStatus.OPEN:
         raise refused(f"task `{task}` is closed: nothing stands for it any more")
+    _check_active(embedded, state.task.agent)
     about = state.task.id, state.task.agent, own.name, state.task.expires
     return _recorded(embedded, own.task_token(*about, seconds=seconds, session=session, thumbprint=thumbprint), by)
+
+
+def _check_active(embedded: Embedded, agent: AgentId) -> None:
+    known = embedded.store.agent(agent)
+    if known is None:
+        raise not_found(f"agent `{agent}` is not registered: see `remit agent list`")
+    if known.status is not AgentStatus.ACTIVE:
+        raise refused(f"agent `{agent}` is {known.status.value}: it is given no token")
 
 
 def _recorded(embedded: Embedded, token: str, by: Operator) -> Driven[str]:
