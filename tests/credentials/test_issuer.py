@@ -4,6 +4,7 @@ import asyncio
 import json
 import stat
 import threading
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -76,10 +77,10 @@ def test_another_library_verifies_them_with_the_published_keys(issuer: TokenIssu
     assert claims["sub"] == "agent:bot"
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of how Authlib itself reads keys
 def test_an_access_token_is_one_as_the_standard_has_it(folder: Path) -> None:
     """RFC 9068, as a library says that knows nothing of Remit; it wants a `client_id`, too."""
-    from authlib.oauth2.rfc9068 import JWTBearerTokenValidator
+    with warnings.catch_warnings(record=True):  # it points to joserfc, for keys, too
+        from authlib.oauth2.rfc9068 import JWTBearerTokenValidator
 
     issuer = TokenIssuer(NAME, folder, wall_clock)
 
@@ -89,7 +90,9 @@ def test_an_access_token_is_one_as_the_standard_has_it(folder: Path) -> None:
 
     resource = Resource(NAME, AUDIENCE)
     for token in (issuer.agent_token(BOT, AUDIENCE, 600), issuer.operator_token("ana", [Role.AUDITOR], AUDIENCE, 600)):
-        claims = resource.authenticate_token(token)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            claims = resource.authenticate_token(token)
         resource.validate_token(claims, [], None)
         assert claims["client_id"] == claims["sub"]
 
@@ -242,6 +245,26 @@ def test_old_tokens_stand_until_they_expire_after_a_new_key_signs(folder: Path, 
     assert [key["kid"] for key in json.loads(issuer.key_set())["keys"]] == [new_id]
     issuer.rotate()
     assert len(list((folder / key_files.RETIRED).iterdir())) == 1  # what has run out is gone
+
+
+def test_a_key_that_somebody_else_knows_verifies_nothing_any_more(folder: Path, clock: Clock, issuer: TokenIssuer) -> None:
+    """Nor does one before it; nor in a process that began with it."""
+    known = TokenIssuer(NAME, folder, clock)
+    held = HeldKeys(known.key_set, Terms(NAME, MINUTE, SECOND, 5 * MINUTE), clock)
+    other = Verifier([(TrustedIssuer(NAME, (AUDIENCE,)), held)], clock)
+    first = issuer.agent_token(BOT, AUDIENCE, LONGEST_SECONDS)
+    issuer.rotate()
+    second = known.agent_token(BOT, AUDIENCE, LONGEST_SECONDS), issuer.agent_token(BOT, AUDIENCE, LONGEST_SECONDS)
+    for token in (first, *second):
+        assert asyncio.run(awaited(lambda token=token: other.verify(token)))
+    fresh = issuer.rotate(refuse=True)
+    clock.forward(120)
+    for token in (first, *second):
+        with pytest.raises(NotVerified):
+            asyncio.run(awaited(lambda token=token: other.verify(token)))
+    known.reload()
+    assert asyncio.run(awaited(lambda: other.verify(known.agent_token(BOT, AUDIENCE, 60)))) and known.key == fresh
+    assert list((folder / key_files.RETIRED).iterdir()) == []
 
 
 def test_a_rotation_that_is_cut_off_loses_no_token(folder: Path, issuer: TokenIssuer, clock: Clock, monkeypatch: Any) -> None:

@@ -84,16 +84,17 @@ def load_or_make(folder: Path) -> SigningKey:
     return fresh
 
 
-def rotate(folder: Path, until: int) -> SigningKey:
-    """A new key in the place of the old one, of which the public half is kept until then (µs). Raises `RemitError`.
+def rotate(folder: Path, until: int | None) -> SigningKey:
+    """A new key in the place of the old one, of which the public half is kept until then (µs), or not at all. Raises `RemitError`.
 
     The old half is on disk before the new key is: whenever this is cut off, every token that was signed can be verified.
     """
     old, fresh = load(folder), SigningKey.generate()
     try:
-        (folder / RETIRED).mkdir(mode=0o700, exist_ok=True)
-        kept = msgspec.json.encode(Retired(cast(dict[str, str], old.public()), until))
-        _write(folder / RETIRED / f"{old.id}.json", kept, replace=True)
+        if until is not None:
+            (folder / RETIRED).mkdir(mode=0o700, exist_ok=True)
+            kept = msgspec.json.encode(Retired(cast(dict[str, str], old.public()), until))
+            _write(folder / RETIRED / f"{old.id}.json", kept, replace=True)
         _write(folder / SIGNING, fresh.pem(), replace=True)
     except OSError as error:
         raise unavailable(f"the key in `{folder}` could not be replaced ({error.strerror})") from None

@@ -81,19 +81,28 @@ class TokenIssuer:
         """The public keys as they are on disk now (RFC 7517): the one that signs, and those whose tokens can still be valid."""
         now = self._clock()
         keys = {key.jwk["kid"]: key.jwk for key in key_files.retired(self._folder) if key.until > now}
-        for signing in (self._signing(), key_files.load(self._folder)):
-            keys[signing.id] = signing.public()
+        # INVARIANT (fail closed): not the one that this process began with: another may have taken it away since.
+        signing = key_files.load(self._folder)
+        keys[signing.id] = signing.public()
         return msgspec.json.encode({"keys": list(keys.values())})
 
-    def rotate(self) -> str:
-        """Sign with a new key from now on, and tell its id. Tokens of the old one stand until they expire; its private half is gone."""
+    def rotate(self, *, refuse: bool = False) -> str:
+        """Sign with a new key from now on, and tell its id. Tokens of the old one stand until they expire; its private half is gone.
+
+        With `refuse` no token that was made before stands: for a key that somebody else knows.
+        """
         with self._lock:
             now = self._clock()
             for key in key_files.retired(self._folder):
-                if key.until <= now:
+                if refuse or key.until <= now:
                     key_files.forget(self._folder, key.jwk["kid"])
-            self._key = key_files.rotate(self._folder, now + LONGEST_SECONDS * SECOND)
+            self._key = key_files.rotate(self._folder, None if refuse else now + LONGEST_SECONDS * SECOND)
             return self._key.id
+
+    @property
+    def key(self) -> str:
+        """The id of the key that signs."""
+        return self._signing().id
 
     def reload(self) -> None:
         """Sign with the key that is on disk: another process may have replaced it."""

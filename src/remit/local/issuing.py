@@ -1,18 +1,18 @@
-"""Tokens of Remit's own issuer: recorded first, then handed out."""
+"""Tokens of Remit's own issuer, and the key that signs them: recorded first, then handed out, or exchanged."""
 
 from collections.abc import Iterable
 from typing import Any
 
 from remit.authentication.jose.compact import MAX_BYTES, read_compact
 from remit.credentials.minting import TokenIssuer
-from remit.decision_log.entry import TokenIssued
+from remit.decision_log.entry import IssuerRotated, TokenIssued
 from remit.local.wiring import Embedded
 from remit.model.caller import Role
 from remit.model.clock import SECOND
 from remit.model.errors import malformed, not_found, refused
 from remit.model.identity import AgentId, AgentStatus, Operator, SessionId, TaskId
 from remit.model.task import TaskStatus
-from remit.runtime.administration import hand_out
+from remit.runtime.administration import begin_rotation, hand_out
 from remit.runtime.pending import Driven
 
 
@@ -58,6 +58,12 @@ def task_token(
     _check_active(embedded, state.task.agent)
     about = state.task.id, state.task.agent, own.name, state.task.expires
     return _recorded(embedded, own.task_token(*about, seconds=seconds, session=session, thumbprint=thumbprint), by)
+
+
+def rotate(embedded: Embedded, own: TokenIssuer, refuse: bool, by: Operator) -> str:
+    """Sign with a new key from now on, and tell its id; with `refuse`, no token that was made before stands. Raises `RemitError`."""
+    begin_rotation(embedded.runtime, IssuerRotated(own.key, refuse, by.id, by.verified_by)).result()
+    return own.rotate(refuse=refuse)
 
 
 def _check_active(embedded: Embedded, agent: AgentId) -> None:
