@@ -267,6 +267,31 @@ def test_a_key_that_somebody_else_knows_verifies_nothing_any_more(folder: Path, 
     assert list((folder / key_files.RETIRED).iterdir()) == []
 
 
+def test_whoever_has_the_folder_shares_its_secret(folder: Path, tmp_path: Path, clock: Clock, issuer: TokenIssuer) -> None:
+    file, found = folder / key_files.SHARED, list[bytes]()
+    threads = [threading.Thread(target=lambda: found.append(TokenIssuer(NAME, folder, clock).secret())) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    issuer.rotate(refuse=True)
+    assert set(found) == {issuer.secret()} and len(found) == 8 and len(found[0]) == 32
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600 and issuer.secret() != TokenIssuer(NAME, tmp_path / "b", clock).secret()
+    file.chmod(0o640)
+    assert kind_of(issuer.secret) is ErrorKind.REFUSED
+    file.chmod(0o600)
+    file.write_bytes(b"short")
+    assert kind_of(issuer.secret) is ErrorKind.MALFORMED
+
+
+def test_where_no_secret_can_be_written_nobody_shares_one(issuer: TokenIssuer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, content: bytes, *, replace: bool) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(key_files, "_write", full)
+    assert issuer.secret() != issuer.secret()
+
+
 def test_a_rotation_that_is_cut_off_loses_no_token(folder: Path, issuer: TokenIssuer, clock: Clock, monkeypatch: Any) -> None:
     token = issuer.agent_token(BOT, AUDIENCE, 60)
     whole, calls = key_files._write, []

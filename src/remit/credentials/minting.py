@@ -109,6 +109,10 @@ class TokenIssuer:
         with self._lock:
             self._key = key_files.load(self._folder)
 
+    def secret(self) -> bytes:
+        """A secret that signs nothing, and that all share who have the folder, whichever key signs. Raises `RemitError`."""
+        return key_files.secret_of(self._folder)
+
     def _signing(self) -> key_files.SigningKey:
         with self._lock:
             return self._key

@@ -35,6 +35,10 @@ class Proofs:
     def __init__(self, seen: SeenProofs, nonces: Nonces, terms: ProofTerms | None = None) -> None:
         self._seen, self._nonces, self._terms = seen, nonces, terms or ProofTerms()
 
+    def share(self, secret: bytes) -> None:
+        """Know the nonces of other machines that have this secret, and let them know these."""
+        self._nonces.share(secret)
+
     def check(self, proof: str, token: str, key: str, request: tuple[str, str], now: int) -> None:
         """Whether the proof is of the key with this thumbprint, for this token and this request (method, URL), and new.
 
@@ -66,8 +70,10 @@ class Proofs:
         nonce = claims.get("nonce")
         if isinstance(nonce, str) and self._nonces.accepts(nonce, now):
             return
+        # Where several machines serve, a caller comes with what another has given: it is no nonce of nobody, but vouches for nothing here.
+        strange = nonce is not None and not (isinstance(nonce, str) and self._nonces.knows(nonce, now, ahead))
         # INVARIANT (fail closed): what was seen before this process began is forgotten, so a proof that can be from then does not count.
-        if nonce is not None or self._terms.nonce or issued < self._seen.since + ahead:
+        if strange or self._terms.nonce or issued < self._seen.since + ahead:
             raise NotVerified(
                 Code.USE_NONCE, "the proof must carry the nonce that comes with this answer", self._nonces.issue(now)
             )
