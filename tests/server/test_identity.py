@@ -1,6 +1,7 @@
 """Callers who prove who they are: agents, people and doors, by tokens of several issuers, bound or not; asked of a real server."""
 
 import json
+import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -115,6 +116,21 @@ def test_nobody_is_nobody(net: Net) -> None:
     assert net.client.send("GET", "/healthz", None, {}).status == 200
     assert net.client.send("GET", "/.well-known/authzen-configuration", None, {}).body["policy_decision_point"] == net.url
     assert not net.world.decisions()
+
+
+def test_nobody_is_named_behind_a_body(net: Net) -> None:
+    """A proxy that looks at headers sees no trailers; nor does whoever believes it."""
+    body, shown = json.dumps(net.asks()).encode(), f"Authorization: Bearer {net.token('client-7')}\r\n".encode()
+    head = b"POST /access/v1/evaluation HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nConnection: close\r\n"
+
+    def asked(headers: bytes, trailers: bytes) -> bytes:
+        chunks = b"%x\r\n%s\r\n0\r\n%s\r\n" % (len(body), body, trailers)
+        with socket.create_connection(("127.0.0.1", net.client.port), timeout=20) as connection:
+            connection.sendall(head + headers + b"Transfer-Encoding: chunked\r\n\r\n" + chunks)
+            return connection.makefile("rb").readline().split()[1]
+
+    assert [asked(shown, b""), asked(b"", shown)] == [b"200", b"401"]
+    assert asked(shown, b"Authorization: Bearer x\r\nRemit-Task: x\r\nX-More: y\r\n") == b"200", "they are nothing to anybody"
 
 
 def test_an_agent_of_an_issuer_that_is_trusted(net: Net) -> None:

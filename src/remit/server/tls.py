@@ -36,7 +36,7 @@ class Tls(msgspec.Struct, frozen=True):
 
 
 MAX_HEAD = 65_536
-"""A connection whose request line and headers have more bytes is ended."""
+"""A connection whose request line and headers have more bytes is ended, as is one with more after a body that are no message."""
 HEAD_SECONDS = 15.0
 """So long a connection may take until it has sent the headers of a request that it has begun, or of its first."""
 
@@ -46,9 +46,12 @@ LAST_SECONDS = 1.0
 
 
 class Bounded(HttpToolsProtocol):
-    """HTTP over a connection that is ended if it sends a head too slowly, or one without end."""
+    """HTTP over a connection that is ended if it sends a head too slowly, or one without end, or anything without end that is no body. What
+    follows a body (trailers) is not taken for headers."""
 
     _head: int | None = 0
+    _idle, _went_on = 0, False
+    """Bytes after a head that brought nothing further, and whether those that are being taken do: some body, or another message."""
     _timer: asyncio.TimerHandle | None = None
     _is_last = False
 
@@ -59,8 +62,12 @@ class Bounded(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what came, and look whether a head is under way."""
+        self._went_on = False
         super().data_received(data)
         if self._head is None:
+            self._idle = 0 if self._went_on else self._idle + len(data)
+            if self._idle > MAX_HEAD:
+                self.transport.abort()
             return
         self._head += len(data)
         if self._head > MAX_HEAD:
@@ -71,7 +78,18 @@ class Bounded(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A head begins."""
         super().on_message_begin()
-        self._head = 0
+        self._head, self._went_on = 0, True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header; or a trailer, which is none: it may have passed whoever looks at headers before us (RFC 9110, section 6.5.1)."""
+        # INVARIANT (fail closed): it says neither who calls nor with whose authority, and nobody keeps it.
+        if self._head is not None:
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        """Some of the body."""
+        self._went_on = True
+        super().on_body(body)
 
     def on_headers_complete(self) -> None:
         """It has ended."""
