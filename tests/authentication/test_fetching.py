@@ -209,6 +209,24 @@ def test_keys_are_where_the_metadata_says() -> None:
         {**GOOD, "jwks_uri": "file:///etc/keys"},
         {**GOOD, "jwks_uri": "http://127.0.0.1:8500/secret"},
         {**GOOD, "jwks_uri": "https://localhost/secret"},
+        *[
+            {**GOOD, "jwks_uri": f"https://{host}/secret"}
+            for host in (
+                *(
+                    "127.0.0.2",
+                    "127.1",
+                    "2130706433",
+                    "0x7f.0.0.1",
+                    "0177.0.0.1",
+                    "localhost.",
+                    "x.localhost",
+                    "0.0.0.0:8443",
+                    "0",
+                ),
+                *("169.254.169.254", "10.1.2.3", "192.168.0.1", "100.64.0.1"),
+                *("[::1]", "[::]", "[::ffff:127.0.0.1]", "[::ffff:a9fe:a9fe]", "[fe80::1]", "[fd00::1]", "[fe80::1%25eth0]"),
+            )
+        ],
         {**GOOD, "jwks_uri": [KEYS]},
         [GOOD],
         b"",

@@ -152,6 +152,41 @@ def test_keys_are_used_for_the_time_of_grace_and_then_nothing_is(setting: Settin
     assert setting.verify(token) == "bot"
 
 
+def test_an_issuer_that_hangs_keeps_nobody_waiting_within_the_time_of_grace(setting: Setting) -> None:
+    """Nor does one that takes longer to fail than lies between two attempts."""
+    token = setting.token()
+    setting.verify(token)
+    setting.published.document = Unfetched("did not answer within 5 s")
+    setting.clock.forward(REFRESH)
+    setting.verify(token)  # makes the first attempt that fails
+    setting.settled()
+    setting.published.held.clear()
+    for _ in range(5):
+        setting.clock.forward(REFRESH - 1)
+        for _ in range(3):
+            assert setting.verifier.verify(token).subject == "bot", "an attempt is under way, and nobody waits for it"
+            setting.clock.forward(61)  # it is given up, and the next one hangs, too
+        setting.published.held.set()
+        setting.settled()
+        assert setting.keys._asked() is None, "it took longer than lies between two, and is followed by the next all the same"
+        setting.published.held.clear()
+    setting.published.held.set()
+    setting.clock.forward(GRACE)
+    assert setting.code(token) is Code.UNAVAILABLE
+
+
+def test_a_failure_of_long_ago_vouches_for_no_key(setting: Setting) -> None:
+    token = setting.token()
+    setting.verify(token)
+    setting.published.document = Unfetched("answered 500")
+    setting.clock.forward(REFRESH)
+    setting.verify(token)
+    setting.settled()
+    setting.published.document = Issuer(kid="new").key_set()
+    setting.clock.forward(2 * REFRESH)
+    assert setting.code(token) is Code.INVALID_TOKEN
+
+
 def test_keys_that_were_not_used_for_long_are_asked_for_before_they_are(setting: Setting) -> None:
     token = setting.token()
     setting.verify(token)
@@ -190,6 +225,30 @@ def test_a_new_key_is_found_as_soon_as_it_is_used(setting: Setting) -> None:
     setting.clock.forward(RETRY)
     assert asyncio.run(awaited(lambda: setting.verifier.verify(new.token()))).subject == "bot"
     assert len(setting.published.asked) == 2
+
+
+@pytest.mark.parametrize("named", [{}, {"kid": ...}], ids=["its id stays", "it has no id"])
+def test_a_key_that_is_exchanged_where_no_id_tells_is_found_as_soon_as_it_is_used(
+    setting: Setting, named: dict[str, Any]
+) -> None:
+    old, new = setting.token(named), Issuer()
+    setting.verify(old)
+    setting.published.document = new.key_set()
+    setting.clock.forward(RETRY)
+    assert asyncio.run(awaited(lambda: setting.verifier.verify(new.token(named)))).subject == "bot"
+    assert setting.code(old) is Code.INVALID_TOKEN, "remembered, and gone with its key"
+    for number in range(100):
+        setting.clock.forward(1)
+        assert setting.code(Issuer().token(named, jti=str(number), exp=NOW + 1000)) is Code.INVALID_TOKEN
+    assert len(setting.published.asked) <= 2 + 100 // RETRY + 1, "what nobody has signed asks once in a while"
+
+
+def test_a_key_that_cannot_be_looked_for_is_not_said_to_be_unknown(setting: Setting) -> None:
+    setting.verify(setting.token())
+    setting.published.document = Unfetched("answered 500")
+    setting.clock.forward(RETRY)
+    assert setting.code(Issuer(kid="new").token()) is Code.UNAVAILABLE
+    assert setting.verify(setting.token(jti="known")) == "bot"
 
 
 def test_keys_that_nobody_has_are_asked_for_once_in_a_while(setting: Setting) -> None:
@@ -240,13 +299,14 @@ def test_a_clock_that_goes_back_makes_keys_old(setting: Setting) -> None:
     assert setting.code(setting.token()) is Code.UNAVAILABLE
 
 
-def test_keys_in_a_file_are_read_again(clock: Clock, tmp_path: Any) -> None:
+def test_keys_in_a_file_are_read_again(clock: Clock, tmp_path: Any, caplog: pytest.LogCaptureFixture) -> None:
     file, issuer = tmp_path / "keys.json", Issuer()
     trusted = TrustedIssuer(ISSUER, (AUDIENCE,), jwks_file=str(file))
     verifier = Verifier([(trusted, keys_of(trusted, clock))], clock)
     with pytest.raises(NotVerified) as refusal:
         asyncio.run(awaited(lambda: verifier.verify(issuer.token())))
-    assert refusal.value.code is Code.UNAVAILABLE and str(file) in refusal.value.message
+    assert refusal.value.code is Code.UNAVAILABLE
+    assert str(tmp_path) not in refusal.value.message and str(file) in caplog.text, "strangers are not told where keys are"
     file.write_bytes(issuer.key_set())
     clock.forward(30)
     assert asyncio.run(awaited(lambda: verifier.verify(issuer.token()))).subject == "bot"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from remit.authentication.possession.addresses import normal
 from remit.authentication.possession.dpop import ALGORITHMS, Proofs, ProofTerms
-from remit.authentication.possession.replays import Nonces, ProofsInMemory
+from remit.authentication.possession.replays import NONCE_LIFETIME, Nonces, ProofsInMemory
 from remit.authentication.refusal import Code, NotVerified
 from remit.authentication.verify import Scheme, Shown
 from remit.model.caller import Proof
@@ -98,7 +98,11 @@ FAULTS: dict[str, str] = {
     "stale": proof(iat=NOW - 61),
     "from the future": proof(iat=NOW + 31),
     "no time": proof(iat=...),
-    "time as a float": proof(iat=NOW + 0.5),
+    "stale by a fraction": proof(iat=NOW - 60.5),
+    "from the future by a fraction": proof(iat=NOW + 30.5),
+    "over, as it says": proof(exp=NOW - 30),
+    "not begun, as it says": proof(nbf=NOW + 31),
+    "over at no time": proof(exp="soon"),
     "time as text": proof(iat=str(NOW)),
     "time as true": proof(iat=True),
     "a huge time": proof(iat=1 << 63),
@@ -184,6 +188,10 @@ def test_a_weak_key_proves_nothing(clock: Clock) -> None:
     token = ISSUER.token(cnf={"jkt": thumbprint(WEAK_RSA_KEY)})
     presented = shown(proof(key=WEAK_RSA_KEY, alg="RS256", ath=ath(token)))
     assert code(verifier(clock, ISSUER).verify, token, presented) is Code.INVALID_PROOF
+
+
+def test_a_proofs_times_may_have_fractions(clock: Clock) -> None:
+    assert verifier(clock, ISSUER).verify(TOKEN, shown(proof(iat=NOW + 0.5, nbf=NOW - 1, exp=NOW + 1))).proof is Proof.DPOP
 
 
 def test_a_proof_counts_once(clock: Clock) -> None:
@@ -319,6 +327,38 @@ def test_nothing_that_was_seen_before_a_restart_counts_after_it(clock: Clock) ->
     after.check(proof(jti="later", iat=NOW + 42), TOKEN, key, request, clock())
 
 
+def test_a_caller_may_come_to_another_machine_with_each_request(clock: Clock) -> None:
+    """Each machine remembers the proofs that it has seen itself; what one gave as a nonce is no reason for another to refuse."""
+    key, request, began = thumbprint(KEY), ("POST", URL), clock()
+
+    def machine(secret: bytes = b"shared") -> Proofs:
+        made = Proofs(ProofsInMemory(clock), Nonces())
+        made.share(secret)
+        return made
+
+    def asked(of: Proofs, made: str) -> Code | None:
+        try:
+            of.check(made, TOKEN, key, request, clock())
+        except NotVerified as refusal:
+            return refusal.code
+        return None
+
+    one, two, stranger = machine(), machine(), machine(b"else")
+    given = Nonces()
+    given.share(b"shared")
+    clock.forward(30)
+    theirs = {"nonce": given.issue(clock() + 20 * SECOND), "iat": NOW + 30}  # its clock is ahead
+    for number in range(4):
+        assert asked(one, proof(jti=f"a{number}", **theirs)) is asked(two, proof(jti=f"b{number}", **theirs)) is None
+    assert asked(one, proof(jti="a0", **theirs)) is Code.INVALID_PROOF, "a proof counts once all the same"
+    assert asked(stranger, proof(jti="c", **theirs)) is Code.USE_NONCE
+    assert asked(Proofs(ProofsInMemory(lambda: began), Nonces()), proof(jti="d", **theirs)) is Code.USE_NONCE
+    restarted = machine()
+    assert asked(restarted, proof(jti="a0", **theirs)) is Code.USE_NONCE, "it vouches for nothing that was seen before the start"
+    clock.forward(NONCE_LIFETIME // SECOND + 21)
+    assert asked(one, proof(jti="e", nonce=theirs["nonce"], iat=clock() // SECOND)) is Code.USE_NONCE
+
+
 def test_a_nonce_can_be_asked_of_each_proof(clock: Clock) -> None:
     verify = verifier(clock, ISSUER, nonce=True).verify
     with pytest.raises(NotVerified) as refusal:
@@ -337,7 +377,7 @@ def test_a_nonce_can_be_asked_of_each_proof(clock: Clock) -> None:
 @settings(max_examples=50)
 @given(st.text(max_size=60))
 def test_only_our_nonces_are_ours(text: str) -> None:
-    assert not Nonces().accepts(text, NOW * SECOND)
+    assert not Nonces().accepts(text, NOW * SECOND) and not Nonces().knows(text, NOW * SECOND, 30 * SECOND)
 
 
 def test_a_store_of_proofs_that_is_full_lets_nothing_through_and_forgets_nothing(clock: Clock) -> None:

@@ -3,9 +3,13 @@
 import json
 from pathlib import Path
 
+import jwt
 import pytest
 
 from remit.credentials.holder_keys import thumbprint_of
+from remit.decision_log.entry import IssuerRotated
+from remit.local.config import DEFAULT_URL
+from remit.local.trust import own_issuer
 from remit.model.decision import Reason
 from remit.model.errors import ErrorKind
 from tests.cli.running import error, ok, run
@@ -58,6 +62,19 @@ def test_an_identity_is_one_agents(guarded: World) -> None:
 )
 def test_what_is_no_identity_is_refused(guarded: World, identity: str) -> None:
     assert error("agent", "bind", "bot", identity).message
+
+
+@pytest.mark.parametrize("refuse", [False, True])
+def test_another_key_signs_tokens(guarded: World, refuse: bool) -> None:
+    old = ok("agent", "token", "bot").splitlines()[-1]
+    assert ("are refused" if refuse else "stand until they expire") in ok("issuer", "rotate", *["--refuse"][:refuse])
+    new = ok("agent", "token", "bot").splitlines()[-1]
+    kid, fresh = (jwt.get_unverified_header(token)["kid"] for token in (old, new))
+    published = json.loads(own_issuer(guarded.home, DEFAULT_URL, guarded.runtime.clock, make=False).key_set())["keys"]
+    assert [key["kid"] for key in published] == ([fresh] if refuse else [kid, fresh])
+    [rotated] = [entry.body for entry in guarded.entries() if isinstance(entry.body, IssuerRotated)]
+    assert (rotated.key, rotated.refused, rotated.verified_by) == (kid, refuse, "os")
+    guarded.verified()
 
 
 def test_nobody_is_made_an_agent_by_a_role() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import stat
 import threading
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,12 @@ from remit.authentication.verify import Scheme, Shown, Verifier
 from remit.authentication.waiting import awaited
 from remit.credentials import key_files
 from remit.credentials.minting import ACCESS_TYPE, LONGEST_SECONDS, TASK_TYPE, TokenIssuer
+from remit.local.wiring import wall_clock
 from remit.model.caller import Proof, Role
 from remit.model.clock import MINUTE, SECOND
 from remit.model.errors import ErrorKind, RemitError
 from remit.model.identity import AgentId, SessionId, TaskId
-from tests.authentication.minting import ath, public_jwk, sealed, thumbprint
+from tests.authentication.minting import WEAK_RSA_KEY, ath, new_key, public_jwk, sealed, thumbprint
 from tests.runtime.world import Clock
 
 NAME, AUDIENCE = "https://remit.example", "https://remit.example/api"
@@ -75,6 +77,26 @@ def test_another_library_verifies_them_with_the_published_keys(issuer: TokenIssu
     assert claims["sub"] == "agent:bot"
 
 
+def test_an_access_token_is_one_as_the_standard_has_it(folder: Path) -> None:
+    """RFC 9068, as a library says that knows nothing of Remit; it wants a `client_id`, too."""
+    with warnings.catch_warnings(record=True):  # it points to joserfc, for keys, too
+        from authlib.oauth2.rfc9068 import JWTBearerTokenValidator
+
+    issuer = TokenIssuer(NAME, folder, wall_clock)
+
+    class Resource(JWTBearerTokenValidator):  # type: ignore[misc]
+        def get_jwks(self) -> Any:
+            return json.loads(issuer.key_set())
+
+    resource = Resource(NAME, AUDIENCE)
+    for token in (issuer.agent_token(BOT, AUDIENCE, 600), issuer.operator_token("ana", [Role.AUDITOR], AUDIENCE, 600)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            claims = resource.authenticate_token(token)
+        resource.validate_token(claims, [], None)
+        assert claims["client_id"] == claims["sub"]
+
+
 @pytest.mark.parametrize("key", [ec.generate_private_key(ec.SECP256R1()), ed25519.Ed25519PrivateKey.generate()])
 def test_a_bound_token_needs_the_agents_key(issuer: TokenIssuer, clock: Clock, key: Any) -> None:
     token = issuer.agent_token(BOT, AUDIENCE, 600, public_jwk(key))
@@ -85,6 +107,15 @@ def test_a_bound_token_needs_the_agents_key(issuer: TokenIssuer, clock: Clock, k
     assert verify(token, Shown(Scheme.DPOP, proof, "GET", URL)).key == thumbprint(key)
     with pytest.raises(NotVerified):
         verify(token)
+
+
+@pytest.mark.filterwarnings("ignore::joserfc.errors.SecurityWarning")  # the library warns where we refuse
+def test_a_token_is_bound_to_no_key_that_no_proof_is_taken_of(issuer: TokenIssuer) -> None:
+    unproven = ({"kty": "OKP", "crv": "X25519", "x": "A" * 43}, public_jwk(ec.generate_private_key(ec.SECP256K1())))
+    for key in (*unproven, public_jwk(WEAK_RSA_KEY), {**public_jwk(WEAK_RSA_KEY), "crv": "P-256"}):
+        assert kind_of(lambda key=key: issuer.agent_token(BOT, AUDIENCE, 60, key)) is ErrorKind.MALFORMED
+    for alg in ("ES256", "ES384", "ES512", "EdDSA", "RS256"):
+        issuer.agent_token(BOT, AUDIENCE, 60, public_jwk(new_key(alg)))
 
 
 def test_a_token_is_bound_to_a_public_key_only(issuer: TokenIssuer) -> None:
@@ -214,6 +245,51 @@ def test_old_tokens_stand_until_they_expire_after_a_new_key_signs(folder: Path, 
     assert [key["kid"] for key in json.loads(issuer.key_set())["keys"]] == [new_id]
     issuer.rotate()
     assert len(list((folder / key_files.RETIRED).iterdir())) == 1  # what has run out is gone
+
+
+def test_a_key_that_somebody_else_knows_verifies_nothing_any_more(folder: Path, clock: Clock, issuer: TokenIssuer) -> None:
+    """Nor does one before it; nor in a process that began with it."""
+    known = TokenIssuer(NAME, folder, clock)
+    held = HeldKeys(known.key_set, Terms(NAME, MINUTE, SECOND, 5 * MINUTE), clock)
+    other = Verifier([(TrustedIssuer(NAME, (AUDIENCE,)), held)], clock)
+    first = issuer.agent_token(BOT, AUDIENCE, LONGEST_SECONDS)
+    issuer.rotate()
+    second = known.agent_token(BOT, AUDIENCE, LONGEST_SECONDS), issuer.agent_token(BOT, AUDIENCE, LONGEST_SECONDS)
+    for token in (first, *second):
+        assert asyncio.run(awaited(lambda token=token: other.verify(token)))
+    fresh = issuer.rotate(refuse=True)
+    clock.forward(120)
+    for token in (first, *second):
+        with pytest.raises(NotVerified):
+            asyncio.run(awaited(lambda token=token: other.verify(token)))
+    known.reload()
+    assert asyncio.run(awaited(lambda: other.verify(known.agent_token(BOT, AUDIENCE, 60)))) and known.key == fresh
+    assert list((folder / key_files.RETIRED).iterdir()) == []
+
+
+def test_whoever_has_the_folder_shares_its_secret(folder: Path, tmp_path: Path, clock: Clock, issuer: TokenIssuer) -> None:
+    file, found = folder / key_files.SHARED, list[bytes]()
+    threads = [threading.Thread(target=lambda: found.append(TokenIssuer(NAME, folder, clock).secret())) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    issuer.rotate(refuse=True)
+    assert set(found) == {issuer.secret()} and len(found) == 8 and len(found[0]) == 32
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600 and issuer.secret() != TokenIssuer(NAME, tmp_path / "b", clock).secret()
+    file.chmod(0o640)
+    assert kind_of(issuer.secret) is ErrorKind.REFUSED
+    file.chmod(0o600)
+    file.write_bytes(b"short")
+    assert kind_of(issuer.secret) is ErrorKind.MALFORMED
+
+
+def test_where_no_secret_can_be_written_nobody_shares_one(issuer: TokenIssuer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, content: bytes, *, replace: bool) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(key_files, "_write", full)
+    assert issuer.secret() != issuer.secret()
 
 
 def test_a_rotation_that_is_cut_off_loses_no_token(folder: Path, issuer: TokenIssuer, clock: Clock, monkeypatch: Any) -> None:

@@ -65,6 +65,48 @@ def test_headers_without_end_are_cut_off(world: World) -> None:
         assert sent < 8 << 20, "it took all of them"
 
 
+CHUNKED = b"POST /healthz HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("begun", "more"),
+    [
+        (CHUNKED + b"2\r\n{}\r\n0\r\n", b"X-Trailer: value\r\n" * 4096),
+        (CHUNKED + b"2\r\n{}\r\n0\r\nX-Trailer: ", b"x" * 65536),
+        (CHUNKED + b"2;extension=", b"x" * 65536),
+        (b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", b"\r\n" * 32768),
+    ],
+    ids=["trailers", "a trailer", "an extension", "nothing"],
+)
+def test_what_is_no_body_and_has_no_end_is_cut_off(world: World, begun: bytes, more: bytes) -> None:
+    with serving(world.embedded) as client, socket.create_connection(("127.0.0.1", client.port), timeout=10) as connection:
+        connection.sendall(begun)
+        sent = 0
+        try:
+            while sent < 64 << 20:
+                connection.sendall(more)
+                sent += len(more)
+        except OSError:
+            pass
+        assert well(client)
+        assert sent < 8 << 20, "it took all of them"
+
+
+def test_many_requests_and_long_bodies_over_one_connection_are_not(world: World) -> None:
+    one = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    body = b"POST /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1048576\r\n\r\n" + b"x" * 1048576
+    with serving(world.embedded) as client, socket.create_connection(("127.0.0.1", client.port), timeout=10) as connection:
+        for asked, times, status in ((one * 16, 200, b" 200 "), (body, 1, b" 405 "), (one, 1, b" 200 ")):
+            for _ in range(times):
+                connection.sendall(asked)
+                answers = b""
+                while answers.count(b"HTTP/1.1") < asked.count(b"HTTP/1.1") or not answers.endswith((b"}", b"\n")):
+                    part = connection.recv(65536)
+                    assert part, answers[-200:]
+                    answers += part
+                assert status in answers
+
+
 def test_headers_that_come_too_slowly_are_not_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "HEAD_SECONDS", 0.5)
     with serving(world.embedded) as client, socket.create_connection(("127.0.0.1", client.port), timeout=10) as connection:

@@ -1,6 +1,7 @@
 """Callers who prove who they are: agents, people and doors, by tokens of several issuers, bound or not; asked of a real server."""
 
 import json
+import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,7 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from remit.decision_log.entry import PersonChanged, TokenIssued
-from remit.inventory.agents import with_identity
+from remit.inventory.agents import with_identity, with_status
 from remit.local.config import Settings
 from remit.local.issuing import agent_token, operator_token, task_token
 from remit.local.people import Import
@@ -18,15 +19,16 @@ from remit.local.wiring import wall_clock
 from remit.model.caller import Role
 from remit.model.decision import Deny
 from remit.model.errors import RemitError
-from remit.model.identity import AgentId
+from remit.model.identity import AgentId, AgentStatus
 from remit.model.request import TOOL_CALL
 from remit.model.task import Session
 from remit.runtime import administration, tasks
 from remit.runtime.people import all_people, erase_person
+from remit.server.callers import Proven
 from tests.conftest import OpenStore
 from tests.runtime.world import AGENT, ANA, World
 from tests.server.idp import ISSUER, Holder, Idp
-from tests.server.serving import Answer, Client, served
+from tests.server.serving import Answer, Client, served, serving
 
 pytestmark = pytest.mark.sqlite
 CONFIG = f"""
@@ -117,6 +119,21 @@ def test_nobody_is_nobody(net: Net) -> None:
     assert net.client.send("GET", "/healthz", None, {}).status == 200
     assert net.client.send("GET", "/.well-known/authzen-configuration", None, {}).body["policy_decision_point"] == net.url
     assert not net.world.decisions()
+
+
+def test_nobody_is_named_behind_a_body(net: Net) -> None:
+    """A proxy that looks at headers sees no trailers; nor does whoever believes it."""
+    body, shown = json.dumps(net.asks()).encode(), f"Authorization: Bearer {net.token('client-7')}\r\n".encode()
+    head = b"POST /access/v1/evaluation HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nConnection: close\r\n"
+
+    def asked(headers: bytes, trailers: bytes) -> bytes:
+        chunks = b"%x\r\n%s\r\n0\r\n%s\r\n" % (len(body), body, trailers)
+        with socket.create_connection(("127.0.0.1", net.client.port), timeout=20) as connection:
+            connection.sendall(head + headers + b"Transfer-Encoding: chunked\r\n\r\n" + chunks)
+            return connection.makefile("rb").readline().split()[1]
+
+    assert [asked(shown, b""), asked(b"", shown)] == [b"200", b"401"]
+    assert asked(shown, b"Authorization: Bearer x\r\nRemit-Task: x\r\nX-More: y\r\n") == b"200", "they are nothing to anybody"
 
 
 def test_an_agent_of_an_issuer_that_is_trusted(net: Net) -> None:
@@ -308,6 +325,19 @@ class TestOurOwn:
         for ask in (net.evaluate(loose), net.post("/access/v1/evaluation", low, door, None, **{"Remit-Task": loose})):
             assert ask.status == 401 and "ended" in ask.body["detail"]
 
+    def test_an_agent_that_may_not_act_is_given_none(self, net: Net) -> None:
+        own, holder = own_issuer(net.world.home, net.url, wall_clock), Holder()
+        token = agent_token(net.world.embedded, own, AgentId(AGENT), 60, holder.public, ANA)
+        path = f"/v1/tasks/{net.session.task}/tokens"
+        assert net.post(path, {}, token, holder).status == 201
+        administration.change_agent(
+            net.world.runtime, AGENT, lambda known: with_status(known, AGENT, AgentStatus.SUSPENDED), ANA
+        ).result()
+        refused = net.post(path, {}, token, holder)
+        assert refused.status == 403 and "is suspended" in refused.body["detail"]
+        with pytest.raises(RemitError, match="is suspended"):
+            agent_token(net.world.embedded, own, AgentId(AGENT), 60, holder.public, ANA)
+
     def test_a_task_token_is_no_agents_token_for_others(self, net: Net) -> None:
         own = own_issuer(net.world.home, net.url, wall_clock)
         assert net.session.task is not None
@@ -318,6 +348,25 @@ class TestOurOwn:
         assert net.post("/access/v1/evaluation", asked, door, None, **{"Remit-Task": loose}).status == 403
         agent = agent_token(net.world.embedded, own, AgentId("other"), 60, None, ANA)
         assert net.post("/access/v1/evaluation", net.asks(context={}), door, None, **{"Remit-Task": agent}).status == 401
+
+
+def test_an_address_that_its_issuer_has_not_verified_names_nobody(open_store: OpenStore) -> None:
+    """Whoever may write their own address there would approve as somebody else."""
+    world, idp, url = open_store(clock=wall_clock), Idp(), "https://remit.example"
+    idp.publish(world.home / "idp.json")
+    issuer = {"issuer": ISSUER, "jwks_file": "idp.json", "name_claim": "email", "roles_claim": "groups"}
+    settings = Settings(issuers=({**issuer, "roles": {"approver": ["approvers"]}},))
+    with serving(world.embedded, Proven(read_trust(settings, world.home, url, wall_clock), world.embedded, url)) as client:
+
+        def asked(**claims: Any) -> Answer:
+            token = idp.token("00u7", url, groups=["approvers"], email="ana@corp.example", **claims)
+            return client.send("GET", "/v1/caller", None, {"Authorization": f"Bearer {token}"})
+
+        for verified in (False, "false", None, 0, "", [True]):
+            refused = asked(email_verified=verified)
+            assert refused.status == 403 and "email_verified" in refused.body["detail"], verified
+        for said in ({}, {"email_verified": True}, {"email_verified": "true"}):
+            assert asked(**said).body["name"] == "ana@corp.example", "an issuer that says nothing of it verifies all"
 
 
 @pytest.mark.parametrize(

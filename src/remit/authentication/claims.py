@@ -1,5 +1,6 @@
 """What a token must say to be taken: whose it is, for whom, from when until when (RFC 7519, RFC 9068, SPIFFE JWT-SVID)."""
 
+import math
 import re
 from typing import Any
 
@@ -64,8 +65,8 @@ def check_claims(message: Compact, issuer: TrustedIssuer) -> Checked:
         check_spiffe_id(subject, issuer.trust_domain)
     audience = _audience(claims, issuer)
     expires = _second(claims, "exp")
-    issued = _second(claims, "iat") if "iat" in claims or not issuer.trust_domain else None
-    begins = max(second for second in (issued, _second(claims, "nbf") if "nbf" in claims else None, 0) if second is not None)
+    issued = _second(claims, "iat", up=True) if "iat" in claims or not issuer.trust_domain else None
+    begins = max(issued or 0, _second(claims, "nbf", up=True) if "nbf" in claims else 0)
     if issued is not None and not 0 < expires - issued <= issuer.lifetime_seconds:
         raise invalid(
             f"the token lasts longer than {issuer.lifetime_seconds} s, or ends before it begins: get one that is shorter"
@@ -122,11 +123,12 @@ def _text(claims: dict[str, Any], name: str) -> str:
     return value
 
 
-def _second(claims: dict[str, Any], name: str) -> int:
-    value = claims.get(name)
-    if type(value) is not int or not 0 <= value <= _LATEST:
-        raise invalid(f"the token's `{name}` is missing, or no whole number of seconds")
-    return value
+def _second(claims: dict[str, Any], name: str, *, up: bool = False) -> int:
+    """A time (RFC 7519, section 2: it may have a fraction), as the whole second before it; with `up`, as the one after."""
+    value: Any = claims.get(name)
+    if type(value) not in (int, float) or not 0 <= value <= _LATEST:
+        raise invalid(f"the token's `{name}` is missing, or no number of seconds")
+    return int(math.ceil(value) if up else math.floor(value))
 
 
 def _bound_to(claims: dict[str, Any], issuer: TrustedIssuer) -> tuple[Proof, str]:

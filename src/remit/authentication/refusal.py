@@ -57,7 +57,7 @@ def challenges(refusal: NotVerified, algorithms: tuple[str, ...]) -> list[str]:
     dpop = f'DPoP{about}{"," if about else ""} algs="{" ".join(algorithms)}"'
     if refusal.code in (Code.INVALID_PROOF, Code.USE_NONCE):
         return [dpop]
-    return [f"Bearer{about}", dpop]
+    return [f'Bearer realm="remit"{"," if about else ""}{about}', dpop]  # a scheme alone is no challenge (RFC 6750, section 3)
 
 
 def _description(message: str) -> str:

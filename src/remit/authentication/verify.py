@@ -160,14 +160,11 @@ class Verifier:
 def _signed(message: Compact, source: KeySource) -> KeySet:
     """The keys among which is the one that has signed. Raises `NotVerified`, `KeysNeeded`."""
     keys = source.current()
-    key = keys.find(message)
-    while key is None:
-        if (why := keys.unusable.get(message.header.get("kid", ""))) is not None:
+    # A key may be exchanged under its id, or have none: what it has not signed is looked for among those that come next, too.
+    while (key := keys.find(message)) is None or not key.signed(message):
+        if key is None and (why := keys.unusable.get(message.header.get("kid", ""))) is not None:
             raise invalid(f"the token's key cannot be used: the one that its issuer publishes {why}")
         keys = source.without(keys)
-        key = keys.find(message)
-    if not key.signed(message):
-        raise invalid("the token's signature is not that of its issuer")
     return keys
 
 

@@ -14,6 +14,7 @@ from remit.cli import (
     enrol,
     eval,
     init,
+    issuer,
     kill,
     log,
     operator,
@@ -44,6 +45,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(policy.app, name="policy", help="Policy bundles: check, test, publish, roll back, explain.")
     app.add_typer(agent.app, name="agent", help="Agents: who acts, for which purpose, owned by whom.")
     app.add_typer(operator.app, name="operator", help="Operators: people and services that call a server.")
+    app.add_typer(issuer.app, name="issuer", help="The own issuer: the key that Remit's tokens are signed with.")
     app.add_typer(people.app, name="people", help="People: who is who, who is gone, and who manages whom.")
     app.add_typer(task.app, name="task", help="Tasks: what an agent was entrusted to do, for whom, until when.")
     app.add_typer(session.app, name="session", help="Sessions: what the runs of a task have touched.")

@@ -17,6 +17,9 @@ from remit.model.errors import conflict, malformed, refused, unavailable
 from remit.model.identity import random_bytes
 
 MAX_KEY_FILE = 16_384
+SHORTEST_RSA = 2048
+_CURVES = ("P-256", "P-384", "P-521", "Ed25519")
+"""What a proof is taken with (`remit.authentication`): a token that is bound to another key would never be."""
 _PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _KINDS: Mapping[str, type[ECKey] | type[OKPKey]] = {"EC": ECKey, "OKP": OKPKey}
 
@@ -83,6 +86,12 @@ def thumbprint_of(key: dict[str, Any] | None) -> str:
         raise refused("the key shows its private half: keep that, and give the public one")
     kinds: dict[str, Any] = {**_KINDS, "RSA": RSAKey}
     try:
-        return str(kinds[str(key.get("kty"))].import_key(key).thumbprint())
+        known = kinds[str(key.get("kty"))].import_key(key)
+        thumbprint = str(known.thumbprint())
     except (JoseError, KeyError, ValueError, TypeError):
         raise malformed("the key is no public key in JSON (RFC 7517): give one of type EC, OKP or RSA") from None
+    if not (known.raw_value.key_size >= SHORTEST_RSA if isinstance(known, RSAKey) else key.get("crv") in _CURVES):
+        raise malformed(
+            f"nothing can be proven with this key: give one of {', '.join(_CURVES)}, or RSA of at least {SHORTEST_RSA} bits"
+        )
+    return thumbprint

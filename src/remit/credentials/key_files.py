@@ -1,6 +1,7 @@
 """The private key that tokens are signed with: made once, in a file nobody else may read; what it was before, by its public half."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +19,8 @@ ALGORITHM = "ES256"
 """What tokens are signed with: every verifier knows it (RFC 7518, section 3.4)."""
 SIGNING = "signing.pem"
 RETIRED = "retired"
+SHARED = "shared.secret"
+SECRET_BYTES = 32
 MAX_KEY_FILE = 16_384
 
 
@@ -84,16 +87,33 @@ def load_or_make(folder: Path) -> SigningKey:
     return fresh
 
 
-def rotate(folder: Path, until: int) -> SigningKey:
-    """A new key in the place of the old one, of which the public half is kept until then (µs). Raises `RemitError`.
+def secret_of(folder: Path) -> bytes:
+    """The secret in a folder that all who have it share: a new one where there is none yet, and where none can be written, one that nobody
+    shares. Raises `RemitError` for a file that is open to others, or holds no such secret."""
+    path = folder / SHARED
+    try:
+        if not path.exists():
+            with suppress(FileExistsError):  # another was first
+                _write(path, random_bytes(SECRET_BYTES), replace=False)
+    except OSError:
+        return random_bytes(SECRET_BYTES)
+    secret = read_private(path, "secret", "start anew, and it is made", MAX_KEY_FILE)
+    if len(secret) != SECRET_BYTES:
+        raise malformed(f"`{path}` holds no {SECRET_BYTES} bytes: remove it, and it is made anew")
+    return secret
+
+
+def rotate(folder: Path, until: int | None) -> SigningKey:
+    """A new key in the place of the old one, of which the public half is kept until then (µs), or not at all. Raises `RemitError`.
 
     The old half is on disk before the new key is: whenever this is cut off, every token that was signed can be verified.
     """
     old, fresh = load(folder), SigningKey.generate()
     try:
-        (folder / RETIRED).mkdir(mode=0o700, exist_ok=True)
-        kept = msgspec.json.encode(Retired(cast(dict[str, str], old.public()), until))
-        _write(folder / RETIRED / f"{old.id}.json", kept, replace=True)
+        if until is not None:
+            (folder / RETIRED).mkdir(mode=0o700, exist_ok=True)
+            kept = msgspec.json.encode(Retired(cast(dict[str, str], old.public()), until))
+            _write(folder / RETIRED / f"{old.id}.json", kept, replace=True)
         _write(folder / SIGNING, fresh.pem(), replace=True)
     except OSError as error:
         raise unavailable(f"the key in `{folder}` could not be replaced ({error.strerror})") from None

@@ -45,13 +45,13 @@ class TokenIssuer:
 
     def agent_token(self, agent: AgentId, audience: str, seconds: int, key: dict[str, Any] | None = None) -> str:
         """A token that says who an agent is; bound to the public `key` (JWK) where one is given (RFC 9449). Raises `RemitError`."""
-        return self._minted(Kind(ACCESS_TYPE, {"sub": AGENT_PREFIX + _name(agent), **_bound(key)}), audience, seconds)
+        return self._minted(Kind(ACCESS_TYPE, {**_named(AGENT_PREFIX + _name(agent)), **_bound(key)}), audience, seconds)
 
     def operator_token(
         self, name: str, roles: Iterable[Role], audience: str, seconds: int, key: dict[str, Any] | None = None
     ) -> str:
         """A token that says who somebody outside of the agents is, and which roles they have. Raises `RemitError`."""
-        claims = {"sub": OPERATOR_PREFIX + _name(name), "roles": sorted(roles), **_bound(key)}
+        claims = {**_named(OPERATOR_PREFIX + _name(name)), "roles": sorted(roles), **_bound(key)}
         return self._minted(Kind(ACCESS_TYPE, claims), audience, seconds)
 
     def task_token(
@@ -81,24 +81,37 @@ class TokenIssuer:
         """The public keys as they are on disk now (RFC 7517): the one that signs, and those whose tokens can still be valid."""
         now = self._clock()
         keys = {key.jwk["kid"]: key.jwk for key in key_files.retired(self._folder) if key.until > now}
-        for signing in (self._signing(), key_files.load(self._folder)):
-            keys[signing.id] = signing.public()
+        # INVARIANT (fail closed): not the one that this process began with: another may have taken it away since.
+        signing = key_files.load(self._folder)
+        keys[signing.id] = signing.public()
         return msgspec.json.encode({"keys": list(keys.values())})
 
-    def rotate(self) -> str:
-        """Sign with a new key from now on, and tell its id. Tokens of the old one stand until they expire; its private half is gone."""
+    def rotate(self, *, refuse: bool = False) -> str:
+        """Sign with a new key from now on, and tell its id. Tokens of the old one stand until they expire; its private half is gone.
+
+        With `refuse` no token that was made before stands: for a key that somebody else knows.
+        """
         with self._lock:
             now = self._clock()
             for key in key_files.retired(self._folder):
-                if key.until <= now:
+                if refuse or key.until <= now:
                     key_files.forget(self._folder, key.jwk["kid"])
-            self._key = key_files.rotate(self._folder, now + LONGEST_SECONDS * SECOND)
+            self._key = key_files.rotate(self._folder, None if refuse else now + LONGEST_SECONDS * SECOND)
             return self._key.id
+
+    @property
+    def key(self) -> str:
+        """The id of the key that signs."""
+        return self._signing().id
 
     def reload(self) -> None:
         """Sign with the key that is on disk: another process may have replaced it."""
         with self._lock:
             self._key = key_files.load(self._folder)
+
+    def secret(self) -> bytes:
+        """A secret that signs nothing, and that all share who have the folder, whichever key signs. Raises `RemitError`."""
+        return key_files.secret_of(self._folder)
 
     def _signing(self) -> key_files.SigningKey:
         with self._lock:
@@ -126,6 +139,11 @@ def _name(text: str) -> str:
     if not text or not text.isprintable() or len(text) > 256:
         raise malformed(f"`{text[:100]}` cannot stand in a token: use printable text of at most 256 characters")
     return text
+
+
+def _named(subject: str) -> dict[str, Any]:
+    """Whose an access token is: nobody stands between its holder and the client (RFC 9068, section 2.2, wants both)."""
+    return {"sub": subject, "client_id": subject}
 
 
 def _bound(key: dict[str, Any] | None) -> dict[str, Any]:

@@ -256,6 +256,16 @@ class TokenIssued(Body, frozen=True, gc=False, tag="token.issued"):
     verified_by: str
 
 
+class IssuerRotated(Body, frozen=True, gc=False, tag="issuer.rotated"):
+    """Remit's own issuer is to sign with a new key: `key` is the id of the one before. With `refused`, no token that it or an earlier one
+    has signed is taken any more; else each stands until it expires."""
+
+    key: str
+    refused: bool
+    operator: str
+    verified_by: str
+
+
 class KeyDestroyed(Body, frozen=True, gc=False, tag="key.destroyed"):
     """The key of a task was destroyed: its sealed fields can never be read again, and replay has a stated gap."""
 
@@ -482,6 +492,7 @@ EntryBody: TypeAlias = (
     | ApprovalEscalated
     | ApprovalResolved
     | TokenIssued
+    | IssuerRotated
     | KeyDestroyed
     | PersonChanged
     | PersonErased

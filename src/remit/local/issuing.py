@@ -1,18 +1,18 @@
-"""Tokens of Remit's own issuer: recorded first, then handed out."""
+"""Tokens of Remit's own issuer, and the key that signs them: recorded first, then handed out, or exchanged."""
 
 from collections.abc import Iterable
 from typing import Any
 
 from remit.authentication.jose.compact import MAX_BYTES, read_compact
 from remit.credentials.minting import TokenIssuer
-from remit.decision_log.entry import TokenIssued
+from remit.decision_log.entry import IssuerRotated, TokenIssued
 from remit.local.wiring import Embedded
 from remit.model.caller import Role
 from remit.model.clock import SECOND
 from remit.model.errors import malformed, not_found, refused
 from remit.model.identity import AgentId, AgentStatus, Operator, SessionId, TaskId
 from remit.model.task import TaskStatus
-from remit.runtime.administration import hand_out
+from remit.runtime.administration import begin_rotation, hand_out
 from remit.runtime.pending import Driven
 
 
@@ -20,11 +20,7 @@ def agent_token(
     embedded: Embedded, own: TokenIssuer, agent: AgentId, seconds: int, key: dict[str, Any] | None, by: Operator
 ) -> str:
     """A token that says who a registered agent is. Raises `RemitError`: not-found, refused for one that may not act."""
-    known = embedded.store.agent(agent)
-    if known is None:
-        raise not_found(f"agent `{agent}` is not registered: see `remit agent list`")
-    if known.status is not AgentStatus.ACTIVE:
-        raise refused(f"agent `{agent}` is {known.status.value}: it is given no token")
+    _check_active(embedded, agent)
     return _recorded(embedded, own.agent_token(agent, own.name, seconds, key), by).result()
 
 
@@ -52,15 +48,30 @@ def task_token(
 ) -> Driven[str]:
     """A token that stands for an open task, bound to the key of this thumbprint (RFC 7638), if one is given.
 
-    Raises `RemitError`: not-found, refused for a task that has ended.
+    Raises `RemitError`: not-found, refused for a task that has ended, or of an agent that may not act.
     """
     state = embedded.store.task(task)
     if state is None:
         raise not_found(f"there is no task `{task}`")
     if state.task.status is not TaskStatus.OPEN:
         raise refused(f"task `{task}` is closed: nothing stands for it any more")
+    _check_active(embedded, state.task.agent)
     about = state.task.id, state.task.agent, own.name, state.task.expires
     return _recorded(embedded, own.task_token(*about, seconds=seconds, session=session, thumbprint=thumbprint), by)
+
+
+def rotate(embedded: Embedded, own: TokenIssuer, refuse: bool, by: Operator) -> str:
+    """Sign with a new key from now on, and tell its id; with `refuse`, no token that was made before stands. Raises `RemitError`."""
+    begin_rotation(embedded.runtime, IssuerRotated(own.key, refuse, by.id, by.verified_by)).result()
+    return own.rotate(refuse=refuse)
+
+
+def _check_active(embedded: Embedded, agent: AgentId) -> None:
+    known = embedded.store.agent(agent)
+    if known is None:
+        raise not_found(f"agent `{agent}` is not registered: see `remit agent list`")
+    if known.status is not AgentStatus.ACTIVE:
+        raise refused(f"agent `{agent}` is {known.status.value}: it is given no token")
 
 
 def _recorded(embedded: Embedded, token: str, by: Operator) -> Driven[str]:

@@ -65,7 +65,9 @@ class Trust:
         own_keys = HeldKeys(own.key_set, Terms(own.name, refresh=MINUTE, retry=SECOND, grace=5 * MINUTE), clock)
         self.keys = {one.issuer: keys_of(one, clock) for one in issuers.values()} | {own.name: own_keys}
         kept: list[tuple[TrustedIssuer, KeySource]] = [(one, self.keys[one.issuer]) for one in (*issuers.values(), terms)]
-        self.verifier = Verifier(kept, clock, proofs or Proofs(ProofsInMemory(clock), Nonces()))
+        checking = proofs or Proofs(ProofsInMemory(clock), Nonces())
+        checking.share(own.secret())  # every machine of a server has the same issuer
+        self.verifier = Verifier(kept, clock, checking)
 
 
 def read_trust(settings: Settings, home: Path, url: str, clock: Clock, proofs: Proofs | None = None) -> Trust:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from remit.decision_log.encoding import encode_body
-from remit.decision_log.entry import AgentChanged, BackupTaken, BundlePublished, KeyDestroyed, TokenIssued
+from remit.decision_log.entry import AgentChanged, BackupTaken, BundlePublished, IssuerRotated, KeyDestroyed, TokenIssued
 from remit.decision_log.store import Record
 from remit.inventory.agents import check_alone
 from remit.model.errors import not_found, refused
@@ -53,6 +53,11 @@ def _activate(runtime: Runtime, published: BundlePublished, document: bytes) -> 
 def begin_backup(runtime: Runtime, taken: BackupTaken) -> Driven[None]:
     """Record that the whole store is about to be copied. Raises `RemitError`."""
     return Driven(lambda: administer(runtime, lambda: ([Record(encode_body(taken), "backup.taken")], [])))
+
+
+def begin_rotation(runtime: Runtime, rotated: IssuerRotated) -> Driven[None]:
+    """Record that the own issuer is about to sign with a new key. Raises `RemitError`."""
+    return Driven(lambda: administer(runtime, lambda: ([Record(encode_body(rotated), "issuer.rotated")], [])))
 
 
 def hand_out(runtime: Runtime, issued: TokenIssued, token: str) -> Driven[str]:

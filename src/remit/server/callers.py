@@ -177,6 +177,9 @@ class Proven:
 
     def _person(self, token: VerifiedToken, issuer: Issuer, identity: str) -> Caller:
         stated = token.subject if issuer.name_claim == "sub" else token.claims.get(issuer.name_claim)
+        if issuer.name_claim == "email" and token.claims.get("email_verified", True) not in (True, "true"):
+            # INVARIANT (an approval is for one exact action): whoever may write what address they have would answer as somebody else.
+            raise refused(f"the address of `{identity}` is not verified, as its issuer says (`email_verified`): it names nobody")
         try:
             name = checked_name(stated if isinstance(stated, str) else "", "caller")
         except RemitError:

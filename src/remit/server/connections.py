@@ -7,7 +7,8 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD = 65_536
-"""A connection whose request line and headers have more bytes is ended; also one that sends more than that behind a body (trailers)."""
+"""A connection whose request line and headers have more bytes is ended; also one that sends more than that which is no body (trailers,
+extensions of chunks, empty lines)."""
 HEAD_SECONDS = 15.0
 """So long a connection may take until it has sent the headers of a request that it has begun, or of its first; and, of a request that is
 answered already, the rest."""
@@ -41,7 +42,7 @@ class Bounded(HttpToolsProtocol):
     _is_answered = False
     """Whether nothing more is answered here; it is closed when what was asked last has come."""
     _came = _behind = 0
-    """So many bytes came last; and so many since the last of a body."""
+    """So many bytes came last; and so many since the last that began, or went on with, a message."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first request."""
@@ -59,7 +60,7 @@ class Bounded(HttpToolsProtocol):
         # INVARIANT (fail closed): whatever is sent, a connection for which nothing is being done has a time when it is ended.
         if self._head is not None or self.cycle is None or self.cycle.response_complete:
             self._wait()
-        if (self._head or 0) > MAX_HEAD or (not self._is_whole and self._behind > MAX_HEAD):
+        if max(self._head or 0, self._behind) > MAX_HEAD:
             self._raw.abort()
 
     def on_message_begin(self) -> None:

@@ -1,5 +1,6 @@
 """The keys of one issuer, held for a while: fetched by one thread at a time, never by whoever checks a token."""
 
+import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -15,6 +16,7 @@ from remit.authentication.keys.places import key_document
 from remit.authentication.refusal import NotVerified, invalid, unavailable
 from remit.model.clock import SECOND, Clock
 
+_log = logging.getLogger("remit")
 ABANDONED_SECONDS = 60
 """An attempt that is older no longer keeps another from being made."""
 
@@ -68,8 +70,8 @@ class HeldKeys:
     """Keys that `load` gives (bytes of a key set; raises `Unfetched`), held as `terms` say. Safe to share between threads.
 
     Up to `refresh` they are used; from then on they are fetched anew while they are used, and from twice that on nobody uses them before
-    an attempt was made. If attempts fail they are used up to `grace`, then nothing is verified. A key that is not among them is asked for
-    once in `retry`, however many tokens name one.
+    an attempt was made. If attempts fail they are used up to `grace`, whether the next one hangs or not; then nothing is verified. A key
+    that is not among them is asked for once in `retry`, however many tokens name one.
     """
 
     def __init__(self, load: Callable[[], bytes], terms: Terms, clock: Clock) -> None:
@@ -79,6 +81,7 @@ class HeldKeys:
         self._document = b""
         self._fetched = self._tried = 0
         self._never_tried = True
+        self._failed_at: int | None = None
         self._why = ""
         self._coming: Future[None] | None = None
         self.told: Callable[[bool], None] | None = None
@@ -93,11 +96,12 @@ class HeldKeys:
             coming = self._asked()
             age = self._clock() - self._fetched
             # INVARIANT (fail closed): keys that could not be confirmed for longer than the grace verify nothing.
-            if self._held is not None and 0 <= age < self._terms.grace and (coming is None or age < 2 * self._terms.refresh):
+            within = self._held is not None and 0 <= age < self._terms.grace
+            if self._held is not None and within and (coming is None or age < 2 * self._terms.refresh or self._failed_lately()):
                 return self._held
             if coming is not None:
                 raise KeysNeeded(coming)
-        raise unavailable(f"the keys of `{self._terms.name}` are not to be had: {self._why}")
+        raise self._gone()
 
     def without(self, held: KeySet, /) -> KeySet:
         """The keys after those in which one was not found. Raises `KeysNeeded`, `NotVerified` (invalid-token)."""
@@ -107,7 +111,18 @@ class HeldKeys:
             coming = self._asked()
         if coming is not None:
             raise KeysNeeded(coming)
-        raise _unknown(f"`{self._terms.name}`")
+        # What could not be asked may have it: whoever has rotated while nobody could see it is not told to get another token.
+        raise self._gone() if self._why else _unknown(f"`{self._terms.name}`")
+
+    def _gone(self) -> NotVerified:
+        """Strangers are told no more: where keys are, and what answered there, is for the log."""
+        return unavailable(
+            f"the keys of `{self._terms.name}` are not to be had now: come again, whoever runs this server is told why"
+        )
+
+    def _failed_lately(self) -> bool:
+        """Whether the attempt before the one that is under way failed, within `refresh` before this one began."""
+        return self._failed_at is not None and 0 <= self._tried - self._failed_at < self._terms.refresh
 
     def _asked(self) -> "Future[None] | None":
         """The attempt that is under way, or a new one if it is time for it. With the lock held."""
@@ -116,6 +131,8 @@ class HeldKeys:
             return self._coming
         if not self._never_tried and 0 <= waited < self._terms.retry:
             return None
+        if self._coming is not None:
+            self._failed_at = self._clock()
         coming: Future[None] = Future()
         coming.set_running_or_notify_cancel()  # who no longer waits for it takes it from nobody else
         self._coming, self._tried, self._never_tried = coming, self._clock(), False
@@ -146,8 +163,11 @@ class HeldKeys:
 
     def _failed(self, coming: "Future[None]", why: str) -> None:
         with self._lock:
-            if self._coming is coming:
-                self._why, self._coming = why, None
+            if self._coming is not coming:
+                return
+            self._why, self._coming = why, None
+            self._tried = self._failed_at = self._clock()  # one that took long is not followed by the next at once
+        _log.warning("the keys of `%s` are not to be had: %s", self._terms.name, why)
 
 
 def keys_of(issuer: TrustedIssuer, clock: Clock, fetch: Fetch = fetch) -> HeldKeys:

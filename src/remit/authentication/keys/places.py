@@ -1,6 +1,8 @@
 """Where an issuer's keys are: a file, an address, or what the issuer's own metadata says (OpenID Connect Discovery 1.0, RFC 8414)."""
 
+from ipaddress import ip_address
 from pathlib import Path
+from socket import inet_aton
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -40,13 +42,24 @@ def _discovered(issuer: TrustedIssuer, fetch: Fetch) -> str:
     place = stated.get("jwks_uri")
     if not isinstance(place, str) or not fetchable(place):
         raise Unfetched(f"`{url}` names no https address of keys (`jwks_uri`)")
-    if _is_local(place) and not _is_local(issuer.issuer):
-        raise Unfetched(f"`{url}` says that its keys are on this machine")
+    if (where := _not_public(place)) and not _not_public(issuer.issuer):
+        # INVARIANT (fail closed): nobody out there has this server ask what is in here.
+        raise Unfetched(f"`{url}` says that its keys are at an address that is {where}")
     return place
 
 
-def _is_local(url: str) -> bool:
-    return urlsplit(url).hostname in LOOPBACK
+def _not_public(url: str) -> str:
+    """What keeps the world from a host that is written as an address, or as a name of this machine; empty for any other name."""
+    host = (urlsplit(url).hostname or "").removesuffix(".")
+    if host in LOOPBACK or host.endswith(".localhost"):
+        return "this machine's"
+    try:
+        # As the system reads it: `127.1` and `0x7f000001` are addresses, too.
+        address = ip_address(host.partition("%")[0] if ":" in host else inet_aton(host))
+    except (ValueError, OSError):
+        return ""
+    address = getattr(address, "ipv4_mapped", None) or address
+    return "" if address.is_global else "of a network that is not public"
 
 
 def _fetched(url: str, fetch: Fetch) -> bytes:

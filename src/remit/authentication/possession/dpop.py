@@ -35,6 +35,10 @@ class Proofs:
     def __init__(self, seen: SeenProofs, nonces: Nonces, terms: ProofTerms | None = None) -> None:
         self._seen, self._nonces, self._terms = seen, nonces, terms or ProofTerms()
 
+    def share(self, secret: bytes) -> None:
+        """Know the nonces of other machines that have this secret, and let them know these."""
+        self._nonces.share(secret)
+
     def check(self, proof: str, token: str, key: str, request: tuple[str, str], now: int) -> None:
         """Whether the proof is of the key with this thumbprint, for this token and this request (method, URL), and new.
 
@@ -43,7 +47,7 @@ class Proofs:
         message = _read(proof)
         _check_key(message, key)
         _check_request(message.claims, token, request)
-        issued = _second(message.claims)
+        issued = _instant(message.claims, "iat")
         self._check_time(message.claims, issued, now)
         proof_id = message.claims.get("jti")
         if not isinstance(proof_id, str) or not 0 < len(proof_id) <= MAX_ID:
@@ -58,11 +62,18 @@ class Proofs:
         ahead = self._terms.ahead_seconds * SECOND
         if issued > now + ahead:
             raise bad_proof(f"the proof is more than {self._terms.ahead_seconds} s from the future: set the clocks")
+        # Nothing asks for these two; but a JWT that says that it is over, or has not begun, is not taken (RFC 7519, section 4.1).
+        if ("exp" in claims and _instant(claims, "exp") + ahead <= now) or (
+            "nbf" in claims and _instant(claims, "nbf") > now + ahead
+        ):
+            raise bad_proof("the proof says itself that it has expired, or has not begun: make one for each request")
         nonce = claims.get("nonce")
         if isinstance(nonce, str) and self._nonces.accepts(nonce, now):
             return
+        # Where several machines serve, a caller comes with what another has given: it is no nonce of nobody, but vouches for nothing here.
+        strange = nonce is not None and not (isinstance(nonce, str) and self._nonces.knows(nonce, now, ahead))
         # INVARIANT (fail closed): what was seen before this process began is forgotten, so a proof that can be from then does not count.
-        if nonce is not None or self._terms.nonce or issued < self._seen.since + ahead:
+        if strange or self._terms.nonce or issued < self._seen.since + ahead:
             raise NotVerified(
                 Code.USE_NONCE, "the proof must carry the nonce that comes with this answer", self._nonces.issue(now)
             )
@@ -107,8 +118,9 @@ def _check_request(claims: dict[str, Any], token: str, request: tuple[str, str])
         raise bad_proof("the proof is for another token (`ath`)")
 
 
-def _second(claims: dict[str, Any]) -> int:
-    value = claims.get("iat")
-    if type(value) is not int or not 0 <= value < 1 << 40:
-        raise bad_proof("the proof does not say when it was made (`iat`, whole seconds)")
-    return value * SECOND
+def _instant(claims: dict[str, Any], name: str) -> int:
+    """A time in seconds (RFC 7519, section 2: it may have a fraction), in µs."""
+    value: Any = claims.get(name)
+    if type(value) not in (int, float) or not 0 <= value < 1 << 40:
+        raise bad_proof(f"the proof has no time as `{name}`: give the seconds since the epoch, as a number")
+    return int(value * SECOND)

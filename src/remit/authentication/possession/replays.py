@@ -11,6 +11,7 @@ from remit.model.clock import MINUTE, SECOND, Clock
 from remit.model.identity import random_bytes
 
 MAX_PROOFS = 500_000
+_TAG = 16
 NONCE_LIFETIME = 5 * MINUTE
 BACKWARDS = 10 * SECOND
 """A clock that goes back further makes what has expired good again: nothing is verified then. So much longer is remembered what was
@@ -68,23 +69,41 @@ class ProofsInMemory:
 
 
 class Nonces:
-    """Nonces of this process, or of all that share `secret` (RFC 9449, section 9): each says when it was made."""
+    """Nonces of this process, or of all that share `secret` (RFC 9449, section 9): each says when it was made. Other machines of the same
+    server know them by another secret (`share`)."""
 
     def __init__(self, secret: bytes | None = None) -> None:
         self._secret = secret or random_bytes(32)
+        self._shared = self._secret
+
+    def share(self, secret: bytes) -> None:
+        """Let those know these nonces who have this secret, too, and know theirs."""
+        self._shared = secret
 
     def issue(self, now: int) -> str:
         """A nonce for the next proof."""
         made = now.to_bytes(8)
-        return encode(made + self._tag(made))
+        return encode(made + _tag(self._secret, made) + _tag(self._shared, made))
 
     def accepts(self, nonce: str, now: int) -> bool:
         """Whether it was made here, and not too long ago."""
-        try:
-            raw = decode(nonce)
-        except Malformed:
-            return False
-        return hmac.compare_digest(raw[8:], self._tag(raw[:8])) and 0 <= now - int.from_bytes(raw[:8]) < NONCE_LIFETIME
+        made, ours, _ = _read(nonce)
+        return hmac.compare_digest(ours, _tag(self._secret, made)) and 0 <= now - int.from_bytes(made) < NONCE_LIFETIME
 
-    def _tag(self, made: bytes) -> bytes:
-        return hmac.digest(self._secret, made, hashlib.sha256)[:16]
+    def knows(self, nonce: str, now: int, skew: int) -> bool:
+        """Whether it was made here or by another machine of this server, whose clock is at most `skew` (µs) away, and not too long ago."""
+        made, _, shared = _read(nonce)
+        return hmac.compare_digest(shared, _tag(self._shared, made)) and -skew <= now - int.from_bytes(made) < NONCE_LIFETIME
+
+
+def _read(nonce: str) -> tuple[bytes, bytes, bytes]:
+    """When a nonce was made, and its two tags; what is none has none."""
+    try:
+        raw = decode(nonce)
+    except Malformed:
+        raw = b""
+    return (raw[:8], raw[8:24], raw[24:]) if len(raw) == 8 + 2 * _TAG else (b"", b"", b"")
+
+
+def _tag(secret: bytes, made: bytes) -> bytes:
+    return hmac.digest(secret, made, hashlib.sha256)[:_TAG]

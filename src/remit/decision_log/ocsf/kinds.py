@@ -20,6 +20,7 @@ from remit.decision_log.entry import (
     EntryBody,
     FlowGranted,
     GroupChanged,
+    IssuerRotated,
     KeyDestroyed,
     KillReleased,
     KillSet,
@@ -68,6 +69,10 @@ def event_of(body: EntryBody, decision: DecisionMade | None) -> Event:
             return _managed(ocsf.ACTIVATE, entity, ("digest",), by)
         case TokenIssued():
             return _managed(ocsf.CREATE, _entity("Token", body.id), ("id",), {"operator": body.operator}, correlation=body.task)
+        case IssuerRotated():
+            severity = ocsf.HIGH if body.refused else ocsf.INFORMATIONAL
+            entity, by = _entity("Signing Key", body.key), {"operator": body.operator}
+            return _managed(ocsf.DEACTIVATE, entity, ("key",), by, severity=severity)
         case WriterOpened():
             app = {"name": "Remit", "vendor_name": "Remit", "version": body.version}
             return Event(ocsf.LIFECYCLE, ocsf.START, {"app": app}, ("version",))

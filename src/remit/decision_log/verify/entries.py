@@ -26,6 +26,7 @@ KNOWN_KINDS = frozenset(
         "approval.escalated",
         "approval",
         "token.issued",
+        "issuer.rotated",
         "key.destroyed",
         "person.changed",
         "person.erased",
