@@ -77,7 +77,15 @@ def serve(
     at = socket.absolute() if socket is not None else None
     log = Format(log_format or _usual_format())
     place = Place(
-        host or "127.0.0.1", 8181 if port is None else port, dev, tls, behind_proxy, workers, at, int(socket_mode, 8), log
+        host if host and host != "localhost" else "127.0.0.1",
+        8181 if port is None else port,
+        dev,
+        tls,
+        behind_proxy,
+        workers,
+        at,
+        int(socket_mode, 8),
+        log,
     )
     with store() if bundle is None else _passing(bundle) as embedded:
         enrols, open_now = (

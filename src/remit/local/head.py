@@ -193,6 +193,7 @@ class Head:
                 os.fsync(file.fileno())
             os.replace(partial, self._file)
         except OSError as error:
+            partial.unlink(missing_ok=True)
             raise unavailable(f"the log's head could not be kept in `{self._file}` ({error.strerror})") from None
 
     def add_cosignatures(self, lines: Iterable[str]) -> str:

@@ -26,7 +26,7 @@ from remit.model.identity import random_bytes
 from remit.server.binding import port_at
 from remit.server.observing.instruments import environment_of_worker
 from remit.server.observing.reporting import reporting
-from remit.server.running import ACT_SECONDS, DRAIN_SECONDS, Place, address_of, listening_at
+from remit.server.running import ACT_SECONDS, DRAIN_SECONDS, Place, address_of, ending_signals, listening_at
 from remit.server.workers.working import KEYS, PROOFS, Alive, Charge, Failed, Ready, encoded
 
 MAX_FOLDER = 90
@@ -205,7 +205,7 @@ class _Watch:
         self._number = 0
 
     def run(self, listening: Callable[[], None]) -> None:
-        before = {number: signal.signal(number, self._end) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, self._end) for number in ending_signals()}
         try:
             self._begin_all()
             if not self._ending:
