@@ -70,7 +70,9 @@ def serve(
         from remit.server.tls import Tls
         from remit.server.workers.watching import watch
     except ImportError as error:
-        raise unavailable(f"serving needs more than is installed ({error.name}): install `remit[server]`") from None
+        raise unavailable(
+            f"serving needs more than is installed ({error.name}): install `remit[server]` (docs/operating.md says how)"
+        ) from None
     if dev:
         err.print("[bold red]DEVELOPMENT MODE[/]: whoever reaches this server is believed, whoever they say they are.")
     tls = Tls(tls_cert, tls_key, client_ca) if tls_cert is not None and tls_key is not None else None

@@ -40,7 +40,9 @@ def parquet_writer() -> Write:
     try:
         from remit.storage.analytics.parquet import write_entries
     except ImportError as error:
-        raise unavailable(f"Parquet needs more than is installed ({error.name}): install `remit[archive]`") from None
+        raise unavailable(
+            f"Parquet needs more than is installed ({error.name}): install `remit[archive]` (docs/operating.md says how)"
+        ) from None
     return write_entries
 
 
