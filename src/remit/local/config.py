@@ -19,6 +19,8 @@ DEFAULT_URL = "http://127.0.0.1:8181"
 FILE = "config.toml"
 TABLES = frozenset({"issuers", "webhooks"})
 """The settings that no variable overrides."""
+LONGEST_LOCK = 600
+"""Whoever waits for another's commit for longer (s) waits for one that hangs."""
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,10 +71,15 @@ def read_settings(home: Path) -> Settings:
         if value is not None and field not in TABLES:
             values[field] = value
     try:
-        return msgspec.convert(values, Settings, strict=False)
+        found = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
         known = ", ".join(f"`{field}`" for field in Settings.__struct_fields__)
         raise malformed(f"settings of `{file}` or a `REMIT_*` variable cannot be read ({error}): known are {known}") from None
+    if not 0 < found.lock_seconds <= LONGEST_LOCK:
+        raise malformed(
+            f"the setting `lock_seconds` is {found.lock_seconds}: give seconds, more than 0 and at most {LONGEST_LOCK}"
+        )
+    return found
 
 
 def _content(file: Path) -> bytes:

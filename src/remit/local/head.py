@@ -122,9 +122,8 @@ class Head:
     def _remembered(self) -> tuple[str, Checkpoint]:
         if not self._file.exists():
             return "", Checkpoint(self._signer.name, 0, EMPTY_ROOT)
-        note = ""
+        note = kept_note(self._file)
         try:
-            note = kept_note(self._file)
             return note, verify_checkpoint(note, Ed25519Verifier(self._signer.key))
         except (ValueError, RemitError) as error:
             named = _log_of(note)
