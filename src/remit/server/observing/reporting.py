@@ -21,6 +21,10 @@ _ADDRESS = re.compile(
     r"""(\b[a-z][a-z0-9+.-]*://)(?:[^\s/?#@'"]*@)?([^\s/?#'"]*)[^\s'"]*|(\burl:? ?)['"]?[^\s'"]+""", re.IGNORECASE
 )
 """An address in what a library says; of one only scheme, host and port are told: the rest may be a key (`?api-key=…`)."""
+_TRACEBACK = re.compile(
+    r"Traceback \(most recent call last\):\n(?:.*\n)*([A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt))(?::.*)?\n*", re.ASCII
+)
+"""What uvicorn says of an error in the beginning or the end of an application."""
 _SAYS_VALUES = frozenset({"opentelemetry.util.re"})
 """Loggers that are given values of variables, which may be secrets (`OTEL_EXPORTER_OTLP_HEADERS`), to say that they cannot be read."""
 _LEVELS = {"remit": logging.INFO, "uvicorn": logging.INFO, "asyncio": logging.WARNING}
@@ -61,7 +65,9 @@ class Handler(logging.Handler):
             message = record.getMessage() if record.name not in _SAYS_VALUES else str(record.msg)
             error = record.exc_info[1] if record.exc_info else None
             ours = record.name.startswith("remit")
-            if error is not None or not ours:
+            if not ours and (traced := _TRACEBACK.fullmatch(message)) is not None:
+                message = f"ended by an error ({traced[1]})"  # its kind, without its words
+            elif error is not None or not ours:
                 message = message.partition("\n")[0]
             if not ours:
                 message = _ADDRESS.sub(_told, message)
