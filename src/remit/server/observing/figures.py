@@ -29,6 +29,8 @@ MOST = 10_000
 """So much is remembered that is not counted."""
 _FEW = 3
 _AGAIN = frozenset({Stage.ASK, Stage.CATCH_UP})
+_CANNOT = frozenset({Reason.STORE_UNAVAILABLE, Reason.NO_BUNDLE})
+"""Of these, nothing at all can be decided."""
 _T = TypeVar("_T")
 
 
@@ -139,7 +141,7 @@ class Figures:
         for stage, began, ended in course.stages:
             told += (stage, ended - began)
         self._decided.append(tuple(told))
-        self.decides(decision.message if isinstance(decision, Deny) and decision.reason is Reason.STORE_UNAVAILABLE else "")
+        self.decides(decision.message if isinstance(decision, Deny) and decision.reason in _CANNOT else "")
         if len(self._decided) < _FEW:
             self._wanted.set()
 
