@@ -9,9 +9,9 @@ import pytest
 from msgspec import structs
 
 from remit.decision_log.entry import BackupTaken, LogRestored, PeopleConfirmed
-from remit.decision_log.export import sync_folder
 from remit.decision_log.keys import Ed25519Signer
 from remit.decision_log.verify import verify_export
+from remit.decision_log.whole_files import sync_folder
 from remit.inventory.agents import with_status
 from remit.local.backup import restoring
 from remit.local.backup.checking import Checked, Trusted, check

@@ -1,5 +1,6 @@
 """The key's file: what is written, others read; what others write, is read; anything else is refused with words."""
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,20 @@ def test_what_is_saved_is_the_pem_that_others_write(tmp_path: Path) -> None:
     assert key.public_key().public_bytes_raw() == signer.public_key
     assert content == key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     assert Ed25519Signer.load("log.test", tmp_path / "key").public_key == signer.public_key
+
+
+def test_a_key_that_the_disk_has_no_room_for_is_not_there(tmp_path: Path) -> None:
+    """So that the same can be tried again: what is there half would be taken for a key, and refused."""
+    signer, limits = Ed25519Signer.generate("log.test"), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16, limits[1]))
+    try:
+        with pytest.raises(RemitError) as refusal:
+            signer.save(tmp_path / "key")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert refusal.value.kind is ErrorKind.UNAVAILABLE and list(tmp_path.iterdir()) == []
+    signer.save(tmp_path / "key")
+    assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("change", [lambda pem: pem, lambda pem: pem.replace(b"\n", b"\r\n"), lambda pem: b"a comment\n" + pem])

@@ -120,13 +120,14 @@ def test_the_container_is_built_of_what_is_there() -> None:
 
 def test_what_is_installed_is_what_is_tested() -> None:
     """Every version of deploy/install's lock is that of the tests' lock, with a hash, and nothing of the run lock lacks."""
-    locks = {name: pinned(name) for name in ("run", "serve", "test")}
+    locks = {name: pinned(name) for name in ("run", "serve", "otel", "test")}
     assert locks["run"].keys() <= locks["serve"].keys() <= locks["test"].keys()
+    wanted = locks["serve"] | locks["otel"]
     assert {
-        name: (version, locks["test"][name]) for name, version in locks["serve"].items() if locks["test"][name] != version
+        name: (version, locks["test"].get(name)) for name, version in wanted.items() if locks["test"].get(name) != version
     } == {}
     text = (DEPLOY / "install").read_text("utf-8")
-    assert "--require-hashes" in text and "--only-binary :all:" in text and "requirements/serve.txt" in text
+    assert "--require-hashes" in text and "--only-binary :all:" in text and "for pinned in serve " in text
     subprocess.run(["sh", "-n", str(DEPLOY / "install")], check=True, timeout=10)
 
 
@@ -167,7 +168,7 @@ def test_the_steps_of_the_container_make_a_remit_that_serves(tmp_path: Path) -> 
     python, to = tmp_path / "python", tmp_path / "opt"
     python.write_text(PYTHON)
     python.chmod(0o755)
-    [step] = re.findall(r"^RUN \S+ (deploy/install) /opt/remit$", CONTAINER, re.MULTILINE)
+    [step] = re.findall(r"^RUN \S+ (deploy/install) /opt/remit \$WITH$", CONTAINER, re.MULTILINE)
     bare = {"PATH": os.environ["PATH"], "REAL": sys.executable, "INSTALL": INSTALL, "PYTHON": str(python)}
 
     def said(*command: str | Path) -> str:
@@ -176,7 +177,16 @@ def test_the_steps_of_the_container_make_a_remit_that_serves(tmp_path: Path) -> 
         return done.stdout
 
     assert said(step, to).endswith(f"installed in {to}\n")
-    assert said(step, to).endswith(f"what was there is in {to}.old\n")
+    without = subprocess.run(
+        [to / "bin" / "python", "-c", "import opentelemetry.sdk"], capture_output=True, timeout=30, check=False
+    )
+    assert without.returncode == 1
+    assert said(step, to, "otel").endswith(f"what was there is in {to}.old\n")
+    said(to / "bin" / "python", "-c", "import opentelemetry.sdk, opentelemetry.exporter.otlp.proto.http")
+    wrong = subprocess.run(
+        [step, to, "othel"], cwd=tmp_path / "build", env=bare, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert wrong.returncode == 2 and "`othel`" in wrong.stderr
     shutil.rmtree(tmp_path / "build" / "src")
     remit = to / "bin" / "remit"
     said(remit, "init")

@@ -5,8 +5,9 @@ import time
 
 import pytest
 
+from remit.server.observing.figures import Figures
 from tests.conftest import OpenStore
-from tests.faults.disk import DISK_FULL, failing_at
+from tests.faults.disk import DISK_FULL, FaultyConnection
 from tests.runtime.world import World
 from tests.server.serving import Client, serving
 
@@ -14,6 +15,19 @@ from tests.server.serving import Client, serving
 def ready(client: Client) -> tuple[int, str]:
     answer = client.send("GET", "/readyz", None, {})
     return answer.status, answer.text.decode()
+
+
+def full(world: World) -> FaultyConnection:
+    """A disk that is full: what has nothing to write is committed all the same."""
+    wrote = False
+
+    def before(query: str) -> None:
+        nonlocal wrote
+        if query == "COMMIT" and wrote:
+            raise DISK_FULL
+        wrote = query.startswith(("INSERT", "UPDATE", "DELETE")) or (wrote and not query.startswith("BEGIN"))
+
+    return FaultyConnection(world, before)
 
 
 def test_one_that_can_decide_is_ready_and_leaves_nothing(world: World) -> None:
@@ -33,12 +47,31 @@ def test_without_a_bundle_it_is_not(open_store: OpenStore) -> None:
 @pytest.mark.sqlite
 def test_without_its_store_it_is_not_until_it_is_back(world: World) -> None:
     with serving(world.embedded) as client:
-        disk = failing_at(world, "BEGIN", DISK_FULL, times=100)
+        disk = full(world)
         status, text = ready(client)
         assert status == 503 and "full" in text
         disk.mend()
         time.sleep(1.1)
         assert ready(client)[0] == 200
+
+
+@pytest.mark.sqlite
+def test_that_nothing_can_be_decided_is_said_once_and_when_it_is_over(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    figures = Figures()
+    figures.follow(world.embedded)
+    message = {"subject": {"type": "Agent", "id": "bot"}, "action": {"name": "tool.call"},
+               "resource": {"type": "Tool", "id": "free"}}  # fmt: skip
+    with serving(world.embedded, figures=figures) as client:
+        disk = full(world)
+        for _ in range(3):
+            assert client.post("evaluation", message).body["context"]["reason"] == "store-unavailable"
+        assert ready(client)[0] == 503
+        said = [record.getMessage() for record in caplog.records if record.name == "remit.server"]
+        assert len(said) == 1 and "nothing can be decided" in said[0] and "full: free some space" in said[0]
+        disk.mend()
+        assert client.post("evaluation", message).body["decision"] is True
+        assert "again" in caplog.records[-1].getMessage()
+    figures.leave(world.embedded)
 
 
 def test_one_that_is_to_end_is_not_ready_answers_who_waits_and_permits_no_door(world: World) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -102,14 +103,16 @@ def test_where_an_error_comes_from_is_told_without_its_words(capfd: pytest.Captu
         except ValueError as error:
             told = stack_of(error)
             logging.getLogger("asyncio").error("it was never retrieved\nfuture: <Task %r>", error, exc_info=error)
+            logging.getLogger("uvicorn.error").error(traceback.format_exc())
         ended = threading.Thread(target=gone)
         ended.start()
         ended.join()
     assert re.match(r"ValueError at .*test_lines\.py:\d+ outer < .* \| for KeyError at .*inner < .*outer$", told), told
     text = capfd.readouterr().err
     assert "s3cret" not in told + text
-    assert [(one["message"], one["error"]) for one in lines_of(text)] == [
+    assert [(one["message"], one.get("error")) for one in lines_of(text)] == [
         ("it was never retrieved", "ValueError"),
+        ("ended by an error (ValueError)", None),
         ("a thread ended by an error", "ExceptionGroup"),
     ]
 

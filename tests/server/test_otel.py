@@ -1,6 +1,7 @@
 """Traces and figures by OTLP, as a real receiver gets them from a real server; and that no receiver is in the way of a decision."""
 
 import json
+import logging
 import socket
 import subprocess
 import sys
@@ -10,17 +11,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import requests
 from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import TracerProvider
 
 from remit.local.wiring import wall_clock
 from remit.model.decision import Deny, Permit
 from remit.model.request import EvaluationRequest
 from remit.pep.remote.client import Remote
+from remit.server.observing.reporting import reporting
 from remit.server.observing.tracing import Wanted, wanted
+from remit.server.observing.written import Format
 from tests.conftest import OpenStore
 from tests.otlp import Receiver, attributes, receiving
-from tests.runtime.world import AGENT, World, asked
+from tests.runtime.world import AGENT, NOON, World, asked
 from tests.server import test_metrics
 from tests.server.serving import Client, kill, start
 
@@ -143,6 +148,7 @@ def test_figures_that_are_sent_are_those_of_a_scrape(net: Net) -> None:
     decisions = latest("remit_decisions").sum
     assert decisions.is_monotonic and decisions.aggregation_temporality == 2
     [point] = decisions.data_points
+    assert [one.name for one in net.receiver.metrics if one.WhichOneof("data") is None] == []
     assert attributes(point) == {"effect": "permit", "reason": "permitted"}
     seconds = latest("remit_decision_seconds")
     [told] = seconds.histogram.data_points
@@ -209,6 +215,21 @@ def test_what_the_variables_ask_for() -> None:
     assert asked_for(OTEL_TRACES_EXPORTER="zipkin") == Wanted(False, False)
     assert asked_for(OTEL_EXPORTER_OTLP_ENDPOINT=ENDPOINT, OTEL_EXPORTER_OTLP_PROTOCOL="grpc") == Wanted(False, False)
     assert len(told) == 3 and "`OTEL_TRACES_EXPORTER`" in told[0] and "http/protobuf" in told[1]
+
+
+def test_keys_of_the_receiver_are_in_no_line(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As its libraries say what is wrong: with the address, and with the headers."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "api key s3cret")
+    with reporting(Format.JSON, lambda: NOON):
+        OTLPSpanExporter("http://127.0.0.1:1").shutdown()
+        for address in ("http://u:s3cret@127.0.0.1:1/s3cret?key=s3cret", "s3cret/v1/traces"):
+            try:
+                requests.post(address, timeout=5)
+            except requests.RequestException as error:
+                logging.getLogger("opentelemetry.exporter").warning("Transient error %s encountered", error)
+    text = capfd.readouterr().err
+    assert "s3cret" not in text.replace("https://s3cret", ""), "of what has no scheme the first part is taken for a host"
+    assert all(words in text for words in ("Header format invalid!", "127.0.0.1", "Connection refused", "No scheme supplied"))
 
 
 CHECK = """

@@ -3,6 +3,7 @@
 import asyncio
 import http.client
 import json
+import signal
 import socket
 import sys
 from collections.abc import MutableMapping
@@ -16,6 +17,7 @@ from starlette.requests import Request
 from remit.local.config import Settings
 from remit.local.wiring import Embedded, wall_clock
 from remit.model.decision import Decision
+from remit.model.errors import ErrorKind
 from remit.model.request import TOOL_CALL, EvaluationRequest
 from remit.pap.administration import read_administration
 from remit.runtime import tasks
@@ -59,6 +61,20 @@ def test_tokens_do_not_cross_a_network_in_the_open(
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1"])
 def test_nobody_beyond_this_machine(host: str) -> None:
     assert "this machine alone" in error("serve", "--dev", "--port", "0", "--host", host, "--bundle", str(CERTIFICATION)).message
+
+
+def test_a_name_is_no_address_to_listen_on() -> None:
+    said = error("serve", "--dev", "--port", "0", "--host", "remit.example", "--bundle", str(CERTIFICATION))
+    assert said.kind is ErrorKind.MALFORMED and "`remit.example` is no address" in said.message
+
+
+@pytest.mark.parametrize("arguments", [["--host", "localhost"], ["--workers", "2"]])
+def test_it_ends_in_peace_when_its_terminal_is_closed(tmp_path: Path, arguments: list[str]) -> None:
+    server, client = start(tmp_path, "--bundle", str(CERTIFICATION), *arguments)
+    assert client.send("GET", "/healthz", None, {}).status == 200
+    server.send_signal(signal.SIGHUP)
+    said, _ = server.communicate(timeout=20)
+    assert (server.returncode, said) == (0, "stopped\n")
 
 
 def test_a_port_that_is_taken() -> None:

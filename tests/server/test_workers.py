@@ -24,6 +24,7 @@ from remit.decision_log.entry import TaskOpened
 from remit.local.trust import own_issuer
 from remit.local.wiring import wall_clock
 from remit.model.task import Session
+from remit.server.workers.watching import _remove_left
 from tests.conftest import OpenStore
 from tests.runtime.world import AGENT, World
 from tests.server.idp import Holder
@@ -185,13 +186,25 @@ def test_no_connection_is_lost_that_a_dead_worker_had_not_taken(many: Many) -> N
 def test_workers_end_with_whoever_watches_them(open_store: OpenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     open_store("store", clock=wall_clock)
     monkeypatch.setenv("REMIT_HOME", str(tmp_path / "store"))
-    server, _ = start(tmp_path, "--workers", "2")
-    workers = psutil.Process(server.pid).children()
-    assert len(workers) == 2
-    server.kill()
-    _, alive = psutil.wait_procs(workers, timeout=30)
-    assert alive == []
-    server.communicate(timeout=20)
+    with tempfile.TemporaryDirectory(prefix="w", dir="/tmp") as short:  # the address of a socket is limited
+        place = Path(short)
+        monkeypatch.setenv("TMPDIR", short)
+        (place / "remit-of-another").mkdir()
+        server, _ = start(tmp_path, "--workers", "2")
+        workers = psutil.Process(server.pid).children()
+        assert len(workers) == 2
+        server.kill()
+        _, alive = psutil.wait_procs(workers, timeout=30)
+        assert alive == []
+        server.communicate(timeout=20)
+        [left] = [one for one in place.iterdir() if one.name != "remit-of-another"]
+        server, _ = start(tmp_path, "--workers", "2")
+        now = {one.name for one in place.iterdir()}
+        assert left.name not in now and len(now) == 2, "what it left is removed by the next one"
+        _remove_left(place)
+        assert {one.name for one in place.iterdir()} == now, "and nothing that is used, or of somebody else"
+        server.terminate()
+        server.communicate(timeout=60)
 
 
 _QUICK = """

@@ -63,7 +63,7 @@ class TrustedIssuer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.jwks_url and self.jwks_file:
             raise malformed(f"the issuer `{self.issuer}` has two places for keys: keep `jwks_url` or `jwks_file`")
         if self.jwks_url and not fetchable(self.jwks_url):
-            raise malformed(f"`{self.jwks_url}` cannot be fetched safely: give an https address")
+            raise malformed(f"`{without_user(self.jwks_url)}` cannot be fetched safely: give an https address")
         if not all(isinstance(kind, str) and kind == kind.lower() for kind in self.types) or not self.types:
             raise malformed(f"the issuer `{self.issuer}` has types that are not in lower case, or none: mend `types`")
         self._check_times()
@@ -91,6 +91,11 @@ class TrustedIssuer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def trust_domain(self) -> str:
         """The SPIFFE trust domain; empty for an issuer of JWTs."""
         return self.issuer.removeprefix(SPIFFE) if self.issuer.startswith(SPIFFE) else ""
+
+
+def without_user(url: str) -> str:
+    """An address to be said again: without the name and the password in it."""
+    return re.sub(r"//[^/?#]*@", "//", url)
 
 
 def fetchable(url: str) -> bool:

@@ -70,14 +70,24 @@ def serve(
         from remit.server.tls import Tls
         from remit.server.workers.watching import watch
     except ImportError as error:
-        raise unavailable(f"serving needs more than is installed ({error.name}): install `remit[server]`") from None
+        raise unavailable(
+            f"serving needs more than is installed ({error.name}): install `remit[server]` (docs/operating.md says how)"
+        ) from None
     if dev:
         err.print("[bold red]DEVELOPMENT MODE[/]: whoever reaches this server is believed, whoever they say they are.")
     tls = Tls(tls_cert, tls_key, client_ca) if tls_cert is not None and tls_key is not None else None
     at = socket.absolute() if socket is not None else None
     log = Format(log_format or _usual_format())
     place = Place(
-        host or "127.0.0.1", 8181 if port is None else port, dev, tls, behind_proxy, workers, at, int(socket_mode, 8), log
+        host if host and host != "localhost" else "127.0.0.1",
+        8181 if port is None else port,
+        dev,
+        tls,
+        behind_proxy,
+        workers,
+        at,
+        int(socket_mode, 8),
+        log,
     )
     with store() if bundle is None else _passing(bundle) as embedded:
         enrols, open_now = (

@@ -1,8 +1,5 @@
 """The log as one file that convinces a stranger: entries as they were hashed, and the signed checkpoint over them."""
 
-import errno
-import os
-import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
@@ -14,12 +11,11 @@ import msgspec
 from remit.decision_log.checkpoint import Checkpoint, split_note, verify_checkpoint
 from remit.decision_log.keys import Ed25519Verifier
 from remit.decision_log.merkle import Frontier, leaf_hash
+from remit.decision_log.whole_files import new_file
 from remit.model.errors import conflict, corrupt, malformed, refused, unavailable
 from remit.model.signing import VerificationKey
 
 HEADER = "remit-log-export/1"
-BUFFER = 1024 * 1024
-_NO_HARD_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EACCES})
 
 
 class ExportSummary(msgspec.Struct, frozen=True):
@@ -66,7 +62,7 @@ def new_export(path: Path, overwrite: bool) -> Iterator[BinaryIO]:
     if not overwrite and path.exists():
         raise _exists(path)
     try:
-        with _new_file(path, overwrite) as file:
+        with new_file(path, overwrite) as file:
             yield file
     except FileExistsError:
         raise _exists(path) from None
@@ -97,46 +93,6 @@ def _write_lines(file: BinaryIO, lines: Iterable[bytes], checkpoint: Checkpoint)
         raise corrupt(f"the checkpoint is of {checkpoint.size} entries, {frontier.size} were read: export them to its size")
     if frontier.root() != checkpoint.root:
         raise corrupt("the entries are not those the checkpoint signs: the stored log was changed, verify it")
-
-
-@contextmanager
-def _new_file(path: Path, overwrite: bool) -> Iterator[BinaryIO]:
-    """A file that takes its name only when the block ends without an error, and is gone otherwise."""
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with open(descriptor, "wb", BUFFER) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        _give_name(partial, path, overwrite)
-    finally:
-        partial.unlink(missing_ok=True)
-    sync_folder(path.parent)
-
-
-def _give_name(partial: Path, path: Path, overwrite: bool) -> None:
-    if overwrite:
-        os.replace(partial, path)
-        return
-    try:
-        # A hard link, unlike a rename, never replaces a file that came to be there meanwhile.
-        os.link(partial, path)
-    except OSError as error:
-        if error.errno not in _NO_HARD_LINKS:
-            raise
-        if path.exists():
-            raise FileExistsError(errno.EEXIST, "the file exists", str(path)) from None
-        os.rename(partial, path)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable. Raises `OSError`."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _exists(path: Path) -> Exception:

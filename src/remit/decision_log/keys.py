@@ -8,6 +8,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from remit.decision_log.whole_files import new_file
 from remit.model.errors import conflict, malformed, not_found, refused, unavailable
 from remit.model.signing import VerificationKey
 
@@ -41,18 +42,16 @@ class Ed25519Signer:
         return cls(name, _private_key(path, _read_private_file(path)))
 
     def save(self, path: Path) -> None:
-        """Write the key as PEM, mode 0600, durably. Raises `RemitError` (conflict) if the file exists: a key is never overwritten."""
+        """Write the key as PEM, mode 0600: whole and durable, or not at all. Raises `RemitError`: conflict if the file exists, for a key is
+        never overwritten, unavailable where the disk fails."""
         pem = _BEGIN + b64encode(_PKCS8 + self._private.private_bytes_raw()) + _END
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with new_file(path, overwrite=False) as file:
+                file.write(pem)
         except FileExistsError:
             raise conflict(f"`{path}` exists: a key is never overwritten, give another path") from None
         except OSError as error:
             raise unavailable(f"the key could not be written to `{path}` ({error.strerror})") from None
-        with open(descriptor, "wb") as file:
-            file.write(pem)
-            file.flush()
-            os.fsync(file.fileno())
 
     @property
     def name(self) -> str:

@@ -10,10 +10,11 @@ from typing import Any, BinaryIO, TypeAlias
 import msgspec
 
 from remit.decision_log.archive import MANIFEST, SEGMENT, Segment, segment_name
-from remit.decision_log.export import new_export, sync_folder
+from remit.decision_log.export import new_export
 from remit.decision_log.merkle import leaf_hash, perfect_root
 from remit.decision_log.store import LogReader
 from remit.decision_log.tiles import Tiles
+from remit.decision_log.whole_files import sync_folder
 from remit.local.head import Head
 from remit.local.locking import alone_in
 from remit.model.errors import RemitError, conflict, corrupt, unavailable
@@ -39,7 +40,9 @@ def parquet_writer() -> Write:
     try:
         from remit.storage.analytics.parquet import write_entries
     except ImportError as error:
-        raise unavailable(f"Parquet needs more than is installed ({error.name}): install `remit[archive]`") from None
+        raise unavailable(
+            f"Parquet needs more than is installed ({error.name}): install `remit[archive]` (docs/operating.md says how)"
+        ) from None
     return write_entries
 
 

@@ -2,13 +2,14 @@
 
 import getpass
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from remit.credentials.private_files import read_file
-from remit.model.errors import malformed
+from remit.model.errors import malformed, refused, unavailable
 from remit.model.identity import Operator
 
 HOME_VARIABLE, SERVER_VARIABLE, STORE_VARIABLE = "REMIT_HOME", "REMIT_SERVER", "REMIT_STORE"
@@ -20,6 +21,8 @@ DEFAULT_URL = "http://127.0.0.1:8181"
 FILE = "config.toml"
 TABLES = frozenset({"issuers", "webhooks"})
 """The settings that no variable overrides."""
+LONGEST_LOCK = 600
+"""Whoever waits for another's commit for longer (s) waits for one that hangs."""
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,14 +56,16 @@ def home_folder() -> Path:
 
 
 def read_settings(home: Path) -> Settings:
-    """Settings of a store. Raises `RemitError` (malformed) naming the file or variable at fault."""
+    """Settings of a store. Raises `RemitError` naming the file or variable at fault: malformed, unavailable where the file cannot be
+    read, refused where anybody may write it."""
     values: dict[str, object] = {}
     file = home / FILE
-    if file.exists():
+    content = _content(file)
+    if content:
         import tomllib
 
         try:
-            values.update(tomllib.loads(file.read_text("utf-8")))
+            values.update(tomllib.loads(content.decode("utf-8")))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise malformed(f"`{file}` is no TOML ({error}): mend it, or remove it for the defaults") from None
     for field in Settings.__struct_fields__:
@@ -72,6 +77,10 @@ def read_settings(home: Path) -> Settings:
     except msgspec.ValidationError as error:
         known = ", ".join(f"`{field}`" for field in Settings.__struct_fields__)
         raise malformed(f"settings of `{file}` or a `REMIT_*` variable cannot be read ({error}): known are {known}") from None
+    if not 0 < settings.lock_seconds <= LONGEST_LOCK:
+        raise malformed(
+            f"the setting `lock_seconds` is {settings.lock_seconds}: give seconds, more than 0 and at most {LONGEST_LOCK}"
+        )
     by_folder = not (os.environ.get(STORE_VARIABLE) or chooses_home()) and home == home_folder()
     if settings.store and by_folder and (drawn := _draws(settings.store)):
         # INVARIANT (fail closed): a folder that one works in, which others may have written, never says to whom a password is shown.
@@ -89,6 +98,20 @@ def _draws(store: str) -> str:
     if found:
         return f"`{found}`"
     return "a service" if "service" in store else ""
+
+
+def _content(file: Path) -> bytes:
+    """What the file of settings says; nothing where there is none."""
+    try:
+        with file.open("rb") as opened:
+            # Whoever writes it says whose tokens are taken.
+            if os.fstat(opened.fileno()).st_mode & stat.S_IWOTH:
+                raise refused(f"`{file}` can be changed by anybody: run `chmod o-w {file}`")
+            return opened.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return b""
+    except OSError as error:
+        raise unavailable(f"`{file}` cannot be read ({error.strerror}): let the user who runs Remit read it") from None
 
 
 TOKEN_VARIABLE, TOKEN_FILE_VARIABLE, KEY_FILE_VARIABLE = "REMIT_TOKEN", "REMIT_TOKEN_FILE", "REMIT_KEY_FILE"

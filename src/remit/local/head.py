@@ -122,9 +122,8 @@ class Head:
     def _remembered(self) -> tuple[str, Checkpoint]:
         if not self._file.exists():
             return "", Checkpoint(self._signer.name, 0, EMPTY_ROOT)
-        note = ""
+        note = kept_note(self._file)
         try:
-            note = kept_note(self._file)
             return note, verify_checkpoint(note, Ed25519Verifier(self._signer.key))
         except (ValueError, RemitError) as error:
             named = _log_of(note)
@@ -193,6 +192,7 @@ class Head:
                 os.fsync(file.fileno())
             os.replace(partial, self._file)
         except OSError as error:
+            partial.unlink(missing_ok=True)
             raise unavailable(f"the log's head could not be kept in `{self._file}` ({error.strerror})") from None
 
     def add_cosignatures(self, lines: Iterable[str]) -> str:

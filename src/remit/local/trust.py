@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from remit.authentication.issuers import LOOPBACK, TrustedIssuer
+from remit.authentication.issuers import LOOPBACK, TrustedIssuer, without_user
 from remit.authentication.keys.holding import HeldKeys, KeySource, Terms, keys_of
 from remit.authentication.possession.dpop import Proofs
 from remit.authentication.possession.replays import Nonces, ProofsInMemory
@@ -94,7 +94,7 @@ def checked_url(url: str) -> str:
     safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
     if not safe or not parts.hostname or parts.path or parts.query or parts.fragment or "@" in parts.netloc or url != url.lower():
         raise malformed(
-            f"`{url}` is no address of a server: write the setting `url` like `https://remit.example`, without a path"
+            f"`{without_user(url)}` is no address of a server: write the setting `url` like `https://remit.example`, without a path"
         )
     return url
 

@@ -102,7 +102,9 @@ def _postgres() -> Any:
     try:
         from remit.storage.postgres import store
     except ImportError as error:
-        raise unavailable(f"a PostgreSQL store needs more than is installed ({error.name}): install `remit[postgres]`") from None
+        raise unavailable(
+            f"a PostgreSQL store needs more than is installed ({error.name}): install `remit[postgres]` (docs/operating.md says how)"
+        ) from None
     return store
 
 

@@ -327,7 +327,7 @@ def _beyond(grant: Grant, situation: Situation, lift: _Lift, by_approver: bool, 
     # policies ask who approved may more obligations come with that person.
     if not situation.reached.within(grant.label):
         return "the session has touched more since it was asked for"
-    if situation.steering != grant.steering:
+    if set(situation.steering) != set(grant.steering):  # in which order the arguments stand is nobody's choice
         return "a value comes from elsewhere than its approver was shown"
     if lift.obligations != grant.obligations and not (by_approver and set(grant.obligations) <= set(lift.obligations)):
         return "policies oblige to something else by now"

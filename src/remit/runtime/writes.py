@@ -116,6 +116,12 @@ class HoldMemory(msgspec.Struct, frozen=True, gc=False):
     base: int
 
 
+class ProveWritable(msgspec.Struct, frozen=True):
+    """Something is written under this name, and taken away again: what a store that has no room does not commit."""
+
+    name: str
+
+
 class ActivateBundle(msgspec.Struct, frozen=True):
     """A bundle becomes the active one if `previous` still is; those of its `memories` that are new are there from now on."""
 
@@ -214,6 +220,7 @@ Write: TypeAlias = (
     | PutAccount
     | PutMemory
     | HoldMemory
+    | ProveWritable
     | ActivateBundle
     | DestroyKey
     | PutPerson

@@ -41,7 +41,9 @@ def port_at(host: str, port: int, together: bool = False) -> socket.socket:
         listener.listen(QUEUED)
     except OSError as error:
         listener.close()
-        raise unavailable(f"port {port} of {host} cannot be served ({error.strerror}): name another by `--port`") from None
+        raise unavailable(
+            f"port {port} of {host} cannot be served ({error.strerror}): name another by `--port`, or `--host`"
+        ) from None
     return listener
 
 

@@ -113,8 +113,14 @@ def _make_room() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
+def ending_signals() -> list[signal.Signals]:
+    """The signals that a server ends by, in peace: that of a terminal that is closed, too, unless it was begun to outlive that (nohup)."""
+    hangs_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+    return [signal.SIGINT, signal.SIGTERM, *[signal.SIGHUP][:hangs_up]]
+
+
 def _run(server: uvicorn.Server, listener: socket.socket, embedded: Embedded) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in ending_signals():
         # It has handlers of its own once it runs, and hands the signal that ended it on to these: that is no fault.
         signal.signal(number, lambda *_: setattr(server, "should_exit", True))
     gc.collect()
@@ -169,7 +175,12 @@ def check(embedded: Embedded, place: Place) -> None:
 
 
 def _check_place(place: Place) -> None:
-    here = ipaddress.ip_address(place.host).is_loopback
+    try:
+        here = ipaddress.ip_address(place.host).is_loopback
+    except ValueError:
+        raise malformed(
+            f"`{place.host}` is no address to listen on: give one of this machine, or `0.0.0.0` for all of them"
+        ) from None
     # INVARIANT (authority enters from outside the agent): without proof of who calls, nobody but this machine may.
     if place.development and not here:
         raise malformed(

@@ -24,6 +24,7 @@ from remit.runtime.writes import (
     InsertPermit,
     InsertSession,
     InsertTask,
+    ProveWritable,
     PutAccount,
     PutAgent,
     PutApproval,
@@ -49,7 +50,7 @@ class Staging(ABC):
     """Compare and set over a whole group: each change sees what the ones before it in the group have staged.
 
     A store says what is stored, takes administrative writes as they come, and writes the rest (`sessions`, `spent`, `closed`,
-    `permits`, `reported`, `observations`, `memories`, `accounts`) when the group ends.
+    `permits`, `reported`, `observations`, `memories`, `accounts`, `proofs`) when the group ends.
     """
 
     def __init__(self, revision: int) -> None:
@@ -62,6 +63,7 @@ class Staging(ABC):
         self.observations: list[InsertObservation] = []
         self.memories: dict[str, Memory] = {}
         self.accounts: dict[str, Spent] = {}
+        self.proofs: set[str] = set()
 
     def apply(self, changes: Sequence[tuple[Sequence[Write], int]]) -> list[bool]:
         """Apply, in order, each change decided on the present revision whose versions all fit."""
@@ -93,6 +95,8 @@ class Staging(ABC):
             case (
                 InsertPermit() | InsertObservation() | InsertSession() | InsertTask() | PutKill() | SeePeople() | ConfirmPeople()
             ):
+                return True
+            case ProveWritable():
                 return True
             case DeletePermit(decision):
                 return decision not in self.reported and (decision in self.permits or self.is_open(decision))
@@ -164,6 +168,8 @@ class Staging(ABC):
                     self.memories[memory.name] = memory
                 case HoldTask() | HoldMemory():
                     pass
+                case ProveWritable(name):
+                    self.proofs.add(name)
                 case SeeDefinition(known) if not known.offered and self.definition(known.id) is not None:
                     pass  # another decision brought it along
                 case _:

@@ -13,8 +13,9 @@ import msgspec
 from remit import __version__
 from remit.decision_log.checkpoint import verify_checkpoint
 from remit.decision_log.entry import BackupTaken
-from remit.decision_log.export import sync_folder, write_export
+from remit.decision_log.export import write_export
 from remit.decision_log.keys import Ed25519Verifier
+from remit.decision_log.whole_files import sync_folder
 from remit.local.backup.manifest import (
     FOLLOWING,
     HOME,

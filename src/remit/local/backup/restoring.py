@@ -11,8 +11,9 @@ import msgspec
 
 from remit.credentials.minting import FOLDER
 from remit.decision_log.checkpoint import verify_checkpoint
-from remit.decision_log.export import new_export, sync_folder
+from remit.decision_log.export import new_export
 from remit.decision_log.keys import Ed25519Signer, Ed25519Verifier
+from remit.decision_log.whole_files import sync_folder
 from remit.local import enrolment
 from remit.local.backup.checking import Checked, Trusted, check, confirm, parts, rebuild
 from remit.local.backup.ending import Ended, Ending

@@ -34,7 +34,8 @@ def load_regopy() -> Any:
         import regopy
     except (ImportError, OSError) as error:
         raise unavailable(
-            f"Rego policies need more than is installed ({error}): install `remit[rego]`, or name an OPA server with `opa`"
+            f"Rego policies need more than is installed ({error}): install `remit[rego]` (docs/operating.md says how), "
+            "or name an OPA server with `opa`"
         ) from None
     return regopy
 

@@ -185,7 +185,8 @@ def still_asks(approval: Approval, deny: Deny, key: SealKey, inputs: Inputs) -> 
     shown = shown_in(approval, key)
     now = _shown(inputs, deny)
     same = shown.action != SESSION_DECLASSIFY or now.touches == shown.touches
-    return approval.rule == deny.requestable and now.label.within(shown.label) and now.steering == shown.steering and same
+    alike = same and set(now.steering) == set(shown.steering)
+    return approval.rule == deny.requestable and now.label.within(shown.label) and alike
 
 
 def shown_in(approval: Approval, key: SealKey) -> Shown:

@@ -10,9 +10,9 @@ from starlette.responses import Response
 from remit.decision_log.append import Conflict, Ticket
 from remit.local.wiring import Embedded
 from remit.model.errors import RemitError
-from remit.runtime.writes import Write
+from remit.runtime.writes import ProveWritable, Write
 from remit.server.problems import Problem
-from remit.server.responding import embedded_of
+from remit.server.responding import embedded_of, figures_of
 
 SECONDS = 1.0
 """So long what was found out holds: whoever asks often does not keep the store busy."""
@@ -31,6 +31,7 @@ async def ready(request: Request) -> Response:
         raise _unready("this server is being stopped")
     if known is None or time.monotonic() >= known[0]:
         known = request.app.state.readiness = time.monotonic() + SECONDS, await _missing(embedded)
+        figures_of(request).decides(known[1])
     if known[1]:
         raise _unready(known[1])
     return Response("ready\n", media_type="text/plain", headers={"Cache-Control": "no-store"})
@@ -40,8 +41,9 @@ async def _missing(embedded: Embedded) -> str:
     """What it cannot decide without; empty if it can."""
     try:
         async with asyncio.timeout(PATIENCE):
-            nothing: Ticket[Write] = Ticket((), (), embedded.store.revision, embedded.runtime.clock())
-            await embedded.runtime.appender.submit(nothing)  # a commit, as of a decision
+            proof = ProveWritable(f"ready {embedded.runtime.appender.writer}")  # one that writes nothing needs no room
+            asked: Ticket[Write] = Ticket((), (proof,), embedded.store.revision, embedded.runtime.clock())
+            await embedded.runtime.appender.submit(asked)  # a commit, as of a decision
         published = await asyncio.to_thread(embedded.store.active_bundle)
     except Conflict:
         return ""  # the store answers, and something administrative has just changed

@@ -11,12 +11,13 @@ from remit.local.trust import Trust
 from remit.local.wiring import Embedded
 from remit.model.authorizer import ApprovalState, OutcomeStatus
 from remit.model.clock import SECOND, Clock
-from remit.model.decision import Decision, Permit, Reason
+from remit.model.decision import Decision, Deny, Permit, Reason
 from remit.model.errors import ErrorKind, RemitError
 from remit.model.request import EvaluationRequest
 from remit.runtime.observing import Course, Stage
 from remit.runtime.store import Approval
 from remit.server.observing.instruments import Instruments
+from remit.server.observing.trouble import Trouble
 
 OTHER = "other"
 """The route of a request for what there is not, and the method of one that nothing takes."""
@@ -28,6 +29,8 @@ MOST = 10_000
 """So much is remembered that is not counted."""
 _FEW = 3
 _AGAIN = frozenset({Stage.ASK, Stage.CATCH_UP})
+_CANNOT = frozenset({Reason.STORE_UNAVAILABLE, Reason.NO_BUNDLE})
+"""Of these, nothing at all can be decided."""
 _T = TypeVar("_T")
 
 
@@ -39,6 +42,7 @@ class Figures:
 
     def __init__(self) -> None:
         self.instruments = Instruments()
+        self._trouble = Trouble()
         self._decided: deque[tuple[Any, ...]] = deque()
         """Effect, reason and ns of each decision, then each stage and its ns: flat, for the collector of garbage to have little to do."""
         self._committed: deque[Committed] = deque()
@@ -137,8 +141,16 @@ class Figures:
         for stage, began, ended in course.stages:
             told += (stage, ended - began)
         self._decided.append(tuple(told))
+        self.decides(decision.message if isinstance(decision, Deny) and decision.reason in _CANNOT else "")
         if len(self._decided) < _FEW:
             self._wanted.set()
+
+    def decides(self, missing: str) -> None:
+        """Whether the server could decide just now; `missing` is why not."""
+        if missing:
+            self._trouble.met(missing)
+        elif self._trouble.lasts:
+            self._trouble.over()
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """A request was answered; `route` is the template of its path, empty for none."""

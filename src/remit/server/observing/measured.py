@@ -33,7 +33,10 @@ class Measured:
         """All of them as they are."""
         self._standing.look()
         now = wall_clock() * 1000
-        metrics = [self._metric(one, now) for one in chain(self._instruments.registry.collect(), self._standing.collect())]
+        found = chain(self._instruments.registry.collect(), self._standing.collect())
+        metrics = [
+            self._metric(one, now) for one in found if one.samples
+        ]  # a metric without any is not of any kind to a receiver
         scope = sdk.ScopeMetrics(InstrumentationScope("remit", __version__), metrics, "")
         return sdk.MetricsData([sdk.ResourceMetrics(self._resource, [scope], "")])
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -16,6 +17,16 @@ TOLD = "told"
 """What a record of our loggers has beside its message: an `extra` of this name."""
 MAX_FRAMES = 12
 MAX_ERRORS = 4
+_ADDRESS = re.compile(
+    r"""(\b[a-z][a-z0-9+.-]*://)(?:[^\s/?#@'"]*@)?([^\s/?#'"]*)[^\s'"]*|(\burl:? ?)['"]?[^\s'"]+""", re.IGNORECASE
+)
+"""An address in what a library says; of one only scheme, host and port are told: the rest may be a key (`?api-key=…`)."""
+_TRACEBACK = re.compile(
+    r"Traceback \(most recent call last\):\n(?:.*\n)*([A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt))(?::.*)?\n*", re.ASCII
+)
+"""What uvicorn says of an error in the beginning or the end of an application."""
+_SAYS_VALUES = frozenset({"opentelemetry.util.re"})
+"""Loggers that are given values of variables, which may be secrets (`OTEL_EXPORTER_OTLP_HEADERS`), to say that they cannot be read."""
 _LEVELS = {"remit": logging.INFO, "uvicorn": logging.INFO, "asyncio": logging.WARNING}
 
 
@@ -29,6 +40,10 @@ def stack_of(error: BaseException) -> str:
         parts.append(f"{type(following).__name__} at {places or 'no place'}")
         following = following.__cause__ or (None if following.__suppress_context__ else following.__context__)
     return " | for ".join(parts)
+
+
+def _told(address: re.Match[str]) -> str:
+    return f"{address[1]}{address[2]}" if address[1] else f"{address[3]}…"
 
 
 def _place(file: str) -> str:
@@ -47,10 +62,15 @@ class Handler(logging.Handler):
         """Write a line of it; a record that cannot be read is told as one."""
         values: dict[str, Value] = {}
         try:
-            message = record.getMessage()
+            message = record.getMessage() if record.name not in _SAYS_VALUES else str(record.msg)
             error = record.exc_info[1] if record.exc_info else None
-            if error is not None or not record.name.startswith("remit"):
+            ours = record.name.startswith("remit")
+            if not ours and (traced := _TRACEBACK.fullmatch(message)) is not None:
+                message = f"ended by an error ({traced[1]})"  # its kind, without its words
+            elif error is not None or not ours:
                 message = message.partition("\n")[0]
+            if not ours:
+                message = _ADDRESS.sub(_told, message)
             values = {"message": message, **getattr(record, TOLD, {})}
             if error is not None:
                 values |= {"error": type(error).__name__, "stack": stack_of(error)}

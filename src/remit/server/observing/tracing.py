@@ -86,7 +86,10 @@ def tracing(embedded: Embedded, figures: Figures) -> Tracing | None:
 
         found: Tracing = Otel(asked.traces, asked.metrics, figures.instruments, StoreGauges(embedded, figures))
     except ImportError:
-        _log.warning("the variables `OTEL_*` ask for OpenTelemetry, which is not installed: install `remit[otel]`, or unset them")
+        _log.warning(
+            "the variables `OTEL_*` ask for OpenTelemetry, which is not installed: install `remit[otel]` (docs/operating.md "
+            "says how), or unset them"
+        )
         return None
     except Exception as error:  # whatever the variables say: who watches must not keep the server from deciding
         _log.error("OpenTelemetry cannot be begun with these variables `OTEL_*`", exc_info=error)

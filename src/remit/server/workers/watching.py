@@ -26,9 +26,11 @@ from remit.model.identity import random_bytes
 from remit.server.binding import port_at
 from remit.server.observing.instruments import environment_of_worker
 from remit.server.observing.reporting import reporting
-from remit.server.running import ACT_SECONDS, DRAIN_SECONDS, Place, address_of, listening_at
-from remit.server.workers.working import KEYS, PROOFS, Alive, Charge, Failed, Ready, encoded
+from remit.server.running import ACT_SECONDS, DRAIN_SECONDS, Place, address_of, ending_signals, listening_at
+from remit.server.workers.working import KEYS, PROOFS, Alive, Charge, Failed, Ready, encoded, in_use
 
+NAMED = "remit-"
+"""What the names of these folders begin with."""
 MAX_FOLDER = 90
 """Bytes in the name of the folder of the workers' sockets: the system lets an address have about a hundred."""
 START_SECONDS = 60.0
@@ -50,14 +52,14 @@ def watch(home: Path, settings: Settings, place: Place, listening: Callable[[str
 
     Raises `RemitError` of a worker that cannot begin, unavailable where the port is taken.
     """
-    folder = Path(tempfile.mkdtemp(prefix="remit-"))
+    folder = Path(tempfile.mkdtemp(prefix=NAMED))
+    _remove_left(folder.parent)
     if len(os.fsencode(folder)) > MAX_FOLDER:
         folder.rmdir()
         raise malformed(
             f"the folder of temporary files has too long a name for sockets: set `TMPDIR` to one of {MAX_FOLDER - 15} bytes"
         )
-    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    fcntl.flock(held, fcntl.LOCK_SH)  # who cleans up what is old leaves a folder alone that somebody has locked
+    held = in_use(folder)
     try:
         with _listening(place) as listeners:
             address = address_of(place, listeners[0])
@@ -73,6 +75,24 @@ def watch(home: Path, settings: Settings, place: Place, listening: Callable[[str
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(held)
+
+
+def _remove_left(place: Path) -> None:
+    """Remove what servers left there whose watching process was killed: 75 MB each, of nobody's once their workers have ended, too."""
+    for folder in place.glob(f"{NAMED}*"):
+        try:
+            found = folder.lstat()
+            held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)  # whoever lives has locked its own before anything was in it
+            if found.st_uid == os.getuid() and (folder / PROOFS).is_file():
+                shutil.rmtree(folder, ignore_errors=True)
+        except OSError:
+            continue
+        finally:
+            os.close(held)
 
 
 def _make_tables(folder: Path) -> None:
@@ -205,7 +225,7 @@ class _Watch:
         self._number = 0
 
     def run(self, listening: Callable[[], None]) -> None:
-        before = {number: signal.signal(number, self._end) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, self._end) for number in ending_signals()}
         try:
             self._begin_all()
             if not self._ending:

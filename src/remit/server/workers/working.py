@@ -1,6 +1,7 @@
 """One of several processes that answer at one port: begun by the one that watches it, ended by it or with it."""
 
 import contextlib
+import fcntl
 import os
 import signal
 import socket
@@ -69,6 +70,7 @@ def main() -> int:
         _say(Failed(error.kind, error.message))
         return 1
     try:
+        in_use(charge.folder)
         threading.Thread(target=_end_with_input, name="remit-lifeline", daemon=True).start()
         threading.Thread(target=_beat, args=(charge.beat,), name="remit-beat", daemon=True).start()
         clock, keys = embedded.runtime.clock, SharedTable(charge.folder / KEYS)
@@ -83,6 +85,13 @@ def main() -> int:
     finally:
         embedded.close()
     return 0
+
+
+def in_use(folder: Path) -> int:
+    """Say, as long as this descriptor is open, that a folder is used: who cleans up what is old leaves alone what somebody has locked."""
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fcntl.flock(held, fcntl.LOCK_SH)
+    return held
 
 
 def encoded(charge: Charge) -> bytes:

@@ -399,6 +399,9 @@ class _Transaction(Staging):
             self._bulk(_PUT_ACCOUNTS, [(agent, spent.version, encode(spent)) for agent, spent in self.accounts.items()])
             self._bulk(_PUT_MEMORIES, [(one.name, one.version, encode(one)) for one in self.memories.values()])
             self._bulk(_SEEN, [(o.session, o.decision, _text(o.source), o.untrusted, o.sealed) for o in self.observations])
+            for name in self.proofs:
+                self._run("INSERT INTO permits (decision, writer, permit) VALUES (%s, %s, '')", name, name)
+                self._run("DELETE FROM permits WHERE decision = %s", name)
             if self.reported:
                 self._parts.append(("DELETE FROM permits WHERE decision = ANY(%b)", [self.reported]))
             if self._parts:  # one statement: each costs a good part of what the whole transaction does

@@ -370,6 +370,9 @@ class _Transaction(Staging):
             self._run("UPDATE agents SET spent_version = ?, spent = ? WHERE id = ?", (account.version, encode(account), agent))
         for memory in self.memories.values():
             self._run("UPDATE memories SET version = ?, state = ? WHERE name = ?", (memory.version, encode(memory), memory.name))
+        for name in self.proofs:
+            self._insert("INSERT INTO permits (decision, writer, permit) VALUES ", [(name, name, b"")])
+            self._run("DELETE FROM permits WHERE decision = ?", (name,))
         for start in range(0, len(self.reported), _ROWS):
             part = self.reported[start : start + _ROWS]
             self._run(f"DELETE FROM permits WHERE decision IN ({','.join('?' * len(part))})", part)  # noqa: S608 - only marks
