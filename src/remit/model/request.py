@@ -39,6 +39,9 @@ SESSION_DECLASSIFY = "session.declassify"
 ACTIONS = (TOOL_CALL, FILE_READ, FILE_WRITE, FILE_DELETE, NET_REQUEST, MODEL_INVOKE, AGENT_DELEGATE, SESSION_DECLASSIFY)
 """The actions every bundle knows; a bundle's schema may define any others."""
 
+TASK_OPEN = "task.open"
+"""Asked before a task is opened, where a bundle's schema defines it: for the types of subject, and of `TaskType`, that it says."""
+
 
 RESOURCE_TYPES = {
     TOOL_CALL: "Tool",

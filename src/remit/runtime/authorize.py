@@ -37,10 +37,11 @@ from remit.runtime.view import Live
 
 def evaluate(runtime: Runtime, request: EvaluationRequest) -> Driven[Decision]:
     """Decide durably. The answer is a `Deny` for whatever goes wrong; it never raises for a fault of the store."""
-    return Driven(lambda: _evaluate(runtime, request))
+    return Driven(lambda: evaluating(runtime, request))
 
 
-def _evaluate(runtime: Runtime, request: EvaluationRequest) -> Steps[Decision]:
+def evaluating(runtime: Runtime, request: EvaluationRequest) -> Steps[Decision]:
+    """The steps of `evaluate`."""
     request = readable(request)
     line, course = Line(id(runtime), request.session or SessionId("")), begun(runtime.observers)
     try:

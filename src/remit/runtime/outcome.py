@@ -41,10 +41,11 @@ def report(runtime: Runtime, outcome: Outcome) -> Driven[None]:
     Raises `RemitError`: conflict if there is no open permit of that id (unknown, or reported before), unavailable if the store
     cannot be written; then the session keeps the worst the call can have touched.
     """
-    return Driven(lambda: _report(runtime, outcome))
+    return Driven(lambda: reporting(runtime, outcome))
 
 
-def _report(runtime: Runtime, outcome: Outcome) -> Steps[None]:
+def reporting(runtime: Runtime, outcome: Outcome) -> Steps[None]:
+    """The steps of `report`."""
     runtime.view.live.pop(outcome.decision, None)
     for attempt in range(ATTEMPTS):
         with turn(runtime, attempt) as alone:
@@ -240,7 +241,7 @@ def _settle(runtime: Runtime, outcomes: Sequence[Outcome]) -> Steps[Unsettled]:
         for outcome, error in (yield from _together(runtime, part)):
             try:
                 if error is not None:
-                    yield from _report(runtime, outcome)
+                    yield from reporting(runtime, outcome)
             except RemitError as failure:
                 if failure.kind is ErrorKind.CONFLICT:  # somebody reported it
                     runtime.view.permits.pop(outcome.decision, None)

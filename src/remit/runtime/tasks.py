@@ -1,5 +1,8 @@
 """Tasks: opened by somebody who is not the agent, narrowed when delegated, closed for good."""
 
+from contextlib import suppress
+from typing import Any
+
 import msgspec
 from msgspec.structs import replace
 
@@ -8,27 +11,40 @@ from remit.decision_log.entry import TaskClosed, TaskOpened
 from remit.decision_log.sealing import SealKey
 from remit.decision_log.store import Record
 from remit.inventory.agents import checked_name
+from remit.model.authorizer import Outcome, OutcomeStatus
+from remit.model.caller import Proof
 from remit.model.clock import SECOND
-from remit.model.errors import conflict, malformed, not_found, refused
+from remit.model.decision import Deny, Permit
+from remit.model.errors import RemitError, conflict, malformed, not_found, refused
 from remit.model.flow import MAX_FLOWS, flow_grant
-from remit.model.identity import Agent, AgentId, AgentStatus, EntityRef, Operator, SessionId, TaskId, new_id
+from remit.model.identity import AGENT, Agent, AgentId, AgentStatus, EntityRef, Operator, SessionId, TaskId, new_id
 from remit.model.labels import PUBLIC_TRUSTED, Confidentiality, Label
+from remit.model.request import TASK_OPEN, EvaluationRequest
 from remit.model.task import Budgets, Opening, Scope, Task, TaskState, TaskStatus
+from remit.model.values import freeze
 from remit.pdp.compiled import TaskType
+from remit.pdp.parties import askers
+from remit.runtime.authorize import evaluating, may_act
 from remit.runtime.narrowing import MAX_SECONDS, check_size, narrow_budgets, narrow_scope
+from remit.runtime.outcome import abandon, reporting
 from remit.runtime.pending import Driven, Steps
 from remit.runtime.runtime import Change, Runtime, administer
 from remit.runtime.writes import CloseTask, HoldTask, InsertTask
 
 MAX_PURPOSE = 16_000
 DEFAULT_SECONDS = 3600
+NO_TYPE = "(none)"
+"""What policies see as the type of a task that has none."""
 
 
 class AgentOpener(msgspec.Struct, frozen=True):
-    """An agent that opens a task itself: a sub-task of its own, or one whose type lets it. `session` is where it writes from."""
+    """An agent that opens a task itself: a sub-task of its own, or one whose type lets it. `session` is where it writes from; `caller` and
+    `proof` are who asked over a network, and how that was shown."""
 
     agent: AgentId
     session: SessionId | None = None
+    caller: str = ""
+    proof: Proof | None = None
 
 
 Opener = Operator | AgentOpener
@@ -38,7 +54,7 @@ def open_task(runtime: Runtime, opening: Opening, opener: Opener) -> Driven[Task
     """Open a task.
 
     Raises `RemitError`: malformed (no purpose, unknown type, a bound that is none), not-found (agent, parent), refused (the agent may
-    not open it, or it would be wider than what it comes from).
+    not open it, it would be wider than what it comes from, or policy denies it, perhaps until somebody approves).
     """
     return Driven(lambda: opening_task(runtime, opening, opener))
 
@@ -55,8 +71,73 @@ def opening_task(runtime: Runtime, opening: Opening, opener: Opener) -> Steps[Ta
         above = [HoldTask(state.task.id) for state in runtime.view.chain(task.parent)[0]]
         return [_opened_record(task, opener, key)], [*above, InsertTask(task, key.secret)]
 
-    yield from administer(runtime, prepare)
+    permit = None if opening.parent is not None else (yield from _permitted(runtime, opening, opener, task_id))
+    try:
+        yield from administer(runtime, prepare)
+    except BaseException:
+        if permit is not None:
+            abandon(runtime, permit.id)
+        raise
+    if permit is not None:
+        with suppress(RemitError):  # it is open; what nobody could report is settled later
+            yield from reporting(runtime, Outcome(permit.id, None, OutcomeStatus.SUCCEEDED))
     return opened[0]
+
+
+def _permitted(runtime: Runtime, opening: Opening, opener: Opener, task_id: TaskId) -> Steps[Permit | None]:
+    """The permit to open it, where the published bundle has policies about that for such a subject. Raises `RemitError` (refused).
+
+    What is delegated from a task is not asked about: it only narrows what was opened.
+    """
+    with runtime.view.lock:
+        runtime.view.refresh()
+        bundle = runtime.view.bundle
+        subject = opener.ref if isinstance(opener, Operator) else EntityRef(AGENT, opener.agent)
+        if bundle is None or TASK_OPEN not in bundle.actions or subject.type not in askers(bundle, TASK_OPEN):
+            return None
+        task = _prepare(runtime, opening, opener, task_id)  # nobody is asked to approve what cannot be opened
+    decision = yield from evaluating(runtime, _as_request(task, subject, opener))
+    if isinstance(decision, Deny):
+        raise refused(f"opening this task is denied ({decision.reason}): {decision.message}{_awaited(decision)}")
+    # INVARIANT (fail closed): what nobody here fulfils is not passed over.
+    if decision.obligations:
+        yield from _unused(runtime, decision)
+        raise refused(f"opening this task is permitted under `{decision.obligations[0].type}` alone, which nothing here fulfils")
+    if subject.type != AGENT:
+        return None  # of people nobody reports what became of a permit
+    if not may_act(runtime, decision.id):
+        yield from _unused(runtime, decision)
+        raise refused("what permitted this task was taken back meanwhile: ask again")
+    return decision
+
+
+def _unused(runtime: Runtime, permit: Permit) -> Steps[None]:
+    with suppress(RemitError):  # people's permits are reported by nobody; of others it is settled later
+        yield from reporting(runtime, Outcome(permit.id, None, OutcomeStatus.NOT_PERFORMED))
+
+
+def _as_request(task: Task, subject: EntityRef, opener: Opener) -> EvaluationRequest:
+    """The question whether a task may be opened, which binds all that it would be."""
+    caller, proof = (f"{opener.verified_by}#{opener.id}", None) if isinstance(opener, Operator) else (opener.caller, opener.proof)
+    asked = {
+        "agent": task.agent,
+        "purpose": task.purpose,
+        "on_behalf_of": task.on_behalf_of,
+        "seconds": (task.expires - task.opened) // SECOND,
+        "scope": _said(task.scope),
+        "budgets": _said(task.budgets),
+    }
+    resource = EntityRef("TaskType", task.type or NO_TYPE)
+    return EvaluationRequest(subject, TASK_OPEN, resource, freeze(asked), caller=caller, proof=proof)
+
+
+def _said(bounds: Scope | Budgets) -> dict[str, Any]:
+    said: dict[str, Any] = msgspec.to_builtins(bounds)
+    return {name: value for name, value in said.items() if value not in (None, [], {}, ())}
+
+
+def _awaited(decision: Deny) -> str:
+    return "" if decision.approval is None else f"; `{decision.approval}` waits for that: open the same again once it is approved"
 
 
 def _prepare(runtime: Runtime, opening: Opening, opener: Opener, task_id: TaskId) -> Task:

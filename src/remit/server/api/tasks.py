@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from remit.local.unknown import unknown_names
 from remit.local.wiring import Embedded
+from remit.model.caller import Proof
 from remit.model.errors import RemitError, malformed, not_found, refused
 from remit.model.identity import SessionId, TaskId
 from remit.model.task import Budgets, Opening, Scope, Session, Spent, Task, TaskState, TaskStatus
@@ -88,8 +89,14 @@ def _opener(embedded: Embedded, caller: Known, wanted: NewTask) -> Opener:
     """Who opens: the agent of the session that is named, the agent that calls, or the person."""
     if wanted.session is not None:
         session = session_of(embedded, caller, SessionId(wanted.session))
-        return AgentOpener(session.agent, session.id)
-    return AgentOpener(caller.agent) if caller.agent is not None else caller.operator
+        return AgentOpener(session.agent, session.id, *_shown(caller))
+    return AgentOpener(caller.agent, None, *_shown(caller)) if caller.agent is not None else caller.operator
+
+
+def _shown(caller: Known) -> tuple[str, Proof]:
+    """Who asks, and how the agent's authority comes with it."""
+    vouched = caller.agent is None and caller.proof is not Proof.NONE
+    return caller.caller.id, Proof.VOUCHED if vouched else caller.proof
 
 
 async def task(request: Request) -> Response:
