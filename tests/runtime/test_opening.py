@@ -1,5 +1,6 @@
 """Opening a task is an action: asked of policies, inspected at a tier and, where they say so, approved first."""
 
+import re
 from typing import Any
 
 import pytest
@@ -19,17 +20,14 @@ from remit.runtime.approving.approvals import shown_to_approver
 from remit.runtime.authorize import may_act
 from remit.runtime.runtime import Runtime
 from remit.runtime.tasks import AgentOpener, Opener, open_task
+from tests.pap.bundles import ROOT
 from tests.runtime.world import ANA, CARL, SMALL, World, permit
 from tests.server.serving import serving
 
-SCHEMA = """
-entity TaskType;
-action "task.open" appliesTo {
-  principal: [Agent, User],
-  resource: [TaskType],
-  context: { tier: String, approval: ApprovalContext, args: { purpose: String, seconds: Long } }
-};
-"""
+_WRITTEN = re.search(r"```\n(entity TaskType;.*?)```", (ROOT / "docs/policy.md").read_text("utf-8"), re.DOTALL)
+assert _WRITTEN is not None
+SCHEMA = _WRITTEN[1]
+"""As the documentation has it."""
 OPENING = """
 @id("opened") permit (principal, action == Action::"task.open", resource);
 @id("incidents-ask") @requestable("one") @description("an incident is looked at by a person first")
