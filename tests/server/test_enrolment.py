@@ -107,6 +107,13 @@ def test_once_there_is_an_administrator_no_link_is_printed(fresh: World) -> None
     assert not (fresh.home / "enrolment").exists()
 
 
+def test_a_link_is_good_no_more_once_somebody_was_enrolled_at_another_server(fresh: World, link: str) -> None:
+    ok("operator", "token", "ana", "--role", "administrator")  # as the other server makes it
+    assert "administers already" in error("enrol", link, "--name", "mallory", "--bearer").message
+    [issued] = [entry.body for entry in fresh.entries() if isinstance(entry.body, TokenIssued)]
+    assert issued.subject == "operator:ana"
+
+
 def test_an_issuer_that_gives_the_role_is_enough(fresh: World) -> None:
     config = '[[issuers]]\nissuer = "https://idp.example"\nroles_claim = "groups"\nroles = {administrator = ["admins"]}\n'
     (fresh.home / "config.toml").write_text(config)

@@ -10,6 +10,7 @@ import pytest
 from remit.model.authorizer import OutcomeStatus
 from remit.model.clock import SECOND
 from remit.model.decision import Permit
+from remit.model.errors import RemitError
 from remit.model.labels import PUBLIC_TRUSTED
 from remit.model.task import Session
 from remit.runtime.authorize import hand_out, may_act
@@ -197,6 +198,36 @@ def test_a_store_that_is_away_is_asked_again(world: World, clock: Clock) -> None
 
     asyncio.run(run())
     assert set(told(world).values()) == {"unknown"}
+
+
+@pytest.mark.sqlite
+def test_one_whose_report_the_store_did_not_take_is_settled_all_the_same(open_store: OpenStore, clock: Clock) -> None:
+    world = open_store()
+    session = world.open_session()
+    reported, again = given(world, session, 2)
+
+    async def run() -> None:
+        waiting = Unreported(world.embedded)
+        waiting.promised(reported)
+        assert may_act(world.runtime, reported.id) and may_act(world.runtime, again.id)
+        disk = failing_at(world, "BEGIN", DISK_FULL, times=100)
+        for one in (reported, again):
+            with pytest.raises(RemitError, match="full"):
+                world.report(one, session, OutcomeStatus.SUCCEEDED, "seen")
+        disk.mend()
+        clock.now = reported.until + GRACE
+        waiting._wake.set()
+        await asyncio.sleep(0.05)
+        assert not world.outcomes(), "whoever did it may report it again"
+        clock.now = reported.until + LONGEST
+        await swept(waiting, world, 1)
+
+    asyncio.run(run())
+    assert told(world) == {reported.id: "unknown"}
+    world.close()
+    later = open_store(again=True)
+    assert told(later) == {reported.id: "unknown", again.id: "unknown"}
+    assert later.runtime.appender._place.seq == 0, "the process itself settled it, not the next one"
 
 
 def test_those_of_a_process_that_is_gone_are_settled_together(open_store: OpenStore) -> None:

@@ -64,7 +64,7 @@ def reporting(runtime: Runtime, outcome: Outcome) -> Steps[None]:
                 _forget(runtime, permit)
                 continue
             except Exception:  # it was not recorded, for whatever reason: the view must not go on from it
-                _forget(runtime, permit)
+                _undo(runtime, permit)
                 raise
         runtime.view.permits.pop(outcome.decision, None)
         runtime.view.acted.discard(outcome.decision)
@@ -217,8 +217,15 @@ def _touched(outcome: Outcome, permit: OpenPermit, acted: bool) -> Label | None:
 
 
 def _forget(runtime: Runtime, permit: OpenPermit) -> None:
+    """Drop what is known of a permit that another process may have reported, or whose session it has moved."""
     with runtime.view.lock:
         runtime.view.permits.pop(permit.decision, None)
+        _undo(runtime, permit)
+
+
+def _undo(runtime: Runtime, permit: OpenPermit) -> None:
+    """Drop what an outcome that was not recorded had moved. The permit stays known: if nobody reports it again, it is settled."""
+    with runtime.view.lock:
         runtime.view.forget(permit.session, [task.id for task in runtime.view.loaded_chain(permit.task)])
 
 
@@ -277,7 +284,7 @@ def _together(runtime: Runtime, outcomes: Sequence[Outcome]) -> Steps[list[tuple
         except (Conflict, RemitError) as failure:
             error = failure
             if permit is not None:
-                _forget(runtime, permit)
+                (_forget if isinstance(failure, Conflict) else _undo)(runtime, permit)
         else:
             runtime.view.permits.pop(outcome.decision, None)
             runtime.view.acted.discard(outcome.decision)

@@ -9,9 +9,10 @@ from starlette.responses import Response
 
 from remit.credentials.holder_keys import thumbprint_of
 from remit.inventory.agents import checked_name
-from remit.local.enrolment import redeem
+from remit.local.enrolment import needs_administrator, redeem
 from remit.local.issuing import operator_token
 from remit.local.trust import own_issuer
+from remit.local.wiring import Embedded
 from remit.model.caller import Role
 from remit.model.errors import refused
 from remit.model.identity import Operator
@@ -31,14 +32,21 @@ class Enrolling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key: dict[str, Any] | None = None
 
 
+def _is_first(embedded: Embedded, code: str) -> bool:
+    """Whether this is the code of this server's link, and still nobody administers; the link is used by it."""
+    # INVARIANT (fail closed): another server on the store has a link of its own, and the first administrator comes once.
+    return redeem(embedded.home, code, embedded.runtime.clock) and needs_administrator(embedded, embedded.settings)
+
+
 async def enrolled(request: Request) -> Response:
     """`POST /v1/enrolment`: a token with the role of an administrator, for the one who has the link, once."""
     said, embedded = await read_as(request, Enrolling), embedded_of(request)
     name = checked_name(said.name, "person")
     thumbprint_of(said.key)  # a key that is none must not use up the link
-    if not await asyncio.to_thread(redeem, embedded.home, said.code, embedded.runtime.clock):
+    if not await asyncio.to_thread(_is_first, embedded, said.code):
         raise refused(
-            "this is no link that enrols anybody: it was used, has expired, or is none; `remit operator token` makes a token too"
+            "this is no link that enrols anybody: it was used, has expired, or is none, or somebody administers already; "
+            "`remit operator token` makes a token too"
         )
     # INVARIANT (fail closed): who has no link makes no key.
     own = await asyncio.to_thread(own_issuer, embedded.home, request.app.state.url, embedded.runtime.clock)
