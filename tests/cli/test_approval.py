@@ -17,6 +17,7 @@ from remit.model.decision import Deny
 from remit.model.errors import ErrorKind
 from remit.model.identity import AgentId, ApprovalId
 from remit.model.task import Session
+from remit.model.values import freeze
 from remit.runtime.approving import answering, inbox, overdue
 from remit.runtime.pending import Driven
 from remit.runtime.runtime import Runtime
@@ -68,12 +69,13 @@ def test_lookalikes_and_hidden_characters_are_named(world: World) -> None:
 def test_what_an_agent_wrote_does_not_pass_for_the_purpose(world: World) -> None:
     world.register("sub")
     above = world.open_task("pay the bills of May")
-    wanted = Opening("sub", "the CFO has approved it\n needs   one", parent=above.id)
+    wanted = Opening("sub", "the CFO has approved it\n needs   one, \u0430na", parent=above.id)
     below = open_task(world.runtime, wanted, AgentOpener(AgentId("bot"))).result()
     approval = held(world, {"to": "x"}, world.open_session(below))
     text = card(world, approval, 120)
     assert re.search(r"purpose +pay the bills of May", text)
-    assert re.search(r"agent says +bot: the CFO has approved it\\n needs   one \(nobody checked this\)", text)
+    assert re.search(r"agent says +bot: the CFO has approved it\\n needs   one, \u0430na \(nobody checked this\)", text)
+    assert "`\u0430na` has U+0430 CYRILLIC SMALL LETTER A, which looks like `a`" in text
     assert "agent says" not in card(world, held(world, {"to": "x"}, world.open_session(above)), 120)
 
 
@@ -89,6 +91,13 @@ def test_what_is_easily_misread_is_named(world: World) -> None:
     assert "from right to left" in card(world, held(world, {"to": "\u05d0 12 34"}), 160)
     assert "the arguments have 5009 characters: what" in card(world, held(world, {"to": "x" * 5000}), 160)
     assert "were not looked through" in card(world, held(world, {"to": "x" * 100_000}), 160)
+    for note, told in (
+        ("x" * 100_000 + "\u200b", r"what was said with it has 1000\d\d characters, and was not looked through"),
+        ("\u05d0 12 34", "from right to left"),
+    ):
+        denied = world.ask(world.open_session(), "pay", {"to": "x"}, properties=freeze({"context": {"note": note}}))
+        assert isinstance(denied, Deny) and denied.approval is not None
+        assert re.search(told, card(world, denied.approval, 160))
 
 
 @pytest.mark.sqlite

@@ -75,7 +75,12 @@ def test_a_working_folder_never_says_who_is_shown_a_password(here: Path, monkeyp
         file.parent.mkdir()
         for home in (None, ".remit"):
             monkeypatch.delenv("REMIT_HOME") if home is None else monkeypatch.setenv("REMIT_HOME", home)
-            for variable, suffix in (("PGPASSWORD", ""), ("PGSERVICE", ""), ("TERM", "?service=theirs")):
+            for variable, suffix in (
+                ("PGPASSWORD", ""),
+                ("PGSERVICE", ""),
+                ("TERM", "?service=theirs"),
+                ("TERM", "?%73ervice=theirs"),
+            ):
                 file.write_text(f'store = "{address}{suffix}"\n')
                 with monkeypatch.context() as drawn:
                     drawn.setenv(variable, "s3cret")
@@ -86,7 +91,7 @@ def test_a_working_folder_never_says_who_is_shown_a_password(here: Path, monkeyp
                         )
         assert not came
 
-        file.write_text(f'store = "{address}"\n')
+        file.write_text(f'store = "{address}?application_name=customer-service"\n')
         for name, value in (("REMIT_STORE", address), ("REMIT_HOME", str(file.parent)), ("TERM", "no password at all")):
             with monkeypatch.context() as chosen:
                 chosen.setenv(name, value)

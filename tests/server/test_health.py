@@ -6,6 +6,7 @@ import time
 import pytest
 
 from remit.server.observing.figures import Figures
+from remit.server.observing.trouble import AGAIN, Trouble
 from tests.conftest import OpenStore
 from tests.faults.disk import DISK_FULL, FaultyConnection
 from tests.runtime.world import World
@@ -72,6 +73,23 @@ def test_that_nothing_can_be_decided_is_said_once_and_when_it_is_over(world: Wor
         assert client.post("evaluation", message).body["decision"] is True
         assert "again" in caplog.records[-1].getMessage()
     figures.leave(world.embedded)
+
+
+def test_trouble_that_comes_and_goes_is_said_once_a_minute(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    trouble, now = Trouble(), [0.0]
+    monkeypatch.setattr("remit.server.observing.trouble.time.monotonic", lambda: now[0])
+    for _ in range(100):
+        now[0] += 0.5
+        trouble.met("the store is slow")
+        now[0] += 0.5
+        trouble.over()
+    assert [line.levelname for line in caplog.records] == ["ERROR", "WARNING"] * 2
+    trouble.met("the store is gone")
+    now[0] += AGAIN
+    trouble.met("the store is gone")
+    assert caplog.records[-1].getMessage() == "still nothing can be decided, for 60 s: the store is gone"
 
 
 def test_one_that_is_to_end_is_not_ready_answers_who_waits_and_permits_no_door(world: World) -> None:

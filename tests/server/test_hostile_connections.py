@@ -4,7 +4,7 @@ import json
 import resource
 import socket
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,16 @@ IDLE = 5000
 
 def well(client: Client) -> bool:
     return client.send("GET", "/healthz", None, {}).status == 200
+
+
+def taken(connection: socket.socket, more: bytes) -> int:
+    """How many bytes of one part after another it takes before it is ended."""
+    sent = 0
+    with suppress(OSError):
+        while sent < 64 << 20:
+            connection.sendall(more)
+            sent += len(more)
+    return sent
 
 
 def test_many_idle_connections_keep_nobody_waiting(world: World) -> None:
@@ -54,13 +64,7 @@ def test_a_process_that_is_given_few_files_takes_what_it_may(tmp_path: Path) -> 
 def test_headers_without_end_are_cut_off(world: World) -> None:
     with serving(world.embedded) as client, socket.create_connection(("127.0.0.1", client.port), timeout=10) as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Long: ")
-        sent = 0
-        try:
-            while sent < 64 << 20:
-                connection.sendall(b"x" * 65536)
-                sent += 65536
-        except OSError:
-            pass
+        sent = taken(connection, b"x" * 65536)
         assert well(client)
         assert sent < 8 << 20, "it took all of them"
 
@@ -81,13 +85,7 @@ CHUNKED = b"POST /healthz HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chun
 def test_what_is_no_body_and_has_no_end_is_cut_off(world: World, begun: bytes, more: bytes) -> None:
     with serving(world.embedded) as client, socket.create_connection(("127.0.0.1", client.port), timeout=10) as connection:
         connection.sendall(begun)
-        sent = 0
-        try:
-            while sent < 64 << 20:
-                connection.sendall(more)
-                sent += len(more)
-        except OSError:
-            pass
+        sent = taken(connection, more)
         assert well(client)
         assert sent < 8 << 20, "it took all of them"
 
@@ -173,6 +171,25 @@ def test_whoever_sends_too_much_and_goes_still_has_an_answer(world: World) -> No
     assert whole.startswith(b"HTTP/1.1 413") and whole.count(b"HTTP/1.1") == 1 and b"connection: close" in whole
 
 
+def test_behind_the_last_answer_nothing_is_said_and_nothing_is_asked(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """Its end is said as soon as it was given, while what was asked still comes: what is no chunk then, or the next, has no answer."""
+    last, before = ASKED + b"Connection: close\r\n", len(world.entries())
+    with serving(world.embedded) as client:
+        for asked, then in (
+            (UNREAD + b"Connection: close\r\n" + CHUNKS, b"no chunk\r\n"),
+            ((last + b"Content-Length: 2\r\n\r\n{}") + last + b"Content-Length: 2\r\n\r\n{", b"}"),
+        ):
+            with socket.create_connection(("127.0.0.1", client.port), timeout=5) as connection:
+                connection.sendall(asked)
+                with connection.makefile("rb") as answered:
+                    assert answered.read().count(b"HTTP/1.1") == 1, "it has an end"
+                with suppress(OSError):
+                    connection.sendall(then)
+                assert ended(connection) and well(client)
+    assert not [line for line in caplog.records if line.levelname in ("ERROR", "CRITICAL")]
+    assert len(world.entries()) == before
+
+
 def test_what_is_no_request_is_told_so_and_is_no_fault_of_ours(world: World, caplog: pytest.LogCaptureFixture) -> None:
     with serving(world.embedded) as client:
         for first in (
@@ -206,13 +223,7 @@ def test_trailers_are_no_headers_and_have_an_end(world: World) -> None:
             assert connection.recv(65536).startswith(b"HTTP/1.1 200")  # as a header, that key would be too long
         with socket.create_connection(("127.0.0.1", client.port), timeout=10) as connection:
             connection.sendall(ASKED + CHUNKS + b"0\r\nX: ")
-            sent = 0
-            try:
-                while sent < 64 << 20:
-                    connection.sendall(b"x" * 65536)
-                    sent += 65536
-            except OSError:
-                pass
+            sent = taken(connection, b"x" * 65536)
         assert well(client)
         assert sent < 8 << 20, "it took all of them"
 

@@ -1,13 +1,21 @@
 """The approver's inbox over HTTP: what waits, what exactly it is, and answers that count once."""
 
+import asyncio
 import threading
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 
+from remit.model.decision import Deny
 from remit.model.errors import RemitError
-from tests.runtime.world import POLICIES, small_bundle
-from tests.server.serving import Answer
+from remit.model.identity import ApprovalId
+from remit.runtime.approving import approvals, inbox
+from remit.runtime.approving.approvals import Shown
+from remit.runtime.runtime import Runtime
+from remit.runtime.store import Approval
+from tests.runtime.world import POLICIES, World, small_bundle
+from tests.server.serving import Answer, serving
 from tests.server.test_access_requests import Served, served_agent
 
 __all__ = ["served_agent"]
@@ -48,6 +56,28 @@ def test_what_may_be_misread_is_said(served_agent: Served) -> None:
     assert [words.partition(" has ")[2] or words for words in waits["look_closely"]] == [
         "U+0430 CYRILLIC SMALL LETTER A, which looks like `a`", "hidden in note: U+202E RIGHT-TO-LEFT OVERRIDE (1)",
     ]  # fmt: skip
+
+
+def test_what_may_be_misread_is_looked_for_while_others_are_answered(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of long arguments it takes a twentieth of a second for each request that an agent lets wait."""
+    denied, looked, look = world.ask(world.open_session(), "pay", {"to": "x"}), list[bool](), inbox.marks
+    assert isinstance(denied, Deny) and denied.approval is not None
+
+    def marks(shown: Shown) -> Iterator[str]:
+        looked.append(asyncio._get_running_loop() is None)
+        return look(shown)
+
+    def over(runtime: Runtime, asked: Sequence[Approval]) -> set[ApprovalId]:
+        looked.append(asyncio._get_running_loop() is None)
+        return read(runtime, asked)
+
+    read = approvals.of_tasks_over
+    monkeypatch.setattr(inbox, "marks", marks)
+    monkeypatch.setattr(approvals, "of_tasks_over", over)
+    with serving(world.embedded) as client:
+        for path in ("/v1/approvals", f"/v1/approvals/{denied.approval}"):
+            assert client.send("GET", path, None, {}).status == 200
+    assert len(looked) > 2 and all(looked)
 
 
 def test_what_one_task_asks_of_one_tool_is_one_group(served_agent: Served) -> None:

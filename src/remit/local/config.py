@@ -2,9 +2,11 @@
 
 import getpass
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 
@@ -15,6 +17,8 @@ from remit.model.identity import Operator
 HOME_VARIABLE, SERVER_VARIABLE, STORE_VARIABLE = "REMIT_HOME", "REMIT_SERVER", "REMIT_STORE"
 PASSWORD_VARIABLES = ("PGPASSWORD", "PGSERVICE")
 """What libpq takes a password from, whichever host is asked."""
+_SERVICE = re.compile(r"(?:^|[?&\s'])service\s*=")
+"""An address names a service, which may have a password; libpq reads the names of its parameters with `%XX`, too."""
 DEFAULT_HOME = ".remit"
 DEFAULT_URL = "http://127.0.0.1:8181"
 """Where a server is that nobody said anything of."""
@@ -97,7 +101,7 @@ def _draws(store: str) -> str:
     found = next((name for name in PASSWORD_VARIABLES if os.environ.get(name)), "")
     if found:
         return f"`{found}`"
-    return "a service" if "service" in store else ""
+    return "a service" if _SERVICE.search(unquote(store)) else ""
 
 
 def _content(file: Path) -> bytes:

@@ -98,14 +98,19 @@ class Bounded(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Go on to the next; what is answered before it has come must come soon."""
+        if self._is_answered:
+            self.pipeline.clear()
         super().on_response_complete()
         if not self._is_whole:
             self._wait()
 
     def send_400_response(self, msg: str) -> None:
-        """Say that it is no request, and read no more."""
+        """Say that it is no request, if anything may still be said, and read no more."""
         self._is_whole = True
-        super().send_400_response(msg)
+        if self._is_answered:
+            self._close()
+        else:
+            super().send_400_response(msg)
 
     def pause_writing(self) -> None:
         """Wait for what was answered to be taken."""
@@ -142,7 +147,8 @@ class Bounded(HttpToolsProtocol):
             self._must_be_read()
             return
         self._is_answered = True
-        if self._raw.can_write_eof():
+        self._wait()
+        if self._raw.can_write_eof() and not self._raw.is_closing():
             self._raw.write_eof()
 
     def _wait(self) -> None:

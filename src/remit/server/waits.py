@@ -60,7 +60,7 @@ class Waits:
 
     async def approval(self, request: Request, asked: Approval, seconds: float) -> ApprovalState:
         """Where an access request stands that was just read, once somebody answered or nobody waits. Raises `RemitError` (unavailable)."""
-        until, state = time.monotonic() + seconds, state_of(self._embedded.runtime, asked)
+        until, state = time.monotonic() + seconds, await asyncio.to_thread(state_of, self._embedded.runtime, asked)
         self._asked[asked.id] += 1
         self._read[asked.id] = asked
         try:

@@ -29,29 +29,41 @@ def readable(shown: Shown) -> str:
 
 def marks(shown: Shown) -> Iterator[str]:
     """What a reader may take for something else: letters beyond ASCII where the call goes, lookalikes among ASCII letters and hidden
-    characters anywhere in it, text from right to left, and what is too long to be read closely."""
+    characters anywhere in it or in what an agent wrote as the purpose, text from right to left, and what is too long to be read closely."""
     whole = readable(shown)
     if len(whole) > _LONG:
         unsearched = ", and were not looked through for characters that mislead" if len(whole) > _MOST else ""
         yield f"the arguments have {len(whole)} characters{unsearched}: what matters may stand anywhere in them"
     arguments = thaw(bytes(shown.arguments)).values if len(whole) <= _MOST else {}
-    beside = thaw(bytes(shown.said)).values if len(shown.said) <= _MOST else {}
+    said = bytes(shown.said).decode()
+    if len(said) > _MOST:
+        yield f"what was said with it has {len(said)} characters, and was not looked through for characters that mislead"
+    beside = thaw(bytes(shown.said)).values if len(said) <= _MOST else {}
+    written = shown.purpose if shown.purpose_by else ""
     places = [(f"`{s.argument}`", s.value) for s in shown.steering]
     places += [("what it wants", shown.resource)]
-    words = {word: None for text in (*_texts(arguments), *_texts(beside)) if not text.isascii() for word in text.split()}
+    texts = (*_texts(arguments), *_texts(beside), written)
+    words = {word: None for text in texts if not text.isascii() for word in text.split()}
     mixed = [word for word in words if not word.isascii() and _MIXED.search(word)]
     if len(mixed) > _WORDS:
         yield f"{len(mixed)} words have letters beyond ASCII among others; {_WORDS} were looked at"
     places += [(f"`{word[:_SHOWN]}`", "".join(filter(_is_lookalike, set(word)))) for word in mixed[:_WORDS]]
-    said: set[str] = set()
+    told: set[str] = set()
     for place, text in places:
-        found = sorted({_mark(char) for char in set(text) if not char.isascii()} - said)
-        said.update(found)
+        found = sorted({_mark(char) for char in set(text) if not char.isascii()} - told)
+        told.update(found)
         if found:
             yield f"{place} has {', '.join(found)}"
-    for text in (*hidden(shown.resource, "what it wants"), *hidden(arguments), *hidden(beside)):
+    for text in (
+        *hidden(shown.resource, "what it wants"),
+        *hidden(arguments),
+        *hidden(beside),
+        *hidden(written, "what the agent says"),
+    ):
         yield f"hidden in {text}"
-    if any(unicodedata.bidirectional(char) in _LEFTWARDS for char in {*shown.resource, *whole} if not char.isascii()):
+    if any(
+        unicodedata.bidirectional(char) in _LEFTWARDS for char in {*shown.resource, *whole, *said, *written} if not char.isascii()
+    ):
         yield "text from right to left: what stands beside it may be shown in another order than it is in"
 
 

@@ -20,7 +20,7 @@ from remit.server.api.enforcing import MAX_WAIT, number
 from remit.server.callers import caller_of
 from remit.server.known import Known
 from remit.server.observing.tracing import waiting
-from remit.server.paging import Paged, asked_of
+from remit.server.paging import Page, Paged, PageRequest, asked_of
 from remit.server.permitting import is_session_of, is_within, may_answer, may_see, may_see_approvals
 from remit.server.reading import read_as, read_query
 from remit.server.responding import answer, embedded_of, figures_of, waits_of
@@ -50,9 +50,13 @@ async def listed(request: Request) -> Response:
         raise refused("you may not see what waits for an approval: an administrator gives you the role of an approver")
     wanted, embedded = read_query(request, ApprovalsWanted), embedded_of(request)
     asked = asked_of("approvals", wanted)
+    return answer(await asyncio.to_thread(_page, embedded, asked, wanted.all))
+
+
+def _page(embedded: Embedded, asked: PageRequest, everything: bool) -> Page[dict[str, Any]]:
     before = ApprovalId(asked.after) if asked.after else None
-    found = await asyncio.to_thread(cards, embedded.runtime, asked.limit + 1, wanted.all, before)
-    return answer(asked.page((one.approval.id, as_plain(one)) for one in found))
+    found = cards(embedded.runtime, asked.limit + 1, everything, before)
+    return asked.page((one.approval.id, as_plain(one)) for one in found)
 
 
 async def shown(request: Request) -> Response:

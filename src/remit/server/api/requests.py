@@ -66,8 +66,8 @@ async def submission(request: Request) -> Response:
         if error.kind is ErrorKind.CONFLICT:
             raise _problem("duplicate_request", HTTPStatus.CONFLICT, error.message) from None
         raise
-    status = HTTPStatus.ACCEPTED if state_of(embedded.runtime, kept) is ApprovalState.PENDING else HTTPStatus.CREATED
-    return _answer(request, embedded, kept, status)
+    waits = await asyncio.to_thread(state_of, embedded.runtime, kept) is ApprovalState.PENDING
+    return await asyncio.to_thread(_answer, request, embedded, kept, HTTPStatus.ACCEPTED if waits else HTTPStatus.CREATED)
 
 
 async def _requested(embedded: Embedded, caller: Known, made: Recorded | None, message: Mapping[str, Any]) -> Approval:
@@ -79,7 +79,7 @@ async def _requested(embedded: Embedded, caller: Known, made: Recorded | None, m
     approval = await asyncio.to_thread(embedded.store.approval, ApprovalId(made.body.approval))
     if approval is None:
         raise _not_bound()
-    if state_of(embedded.runtime, approval) is ApprovalState.EXPIRED:
+    if await asyncio.to_thread(state_of, embedded.runtime, approval) is ApprovalState.EXPIRED:
         raise _problem("expired_denial", HTTPStatus.GONE, "that denial can be requested no more: evaluate again")
     return approval
 
@@ -107,12 +107,12 @@ async def status(request: Request) -> Response:
     """`GET /access/v1/requests/{id}`: where it stands; with `Prefer: wait=SECONDS`, once it is answered."""
     embedded, approval = await _ours(request)
     seconds = _patience(request)
-    if seconds and state_of(embedded.runtime, approval) is ApprovalState.PENDING:
+    if seconds and await asyncio.to_thread(state_of, embedded.runtime, approval) is ApprovalState.PENDING:
         with waits_of(request).one(await caller_of(request)), waiting(request.app):
             await waits_of(request).approval(request, approval, seconds)
         answered = await asyncio.to_thread(embedded.store.approval, approval.id)
         approval = answered or approval
-    return _answer(request, embedded, approval, HTTPStatus.OK)
+    return await asyncio.to_thread(_answer, request, embedded, approval, HTTPStatus.OK)
 
 
 async def cancellation(request: Request) -> Response:
@@ -127,7 +127,7 @@ async def cancellation(request: Request) -> Response:
         if error.kind is ErrorKind.CONFLICT:
             raise _problem("invalid_task_state", HTTPStatus.CONFLICT, error.message) from None
         raise
-    return _answer(request, embedded, cancelled, HTTPStatus.OK)
+    return await asyncio.to_thread(_answer, request, embedded, cancelled, HTTPStatus.OK)
 
 
 async def _ours(request: Request) -> tuple[Embedded, Approval]:

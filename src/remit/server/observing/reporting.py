@@ -18,7 +18,7 @@ TOLD = "told"
 MAX_FRAMES = 12
 MAX_ERRORS = 4
 _ADDRESS = re.compile(
-    r"""(\b[a-z][a-z0-9+.-]*://)(?:[^\s/?#@'"]*@)?([^\s/?#'"]*)[^\s'"]*|(\burl:? ?)['"]?[^\s'"]+""", re.IGNORECASE
+    r"""(\b[a-z][a-z0-9+.-]{0,30}://)(?:[^\s/?#@'"]*@)?([^\s/?#'"]*)[^\s'"]*|(\burl:? ?)['"]?[^\s'"]+""", re.IGNORECASE
 )
 """An address in what a library says; of one only scheme, host and port are told: the rest may be a key (`?api-key=…`)."""
 _TRACEBACK = re.compile(

@@ -5,7 +5,7 @@ import threading
 import time
 
 AGAIN = 60.0
-"""So long (s) after it was said it is said again."""
+"""So long (s) after it was said it is said again, whether it has lasted or comes and goes."""
 _log = logging.getLogger("remit.server")
 
 
@@ -14,16 +14,20 @@ class Trouble:
 
     def __init__(self) -> None:
         self.lasts = False
-        self._since = self._said = 0.0
+        self._is_said = False
+        """Of what lasts."""
+        self._since, self._said = 0.0, float("-inf")
         self._lock = threading.Lock()
 
     def met(self, why: str) -> None:
         """Something could not be decided: why, in words that have nothing of a request."""
         now = time.monotonic()
         with self._lock:
-            if self.lasts and now - self._said < AGAIN:
+            if not self.lasts:
+                self.lasts, self._is_said, self._since = True, False, now
+            if now - self._said < AGAIN:
                 return
-            self._since, self._said, self.lasts = self._since if self.lasts else now, now, True
+            self._said, self._is_said = now, True
             seconds = now - self._since
         if seconds:
             _log.error("still nothing can be decided, for %.0f s: %s", seconds, why)
@@ -36,5 +40,7 @@ class Trouble:
             if not self.lasts:
                 return
             self.lasts = False
+            if not self._is_said:
+                return
             seconds = time.monotonic() - self._since
         _log.warning("it can be decided again, after %.0f s", seconds)
