@@ -183,11 +183,13 @@ class TestWhatTheApproverWasShown:
         again = world.ask(session, "send", {"to": "evil@x.com"})
         assert reason(again) is Reason.APPROVAL_REQUIRED and again.approval != approval
 
-    def test_a_flow_that_has_changed_since_is_not_covered_though_nothing_more_was_touched(self, world: World) -> None:
-        """The same of a page that the same tool reads: the label is what it was, and the flow alone is another."""
+    @pytest.mark.parametrize("asks", [False, True])
+    def test_a_flow_that_has_changed_since_is_not_covered_though_nothing_more_was_touched(self, world: World, asks: bool) -> None:
+        """The same of a page that the same tool reads: the label is what it was, and the flow alone is another. Whether policies ask where
+        values come from or not: the approver was shown it."""
         looks = 'forbid (principal, action, resource == Tool::"pay") when { !context.flow.steered.isEmpty() }'
-        looks = f'@id("pay-looks") @requestable("one") {looks}'
-        world.publish(small_bundle(policies=f"{POLICIES}{looks} unless {{ context.approval.granted }};"))
+        looks = f'@id("pay-looks") @requestable("one") {looks} unless {{ context.approval.granted }};'
+        world.publish(small_bundle(policies=POLICIES + looks * asks))
         session = world.open_session()
         world.perform(session, "read", "nothing of it")
         approval, before = approved(world, session, arguments={"to": "evil@x.com"}), world.store.session(session.id)

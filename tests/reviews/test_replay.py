@@ -96,6 +96,18 @@ def test_what_would_be_permitted_and_what_would_be_asked(world: World) -> None:
     }
 
 
+def test_an_approval_covers_where_its_values_came_from_also_where_no_policy_asks(world: World) -> None:
+    session = world.open_session()
+    world.perform(session, "read", "the rent goes to DE02100100100006820101 now")
+    for _ in range(2):
+        denied = world.ask(session, "pay", {"to": "DE02100100100006820101"})
+        assert denied.approval is not None
+        answering.resolve(world.runtime, ApprovalId(denied.approval), BEN, grant=True).result()
+        assert permit(world.ask(session, "pay", {"to": "DE02100100100006820101"})).approval == denied.approval
+    found = world.replayed(with_policy('@id("others") permit (principal, action, resource == Tool::"pay");'))
+    assert (found.changed, found.gaps) == (0, {})
+
+
 def test_an_approval_that_was_used_still_counts_until_the_bundle_asks_for_more(world: World) -> None:
     session = world.open_session()
     first = world.ask(session, "pay", {"to": "x"})

@@ -14,7 +14,7 @@ from remit.runtime.approving import approvals, inbox
 from remit.runtime.approving.approvals import Shown
 from remit.runtime.runtime import Runtime
 from remit.runtime.store import Approval
-from tests.runtime.world import POLICIES, World, small_bundle
+from tests.runtime.world import POLICIES, TOOLS, World, small_bundle
 from tests.server.serving import Answer, serving
 from tests.server.test_access_requests import Served, served_agent
 
@@ -50,6 +50,9 @@ def test_what_was_said_for_it_is_shown_as_said(served_agent: Served) -> None:
 
 
 def test_what_may_be_misread_is_said(served_agent: Served) -> None:
+    served_agent.world.publish(
+        small_bundle(tools=TOOLS.replace("{name: pay, annotations: {", "{name: pay, annotations: {content: [note], "))
+    )
     served_agent.asked["action"]["properties"] = {"to": "\u0430na@corp.com", "note": "pay\u202e now"}
     served_agent.denied()
     [waits] = served_agent.get("/v1/approvals").body["items"]
@@ -78,6 +81,26 @@ def test_what_may_be_misread_is_looked_for_while_others_are_answered(world: Worl
         for path in ("/v1/approvals", f"/v1/approvals/{denied.approval}"):
             assert client.send("GET", path, None, {}).status == 200
     assert len(looked) > 2 and all(looked)
+
+
+def test_who_answers_sees_where_values_come_from_and_what_else_a_flow_would_allow_and_grants_it(served_agent: Served) -> None:
+    world, where = served_agent.world, served_agent.asked["context"]["remit"]
+    session = world.store.session(where["session"])
+    assert session is not None
+    world.perform(session, "read", "kim@far.net and lou@near.org wrote")
+    served_agent.asked["resource"]["id"], served_agent.asked["action"]["properties"] = "send", {"to": "kim@far.net"}
+    name = served_agent.denied()["approval"]["id"]
+    shown = served_agent.get(f"/v1/approvals/{name}").body["shown"]
+    assert (shown["purpose"], shown["on_behalf_of"], shown["before"]) == ("send the report to boss@corp.com", "ana", {"read": 1})
+    [value], [offer] = shown["steering"], shown["offers"]
+    assert (value["argument"], value["value"], value["origin"], value["source"]) == ("to", "kim@far.net", "untrusted", "read")
+    assert offer["others"] == ["lou@near.org"] and offer["flow"].startswith("send.to := email in read, any, repeatedly, sha256:")
+    for body, then in ((b'{"approve": true}', False), (b'{"approve": true, "flows": true}', True)):
+        assert answered(served_agent, name, body).body["state"] == "approved"
+        assert served_agent.client.post("evaluation", served_agent.asked).body["decision"] is True
+        again = served_agent.client.post("evaluation", served_agent.asked).body
+        assert again["decision"] is then, "the one call is used once, the flow for the rest of the task"
+        name = again["context"].get("approval", {}).get("id", "")
 
 
 def test_what_one_task_asks_of_one_tool_is_one_group(served_agent: Served) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 import remit
 from remit.local import entering
+from remit.local.on_server import connect
 from remit.local.wiring import wall_clock
 from remit.model.authorizer import ApprovalState
 from remit.model.decision import Reason
@@ -21,7 +22,7 @@ from remit.model.identity import ApprovalId
 from remit.model.kill import KillKind
 from remit.model.labels import Confidentiality
 from remit.pep.remote.client import Remote
-from remit.pep.remote.messages import Watched
+from remit.pep.remote.messages import Found, Watched
 from remit.runtime import kills
 from remit.runtime.approving.answering import resolve
 from tests.cli.running import error, run
@@ -426,6 +427,28 @@ def test_one_call_at_a_time_is_quick_enough(away: World) -> None:
             look()
             took.append(time.perf_counter() - begun)
     assert sorted(took)[30] < 0.1, "three ways there and back, and two commits"
+
+
+@pytest.mark.parametrize("awaited", [False, True])
+def test_searching_finds_what_is_permitted_page_by_page(away: World, awaited: bool) -> None:
+    session = away.open_session(scope=remit.Scope(tools=("look", "read", "secret", "never")))
+    context = {"remit": {"task": session.task, "session": session.id}}
+    asked = {"subject": {"type": "Agent", "id": "bot"}, "action": {"name": "tool.call"}, "resource": {"type": "Tool"}}
+    remote, found, page = connect(os.environ["REMIT_SERVER"]), [], {"limit": 2}
+
+    async def awaiting(request: dict[str, object]) -> Found:
+        return await remote.search("resource", request)
+
+    while page:
+        request = {**asked, "context": context, "page": page}
+        answer = asyncio.run(awaiting(request)) if awaited else remote.search("resource", request).result()
+        found += [one["id"] for one in answer.results]
+        page = {"token": answer.page["next_token"]} if answer.page["next_token"] else {}
+    assert found == ["look", "read", "secret"], "what policy forbids and what the task does not declare are not among them"
+    with pytest.raises(RemitError) as caught:
+        remote.search("nothing", asked).result()
+    remote.close()
+    assert caught.value.kind is ErrorKind.NOT_FOUND and away.decisions() == []
 
 
 class TestDoctor:

@@ -211,6 +211,10 @@ def _not_permitted(
         message = f"a policy could not be evaluated ({answer.errors[0]}): its author must mend it"
         return _shadowed(inputs, Deny(inputs.decision, Reason.POLICY_ERROR, message, situation.tier, basis=basis))
     lift = _lift(inputs, locus, situation, answer)
+    if lift is not None and not locus.steered:
+        # INVARIANT (an approval is for one exact action): its approver is shown where values come from, whatever policies ask.
+        situation = replace(situation, steering=traced(situation.bundle, inputs, locus.tool).steering)
+        basis = _basis(locus, situation, answer, question)
     uncovered = (
         _uncovered(inputs.grant, inputs, locus, situation, answer, lift) if lift is not None and inputs.grant is not None else ""
     )

@@ -11,6 +11,7 @@ from remit.model.errors import RemitError
 from remit.model.flow import FlowGrant, flow_grant
 from remit.pdp.effects import counted_as
 from remit.pdp.inputs import Inputs
+from remit.pdp.locus import locus_of
 from remit.pdp.provenance.folding import exact, folded
 from remit.pdp.provenance.forms import alone, stands, strict
 from remit.pdp.provenance.granting import MAX_SOURCE
@@ -36,8 +37,10 @@ class Offer(msgspec.Struct, frozen=True):
 
 def offers(inputs: Inputs, steering: tuple[Steering, ...]) -> tuple[Offer, ...]:
     """A grant for each value that some output chose: this output alone, as it was, for as long as the task lasts."""
-    if not inputs.chain:
+    if not inputs.chain or inputs.bundle is None:
         return ()
+    if not locus_of(inputs.bundle, inputs.agent, inputs.request, inputs.target).steered:
+        return ()  # where no policy asks about flows, a grant would let nothing through
     call, work, found = counted_as(inputs.request.action, inputs.request.resource.id), Work(MAX_WORK), list[Offer]()
     with suppress(Exhausted):  # what would take longer to find is not offered
         for one in steering:

@@ -129,7 +129,7 @@ class Asker:
                 self._places.clear()
             self._places[about] = self._place(inputs)
         else:
-            decision = self._decide(body, inputs, observe=place.task is None or not place.plain)
+            decision = self._decide(body, inputs, observe=place.task is None or not place.plain or bool(body.approval))
         answer = Answer(_result(decision), decision.basis.read)
         if key is not None:
             if len(self._known) >= REMEMBERED:
