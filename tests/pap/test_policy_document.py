@@ -130,9 +130,9 @@ def test_the_example_is_a_case() -> None:
     assert len(case.steps) == 2
 
 
-def test_the_schema_in_the_document_is_one() -> None:
-    [example] = re.findall(r"^```\n(entity.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
-    assert parse(example)
+def test_each_schema_in_the_document_is_one() -> None:
+    examples = re.findall(r"^```\n(entity.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+    assert len(examples) == 2 and all(map(parse, examples))
 
 
 def test_the_example_of_facts_decides_as_it_says() -> None:
