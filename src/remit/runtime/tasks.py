@@ -74,7 +74,7 @@ def opening_task(runtime: Runtime, opening: Opening, opener: Opener) -> Steps[Ta
     permit = None if opening.parent is not None else (yield from _permitted(runtime, opening, opener, task_id))
     try:
         yield from administer(runtime, prepare)
-    except BaseException:
+    except BaseException:  # whatever kept it from being opened, its permit must not stay as one that was used
         if permit is not None:
             abandon(runtime, permit.id)
         raise
