@@ -19,7 +19,14 @@ def _run(folder: Path, *command: str) -> str:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("REMIT_")}
     environment["PYTHONPATH"] = str(ROOT / "src")
     done = subprocess.run(
-        [sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, *command],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert done.returncode == 0, (command, done.stdout, done.stderr)
     return done.stdout
@@ -53,8 +60,10 @@ def _words(verb: str) -> list[str]:
     return shlex.split(verb)[2:]
 
 
-def test_the_demo_stops_the_attack_and_tells_the_story(tmp_path: Path) -> None:
-    told = _run(tmp_path, "-m", "remit.cli.main", "demo", "--yes")
+@pytest.mark.parametrize(("options", "answered"), [(["--yes"], "yes"), ([], "Nobody is at the terminal")])
+def test_the_demo_stops_the_attack_and_tells_the_story(options: list[str], answered: str, tmp_path: Path) -> None:
+    told = _run(tmp_path, "-m", "remit.cli.main", "demo", *options)
+    assert answered in told
     for words in ("nothing went to the attacker", "budget-exhausted", "approval-required", "verified", "is caught"):
         assert words in told, words
     assert "defect" not in told and "SUCCEEDED" not in told

@@ -65,7 +65,11 @@ def ask(panel: Panel, yes: bool) -> bool:
     if yes:
         out.print("  Approve this one call? [bold]yes[/] (--yes)\n")
         return True
-    granted = Confirm.ask("  Approve this one call?", console=out, default=False)
+    try:
+        granted = Confirm.ask("  Approve this one call?", console=out, default=False)
+    except EOFError:  # INVARIANT (fail closed): where nobody is asked, nobody approves
+        out.print("\n  Nobody is at the terminal: it is denied (with --yes, it is approved)")
+        granted = False
     out.print()
     return granted
 
