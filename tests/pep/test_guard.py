@@ -225,18 +225,25 @@ def test_an_approval_lets_exactly_that_call_happen_once(entered: Embedded) -> No
         send("team@example.com")
 
 
+def answering(embedded: Embedded, approve: bool, why: str = "") -> threading.Thread:
+    """A person who answers what comes to wait."""
+
+    def answer() -> None:
+        while not (waiting := embedded.store.approvals(None, 1)):
+            time.sleep(0.01)
+        resolve(embedded.runtime, ApprovalId(waiting[0].id), Operator("carl", "os"), approve, why).result()
+
+    person = threading.Thread(target=answer)
+    person.start()
+    return person
+
+
 def test_a_call_can_wait_for_its_approval(entered: Embedded) -> None:
     @remit.guard(wait=20)
     def send(to: str) -> str:
         return "sent"
 
-    def answer() -> None:
-        while not (waiting := entered.store.approvals(None, 1)):
-            time.sleep(0.01)
-        resolve(entered.runtime, ApprovalId(waiting[0].id), Operator("carl", "os"), True).result()
-
-    person = threading.Thread(target=answer)
-    person.start()
+    person = answering(entered, True)
     assert send("team@example.com") == "sent"
     person.join()
 
@@ -246,13 +253,7 @@ def test_a_call_that_waits_is_told_why_it_was_denied(entered: Embedded) -> None:
     def send(to: str) -> str:
         return "sent"
 
-    def answer() -> None:
-        while not (waiting := entered.store.approvals(None, 1)):
-            time.sleep(0.01)
-        resolve(entered.runtime, ApprovalId(waiting[0].id), Operator("carl", "os"), False, "ask the team first").result()
-
-    person = threading.Thread(target=answer)
-    person.start()
+    person = answering(entered, False, "ask the team first")
     with pytest.raises(remit.Denied, match=r"a person has denied it \(`apr_\w+`\): ask the team first") as caught:
         send("team@example.com")
     person.join()

@@ -230,11 +230,6 @@ def used(approval: Approval) -> Approval:
     return replace(approval, state=ApprovalState.USED, version=approval.version + 1)
 
 
-def of_closed_task(runtime: Runtime, approval: Approval) -> bool:
-    """Whether its task, or one that was delegated from, is closed or has expired: no approval can be used under it any more."""
-    return is_over(runtime, approval.task)
-
-
 def state_of(runtime: Runtime, approval: Approval) -> ApprovalState:
     """Where an access request stands by now, as the store has its task: one that nobody answered in time has expired, and nobody can
     answer one whose task is over. Raises `RemitError` (unavailable)."""

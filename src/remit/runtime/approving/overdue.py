@@ -12,7 +12,7 @@ from remit.model.clock import SECOND
 from remit.model.errors import ErrorKind, RemitError
 from remit.model.identity import ApprovalId
 from remit.pdp.compiled import ApprovalTerms
-from remit.runtime.approving.approvals import of_closed_task
+from remit.runtime.approving.approvals import is_over
 from remit.runtime.pending import Driven, Steps
 from remit.runtime.runtime import Change, Runtime, administer
 from remit.runtime.store import Approval
@@ -55,7 +55,7 @@ def _due(runtime: Runtime) -> Iterator[Approval]:
     for one in runtime.view.store.waiting_since(ApprovalId("")):
         if now >= one.expires:
             yield replace(one, state=ApprovalState.EXPIRED, version=one.version + 1)
-        elif _late(one, terms, now) and not of_closed_task(runtime, one):
+        elif _late(one, terms, now) and not is_over(runtime, one.task):
             yield replace(one, escalated=now, told=terms.escalate_to, version=one.version + 1)
 
 
