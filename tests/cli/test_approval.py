@@ -173,7 +173,7 @@ def test_half_an_approval_is_told_and_shown(guarded: World) -> None:
     guarded.publish(small_bundle(policies=POLICIES.replace('"pay-asks") @requestable("one")', '"pay-asks") @requestable("two")')))
     approval = held(guarded, {"to": "x"})
     assert "approved by 1 of 2, another person must approve" in ok("approval", "approve", approval)
-    assert f"two ({this_operator().id} approved)" in ok("approval", "show", approval)
+    assert f"two (approved by {this_operator().id})" in ok("approval", "show", approval)
     assert json.loads(ok("approval", "list", "--json"))[0]["approved_by"] == [this_operator().id]
 
 

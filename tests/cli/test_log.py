@@ -196,9 +196,21 @@ def test_an_approver_sees_the_flow_that_may_be_granted_and_grants_it(guarded: Wo
     shown = run("approval", "show", held.approval).stdout
     assert "UNTRUSTED output of read" in shown and "--flow" in shown and "lou@near.org" in shown
     granted = run("approval", "approve", held.approval, "--flow")
-    assert granted.exit_code == 0 and "send.to := email in read" in granted.stdout
+    assert granted.exit_code == 0 and "granted for the rest of the task: send.to := email in read" in granted.stdout
     assert "send.to := email in read, any, repeatedly, sha256:" in run("task", "show", str(session.task)).stdout
     assert isinstance(guarded.ask(session, "send", {"to": "lou@near.org"}), Permit)
+
+
+def test_an_approver_grants_a_flow_to_so_many_calls(guarded: World) -> None:
+    session = guarded.open_session()
+    guarded.perform(session, "read", "kim@far.net wrote")
+    held = guarded.ask(session, "send", {"to": "kim@far.net"})
+    assert isinstance(held, Deny) and held.approval is not None
+    alone = run("approval", "approve", held.approval, "--times", "2")
+    assert alone.exit_code != 0 and "--flow" in str(alone.exception)
+    granted = run("approval", "approve", held.approval, "--flow", "--times", "2")
+    assert granted.exit_code == 0 and "granted to 2 calls more: send.to := email in read" in granted.stdout
+    assert "to 2 calls more" in run("approval", "show", held.approval).stdout
 
 
 def test_a_card_states_nothing_of_what_nobody_reported(guarded: World) -> None:

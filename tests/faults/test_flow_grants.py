@@ -17,7 +17,7 @@ from remit.model.task import Budgets, Scope, Session, Task
 from remit.pdp.provenance.forms import alone, behind, stands
 from remit.runtime import tasks
 from remit.runtime.administration import erase
-from remit.runtime.approving import answering, approvals
+from remit.runtime.approving import answering, approvals, inbox
 from remit.runtime.tasks import AgentOpener, Opening, close_task
 from tests.conftest import OpenStore
 from tests.faults.test_approvals import requested
@@ -131,6 +131,14 @@ def test_what_is_no_grant_says_what_to_write(world: World, flow: str) -> None:
     assert caught.value.kind is ErrorKind.MALFORMED and ("write" in caught.value.message or "use" in caught.value.message)
 
 
+def shown(world: World, approval: ApprovalId) -> approvals.Shown:
+    found = world.store.approval(approval)
+    assert found is not None
+    seen = approvals.shown_to_approver(found, world.runtime.view.key(found.task))
+    assert seen is not None
+    return seen
+
+
 class TestAnApprover:
     def held(self, world: World, content: str = MAILS, **opening: Any) -> tuple[Session, ApprovalId]:
         session = reading(world, content, **opening)
@@ -138,9 +146,9 @@ class TestAnApprover:
 
     def test_grants_the_flow_for_the_rest_of_the_task(self, world: World) -> None:
         session, approval = self.held(world, "kim@far.net and lou@near.org wrote")
-        shown = approvals.shown_to_approver(world.store.approval(approval), world.runtime.view.key(session.task))  # type: ignore[arg-type]
-        assert shown is not None and [offer.others for offer in shown.offers] == [("lou@near.org",)]
+        assert [offer.others for offer in shown(world, approval).offers] == [("lou@near.org",)]
         answering.resolve(world.runtime, approval, CARL, True, flows=True).result()
+        assert permit(world.ask(session, "send", KIM)).approval == approval, "its own call is the approval's"
         for receiver in ("kim@far.net", "lou@near.org", "kim@far.net"):
             assert permit(world.ask(session, "send", {"to": receiver})).approval is None
         world.perform(session, "read", "eve@evil.net wrote, too")
@@ -148,6 +156,52 @@ class TestAnApprover:
         [entry] = [entry.body for entry in world.entries() if isinstance(entry.body, FlowGranted)]
         assert (entry.task, entry.approval, entry.operator, entry.number) == (session.task, approval, "carl", 0)
         assert b"far.net" not in b"".join(world.store.log.lines())
+
+    @pytest.mark.parametrize("uses", [1, 2])
+    def test_grants_it_to_so_many_other_calls_as_they_say(self, world: World, uses: int) -> None:
+        session, approval = self.held(world, "kim@far.net and lou@near.org wrote")
+        answering.resolve(world.runtime, approval, CARL, True, flows=True, uses=uses).result()
+        assert permit(world.ask(session, "send", KIM)).approval == approval
+        others = [permit(world.ask(session, "send", {"to": "lou@near.org"})) for _ in range(uses)]
+        assert {(one.approval, one.basis.flows) for one in others} == {(None, (f"{session.task}#0",))}
+        again = requested(world.ask(session, "send", KIM))
+        answering.resolve(world.runtime, again, CARL, True, flows=True, uses=1).result()
+        assert permit(world.ask(session, "send", {"to": "lou@near.org"})).basis.flows == (f"{session.task}#1",), "given anew"
+        assert permit(world.ask(session, "send", KIM)).approval == again
+        assert requested(world.ask(session, "send", KIM)) != again
+        world.faithful()
+
+    def test_grants_it_while_the_call_needs_the_approval_for_something_else_too(self, open_store: OpenStore) -> None:
+        """The flow is for other calls: that it would let this one's value through does not make the value come from elsewhere."""
+        always = POLICIES + '@id("send-asks") @requestable("one") forbid (principal, action, resource == Tool::"send") '
+        world = open_store(bundle=small_bundle(policies=always + "unless { context.approval.granted };"))
+        session, approval = self.held(world)
+        answering.resolve(world.runtime, approval, CARL, True, flows=True).result()
+        card = inbox.card(world.runtime, world.store.approval(approval))  # type: ignore[arg-type]
+        assert card.lapse is None
+        assert permit(world.ask(session, "send", KIM)).approval == approval
+        other = requested(world.ask(session, "send", KIM))
+        assert [one.origin for one in shown(world, other).steering] == ["granted"]
+        world.faithful()
+
+    def test_nor_does_what_another_approver_granted_meanwhile(self, open_store: OpenStore) -> None:
+        always = POLICIES + '@id("send-asks") @requestable("one") forbid (principal, action, resource == Tool::"send") '
+        world = open_store(bundle=small_bundle(policies=always + "unless { context.approval.granted };"))
+        session, approval = self.held(world)
+        other = requested(world.ask(session, "send", {**KIM, "text": "another"}))
+        answering.resolve(world.runtime, other, CARL, True, flows=True).result()
+        answering.resolve(world.runtime, approval, CARL, True).result()
+        assert permit(world.ask(session, "send", KIM)).approval == approval
+
+    @pytest.mark.parametrize(
+        ("uses", "flows", "grant"), [(0, True, True), (-1, True, True), (1001, True, True), (1, False, True), (1, True, False)]
+    )
+    def test_a_count_that_means_nothing_is_refused(self, world: World, uses: int, flows: bool, grant: bool) -> None:
+        _session, approval = self.held(world)
+        with pytest.raises(RemitError) as caught:
+            answering.resolve(world.runtime, approval, CARL, grant, flows=flows, uses=uses)
+        assert caught.value.kind is ErrorKind.MALFORMED
+        assert world.store.approval(approval).state == "pending"  # type: ignore[union-attr]
 
     def test_grants_only_what_that_output_said(self, world: World) -> None:
         session, approval = self.held(world)

@@ -13,6 +13,7 @@ from remit.inventory.agents import registered
 from remit.model.authorizer import ApprovalState
 from remit.model.decision import Deny
 from remit.model.errors import ErrorKind, RemitError
+from remit.model.flow import flow_grant
 from remit.model.identity import AgentId, ApprovalId, Operator
 from remit.runtime.administration import change_agent
 from remit.runtime.approving import answering
@@ -34,8 +35,10 @@ def quorum(open_store: OpenStore) -> World:
     return open_store(bundle=small_bundle(policies=QUORUM))
 
 
-def answer(world: World, approval: ApprovalId, by: Operator, grant: bool = True, flows: bool = False) -> ApprovalState:
-    return answering.resolve(world.runtime, approval, by, grant, "looked at it", flows).result().state
+def answer(
+    world: World, approval: ApprovalId, by: Operator, grant: bool = True, flows: bool = False, uses: int | None = None
+) -> ApprovalState:
+    return answering.resolve(world.runtime, approval, by, grant, "looked at it", flows, uses).result().state
 
 
 def refused(world: World, approval: ApprovalId, by: Operator, kind: ErrorKind, flows: bool = False) -> str:
@@ -216,6 +219,18 @@ class TestFlows:
         assert "flow.granted" not in flowing.verified().kinds
         answer(flowing, approval, DORA, flows=second)
         assert flowing.verified().kinds.get("flow.granted", 0) == granted
+
+    @pytest.mark.parametrize(("first", "second", "granted"), [(1, None, 1), (None, 2, 2), (3, 2, 2), (None, None, None)])
+    def test_to_no_more_calls_than_each_of_them_says(
+        self, flowing: World, first: int | None, second: int | None, granted: int | None
+    ) -> None:
+        approval = self.asked(flowing)
+        answer(flowing, approval, CARL, flows=True, uses=first)
+        answer(flowing, approval, DORA, flows=True, uses=second)
+        found = flowing.store.approval(approval)
+        assert found is not None and found.task is not None
+        state = flowing.store.task(found.task)
+        assert state is not None and [flow_grant(flow).uses for flow in state.task.flows] == [granted]
 
     def test_one_alone_grants_none(self, flowing: World) -> None:
         approval = self.asked(flowing)

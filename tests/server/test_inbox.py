@@ -95,12 +95,16 @@ def test_who_answers_sees_where_values_come_from_and_what_else_a_flow_would_allo
     [value], [offer] = shown["steering"], shown["offers"]
     assert (value["argument"], value["value"], value["origin"], value["source"]) == ("to", "kim@far.net", "untrusted", "read")
     assert offer["others"] == ["lou@near.org"] and offer["flow"].startswith("send.to := email in read, any, repeatedly, sha256:")
-    for body, then in ((b'{"approve": true}', False), (b'{"approve": true, "flows": true}', True)):
-        assert answered(served_agent, name, body).body["state"] == "approved"
+    once = b'{"approve": true, "flows": true, "uses": 1}'
+    no, rest = b'{"approve": true}', b'{"approve": true, "flows": true}'
+    for body, more, by in ((no, 0, {}), (once, 1, {"development": 1}), (rest, 3, {"development": None})):
+        said = answered(served_agent, name, body).body
+        assert (said["state"], said["flows_by"]) == ("approved", by)
         assert served_agent.client.post("evaluation", served_agent.asked).body["decision"] is True
-        again = served_agent.client.post("evaluation", served_agent.asked).body
-        assert again["decision"] is then, "the one call is used once, the flow for the rest of the task"
-        name = again["context"].get("approval", {}).get("id", "")
+        again = [served_agent.client.post("evaluation", served_agent.asked).body for _ in range(3)]
+        assert [one["decision"] for one in again].count(True) == more, "the one call is used once, the flow as often as was said"
+        name = again[-1]["context"].get("approval", {}).get("id", "")
+    assert answered(served_agent, "apr_x", b'{"approve": true, "flows": true, "uses": 0}').status == 400
 
 
 def test_what_one_task_asks_of_one_tool_is_one_group(served_agent: Served) -> None:

@@ -4,15 +4,16 @@ from typing import Annotated
 
 import typer
 
-from remit.cli.card import needed, panel
+from remit.cli.card import needed, often, panel
 from remit.cli.inbox import stats, watch
 from remit.cli.output import JsonFlag, asked, out, say, show_json, show_list, store, store_to_change, when
 from remit.local.config import this_operator
 from remit.model.authorizer import ApprovalState
 from remit.model.errors import not_found
+from remit.model.flow import MAX_USES, flow_grant
 from remit.model.identity import ApprovalId
 from remit.model.request import SESSION_DECLASSIFY
-from remit.runtime.approving.answering import resolve
+from remit.runtime.approving.answering import as_granted, resolve
 from remit.runtime.approving.approvals import Shown
 from remit.runtime.approving.inbox import Card, as_plain, card, cards, group
 from remit.runtime.approving.misreading import readable
@@ -91,10 +92,13 @@ def approve(
     flow: Annotated[
         bool, typer.Option("--flow", help="Grant the data flows that `show` lists, too, for the rest of the task.")
     ] = False,
+    times: Annotated[
+        int | None, typer.Option(min=1, max=MAX_USES, help="With --flow: so many more calls may use each, and no further one.")
+    ] = None,
     json: JsonFlag = False,
 ) -> None:
     """Approve one exact action, once. The agent may then make exactly that call again."""
-    _answer(approval, True, why, json, flow)
+    _answer(approval, True, why, json, flow, times)
 
 
 @app.command("deny")
@@ -103,17 +107,17 @@ def deny(approval: Id, why: WhyNot = "", json: JsonFlag = False) -> None:
     _answer(approval, False, why, json)
 
 
-def _answer(approval: str, grant: bool, why: str, json: bool, flow: bool = False) -> None:
+def _answer(approval: str, grant: bool, why: str, json: bool, flow: bool = False, times: int | None = None) -> None:
     with store_to_change() as embedded:
-        answered = resolve(embedded.runtime, ApprovalId(approval), this_operator(), grant, why, flow).result()
+        answered = resolve(embedded.runtime, ApprovalId(approval), this_operator(), grant, why, flow, times).result()
         seen = card(embedded.runtime, answered)
     shown = seen.shown
     if json:
         show_json(as_plain(seen))
     else:
         say(f"{_told(answered)} {answered.id}: {_what(answered, shown)} for agent {answered.agent}")
-        for offer in shown.offers if flow and shown and answered.state is ApprovalState.APPROVED else ():
-            say(f"granted for the rest of the task: {offer.flow}")
+        for granted in as_granted(answered, [offer.flow for offer in shown.offers]) if shown else ():
+            say(f"granted {often(flow_grant(granted).uses)}: {granted}")
 
 
 def _told(answered: Approval) -> str:

@@ -74,8 +74,15 @@ def _unless_unseen(shown: Shown) -> str:
 
 def needed(approval: Approval) -> str:
     """Who must approve, and who has."""
-    by = ", ".join(one.operator for one in approval.given)
-    return f"{approval.rule.value} ({by} approved)" if by else approval.rule.value
+    by = ", ".join(one.operator + (f", with its flows {often(one.uses)}" if one.flows else "") for one in approval.given)
+    return f"{approval.rule.value} (approved by {by})" if by else approval.rule.value
+
+
+def often(uses: int | None) -> str:
+    """How long a data flow is granted for, in words."""
+    if uses is None:
+        return "for the rest of the task"
+    return f"to {uses} calls more" if uses > 1 else "to one call more"
 
 
 def told(origin: str, source: str) -> str:
@@ -96,5 +103,5 @@ def told(origin: str, source: str) -> str:
 
 
 def _offer(offer: Offer) -> str:
-    others = ", ".join(offer.others)
-    return f"with --flow, for the rest of the task: {offer.flow}" + (f" (also lets through {others})" if others else "")
+    others = f" (also lets through {', '.join(offer.others)})" if offer.others else ""
+    return f"with --flow, for the rest of the task (or --times N calls): {offer.flow}{others}"

@@ -59,6 +59,10 @@ class FlowGrant(msgspec.Struct, frozen=True, gc=False):
         ]
         return ", ".join([f"{self.target} := {what} in {place}", *options])
 
+    def often(self, uses: int | None) -> "FlowGrant":
+        """The same, for so many calls."""
+        return msgspec.structs.replace(self, uses=uses)
+
     def within(self, other: "FlowGrant") -> bool:
         """Whether everything that this one allows is allowed by the other one."""
         return (

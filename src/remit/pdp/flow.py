@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from msgspec.structs import replace
 
 from remit.model.decision import Query, Steering, Written
+from remit.model.flow import FlowGrant
 from remit.model.hints import NO_HINTS, Hints
 from remit.model.identity import EntityRef
 from remit.model.request import AGENT_DELEGATE, NET_REQUEST, TOOL_CALL, EvaluationRequest
@@ -82,14 +83,14 @@ class Traced(NamedTuple):
     flows: tuple[str, ...] = ()
 
 
-def traced(bundle: CompiledBundle, inputs: Inputs, tool: CompiledTool | None) -> Traced:
-    """The origin of every argument that chooses something."""
+def traced(bundle: CompiledBundle, inputs: Inputs, tool: CompiledTool | None, without: tuple[FlowGrant, ...] = ()) -> Traced:
+    """The origin of every argument that chooses something, as if approvers had not granted the flows `without`."""
     found = choices(inputs.request, tool)
     if not found:
         return Traced()
     observed = known_of(inputs)
     nouns = frozenset(word for word in words_of(inputs.request.resource.id) if len(word) > 3) if tool else frozenset()
-    granting = _granting(bundle, inputs, observed) if has_grants(inputs.chain) else None
+    granting = _granting(bundle, inputs, observed, without) if has_grants(inputs.chain) else None
     tracer = Tracer(intent(inputs), bundle.directory, observed, nouns, granting)
     steering = tuple([tracer.argument(name, parts) for name, parts in found])
     return Traced(steering, tuple(granting.used) if granting else ())
@@ -109,13 +110,14 @@ def known_of(inputs: Inputs) -> Observed:
     return observed
 
 
-def _granting(bundle: CompiledBundle, inputs: Inputs, observed: Observed) -> Granting:
+def _granting(bundle: CompiledBundle, inputs: Inputs, observed: Observed, without: tuple[FlowGrant, ...]) -> Granting:
     def writes(name: str) -> bool:
         tool = bundle.tools.get(name)
         effect = tool.tool.annotations.effect if tool is not None else None
         return effect not in (ToolEffect.READ, ToolEffect.SPEND, ToolEffect.DELETE)
 
-    return Granting(inputs.chain, _call(inputs.request), Surroundings(intent(inputs), bundle.directory, observed, writes))
+    around = Surroundings(intent(inputs), bundle.directory, observed, writes)
+    return Granting(inputs.chain, _call(inputs.request), around, without)
 
 
 def has_grants(chain: tuple[TaskState, ...]) -> bool:

@@ -5,6 +5,7 @@ import msgspec
 from remit.model.break_glass import BreakGlass
 from remit.model.decision import ApproverRule, Decision, Effects, Obligation, Steering
 from remit.model.definition import KnownDefinition
+from remit.model.flow import FlowGrant
 from remit.model.identity import Agent, ApprovalId, DecisionId, SessionId
 from remit.model.kill import Kill
 from remit.model.labels import Label
@@ -25,7 +26,8 @@ class Grant(msgspec.Struct, frozen=True, gc=False):
 
     It covers the action under those obligations, from those origins, in a session that has touched no more than `label`. `touches` is
     what the session counted then: a label is lowered of what was touched before the approval was asked for, not of what came after.
-    `others` are those who approved it beside `approver`, where more than one had to.
+    `others` are those who approved it beside `approver`, where more than one had to. `flows` are the data-flow grants that were offered
+    with it, however often they may be used: they are for other calls.
     """
 
     id: ApprovalId
@@ -36,6 +38,7 @@ class Grant(msgspec.Struct, frozen=True, gc=False):
     obligations: tuple[Obligation, ...]
     touches: int = 0
     others: tuple[str, ...] = ()
+    flows: tuple[FlowGrant, ...] = ()
 
 
 class Inputs(msgspec.Struct, frozen=True, gc=False):

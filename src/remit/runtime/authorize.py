@@ -128,7 +128,7 @@ def consider(runtime: Runtime, loaded: Loaded) -> Considered:
     decided = _decide(loaded.inputs)
     decision = decided.decision
     if not isinstance(decision, Deny):
-        return Considered(decided)
+        return (_approved(runtime, loaded) if decision.basis.flows else None) or Considered(decided)
     if decision.requestable is None:
         return Considered(_opened(runtime, loaded) or decided)
     digest = approvals.action_digest(loaded.key, loaded.inputs)
@@ -153,6 +153,15 @@ def consider(runtime: Runtime, loaded: Loaded) -> Considered:
         return Considered(replace(decided, decision=crowded))
     opened = approvals.open_request(loaded.inputs, decision, loaded.key, digest)
     return Considered(replace(decided, decision=replace(decision, approval=opened.id)), approval=opened, opened=True)
+
+
+def _approved(runtime: Runtime, loaded: Loaded) -> Considered | None:
+    """The permit by an approval of exactly this: what was granted besides is kept for other calls."""
+    for approval in runtime.view.approvals_for(approvals.action_digest(loaded.key, loaded.inputs)):
+        tried = _tried(runtime, loaded, approval)
+        if isinstance(tried, Decided) and tried.effects.approval_used:
+            return Considered(tried, approval=approvals.used(approval))
+    return None
 
 
 def _tried(runtime: Runtime, loaded: Loaded, approval: Approval) -> Decided | Lapse | None:

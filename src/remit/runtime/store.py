@@ -21,21 +21,23 @@ TASK_FREE = TaskId("task-free")
 
 
 class Given(msgspec.Struct, frozen=True):
-    """One person's approval; `flows` says that they would grant the data flows that were offered, too."""
+    """One person's approval; `flows` says that they would grant the data flows that were offered, too, to `uses` calls each (None: as many
+    as there are until the task ends)."""
 
     operator: str
     verified_by: str
     flows: bool = False
+    uses: int | None = None
 
 
 class Approval(msgspec.Struct, frozen=True):
     """An access request for one exact action, and what became of it.
 
     `digest` binds everything that would run (invariant 3); `shown` is sealed: what the approver saw, labels and flows included.
-    `resolver` answered it; `version` is compared and set. `submitted` is what was said for it, sealed, once somebody submitted it;
-    `caller` is who asked over a network, as the decision has them. `given` are the approvals so far, where more than one person must
-    approve. `escalated` is when it was told to further people (µs), who are `told`; 0 if it was not. `why` is what whoever denied it says,
-    sealed.
+    `resolver` answered it; `version` is compared and set. `submitted` is what was said for it, sealed, once somebody submitted it; `caller`
+    is who asked over a network, as the decision has them. `given` are the approvals so far, where more than one person must approve or data
+    flows are granted. `escalated` is when it was told to further people (µs), who are `told`; 0 if it was not. `why` is what whoever denied
+    it says, sealed.
     """
 
     id: ApprovalId

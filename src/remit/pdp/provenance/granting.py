@@ -59,10 +59,11 @@ class _Wrote(NamedTuple):
 class Granting:
     """The grants that one call may use. `used` are those that it does, by id."""
 
-    def __init__(self, chain: Sequence[TaskState], call: str, around: Surroundings) -> None:
-        """`call` is what the target of a grant begins with: the tool, or an action that is no tool call."""
+    def __init__(self, chain: Sequence[TaskState], call: str, around: Surroundings, without: Sequence[FlowGrant] = ()) -> None:
+        """`call` is what the target of a grant begins with: the tool, or an action that is no tool call. Of those that approvers gave,
+        `without` stand back, however often they may be used."""
         self._call, self._chain, self._around = call, chain, around
-        self._links = [list(_held(state, f"{call}.")) for state in chain]
+        self._links = [[held for held in _held(state, f"{call}.") if not _stands_back(held, without)] for state in chain]
         self._answers: dict[tuple[str, str], str | None] = {}
         self._written: list[_Wrote] | None = None
         self.used: dict[str, None] = {}
@@ -189,6 +190,10 @@ def _held(state: TaskState, call: str) -> Iterator[Held]:
         grant = flow_grant(text)
         if grant.target.startswith(call) and (grant.uses is None or state.spent.flows.get(number, 0) < grant.uses):
             yield Held(f"{state.task.id}#{number}", grant, number >= declared)
+
+
+def _stands_back(held: Held, without: Sequence[FlowGrant]) -> bool:
+    return held.approved and any(held.grant.often(None) == one.often(None) for one in without)
 
 
 def _gives(grant: FlowGrant, value: str, sources: Sequence[Seen]) -> bool:

@@ -1,6 +1,6 @@
 """Answers to access requests: by people who may give them, each on record, counted once."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from msgspec.structs import replace
 
@@ -10,8 +10,8 @@ from remit.decision_log.sealing import SealKey
 from remit.decision_log.store import Record
 from remit.inventory.directory import CorrelatedIdentity
 from remit.model.authorizer import ApprovalState
-from remit.model.errors import conflict, not_found, refused
-from remit.model.flow import MAX_FLOWS
+from remit.model.errors import conflict, malformed, not_found, refused
+from remit.model.flow import MAX_FLOWS, MAX_USES, flow_grant
 from remit.model.identity import ApprovalId, Operator
 from remit.model.task import TaskStatus
 from remit.pdp.obligations import barred, owners_of
@@ -26,18 +26,30 @@ from remit.runtime.writes import HoldTask, PutApproval, PutTask, Write
 
 
 def resolve(
-    runtime: Runtime, approval: ApprovalId, operator: Operator, grant: bool, why: str = "", flows: bool = False
+    runtime: Runtime,
+    approval: ApprovalId,
+    operator: Operator,
+    grant: bool,
+    why: str = "",
+    flows: bool = False,
+    uses: int | None = None,
 ) -> Driven[Approval]:
-    """Approve or deny an access request; with `flows`, grant the data flows that it offers for the rest of its task, too.
+    """Approve or deny an access request; with `flows`, grant the data flows that it offers, too: to `uses` other calls each, or to as many
+    as there are until its task ends.
 
     Where two people must approve, the first approval is on record and the request still waits for the second; a denial ends it, and its
-    agent is told `why`. Raises `RemitError`: malformed (`why`), not-found, conflict (already answered, also by this person, or expired),
-    refused (this person may not answer it, policy lets somebody else do so, its task is closed, nothing to grant).
+    agent is told `why`. Raises `RemitError`: malformed (`why`, `uses`), not-found, conflict (already answered, also by this person, or
+    expired), refused (this person may not answer it, policy lets somebody else do so, its task is closed, nothing to grant).
     """
-    return Driven(lambda: _resolve(runtime, approval, operator, grant, why, flows))
+    if uses is not None and not (flows and grant):
+        raise malformed("`uses` is how many calls may use the data flows that are granted: grant these, too (`flows`, `--flow`)")
+    if uses is not None and not 1 <= uses <= MAX_USES:
+        raise malformed(f"{uses} calls cannot use a data flow: say 1 to {MAX_USES}, or nothing for the rest of the task")
+    said = Given(operator.id, operator.verified_by, flows, uses)
+    return Driven(lambda: _resolve(runtime, approval, operator, grant, why, said))
 
 
-def _resolve(runtime: Runtime, wanted: ApprovalId, operator: Operator, grant: bool, why: str, flows: bool) -> Steps[Approval]:
+def _resolve(runtime: Runtime, wanted: ApprovalId, operator: Operator, grant: bool, why: str, said: Given) -> Steps[Approval]:
     approval, key = _waiting(runtime, wanted)
     shown = shown_in(approval, key)
     if grant:
@@ -51,15 +63,17 @@ def _resolve(runtime: Runtime, wanted: ApprovalId, operator: Operator, grant: bo
         sealed = sealed_why(why, wanted, key)
         if grant:
             by = _may_approve(runtime, current, operator, askers(current, shown, key))
-            answered[:] = [_approved(current, operator, by, flows)]
+            answered[:] = [_approved(current, said, by)]
         else:
             answered[:] = [_denied(current, operator, sealed)]
         records, writes = [_record(answered[0], operator, sealed)], [PutApproval(answered[0])]
         if answered[0].state is ApprovalState.DENIED:
             return records, writes
-        if flows:
-            _offered(current, key)  # said now, not once the second person has approved it
-        more = _granting(runtime, answered[0], operator, key, _offered(current, key)) if _grants(answered[0], flows) else ([], [])
+        more: tuple[list[Record], list[Write]] = [], []
+        if said.flows:
+            offered = _offered(current, key)  # said now, not once the second person has approved it
+            if answered[0].state is ApprovalState.APPROVED:
+                more = _granting(runtime, answered[0], operator, key, as_granted(answered[0], offered))
         return [*records, *more[0]], [*writes, *_held_open(runtime, current), *more[1]]
 
     yield from administer(runtime, prepare)
@@ -86,23 +100,28 @@ def _denied(approval: Approval, operator: Operator, sealed: bytes) -> Approval:
     return replace(approval, state=ApprovalState.DENIED, resolver=operator.id, version=approval.version + 1, why=sealed)
 
 
-def _approved(approval: Approval, operator: Operator, by: CorrelatedIdentity, flows: bool) -> Approval:
+def _approved(approval: Approval, said: Given, by: CorrelatedIdentity) -> Approval:
     """The request with one more approval; approved, once as many people have as must."""
     # INVARIANT (an approval is for one exact action): two approvals are those of two people, whatever they are called.
     if by.is_one_of(one.operator for one in approval.given):
-        raise conflict(f"`{operator.id}` has approved `{approval.id}` already: another person must, too")
-    if flows and not all(one.flows for one in approval.given):
+        raise conflict(f"`{said.operator}` has approved `{approval.id}` already: another person must, too")
+    if said.flows and not all(one.flows for one in approval.given):
         first = approval.given[0].operator
         raise refused(f"`{first}` approved the one call, not its data flows: approve `{approval.id}` without them")
-    given = (*approval.given, Given(operator.id, operator.verified_by, flows))
+    given = (*approval.given, said)
     done = len(given) >= approval.rule.people
-    state, resolver = (ApprovalState.APPROVED, operator.id) if done else (ApprovalState.PENDING, "")
-    kept = given if approval.rule.people > 1 else ()
+    state, resolver = (ApprovalState.APPROVED, said.operator) if done else (ApprovalState.PENDING, "")
+    kept = given if approval.rule.people > 1 or said.flows else ()
     return replace(approval, state=state, resolver=resolver, given=kept, version=approval.version + 1)
 
 
-def _grants(approval: Approval, flows: bool) -> bool:
-    return flows and approval.state is ApprovalState.APPROVED
+def as_granted(approval: Approval, offered: Sequence[str]) -> tuple[str, ...]:
+    """The data flows that were granted with an approval, of those that were offered: to no more calls than everybody said who gave it."""
+    if approval.state is ApprovalState.PENDING or not approval.given or not all(one.flows for one in approval.given):
+        return ()
+    # INVARIANT (an approval is for what was said): of two people, each has granted what the narrower of them has.
+    uses = min((one.uses for one in approval.given if one.uses is not None), default=None)
+    return tuple([str(flow_grant(flow).often(uses)) for flow in offered])
 
 
 def _record(approval: Approval, operator: Operator, sealed: bytes) -> Record:
@@ -142,7 +161,7 @@ def _granting(
     task = chain[0].task
     if task.status is not TaskStatus.OPEN or runtime.clock() >= task.expires:
         raise refused(f"task `{task.id}` is closed or has expired: nothing can be granted to it")
-    new = [flow for flow in flows if flow not in task.flows]
+    new = [flow for flow in flows if str(flow_grant(flow).often(None)) not in task.flows]  # which has no end anyway
     first = len(task.scope.flows or ()) + len(task.flows)
     if first + len(new) > MAX_FLOWS:
         raise refused(f"task `{task.id}` has {first} data-flow grants, {MAX_FLOWS} at most: approve the one call")

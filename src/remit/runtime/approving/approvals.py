@@ -11,6 +11,7 @@ from remit.model.authorizer import ApprovalState
 from remit.model.caller import UNPROVEN, Proof, is_agents
 from remit.model.clock import MINUTE
 from remit.model.decision import ApproverRule, Deny, Obligation, Steering
+from remit.model.flow import flow_grant
 from remit.model.hints import NO_HINTS, Hints
 from remit.model.identity import AgentId, ApprovalId, TaskId, new_id
 from remit.model.labels import PUBLIC_TRUSTED, Label
@@ -209,7 +210,9 @@ def grant_of(approval: Approval, key: SealKey, now: int) -> Grant | None:
 
 def grant_by(approval: Approval, shown: Shown, approver: str, others: tuple[str, ...] = ()) -> Grant:
     """The approval as somebody gave it, or would."""
-    return Grant(approval.id, approver, approval.rule, shown.label, shown.steering, shown.obligations, shown.touches, others)
+    flows = tuple([flow_grant(offer.flow) for offer in shown.offers])
+    about = shown.label, shown.steering, shown.obligations, shown.touches
+    return Grant(approval.id, approver, approval.rule, *about, others, flows)
 
 
 def _asked_by(shown: Shown) -> str:

@@ -92,6 +92,7 @@ def as_plain(seen: Card) -> dict[str, Any]:
         "resolver": approval.resolver,
         "people": approval.rule.people,
         "approved_by": [one.operator for one in approval.given],
+        "flows_by": {one.operator: one.uses for one in approval.given if one.flows},
         "escalated": approval.escalated,
         "told": approval.told,
         "group": group(approval),

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from remit.local.wiring import Embedded
 from remit.model.errors import not_found, refused
+from remit.model.flow import MAX_USES
 from remit.model.identity import ApprovalId
 from remit.runtime.approving.answering import resolve
 from remit.runtime.approving.denying import MAX_WHY, told
@@ -33,12 +34,13 @@ class ApprovalsWanted(Paged, frozen=True, forbid_unknown_fields=True):
 
 
 class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What somebody says to an access request; with `flows` they grant the data flows that it offers, for the rest of the task. The agent
-    of one that is denied is told `why`."""
+    """What somebody says to an access request; with `flows` they grant the data flows that it offers, too: to `uses` calls each,
+    or to as many as there are until the task ends. The agent of one that is denied is told `why`."""
 
     approve: bool
     why: Annotated[str, msgspec.Meta(max_length=MAX_WHY)] = ""
     flows: bool = False
+    uses: Annotated[int, msgspec.Meta(ge=1, le=MAX_USES)] | None = None
 
 
 async def listed(request: Request) -> Response:
@@ -98,7 +100,8 @@ async def answered(request: Request) -> Response:
         raise refused("you may not answer access requests: an administrator gives you the role of an approver")
     said, embedded = await read_as(request, Answer), embedded_of(request)
     name = request.path_params["id"]
-    resolved = await resolve(embedded.runtime, ApprovalId(name), caller.operator, said.approve, said.why, said.flows)
+    about = said.approve, said.why, said.flows, said.uses
+    resolved = await resolve(embedded.runtime, ApprovalId(name), caller.operator, *about)
     figures_of(request).resolved(resolved, embedded.runtime.clock())
     return answer(await asyncio.to_thread(_card, embedded, name))
 

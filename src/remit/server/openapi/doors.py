@@ -79,8 +79,9 @@ class Waiting(msgspec.Struct, frozen=True):
 
 
 class Approval(msgspec.Struct, frozen=True, kw_only=True):
-    """An access request; those who may not look are told its id and state, in words that name nobody why an approval that was given would
-    not count now (`lapsed`), and what whoever denied it says (`why`)."""
+    """An access request; `flows_by` has who granted its data flows, and to how many calls each (null: until the task ends). Those who may
+    not look are told its id and state, in words that name nobody why an approval that was given would not count now (`lapsed`), and what
+    whoever denied it says (`why`)."""
 
     id: str
     state: str
@@ -93,6 +94,7 @@ class Approval(msgspec.Struct, frozen=True, kw_only=True):
     resolver: str | msgspec.UnsetType = msgspec.UNSET
     people: int | msgspec.UnsetType = msgspec.UNSET
     approved_by: list[str] | msgspec.UnsetType = msgspec.UNSET
+    flows_by: dict[str, int | None] | msgspec.UnsetType = msgspec.UNSET
     escalated: int | msgspec.UnsetType = msgspec.UNSET
     told: list[str] | msgspec.UnsetType = msgspec.UNSET
     group: str | msgspec.UnsetType = msgspec.UNSET
