@@ -13,6 +13,7 @@ from starlette.requests import Request
 
 from remit.decision_log.entry import TaskOpened
 from remit.model.caller import Caller, Proof, Role
+from remit.model.errors import unavailable
 from remit.model.identity import AgentId, ApprovalId
 from remit.model.kill import KillKind
 from remit.model.labels import PUBLIC_TRUSTED
@@ -408,6 +409,62 @@ class TestWatching:
             for connection in sockets:
                 connection.close()
             reach(0)
+
+    @pytest.mark.parametrize("hanging", ["approval_states", "standing"])
+    def test_a_store_that_hangs_holds_up_nobody_but_those_who_wait(
+        self, monkeypatch: pytest.MonkeyPatch, world: World, hanging: str
+    ) -> None:
+        goes_on, held = threading.Event(), threading.Event()
+        goes_on.set()
+        read = getattr(world.embedded.store, hanging)
+
+        def slow(asked: Any) -> Any:
+            if not goes_on.is_set():
+                held.set()
+                goes_on.wait(20)
+            return read(asked)
+
+        monkeypatch.setattr(world.embedded.store, hanging, slow)
+        with serving(world.embedded, ByToken()) as served:
+            approval = decided(served, begun(served), "pay", to="a", amount=1)["approval"]["id"]
+            seen = fine(get(served, "bot", "/v1/watch"))["revision"]
+            path = f"/v1/approvals/{approval}?wait=2" if hanging == "approval_states" else f"/v1/watch?since={seen}&wait=2"
+            answers: list[int] = []
+            waiting = [threading.Thread(target=lambda: answers.append(get(served, "bot", path).status)) for _ in range(3)]
+            for thread in waiting:
+                thread.start()
+            time.sleep(0.1)
+            goes_on.clear()
+            try:
+                assert held.wait(10)
+                began = time.monotonic()
+                for _ in range(5):
+                    assert served.send("GET", "/healthz", None, {}).status == 200
+                assert time.monotonic() - began < 5, "the loop goes on"
+            finally:
+                goes_on.set()
+            for thread in waiting:
+                thread.join()
+            assert answers == [200, 200, 200]
+
+    def test_a_look_that_fails_is_told_to_all_who_wait_and_the_next_is_taken(
+        self, monkeypatch: pytest.MonkeyPatch, world: World
+    ) -> None:
+        read, broken = world.embedded.store.approval_states, threading.Event()
+
+        def failing(names: Any) -> Any:
+            if broken.is_set():
+                raise unavailable("the store is away")
+            return read(names)
+
+        monkeypatch.setattr(world.embedded.store, "approval_states", failing)
+        with serving(world.embedded, ByToken()) as served:
+            approval = decided(served, begun(served), "pay", to="a", amount=1)["approval"]["id"]
+            broken.set()
+            assert get(served, "bot", f"/v1/approvals/{approval}?wait=5").status == 503
+            broken.clear()
+            threading.Timer(0.3, lambda: resolve(world.runtime, ApprovalId(approval), CARL, True).result()).start()
+            assert fine(get(served, "bot", f"/v1/approvals/{approval}?wait=15"))["state"] == "approved"
 
     def test_nobody_waits_for_another_ones_searches(self, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
         held, session = threading.Event(), begun(client)

@@ -4,7 +4,8 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
+from typing import Generic, TypeVar
 
 from starlette.requests import Request
 
@@ -22,6 +23,33 @@ EVERY = 0.2
 """So old (seconds) may what those who wait are told of the store be."""
 
 
+Told = TypeVar("Told")
+Where = tuple[dict[ApprovalId, ApprovalState], set[ApprovalId]]
+"""Where access requests stand, and which of those that wait are of tasks that are over."""
+
+
+class _Shared(Generic[Told]):
+    """What one look at the store says to all who wait for it: no more than one at a time, and not before the last one is `EVERY` old."""
+
+    def __init__(self) -> None:
+        self._look: asyncio.Task[Told] | None = None
+        self._until = 0.0
+
+    async def by(self, read: Callable[[], Told]) -> Told:
+        """What the latest look said. Raises what it raised."""
+        look = self._look
+        if look is None or (look.done() and time.monotonic() >= self._until):
+            # INVARIANT (whoever waits holds nobody up): a store may hang, and the loop that all are answered on does not.
+            look = self._look = asyncio.create_task(asyncio.to_thread(read))
+            look.add_done_callback(self._done)
+        return await asyncio.shield(look)  # who hangs up takes it from nobody else
+
+    def _done(self, look: asyncio.Task[Told]) -> None:
+        self._until = time.monotonic() + EVERY
+        with suppress(asyncio.CancelledError):
+            look.exception()  # nobody may be left to hear it
+
+
 class Waits:
     """Who waits here. For one event loop."""
 
@@ -35,13 +63,10 @@ class Waits:
         """`told` is told how many wait, each time that it has changed."""
         self._embedded = embedded
         self._crowd = Crowd(of_one, of_all, "too many requests wait already: ask without waiting, or later", told)
-        self._revision, self._until = -1, 0.0
+        self._revision, self._standing = _Shared[int](), _Shared[Where]()
         self._asked: Counter[ApprovalId] = Counter()
         self._read: dict[ApprovalId, Approval] = {}
         """What is asked about, as it was when somebody began to wait: what it shows can be long, and is not read again."""
-        self._found: dict[ApprovalId, ApprovalState] = {}
-        self._over: set[ApprovalId] = set()
-        self._looked = 0.0
 
     def __len__(self) -> int:
         """How many wait."""
@@ -65,33 +90,33 @@ class Waits:
         self._read[asked.id] = asked
         try:
             while state is ApprovalState.PENDING and await self.goes_on(request, until):
-                self._look()
-                state = self._state(asked, self._found.get(asked.id, asked.state))
+                state = self._state(asked, await self._look())
             return state
         finally:
             self._asked[asked.id] -= 1
             if not self._asked[asked.id]:
                 del self._asked[asked.id], self._read[asked.id]
 
-    def _look(self) -> None:
-        """Read once for all who wait what they ask about."""
-        now = time.monotonic()
-        if now >= self._looked:
-            self._found = self._embedded.store.approval_states(list(self._asked))
-            pending = [self._read[name] for name, state in self._found.items() if state is ApprovalState.PENDING]
-            self._over = of_tasks_over(self._embedded.runtime, pending)
-            self._looked = now + EVERY
+    async def _look(self) -> Where:
+        """Where those stand that are asked about."""
+        about = dict(self._read)
+        return await self._standing.by(lambda: _where(self._embedded, about))
 
-    def _state(self, asked: Approval, state: ApprovalState) -> ApprovalState:
+    def _state(self, asked: Approval, where: Where) -> ApprovalState:
+        found, over = where
+        state = found.get(asked.id, asked.state)
         if state is not ApprovalState.PENDING:
             return state
         if self._embedded.runtime.clock() >= asked.expires:
             return ApprovalState.EXPIRED
-        return ApprovalState.CANCELLED if asked.id in self._over else state
+        return ApprovalState.CANCELLED if asked.id in over else state
 
-    def revision(self) -> int:
-        """The count of administrative changes, read once for all who wait. Raises `RemitError` (unavailable)."""
-        now = time.monotonic()
-        if now >= self._until:
-            self._revision, self._until = self._embedded.store.standing(())[0], now + EVERY
-        return self._revision
+    async def revision(self) -> int:
+        """The count of administrative changes. Raises `RemitError` (unavailable)."""
+        return await self._revision.by(lambda: self._embedded.store.standing(())[0])
+
+
+def _where(embedded: Embedded, about: dict[ApprovalId, Approval]) -> Where:
+    found = embedded.store.approval_states(list(about))
+    pending = [about[name] for name, state in found.items() if state is ApprovalState.PENDING]
+    return found, of_tasks_over(embedded.runtime, pending)

@@ -1,8 +1,9 @@
 """What a door needs beside decisions: whether a permit still stands, reports of outcomes, waiting for answers and for kills."""
 
+import asyncio
 import time
 from collections.abc import Sequence
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from starlette.requests import Request
@@ -88,15 +89,24 @@ async def watch(request: Request) -> Response:
         raise refused("you may not see what is in force: an administrator gives you a role")
     since, seconds = number(request, "since", -1.0, 2.0**53), number(request, "wait", 0.0, MAX_WAIT)
     until, waits = time.monotonic() + seconds, waits_of(request)
-    revision = embedded.store.standing(())[0]
+    revision = await asyncio.to_thread(_revision, embedded)
     if revision == since and seconds:
         with waits.one(caller):
             while revision == since and await waits.goes_on(request, until):
-                revision = waits.revision()
+                revision = await waits.revision()
+    return answer({"revision": revision, **await asyncio.to_thread(_in_force, embedded, caller)})
+
+
+def _revision(embedded: Embedded) -> int:
+    return embedded.store.standing(())[0]
+
+
+def _in_force(embedded: Embedded, caller: Known) -> dict[str, Any]:
+    """What is in force, as this caller may see it."""
     kills = kills_shown(caller, embedded.store.kills())
     now, glasses = embedded.runtime.clock(), glass_shown(caller, embedded.store.break_glasses([Stage.OPEN]))
     broken = [OpenGlass(glass.id, glass.agent, glass.task, glass.until) for glass in glasses if now < glass.until]
-    return answer({"revision": revision, "mode": embedded.mode, "kills": kills, "break_glass": broken})
+    return {"mode": embedded.mode, "kills": kills, "break_glass": broken}
 
 
 def number(request: Request, name: str, least: float, most: float) -> float:
