@@ -12,8 +12,9 @@ from remit.pap.problems import BundleError
 from remit.pap.reading.cases import parse_cases, read_cases
 from remit.pap.reading.folder import read_bundle
 from remit.pap.running import CaseResult, run_cases
-from tests.pap.bundles import BASELINE, SCENARIOS, small
+from tests.pap.bundles import BASELINE, ROOT, SCENARIOS, small
 
+RECORDS = ROOT / "examples/bundles/authzen-certification"
 HEAD = "- name: x\n  agent: {id: bot}\n  task: {purpose: p}\n  steps:\n"
 
 
@@ -30,14 +31,16 @@ def all_cases(folder: Path) -> list[CaseResult]:
     return list(run_cases(bundle, read_cases(bundle)))
 
 
-@pytest.mark.parametrize(("folder", "least"), [(BASELINE, 14), (SCENARIOS, 25)], ids=["baseline", "scenarios"])
+@pytest.mark.parametrize(
+    ("folder", "least"), [(BASELINE, 14), (SCENARIOS, 25), (RECORDS, 5)], ids=["baseline", "scenarios", "records"]
+)
 def test_the_cases_of_bundles_pass(folder: Path, least: int) -> None:
     results = all_cases(folder)
     assert len(results) >= least
     assert [failure for result in results for failure in result.failures] == []
 
 
-@pytest.mark.parametrize("folder", [BASELINE, SCENARIOS], ids=["baseline", "scenarios"])
+@pytest.mark.parametrize("folder", [BASELINE, SCENARIOS, RECORDS], ids=["baseline", "scenarios", "records"])
 def test_every_policy_decides_some_case(folder: Path) -> None:
     decided = {policy for result in all_cases(folder) for decision in result.decisions for policy in decision.basis.policies}
     assert [p.id for p in read_bundle(folder).policies if not p.is_template and p.id not in decided] == []
@@ -115,6 +118,11 @@ def test_a_file_can_be_one_case() -> None:
         (f"{HEAD}  - {{call: x, expect: deny, after: 999999999999}}\n", 5, "malformed"),
         (f"{HEAD}  - {{call: x, expect: deny}}\n{HEAD}  - {{call: x, expect: deny}}\n", 6, "case"),
         (HEAD.replace("p}", "p, budgets: {calls: -1}}") + "  - {call: x, expect: deny}\n", 3, "malformed"),
+        (f"{HEAD}  - {{subject: ben, call: x, expect: deny}}\n", 5, "malformed"),
+        (f"{HEAD}  - {{subject: 'Agent::\"bot\"', call: x, expect: deny}}\n", 5, "malformed"),
+        (f"{HEAD}  - {{subject: 'User::\"ben\"', call: x, begin: session, expect: deny}}\n", 5, "malformed"),
+        (f"{HEAD}  - {{call: x, properties: {{action: {{a: 1}}}}, expect: deny}}\n", 5, "malformed"),
+        ("- name: x\n  steps:\n  - {call: x, expect: deny}\n", 1, "case"),
         ("3", 1, "shape"),
         ("cases: 3", 1, "shape"),
     ],
@@ -240,3 +248,25 @@ def test_cases_know_the_definition_that_was_first_used() -> None:
     )
     bundle = small(cases=case)
     assert [result.failures for result in run_cases(bundle, read_cases(bundle))] == [()]
+
+
+def test_another_subject_asks_outside_of_the_task_and_leaves_it_as_it_is() -> None:
+    """What a person is permitted raises no label and spends no budget of the case's task."""
+    bundle = small(
+        cases="""
+- name: x
+  agent: {id: bot}
+  task: {purpose: p, budgets: {calls: 1}}
+  steps:
+  - {subject: 'User::"ben"', action: doc.read, resource: 'Doc::"d"', returns: secret, expect: {decision: permit, policies: [docs]}}
+  - {subject: 'User::"ben"', action: doc.read, resource: 'Doc::"d"', expect: permit}
+  - {subject: 'User::"eve"', action: doc.read, resource: 'Doc::"d"', expect: {decision: deny, reason: subject-unknown}}
+  - {action: doc.read, resource: 'Doc::"d"', expect: {decision: deny, reason: malformed-request}}
+""",
+        schema='entity Doc;\naction "doc.read" appliesTo { principal: [User], resource: [Doc], context: { task?: TaskContext } };\n',
+        policies='@id("docs") permit (principal == User::"ben", action == Action::"doc.read", resource) unless { context has task };\n',
+        entities="- {type: User, id: ben}\n",
+        manifest="name: small\ntask_free: [doc.read]\n",
+    )
+    [result] = run_cases(bundle, read_cases(bundle))
+    assert result.failures == ()

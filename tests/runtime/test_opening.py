@@ -7,13 +7,16 @@ import pytest
 
 from remit.decision_log.entry import TaskOpened
 from remit.model.caller import Proof
+from remit.model.decision import Deny, Permit
 from remit.model.errors import ErrorKind, RemitError
 from remit.model.identity import DecisionId, Operator
 from remit.model.kill import KillKind
 from remit.model.request import TASK_OPEN, Tier
 from remit.model.task import Budgets, Opening, Scope, Task
 from remit.pap.contents import Bundle, SourceFile
+from remit.pap.reading.cases import parse_cases
 from remit.pap.reading.folder import bundle_of
+from remit.pap.running import run_cases
 from remit.runtime import kills
 from remit.runtime.approving.answering import resolve
 from remit.runtime.approving.approvals import shown_to_approver
@@ -159,3 +162,18 @@ def test_nobody_is_asked_to_approve_what_cannot_be_opened(asked: World) -> None:
     with pytest.raises(RemitError):
         opened(asked, "incident", AgentOpener("another"))
     assert not asked.store.approvals(None, 9)
+
+
+CASE = re.search(r"```yaml\n(# cases/opening.yaml\n.*?)```", (ROOT / "docs/policy.md").read_text("utf-8"), re.DOTALL)
+assert CASE is not None
+
+
+@pytest.mark.parametrize(("principals", "said"), [("Agent, User", []), ("Agent", ["expected decision `permit`, got `deny`"])])
+def test_cases_ask_about_opening_as_the_documentation_has_it(principals: str, said: list[str]) -> None:
+    assert CASE is not None
+    cases = parse_cases(CASE[1], "cases/opening.yaml")
+    [result] = run_cases(guarded(principals), cases)
+    assert [any(word in failure.message for word in said) for failure in result.failures] == [True] * len(said)
+    if not said:
+        held, opened, by_person = result.decisions
+        assert isinstance(held, Deny) and isinstance(opened, Permit) and opened.approval and isinstance(by_person, Permit)

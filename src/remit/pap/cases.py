@@ -10,7 +10,7 @@ from remit.model.decision import ApproverRule, Decision, Deny, Permit, Reason
 from remit.model.hints import NO_HINTS, Hints
 from remit.model.identity import Agent, AgentId, AgentStatus, EntityRef
 from remit.model.person import OwnerState
-from remit.model.request import Tier
+from remit.model.request import TASK_OPEN, Tier
 from remit.model.task import Budgets, Scope
 from remit.model.tool import Tool
 from remit.pdp.compiled import ResourceClass
@@ -83,7 +83,8 @@ class Step(msgspec.Struct, frozen=True):
     approved a requestable denial (none named: as many as must, whoever they are) and the same is asked again. `returns`
     is what a permitted action gives back, `fails` the error it ends with; without either it gave nothing back.
     `definition` is the digest of the tool's definition as the door sees it, `hints` what its server says of it,
-    `upstream` that server (the catalogue's, if left out). `begin` is what is opened before.
+    `upstream` that server (the catalogue's, if left out). `begin` is what is opened before. `subject` is who asks instead of the case's
+    agent, outside of its task, and `properties` what is said of subject, resource and circumstances, by these names.
     """
 
     line: int
@@ -100,6 +101,13 @@ class Step(msgspec.Struct, frozen=True):
     begin: Begin | None = None
     hints: Hints = NO_HINTS
     upstream: str = ""
+    subject: EntityRef | None = None
+    properties: dict[str, dict[str, Any]] = {}
+
+    @property
+    def is_within(self) -> bool:
+        """Whether it is asked within the task and the session of the case: not what another subject asks, nor what opens a task."""
+        return self.subject is None and self.action != TASK_OPEN
 
 
 class Fixture(msgspec.Struct, frozen=True):

@@ -9,9 +9,10 @@ from remit.model.clock import SECOND
 from remit.model.decision import Decision, Deny, Permit, Query
 from remit.model.definition import KnownDefinition
 from remit.model.errors import RemitError
-from remit.model.identity import ApprovalId, DecisionId
+from remit.model.identity import AgentId, ApprovalId, DecisionId, EntityRef
 from remit.model.labels import PUBLIC_TRUSTED
 from remit.model.memory import Memory
+from remit.model.person import OwnerState
 from remit.model.request import EvaluationRequest
 from remit.model.task import NOTHING_SPENT, Session
 from remit.model.values import NO_ARGUMENTS, freeze
@@ -19,7 +20,7 @@ from remit.pap.bundle import compile_bundle
 from remit.pap.cases import Case, Failure, Fixture, Step, compared, explained
 from remit.pap.contents import Bundle
 from remit.pap.extend import extended
-from remit.pap.opening import BEGIN, begun, opened
+from remit.pap.opening import BEGIN, Opened, begun, opened
 from remit.pdp.compiled import CompiledBundle, Mode
 from remit.pdp.decide import decide_asking
 from remit.pdp.effects import Closed, session_after_outcome
@@ -34,6 +35,7 @@ from remit.pdp.provenance.seen import Report, observe
 from remit.pdp.told import FAILED, PERFORMED, told_of
 
 LOCI = 256
+_NOWHERE = Opened()
 
 
 class CaseResult(msgspec.Struct, frozen=True):
@@ -98,7 +100,7 @@ class _Run:
         self._now += step.after * SECOND
         if step.begin is not None:
             self._at = begun(self._bundle, self._case, self._at, step.begin, self._now)
-        before = self._at.session
+        before = self._where(step).session
         decided = self._ask(step, None)
         failures = compared(step, step.expect, decided.decision)
         if failures or step.then is None:
@@ -107,31 +109,41 @@ class _Run:
             return [Failure(step.line, explained(step, "it could not be approved", decided.decision))]
         rule = decided.decision.requestable
         approvers = step.approvers or ANYBODY[: rule.people]
+        owners = owners_of(self._agent if step.subject is None else None)
         for approver in approvers:
-            if why := barred(approver, rule, self._agent.id, owners_of(self._agent), self._at.chain):
+            if why := barred(approver, rule, AgentId(self._subject(step).id), owners, self._where(step).chain):
                 return [Failure(step.line, explained(step, f"`{approver}` may not approve it: {why}", decided.decision))]
         if len(set(approvers)) != rule.people:
             return [Failure(step.line, explained(step, f"`{rule.value}` needs {rule.people} to approve it", decided.decision))]
         decided = self._ask(step, _grant(decided.decision, approvers, before))
         return compared(step, step.then, decided.decision) or self._act(step, decided)
 
+    def _subject(self, step: Step) -> EntityRef:
+        return step.subject or self._agent.ref
+
+    def _where(self, step: Step) -> Opened:
+        """The task and the session that a step is asked in, if it is in any."""
+        return self._at if step.is_within else _NOWHERE
+
     def _request(self, step: Step) -> EvaluationRequest:
-        arguments, problem = NO_ARGUMENTS, ""
+        arguments, properties, problem, where = NO_ARGUMENTS, NO_ARGUMENTS, "", self._where(step)
         try:
             arguments = freeze(step.arguments)
+            properties = freeze(step.properties) if step.properties else NO_ARGUMENTS
         except RemitError as fault:
             problem = fault.message
         return EvaluationRequest(
-            self._agent.ref,
+            self._subject(step),
             step.action,
             step.resource,
             arguments,
-            self._at.chain[0].task.id if self._at.chain else None,
-            self._at.session.id if self._at.session else None,
+            where.chain[0].task.id if where.chain else None,
+            where.session.id if where.session else None,
             self._upstream(step),
             definition=step.definition,
             malformed=problem,
             hints=step.hints,
+            properties=properties,
         )
 
     def _upstream(self, step: Step) -> str:
@@ -140,21 +152,22 @@ class _Run:
         return step.upstream or (known.tool.upstream if known is not None else "")
 
     def _ask(self, step: Step, grant: Grant | None) -> Decided:
+        where = self._where(step)
         inputs = Inputs(
             self._bundle,
             self._request(step),
-            self._agent,
+            self._agent if step.subject is None else None,
             self._now,
             DecisionId(f"dec_{len(self.decisions) + 1}"),
-            self._at.chain,
-            session=self._at.session,
-            observed=self._at.observed,
-            delegators=(self._agent,) * len(self._at.chain[1:]),
+            where.chain,
+            session=where.session,
+            observed=where.observed,
+            delegators=(self._agent,) * len(where.chain[1:]),
             memory=self._memory(step),
-            account=self._account,
+            account=self._account if step.subject is None else NOTHING_SPENT,
             target=self._agents.get(step.resource.id) if step.resource.type == "Agent" else None,
             known=self._definitions.get(step.resource.id) if step.definition else None,
-            owner=self._case.agent.owner_state,
+            owner=self._case.agent.owner_state if step.subject is None else OwnerState.UNKNOWN,
         )
         decided = decide_asking(inputs, self._answer)
         if grant is not None and isinstance(decided.decision, Deny) and decided.decision.requestable:
@@ -165,7 +178,8 @@ class _Run:
         if decided.effects.definition is not None:
             self._definitions[step.resource.id] = decided.effects.definition
         effects = decided.effects
-        self._account = effects.account or self._account
+        if effects.account is not None and step.subject is None:
+            self._account = effects.account
         if effects.memory is not None:
             self._memories[effects.memory.name] = effects.memory
         self._at = replace(self._at, session=effects.session or self._at.session, chain=effects.tasks or self._at.chain)
@@ -180,7 +194,7 @@ class _Run:
         content = step.returns or step.fails
         own, memory = decided.effects.worst, self._memory(step)
         worst = came_back(own, memory) if own is not None and memory is not None else own
-        session = self._at.session
+        session = self._where(step).session
         if isinstance(decided.decision, Permit) and session is not None and own is not None and worst is not None:
             touched = worst if content else PUBLIC_TRUSTED
             closed = Closed.of(decided.decision.id, own, memory is not None)

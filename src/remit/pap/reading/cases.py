@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from remit.model.hints import NO_HINTS, Hints
-from remit.model.identity import EntityRef
+from remit.model.identity import AGENT, EntityRef
 from remit.model.request import RESOURCE_TYPES, TOOL_CALL
 from remit.model.task import Scope
 from remit.model.tool import Tool
@@ -27,7 +27,9 @@ from remit.pap.reading.files import CASES
 from remit.pap.reading.shapes import read_as, read_list
 from remit.pap.reading.written import BudgetsEntry, Malformed, entity_ref
 from remit.pdp.compiled import ResourceClass
+from remit.pdp.parties import CONTEXT, RESOURCE, SUBJECT
 
+_NOBODY = CaseAgent("nobody")
 MAX_AFTER = 366 * 24 * 3600
 
 
@@ -77,6 +79,8 @@ class StepEntry(msgspec.Struct, frozen=True):
     begin: Begin | None = None
     hints: Hints = NO_HINTS
     upstream: str = ""
+    subject: str | None = None
+    properties: dict[str, dict[str, Any]] = {}
 
     def noun(self, line: int) -> Step:
         """The step. Raises `Malformed`."""
@@ -104,7 +108,25 @@ class StepEntry(msgspec.Struct, frozen=True):
             self.begin,
             self.hints,
             self.upstream,
+            self._subject(),
+            self._properties(),
         )
+
+    def _subject(self) -> EntityRef | None:
+        if self.subject is None:
+            return None
+        subject = entity_ref(self.subject)
+        if subject.type == AGENT:
+            raise Malformed(f"`{self.subject}` is an agent", "write a case with it as its `agent`")
+        if self.begin is not None:
+            raise Malformed("a subject that is no agent has no sessions to begin", "remove `begin`")
+        return subject
+
+    def _properties(self) -> dict[str, dict[str, Any]]:
+        parts = (SUBJECT, RESOURCE, CONTEXT)
+        if other := next((name for name in self.properties if name not in parts), ""):
+            raise Malformed(f"nothing is said of `{other}`", f"write properties of {', '.join(f'`{part}`' for part in parts)}")
+        return self.properties
 
     def _what(self) -> tuple[str, EntityRef]:
         if self.call is not None and self.action is None and self.resource is None:
@@ -127,8 +149,8 @@ class CaseEntry(msgspec.Struct, frozen=True):
     """A case as it is written; see `Case`."""
 
     name: str
-    agent: CaseAgent
     steps: list[StepEntry]
+    agent: CaseAgent | None = None
     task: TaskEntry | None = None
     agents: tuple[CaseAgent, ...] = ()
 
@@ -206,11 +228,14 @@ def _cases(
         if task is None and any(step.begin for step in steps):
             message = f"case `{entry.name}` begins something anew, and has no task"
             problems.append(error((document.file, line), "case", message, "give it a `task`, or remove `begin`"))
+        if entry.agent is None and any(step.subject is None for step in steps):
+            message = f"case `{entry.name}` has no agent, and a step of it no subject"
+            problems.append(error((document.file, line), "case", message, "give it an `agent`, or each of its steps a `subject`"))
         if entry.name in seen:
             message = f"case `{entry.name}` stands twice in this file"
             problems.append(error((document.file, line), "case", message, "rename it"))
         seen.add(entry.name)
-        yield Case(entry.name, document.file, line, entry.agent, task, steps, fixture, entry.agents)
+        yield Case(entry.name, document.file, line, entry.agent or _NOBODY, task, steps, fixture, entry.agents)
 
 
 def _steps(document: Document, entry: CaseEntry, path: tuple[str | int, ...], problems: list[Problem]) -> Iterator[Step]:
