@@ -1,5 +1,6 @@
 """Opening a task is an action: asked of policies, inspected at a tier and, where they say so, approved first."""
 
+import itertools
 import re
 from typing import Any
 
@@ -17,12 +18,13 @@ from remit.pap.contents import Bundle, SourceFile
 from remit.pap.reading.cases import parse_cases
 from remit.pap.reading.folder import bundle_of
 from remit.pap.running import run_cases
-from remit.runtime import kills
+from remit.runtime import kills, tasks
 from remit.runtime.approving.answering import resolve
 from remit.runtime.approving.approvals import shown_to_approver
 from remit.runtime.authorize import may_act
 from remit.runtime.runtime import Runtime
 from remit.runtime.tasks import AgentOpener, Opener, open_task
+from tests.conftest import OpenStore
 from tests.pap.bundles import ROOT
 from tests.runtime.world import ANA, CARL, SMALL, World, permit
 from tests.server.serving import serving
@@ -45,13 +47,13 @@ TYPES = """
 CLASSES = "- {type: TaskType, pattern: incident, tier: critical}\n"
 
 
-def guarded(principals: str = "Agent, User") -> Bundle:
+def guarded(principals: str = "Agent, User", more: str = "") -> Bundle:
     """The small bundle, with policies about opening."""
     texts = {
         **SMALL,
         "bundle.yaml": SMALL["bundle.yaml"].replace("free']", "free', task.open]") + "request_attributed: [User]\n",
         "schema.cedarschema": SCHEMA.replace("Agent, User", principals),
-        "policies/opening.cedar": OPENING,
+        "policies/opening.cedar": OPENING + more,
         "task_types.yaml": TYPES,
         "resources.yaml": SMALL["resources.yaml"] + CLASSES,
     }
@@ -107,6 +109,54 @@ def test_an_agent_opens_just_in_time_what_a_person_approved_and_nothing_else_by_
     assert [outcome.status for outcome in asked.outcomes()][:1] == ["succeeded"]
     asked.verified()
     asked.faithful()
+
+
+def test_what_another_process_published_is_asked_from_the_next_task_on(open_store: OpenStore) -> None:
+    world, other = open_store(), open_store(again=True)
+    world.publish(guarded("User"))
+    opened(other, "chore")
+    world.publish(guarded())
+    assert "five minutes at most" in refusal(other, "chore", seconds=400)
+    assert "approval-required" in refusal(other, "incident")
+
+
+def test_what_is_published_between_the_permit_and_the_opening_is_asked_too(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, other = open_store(), open_store(again=True)
+    world.publish(guarded())
+    acts = tasks.may_act
+    published: list[int] = []
+
+    def meanwhile(runtime: Runtime, decision: DecisionId) -> bool:
+        stands = acts(runtime, decision)
+        if not published:
+            published.append(1)
+            other.publish(guarded(more='@id("none") forbid (principal, action == Action::"task.open", resource);'))
+        return stands
+
+    monkeypatch.setattr(tasks, "may_act", meanwhile)
+    before = len(world.entries())
+    assert "forbidden" in refusal(world, "chore")
+    added = [entry.body for entry in world.entries()][before:]
+    assert published and not any(isinstance(body, TaskOpened) for body in added)
+
+
+def test_policies_that_never_keep_still_open_nothing(open_store: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    world, other = open_store(), open_store(again=True)
+    world.publish(guarded())
+    acts, count = tasks.may_act, itertools.count()
+
+    def meanwhile(runtime: Runtime, decision: DecisionId) -> bool:
+        stands = acts(runtime, decision)
+        other.publish(guarded(more=f'@id("more-{next(count)}") permit (principal, action == Action::"task.open", resource);'))
+        return stands
+
+    monkeypatch.setattr(tasks, "may_act", meanwhile)
+    with pytest.raises(RemitError, match="kept changing") as caught:
+        opened(world, "chore")
+    assert caught.value.kind is ErrorKind.CONFLICT
+    assert not any(isinstance(entry.body, TaskOpened) for entry in world.entries())
 
 
 def test_over_http_it_is_the_same(asked: World) -> None:

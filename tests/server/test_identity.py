@@ -26,6 +26,7 @@ from remit.runtime import administration, tasks
 from remit.runtime.people import all_people, erase_person
 from remit.server.callers import Proven
 from tests.conftest import OpenStore
+from tests.runtime.test_opening import guarded
 from tests.runtime.world import AGENT, ANA, World
 from tests.server.idp import ISSUER, Holder, Idp
 from tests.server.serving import Answer, Client, served, serving
@@ -324,6 +325,29 @@ class TestOurOwn:
         tasks.close_task(net.world.runtime, net.session.task, "ana").result()
         for ask in (net.evaluate(loose), net.post("/access/v1/evaluation", low, door, None, **{"Remit-Task": loose})):
             assert ask.status == 401 and "ended" in ask.body["detail"]
+
+    def test_a_task_is_opened_just_in_time_by_whoever_shows_the_key_and_by_no_mere_bearer(self, net: Net) -> None:
+        own, holder = own_issuer(net.world.home, net.url, wall_clock), Holder()
+        bound = agent_token(net.world.embedded, own, AgentId(AGENT), 60, holder.public, ANA)
+        bearer = agent_token(net.world.embedded, own, AgentId(AGENT), 60, None, ANA)
+        net.world.publish(guarded())
+        wanted = {"purpose": "the disk is full", "type": "incident", "seconds": 60}
+        for kind in ("chore", "incident"):
+            refused = net.post("/v1/tasks", {**wanted, "type": kind}, bearer)
+            assert refused.status == 403 and "proof-required" in refused.body["detail"], refused.body
+        assert not net.world.store.approvals(None, 9), "nobody is asked for a stolen token"
+        assert net.post("/v1/tasks", {**wanted, "type": "chore"}, bound, holder).status == 200
+        held = net.post("/v1/tasks", wanted, bound, holder)
+        [request] = net.world.store.approvals(None, 9)
+        assert held.status == 403 and request.id in held.body["detail"]
+        path = f"/v1/approvals/{request.id}/answer"
+        assert net.post(path, {"approve": True}, bound, holder).status == 403
+        approver = net.token("eve", name="eve", groups="approvers")
+        assert net.post(path, {"approve": True, "why": "on call"}, approver).body["state"] == "approved"
+        opened = net.post("/v1/tasks", wanted, bound, holder)
+        assert (opened.status, opened.body["opener"], opened.body["purpose_trusted"]) == (200, "bot", False)
+        assert net.post("/v1/tasks", wanted, bound, holder).status == 403, "once"
+        net.world.verified()
 
     def test_an_agent_that_may_not_act_is_given_none(self, net: Net) -> None:
         own, holder = own_issuer(net.world.home, net.url, wall_clock), Holder()

@@ -28,7 +28,7 @@ from remit.runtime.authorize import evaluating, may_act
 from remit.runtime.narrowing import MAX_SECONDS, check_size, narrow_budgets, narrow_scope
 from remit.runtime.outcome import abandon, reporting
 from remit.runtime.pending import Driven, Steps
-from remit.runtime.runtime import Change, Runtime, administer
+from remit.runtime.runtime import ATTEMPTS, Change, Runtime, administer
 from remit.runtime.writes import CloseTask, HoldTask, InsertTask
 
 MAX_PURPOSE = 16_000
@@ -61,6 +61,17 @@ def open_task(runtime: Runtime, opening: Opening, opener: Opener) -> Driven[Task
 
 def opening_task(runtime: Runtime, opening: Opening, opener: Opener) -> Steps[Task]:
     """The steps of `open_task`."""
+    for _ in range(ATTEMPTS):
+        with suppress(_Moved):
+            return (yield from _opening(runtime, opening, opener))
+    raise conflict("policies kept changing while they were asked whether this task may be opened: open it again")
+
+
+class _Moved(Exception):
+    """Another bundle is published than the one that was asked."""
+
+
+def _opening(runtime: Runtime, opening: Opening, opener: Opener) -> Steps[Task]:
     task_id = TaskId(new_id("tsk", runtime.clock()))
     key = SealKey.generate()
     opened: list[Task] = []
@@ -68,10 +79,13 @@ def opening_task(runtime: Runtime, opening: Opening, opener: Opener) -> Steps[Ta
     def prepare() -> Change:
         task = _prepare(runtime, opening, opener, task_id)
         opened[:] = [task]
+        # INVARIANT (fail closed): what policies say is what those say that hold when it is opened, whichever process published them.
+        if _bundle(runtime) != asked:
+            raise _Moved
         above = [HoldTask(state.task.id) for state in runtime.view.chain(task.parent)[0]]
         return [_opened_record(task, opener, key)], [*above, InsertTask(task, key.secret)]
 
-    permit = None if opening.parent is not None else (yield from _permitted(runtime, opening, opener, task_id))
+    asked, permit = yield from _permitted(runtime, opening, opener, task_id)
     try:
         yield from administer(runtime, prepare)
     except BaseException:  # whatever kept it from being opened, its permit must not stay as one that was used
@@ -84,17 +98,27 @@ def opening_task(runtime: Runtime, opening: Opening, opener: Opener) -> Steps[Ta
     return opened[0]
 
 
-def _permitted(runtime: Runtime, opening: Opening, opener: Opener, task_id: TaskId) -> Steps[Permit | None]:
-    """The permit to open it, where the published bundle has policies about that for such a subject. Raises `RemitError` (refused).
+def _bundle(runtime: Runtime) -> str:
+    """What names the bundle that is published, empty without one."""
+    bundle = runtime.view.bundle
+    return bundle.digest if bundle is not None else ""
+
+
+def _permitted(runtime: Runtime, opening: Opening, opener: Opener, task_id: TaskId) -> Steps[tuple[str, Permit | None]]:
+    """The bundle that was asked, and the permit to open it, where that bundle has policies about it for such a subject. Raises `RemitError`
+    (refused).
 
     What is delegated from a task is not asked about: it only narrows what was opened.
     """
     with runtime.view.lock:
         runtime.view.refresh()
-        bundle = runtime.view.bundle
+        runtime.view.look()
+        bundle, asked = runtime.view.bundle, _bundle(runtime)
         subject = opener.ref if isinstance(opener, Operator) else EntityRef(AGENT, opener.agent)
-        if bundle is None or TASK_OPEN not in bundle.actions or subject.type not in askers(bundle, TASK_OPEN):
-            return None
+        if opening.parent is not None or bundle is None or TASK_OPEN not in bundle.actions:
+            return asked, None
+        if subject.type not in askers(bundle, TASK_OPEN):
+            return asked, None
         task = _prepare(runtime, opening, opener, task_id)  # nobody is asked to approve what cannot be opened
     decision = yield from evaluating(runtime, _as_request(task, subject, opener))
     if isinstance(decision, Deny):
@@ -103,12 +127,13 @@ def _permitted(runtime: Runtime, opening: Opening, opener: Opener, task_id: Task
     if decision.obligations:
         yield from _unused(runtime, decision)
         raise refused(f"opening this task is permitted under `{decision.obligations[0].type}` alone, which nothing here fulfils")
+    asked = decision.basis.bundle
     if subject.type != AGENT:
-        return None  # of people nobody reports what became of a permit
+        return asked, None  # of people nobody reports what became of a permit
     if not may_act(runtime, decision.id):
         yield from _unused(runtime, decision)
         raise refused("what permitted this task was taken back meanwhile: ask again")
-    return decision
+    return asked, decision
 
 
 def _unused(runtime: Runtime, permit: Permit) -> Steps[None]:
