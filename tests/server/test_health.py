@@ -5,11 +5,12 @@ import time
 
 import pytest
 
+from remit.model.decision import Reason
 from remit.server.observing.figures import Figures
 from remit.server.observing.trouble import AGAIN, Trouble
 from tests.conftest import OpenStore
 from tests.faults.disk import DISK_FULL, FaultyConnection
-from tests.runtime.world import World
+from tests.runtime.world import Clock, World, permit, reason
 from tests.server.serving import Client, serving
 
 
@@ -54,6 +55,29 @@ def test_without_its_store_it_is_not_until_it_is_back(world: World) -> None:
         disk.mend()
         time.sleep(1.1)
         assert ready(client)[0] == 200
+
+
+def test_by_a_clock_that_went_back_it_is_not_until_it_has_caught_up(
+    world: World, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    figures = Figures()
+    figures.follow(world.embedded)
+    permit(world.ask(None, "free"))
+    clock.forward(-0.9)
+    with serving(world.embedded, figures=figures) as client:
+        assert ready(client)[0] == 200, "so far time services set it back"
+        clock.forward(-3600)
+        time.sleep(1.1)
+        status, text = ready(client)
+        assert status == 503 and "the clock is 3600.9 s behind the last decision: set it right" in text
+        assert reason(world.ask(None, "free")) is Reason.CLOCK_BACKWARDS
+        said = [record.getMessage() for record in caplog.records if record.name == "remit.server"]
+        assert len(said) == 1 and said[0].startswith("nothing can be decided: the clock is 3600.9 s behind")
+        clock.forward(3601)
+        permit(world.ask(None, "free"))
+        time.sleep(1.1)
+        assert ready(client)[0] == 200
+    figures.leave(world.embedded)
 
 
 @pytest.mark.sqlite

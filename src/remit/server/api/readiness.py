@@ -9,7 +9,9 @@ from starlette.responses import Response
 
 from remit.decision_log.append import Conflict, Ticket
 from remit.local.wiring import Embedded
+from remit.model.clock import SECOND
 from remit.model.errors import RemitError
+from remit.pdp.checks import CLOCK_TOLERANCE
 from remit.runtime.writes import ProveWritable, Write
 from remit.server.problems import Problem
 from remit.server.responding import embedded_of, figures_of
@@ -46,12 +48,21 @@ async def _missing(embedded: Embedded) -> str:
             await embedded.runtime.appender.submit(asked)  # a commit, as of a decision
         published = await asyncio.to_thread(embedded.store.active_bundle)
     except Conflict:
-        return ""  # the store answers, and something administrative has just changed
+        return _clock(embedded)  # the store answers, and something administrative has just changed
     except TimeoutError:
         return f"the store does not commit within {PATIENCE:g} s"
     except RemitError as error:
         return f"the store cannot be written: {error.message}"
-    return "" if published is not None else "no bundle is published: run `remit policy publish`"
+    return _clock(embedded) if published is not None else "no bundle is published: run `remit policy publish`"
+
+
+def _clock(embedded: Embedded) -> str:
+    """That this process denies every decision until its clock has caught up (`check_clock`); empty if it does not.
+
+    Not by the log: another machine whose clock is ahead would take this one, whose clock is right, out of use.
+    """
+    behind = embedded.runtime.view.latest - embedded.runtime.clock()
+    return f"the clock is {behind / SECOND:.1f} s behind the last decision: set it right" if behind > CLOCK_TOLERANCE else ""
 
 
 def _unready(detail: str) -> Problem:

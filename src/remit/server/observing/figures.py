@@ -29,7 +29,7 @@ MOST = 10_000
 """So much is remembered that is not counted."""
 _FEW = 3
 _AGAIN = frozenset({Stage.ASK, Stage.CATCH_UP})
-_CANNOT = frozenset({Reason.STORE_UNAVAILABLE, Reason.NO_BUNDLE})
+_CANNOT = frozenset({Reason.STORE_UNAVAILABLE, Reason.NO_BUNDLE, Reason.CLOCK_BACKWARDS})
 """Of these, nothing at all can be decided."""
 _T = TypeVar("_T")
 
