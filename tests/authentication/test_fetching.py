@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from remit.authentication.issuers import Discovery, TrustedIssuer, fetchable
-from remit.authentication.keys.fetching import MAX_BYTES, Unfetched, fetch
+from remit.authentication.keys.fetching import MAX_BYTES, Admit, Unfetched, fetch
 from remit.authentication.keys.holding import keys_of
 from remit.authentication.keys.places import key_document, metadata_url
 from remit.authentication.verify import Verifier
@@ -183,10 +183,15 @@ KEYS = "https://keys.example/jwks"
 GOOD = {"issuer": ISSUER, "jwks_uri": KEYS}
 
 
-def discovered(metadata: Any) -> tuple[bytes, list[str]]:
-    asked: list[str] = []
+PUBLIC, INNER = "93.184.215.14", "10.1.2.3"
 
-    def fetched(url: str) -> bytes:
+
+def discovered(metadata: Any, issuer_at: str = PUBLIC, keys_at: str = PUBLIC) -> tuple[bytes, list[str]]:
+    asked: list[str] = []
+    at = {f"{ISSUER}/.well-known/openid-configuration": issuer_at, KEYS: keys_at}
+
+    def fetched(url: str, admit: Admit) -> bytes:
+        admit(at[url])
         asked.append(url)
         return DOCUMENT if url == KEYS else metadata if isinstance(metadata, bytes) else json.dumps(metadata).encode()
 
@@ -237,6 +242,45 @@ def test_keys_are_where_the_metadata_says() -> None:
 def test_metadata_that_is_not_this_issuers_leads_nowhere(metadata: Any) -> None:
     with pytest.raises(Unfetched):
         discovered(metadata)
+
+
+@pytest.mark.parametrize(
+    "address", [INNER, "127.0.0.1", "169.254.169.254", "100.64.0.1", "::1", "::ffff:10.1.2.3", "fd00::1", "fe80::1%eth0", "?"]
+)
+def test_names_lead_to_inner_addresses_from_an_inner_issuer_alone(address: str) -> None:
+    with pytest.raises((Unfetched, ValueError)):
+        discovered(GOOD, keys_at=address)
+    assert discovered(GOOD, issuer_at=INNER, keys_at=address)[0] == DOCUMENT
+    assert key_document(TrustedIssuer(ISSUER, (AUDIENCE,), jwks_url=KEYS), lambda _, admit: admit(address) or DOCUMENT)  # type: ignore[func-returns-value]
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_what_is_admitted_is_what_is_connected_to_whatever_the_name_says_next(
+    monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    asked: list[str] = []
+    admitted: list[str] = []
+
+    def looked_up(host: str, port: int, *_args: Any, **_named: Any) -> list[Any]:
+        address = host if host[0].isdigit() else ("127.0.0.2" if host not in asked else "127.0.0.1")
+        asked.append(host)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
+
+    monkeypatch.setattr("socket.getaddrinfo", looked_up)
+    monkeypatch.setattr("remit.authentication.keys.fetching.fetchable", lambda _: True)
+    with answering(whole(DOCUMENT)) as (url, questions):
+        named = url.replace("http://127.0.0.1", f"{scheme}://keys.example")
+        with pytest.raises(Unfetched, match="refused"):
+            fetch(named, admitted.append)
+        assert admitted == ["127.0.0.2"] and questions == []
+
+        def refused(address: str) -> None:
+            raise Unfetched(f"is at {address}")
+
+        with pytest.raises(Unfetched, match="is at 127.0.0.1"):
+            fetch(named, refused)
+        time.sleep(0.1)
+        assert questions == []
 
 
 @pytest.mark.parametrize("discovery", Discovery)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from remit.authentication.issuers import TrustedIssuer
-from remit.authentication.keys.fetching import Unfetched
+from remit.authentication.keys.fetching import Admit, Unfetched
 from remit.authentication.keys.holding import HeldKeys, KeysNeeded, Terms, keys_of
 from remit.authentication.refusal import Code, NotVerified
 from remit.authentication.verify import Verifier
@@ -29,7 +29,7 @@ class Published:
         self.held = threading.Event()
         self.held.set()
 
-    def fetch(self, url: str) -> bytes:
+    def fetch(self, url: str, _admit: Admit) -> bytes:
         self.asked.append(url)
         self.held.wait(10)
         if isinstance(self.document, Exception):

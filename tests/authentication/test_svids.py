@@ -31,7 +31,7 @@ def svid(header: dict[str, Any] | None = None, **changed: Any) -> str:
 def subject(clock: Clock, token: str, **jwk: Any) -> str:
     trusted = TrustedIssuer(DOMAIN, (AUDIENCE,), jwks_url="https://bundle.example")
     key = {name: value for name, value in AUTHORITY.jwk(use=SVID_USE, alg=..., **jwk).items() if value is not ...}
-    verifier = Verifier([(trusted, keys_of(trusted, clock, lambda _: json.dumps({"keys": [key]}).encode()))], clock)
+    verifier = Verifier([(trusted, keys_of(trusted, clock, lambda *_: json.dumps({"keys": [key]}).encode()))], clock)
     found = asyncio.run(awaited(lambda: verifier.verify(token)))
     assert found.issuer == DOMAIN
     return found.subject
@@ -116,7 +116,7 @@ def test_svids_of_another_kind_are_refused(clock: Clock, header: dict[str, Any])
 def test_keys_that_are_not_for_svids_check_none(clock: Clock, use: Any) -> None:
     key = {name: value for name, value in AUTHORITY.jwk(use=use).items() if value is not ...}
     trusted = TrustedIssuer(DOMAIN, (AUDIENCE,), jwks_url="https://bundle.example")
-    verifier = Verifier([(trusted, keys_of(trusted, clock, lambda _: json.dumps({"keys": [key]}).encode()))], clock)
+    verifier = Verifier([(trusted, keys_of(trusted, clock, lambda *_: json.dumps({"keys": [key]}).encode()))], clock)
     with pytest.raises(NotVerified, match="use"):
         asyncio.run(awaited(lambda: verifier.verify(svid())))
 
@@ -139,7 +139,7 @@ def test_a_trust_domain_and_an_issuer_do_not_mix(clock: Clock) -> None:
         "https://web.example/k": web.key_set(),
     }
     other = TrustedIssuer(web.name, (AUDIENCE,), jwks_url="https://web.example/k")
-    both = Verifier([(issuer, keys_of(issuer, clock, documents.__getitem__)) for issuer in (trusted, other)], clock)
+    both = Verifier([(issuer, keys_of(issuer, clock, lambda url, _: documents[url])) for issuer in (trusted, other)], clock)
     assert asyncio.run(awaited(lambda: both.verify(svid()))).issuer == DOMAIN
     assert asyncio.run(awaited(lambda: both.verify(web.token()))).issuer == web.name
     for forged in (svid(iss=web.name), web.token({"typ": "JWT"}, sub=ID, iss=DOMAIN), web.token({"typ": "JWT"}, sub=ID, iss=...)):

@@ -15,7 +15,9 @@ MAX_BYTES = 1 << 18
 SECONDS = 5.0
 """So long a document may take, from the first byte of the question to the last of the answer."""
 
-Fetch = Callable[[str], bytes]
+Admit = Callable[[str], None]
+"""Told of an address (IPv4 or IPv6) before it is connected to. Raises `Unfetched` where that must not be."""
+Fetch = Callable[[str, Admit], bytes]
 """Gives the document at a URL. Raises `Unfetched`."""
 
 
@@ -23,12 +25,16 @@ class Unfetched(Exception):
     """A document that was not to be had. The message ends a sentence that begins with its address."""
 
 
-def fetch(url: str, seconds: float = SECONDS) -> bytes:
+def anywhere(_address: str) -> None:
+    """Any address may be connected to: whoever runs this server has said which."""
+
+
+def fetch(url: str, admit: Admit = anywhere, seconds: float = SECONDS) -> bytes:
     """The document at a URL. Raises `Unfetched`. Blocks; variables that name proxies are not looked at."""
     if not fetchable(url):
         raise Unfetched("is no https address")
     deadline = time.monotonic() + seconds
-    connection = _connection(url, seconds)
+    connection = _connection(url, admit, seconds)
     parts = urlsplit(url)
     try:
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -45,12 +51,40 @@ def fetch(url: str, seconds: float = SECONDS) -> bytes:
         connection.close()
 
 
-def _connection(url: str, seconds: float) -> http.client.HTTPConnection:
+class _Admitted(http.client.HTTPConnection):
+    """Connects to what it is allowed to."""
+
+    admit: Admit
+
+    def connect(self) -> None:
+        """Connect to the first address that answers."""
+        failure = OSError("the name has no address")
+        for *_, place in socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM):
+            address = str(place[0])
+            # INVARIANT (fail closed): what is connected to is the address that was admitted; the name is not looked up again.
+            self.admit(address)
+            try:
+                self.sock = socket.create_connection((address, self.port), self.timeout)
+                return
+            except OSError as error:
+                failure = error
+        raise failure
+
+
+class _AdmittedTls(http.client.HTTPSConnection, _Admitted):
+    """The same, by its name over TLS."""
+
+
+def _connection(url: str, admit: Admit, seconds: float) -> http.client.HTTPConnection:
     parts = urlsplit(url)
     host = parts.hostname or ""
+    connection: _Admitted
     if parts.scheme == "https":
-        return http.client.HTTPSConnection(host, parts.port, timeout=seconds, context=ssl.create_default_context())
-    return http.client.HTTPConnection(host, parts.port, timeout=seconds)
+        connection = _AdmittedTls(host, parts.port, timeout=seconds, context=ssl.create_default_context())
+    else:
+        connection = _Admitted(host, parts.port, timeout=seconds)
+    connection.admit = admit
+    return connection
 
 
 def _document(response: http.client.HTTPResponse) -> bytes:

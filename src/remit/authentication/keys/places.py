@@ -2,12 +2,12 @@
 
 from ipaddress import ip_address
 from pathlib import Path
-from socket import inet_aton
+from socket import inet_aton, inet_ntoa
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from remit.authentication.issuers import LOOPBACK, Discovery, TrustedIssuer, fetchable
-from remit.authentication.keys.fetching import MAX_BYTES, Fetch, Unfetched
+from remit.authentication.keys.fetching import MAX_BYTES, Admit, Fetch, Unfetched, anywhere
 from remit.model.errors import RemitError
 from remit.model.values import read_json
 
@@ -16,7 +16,10 @@ def key_document(issuer: TrustedIssuer, fetch: Fetch) -> bytes:
     """The key set that an issuer publishes. Raises `Unfetched`, its message being a whole sentence."""
     if issuer.jwks_file:
         return _read(Path(issuer.jwks_file))
-    return _fetched(issuer.jwks_url or _discovered(issuer, fetch), fetch)
+    if issuer.jwks_url:
+        return _fetched(issuer.jwks_url, fetch, anywhere)
+    place, admit = _discovered(issuer, fetch)
+    return _fetched(place, fetch, admit)
 
 
 def metadata_url(issuer: TrustedIssuer) -> str:
@@ -28,9 +31,10 @@ def metadata_url(issuer: TrustedIssuer) -> str:
     return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
 
 
-def _discovered(issuer: TrustedIssuer, fetch: Fetch) -> str:
-    url = metadata_url(issuer)
-    document = _fetched(url, fetch)
+def _discovered(issuer: TrustedIssuer, fetch: Fetch) -> tuple[str, Admit]:
+    """Where the metadata says that the keys are, and which addresses that may lead to."""
+    url, connected = metadata_url(issuer), list[str]()
+    document = _fetched(url, fetch, connected.append)
     try:
         metadata = read_json(document)
     except RemitError as error:
@@ -42,10 +46,12 @@ def _discovered(issuer: TrustedIssuer, fetch: Fetch) -> str:
     place = stated.get("jwks_uri")
     if not isinstance(place, str) or not fetchable(place):
         raise Unfetched(f"`{url}` names no https address of keys (`jwks_uri`)")
-    if (where := _not_public(place)) and not _not_public(issuer.issuer):
-        # INVARIANT (fail closed): nobody out there has this server ask what is in here.
+    if _not_public(issuer.issuer) or (connected and _inner(connected[-1])):
+        return place, anywhere
+    # INVARIANT (fail closed): nobody out there has this server ask what is in here.
+    if where := _not_public(place):
         raise Unfetched(f"`{url}` says that its keys are at an address that is {where}")
-    return place
+    return place, _public
 
 
 def _not_public(url: str) -> str:
@@ -55,16 +61,27 @@ def _not_public(url: str) -> str:
         return "this machine's"
     try:
         # As the system reads it: `127.1` and `0x7f000001` are addresses, too.
-        address = ip_address(host.partition("%")[0] if ":" in host else inet_aton(host))
+        return _inner(host if ":" in host else inet_ntoa(inet_aton(host)))
     except (ValueError, OSError):
         return ""
-    address = getattr(address, "ipv4_mapped", None) or address
-    return "" if address.is_global else "of a network that is not public"
 
 
-def _fetched(url: str, fetch: Fetch) -> bytes:
+def _inner(address: str) -> str:
+    """What keeps the world from an address; empty for one that anybody can reach. Raises `ValueError` for what is none."""
+    read = ip_address(address.partition("%")[0])
+    read = getattr(read, "ipv4_mapped", None) or read
+    return "" if read.is_global else "of a network that is not public"
+
+
+def _public(address: str) -> None:
+    """Admit what anybody can reach."""
+    if where := _inner(address):
+        raise Unfetched(f"is at `{address}`, an address that is {where}: if that is right, name it as `jwks_url`")
+
+
+def _fetched(url: str, fetch: Fetch, admit: Admit) -> bytes:
     try:
-        return fetch(url)
+        return fetch(url, admit)
     except Unfetched as failure:
         raise Unfetched(f"`{url}` {failure}") from None
 
