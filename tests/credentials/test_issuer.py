@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import multiprocessing
 import stat
 import threading
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,7 @@ from remit.credentials.minting import ACCESS_TYPE, LONGEST_SECONDS, TASK_TYPE, T
 from remit.local.wiring import wall_clock
 from remit.model.caller import Proof, Role
 from remit.model.clock import MINUTE, SECOND
-from remit.model.errors import ErrorKind, RemitError
+from remit.model.errors import ErrorKind, RemitError, unavailable
 from remit.model.identity import AgentId, SessionId, TaskId
 from tests.authentication.minting import WEAK_RSA_KEY, ath, new_key, public_jwk, sealed, thumbprint
 from tests.runtime.world import Clock
@@ -306,6 +308,60 @@ def test_a_rotation_that_is_cut_off_loses_no_token(folder: Path, issuer: TokenIs
     assert kind_of(issuer.rotate) is ErrorKind.UNAVAILABLE
     assert len(calls) == 2 and verifier(issuer, clock).verify(token)
     assert verifier(TokenIssuer(NAME, folder, clock), clock).verify(issuer.agent_token(BOT, AUDIENCE, 60))
+
+
+def _rotating(folder: Path, begin: Any, refuse: bool, told: Any) -> None:
+    own, said, write = TokenIssuer(NAME, folder, wall_clock), [], key_files._write
+
+    def slow(path: Path, content: bytes, *, replace: bool) -> None:
+        time.sleep(0.005)  # as a disk has it
+        write(path, content, replace=replace)
+
+    key_files._write = slow
+    begin.wait(60)
+    for _ in range(10):
+        own.rotate(refuse=refuse)
+        said.append(own.agent_token(BOT, AUDIENCE, 600))
+    told.put(said)
+
+
+@pytest.mark.parametrize("refuse", [False, True])
+def test_many_processes_that_rotate_at_once_lose_no_key_and_bring_none_back(folder: Path, refuse: bool) -> None:
+    """What the last of them signs stands; so does all that any has signed, unless one refuses what was before."""
+    spawn = multiprocessing.get_context("spawn")
+    issuer = TokenIssuer(NAME, folder, wall_clock)
+    first, begin, told = issuer.agent_token(BOT, AUDIENCE, 600), spawn.Barrier(4), spawn.Queue()
+    many = [spawn.Process(target=_rotating, args=(folder, begin, refuse and place == 0, told)) for place in range(4)]
+    for one in many:
+        one.start()
+    while any(one.is_alive() for one in many):
+        check = verifier(issuer, wall_clock)  # whoever reads meanwhile has all
+        if not refuse:
+            assert check.verify(first)
+    tokens = [token for _ in many for token in told.get(timeout=10)]
+    for one in many:
+        one.join(20)
+        assert one.exitcode == 0
+    check = verifier(issuer, wall_clock)
+    issuer.reload()
+    assert len(tokens) == 40 and check.verify(issuer.agent_token(BOT, AUDIENCE, 600))
+    if refuse:
+        with pytest.raises(NotVerified):
+            check.verify(first)
+    else:
+        assert all(check.verify(token) for token in (first, *tokens))
+        assert len({jwt.get_unverified_header(token)["kid"] for token in tokens}) == 40
+
+
+def test_a_rotation_that_is_not_put_on_record_replaces_nothing(folder: Path, issuer: TokenIssuer) -> None:
+    before = issuer.key
+
+    def record(old: str) -> None:
+        assert old == before
+        raise unavailable("the store is gone")
+
+    assert kind_of(lambda: issuer.rotate(record=record)) is ErrorKind.UNAVAILABLE
+    assert issuer.key == before == key_files.load(folder).id
 
 
 def test_a_retired_key_that_was_tampered_with_is_named(folder: Path, issuer: TokenIssuer) -> None:

@@ -27,8 +27,7 @@ def rotate(
     from remit.local import issuing as making
 
     with issuing("") as (embedded, own):
-        before = own.key
-        fresh = making.rotate(embedded, own, refuse, this_operator())
+        before, fresh = making.rotate(embedded, own, refuse, this_operator())
     if json:
         show_json({"key": fresh, "before": before, "refused": refuse})
         return

@@ -1,7 +1,9 @@
 """The private key that tokens are signed with: made once, in a file nobody else may read; what it was before, by its public half."""
 
+import fcntl
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -103,10 +105,25 @@ def secret_of(folder: Path) -> bytes:
     return secret
 
 
-def rotate(folder: Path, until: int | None) -> SigningKey:
-    """A new key in the place of the old one, of which the public half is kept until then (µs), or not at all. Raises `RemitError`.
+@contextmanager
+def rotating(folder: Path) -> Iterator[None]:
+    """While nobody else replaces the key in a folder, or forgets one: whoever comes meanwhile waits. Raises `RemitError` (unavailable)."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise unavailable(f"the key in `{folder}` could not be replaced ({error.strerror})") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
-    The old half is on disk before the new key is: whenever this is cut off, every token that was signed can be verified.
+
+def rotate(folder: Path, until: int | None) -> SigningKey:
+    """A new key in the place of the old one, of which the public half is kept until then (µs), or not at all; only while `rotating`.
+
+    The old half is on disk before the new key is: whenever this is cut off, every token that was signed can be verified. Raises
+    `RemitError`.
     """
     old, fresh = load(folder), SigningKey.generate()
     try:
@@ -126,6 +143,8 @@ def retired(folder: Path) -> list[Retired]:
     for path in sorted((folder / RETIRED).glob("*.json")):
         try:
             key = msgspec.json.decode(path.read_bytes(), type=Retired)
+        except FileNotFoundError:
+            continue  # forgotten meanwhile
         except (msgspec.MsgspecError, OSError) as error:
             raise corrupt(f"`{path}` is no retired key ({error}): restore it, or remove it to refuse its tokens") from None
         if key.jwk.get("kid") != path.stem or "d" in key.jwk:

@@ -1,7 +1,7 @@
 """Remit's own issuer: tokens for agents and operators who have no other, and task tokens that carry a task across doors."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -80,24 +80,28 @@ class TokenIssuer:
     def key_set(self) -> bytes:
         """The public keys as they are on disk now (RFC 7517): the one that signs, and those whose tokens can still be valid."""
         now = self._clock()
-        keys = {key.jwk["kid"]: key.jwk for key in key_files.retired(self._folder) if key.until > now}
         # INVARIANT (fail closed): not the one that this process began with: another may have taken it away since.
         signing = key_files.load(self._folder)
+        # Those behind it: a key that is replaced meanwhile is among the retired before it is so.
+        keys = {key.jwk["kid"]: key.jwk for key in key_files.retired(self._folder) if key.until > now}
         keys[signing.id] = signing.public()
         return msgspec.json.encode({"keys": list(keys.values())})
 
-    def rotate(self, *, refuse: bool = False) -> str:
+    def rotate(self, *, refuse: bool = False, record: Callable[[str], None] = lambda _old: None) -> str:
         """Sign with a new key from now on, and tell its id. Tokens of the old one stand until they expire; its private half is gone.
 
-        With `refuse` no token that was made before stands: for a key that somebody else knows.
+        With `refuse` no token that was made before stands: for a key that somebody else knows. `record` is told the id of the old one
+        before it is replaced, and may raise to keep it. Those that rotate at once do so one after the other.
         """
-        with self._lock:
-            now = self._clock()
-            for key in key_files.retired(self._folder):
-                if refuse or key.until <= now:
-                    key_files.forget(self._folder, key.jwk["kid"])
-            self._key = key_files.rotate(self._folder, None if refuse else now + LONGEST_SECONDS * SECOND)
-            return self._key.id
+        with key_files.rotating(self._folder):
+            record(key_files.load(self._folder).id)
+            with self._lock:
+                now = self._clock()
+                for key in key_files.retired(self._folder):
+                    if refuse or key.until <= now:
+                        key_files.forget(self._folder, key.jwk["kid"])
+                self._key = key_files.rotate(self._folder, None if refuse else now + LONGEST_SECONDS * SECOND)
+                return self._key.id
 
     @property
     def key(self) -> str:

@@ -60,10 +60,19 @@ def task_token(
     return _recorded(embedded, own.task_token(*about, seconds=seconds, session=session, thumbprint=thumbprint), by)
 
 
-def rotate(embedded: Embedded, own: TokenIssuer, refuse: bool, by: Operator) -> str:
-    """Sign with a new key from now on, and tell its id; with `refuse`, no token that was made before stands. Raises `RemitError`."""
-    begin_rotation(embedded.runtime, IssuerRotated(own.key, refuse, by.id, by.verified_by)).result()
-    return own.rotate(refuse=refuse)
+def rotate(embedded: Embedded, own: TokenIssuer, refuse: bool, by: Operator) -> tuple[str, str]:
+    """Sign with a new key from now on, and tell the id of the old one and its; with `refuse`, no token that was made before stands.
+
+    Raises `RemitError`.
+    """
+    before = []
+
+    def record(old: str) -> None:
+        begin_rotation(embedded.runtime, IssuerRotated(old, refuse, by.id, by.verified_by)).result()
+        before.append(old)
+
+    fresh = own.rotate(refuse=refuse, record=record)
+    return before[0], fresh
 
 
 def _check_active(embedded: Embedded, agent: AgentId) -> None:
