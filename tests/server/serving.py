@@ -63,8 +63,13 @@ class Client:
 
 
 @contextmanager
-def serving(embedded: Embedded, callers: Callers | None = None, figures: Figures | None = None) -> Iterator[Client]:
-    """A store of this process, served over HTTP by a thread of it: its clock and all else stay in the test's hands."""
+def serving(
+    embedded: Embedded, callers: Callers | None = None, figures: Figures | None = None, most: int | None = None
+) -> Iterator[Client]:
+    """A store of this process, served over HTTP by a thread of it: its clock and all else stay in the test's hands.
+
+    `most` bounds the connections that there are, and the requests under way.
+    """
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     config = uvicorn.Config(
@@ -80,6 +85,7 @@ def serving(embedded: Embedded, callers: Callers | None = None, figures: Figures
         log_config=None,
         lifespan="on",
         access_log=False,
+        limit_concurrency=most,
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="serving")

@@ -5,6 +5,7 @@ import resource
 import socket
 import time
 from contextlib import ExitStack, suppress
+from http.client import HTTPResponse
 from pathlib import Path
 
 import pytest
@@ -190,6 +191,31 @@ def test_behind_the_last_answer_nothing_is_said_and_nothing_is_asked(world: Worl
     assert len(world.entries()) == before
 
 
+def problem(connection: socket.socket) -> tuple[int, dict[str, str]]:
+    """The status of the answer and its headers: it is a problem, and the last that is answered here."""
+    answer = HTTPResponse(connection)
+    answer.begin()
+    stated = json.loads(answer.read())
+    headers = {name.lower(): value for name, value in answer.getheaders()}
+    assert headers["content-type"] == "application/problem+json" and headers["connection"] == "close" and "date" in headers
+    assert stated["status"] == answer.status and stated["title"] == answer.reason and stated["detail"]
+    return answer.status, headers
+
+
+def test_more_than_it_takes_are_told_so(world: World) -> None:
+    asked = b"POST /access/v1/evaluation HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}"
+    with serving(world.embedded, most=4) as client, ExitStack() as idle:
+        for _ in range(3):
+            idle.enter_context(socket.create_connection(("127.0.0.1", client.port), timeout=10))
+        for _ in range(2):
+            with socket.create_connection(("127.0.0.1", client.port), timeout=10) as connection:
+                connection.sendall(asked)
+                status, headers = problem(connection)
+                assert (status, headers["retry-after"]) == (503, "5") and ended(connection)
+        idle.close()
+        assert well(client)
+
+
 def test_what_is_no_request_is_told_so_and_is_no_fault_of_ours(world: World, caplog: pytest.LogCaptureFixture) -> None:
     with serving(world.embedded) as client:
         for first in (
@@ -201,7 +227,7 @@ def test_what_is_no_request_is_told_so_and_is_no_fault_of_ours(world: World, cap
         ):
             with socket.create_connection(("127.0.0.1", client.port), timeout=10) as connection:
                 connection.sendall(first + b"\r\nHost: localhost\r\n\r\n")
-                assert connection.recv(65536).startswith(b"HTTP/1.1 400"), first
+                assert problem(connection)[0] == 400, first
                 assert ended(connection)
     assert not [line for line in caplog.records if line.levelname in ("ERROR", "CRITICAL")]
 

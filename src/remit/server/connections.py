@@ -1,10 +1,14 @@
 """Connections that ask too slowly or too much, or do not take their answers, are ended: none is held for longer than it is used."""
 
 import asyncio
+import logging
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from remit.server.problems import Problem
 
 MAX_HEAD = 65_536
 """A connection whose request line and headers have more bytes is ended; also one that sends more than that which is no body (trailers,
@@ -16,6 +20,17 @@ LAST_SECONDS = 1.0
 """So long a connection that was just made when the server is to end may take to send the head of its only request."""
 UNREAD_SECONDS = 60.0
 """So long more than a little of an answer may wait for a connection to take it, or anything of one that is to end."""
+_NO_REQUEST = Problem(
+    HTTPStatus.BAD_REQUEST,
+    "this cannot be read as a request of HTTP/1.1: its first line, a header or the frame of its body is malformed",
+    [("Connection", "close")],
+)
+_TOO_MANY = Problem(
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    "this server has as many connections or requests as it takes: come again in a while",
+    [("Connection", "close"), ("Retry-After", "5")],
+)
+_log = logging.getLogger("remit.server")
 
 
 class _Transport:
@@ -46,7 +61,7 @@ class Bounded(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first request."""
-        self._raw = transport
+        self._raw, self.limit_concurrency = transport, None  # looked at here, for the answer to be a problem
         super().connection_made(_Transport(transport, self._close))  # type: ignore[arg-type]
         self._wait()
 
@@ -79,6 +94,11 @@ class Bounded(HttpToolsProtocol):
         self._stop()
         if self._is_answered:
             return
+        most = self.config.limit_concurrency
+        crowded = most is not None and max(len(self.connections), len(self.tasks)) >= most
+        if crowded:
+            _log.warning("a request is refused: there are %d connections or requests", most)
+        self.app = _too_many if crowded else self.config.loaded_app
         super().on_headers_complete()
         if self._is_last:
             super().shutdown()
@@ -104,13 +124,15 @@ class Bounded(HttpToolsProtocol):
         if not self._is_whole:
             self._wait()
 
-    def send_400_response(self, msg: str) -> None:
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - it says the same of everything
         """Say that it is no request, if anything may still be said, and read no more."""
         self._is_whole = True
-        if self._is_answered:
-            self._close()
-        else:
-            super().send_400_response(msg)
+        if not self._is_answered:
+            response = _NO_REQUEST.response()
+            headers = [*self.server_state.default_headers, *response.raw_headers]
+            lines = [b"HTTP/1.1 400 Bad Request", *(name + b": " + value for name, value in headers), b"", bytes(response.body)]
+            self.transport.write(b"\r\n".join(lines))
+        self._close()
 
     def pause_writing(self) -> None:
         """Wait for what was answered to be taken."""
@@ -163,3 +185,8 @@ class Bounded(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+async def _too_many(scope: Any, receive: Any, send: Any) -> None:
+    """Answer a request for which there is no room."""
+    await _TOO_MANY.response()(scope, receive, send)
