@@ -96,6 +96,19 @@ def test_with_a_bearer_token_it_reaches_the_low_tier_only(
     assert caught.value.reason is Reason.PROOF_REQUIRED
 
 
+def test_without_a_task_it_is_told_what_it_would_be_told_beside_its_store(
+    net: tuple[World, Client], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, client = net
+    key = str(tmp_path / "bot.jwk")
+    ok("agent", "key", key)
+    go(monkeypatch, tmp_path, client, ok("agent", "token", "bot", "--key", key).strip(), key)
+    with pytest.raises(remit.Denied, match="enter one with") as caught:
+        look("it")
+    assert caught.value.reason is Reason.TASK_REQUIRED
+    assert [(one.id, one.subject) for one in world.decisions()] == [(caught.value.decision.id, "Agent::bot")]
+
+
 def test_without_the_right_key_or_token_nothing_is_permitted(
     net: tuple[World, Client], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,6 +18,8 @@ from remit.server.problems import Problem
 TASK_TOKEN = "remit-task"  # noqa: S105 - the name of a header
 TASK_KEY = "remit-task-key"
 """The thumbprint of the key whose possession an enforcement point has seen its caller prove."""
+NOBODY = EntityRef(AGENT, "")
+"""Whom code asks for that has entered no task and names no agent."""
 
 
 class Asker(msgspec.Struct, frozen=True):
@@ -38,10 +40,13 @@ class Asker(msgspec.Struct, frozen=True):
         token = (carried.id, carried.subject, carried.proof, carried.key, str(carried.claims.get("task"))) if carried else ()
         return "\n".join((self.caller.caller.whole, *token))
 
-    def of(self, request: EvaluationRequest) -> EvaluationRequest:
-        """The request as this caller may make it: within the task that their token is for. Raises `RemitError` (refused)."""
+    def of(self, request: EvaluationRequest, searching: bool = False) -> EvaluationRequest:
+        """The request as this caller may make it: within the task that their token is for, by an agent that names none as that agent
+        (but where the subject is what is searched for). Raises `RemitError` (refused)."""
         # INVARIANT (authority enters from outside the agent): a token is for one agent and one task, whatever the request says.
         caller, task, session = self.caller, self.caller.task, self.caller.caller.session
+        if caller.agent is not None and request.subject == NOBODY and not searching:
+            request = replace(request, subject=EntityRef(AGENT, caller.agent))
         if self.carried is not None:
             claims = self.carried.claims
             if task not in (None, claims["task"]) or session not in (None, claims.get("session")):

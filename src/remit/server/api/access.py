@@ -177,7 +177,7 @@ async def search_action(request: Request) -> Response:
 async def _search(request: Request, kind: SearchKind) -> Response:
     asker, embedded = await asking(request), embedded_of(request)
     message = await read_object(request, other=_OTHER)
-    wanted = asker.of(request_of(message, kind))
+    wanted = asker.of(request_of(message, kind), searching=True)
     given, token = _page(message)
     query = query_digest(kind, _asked(message))
     after, before = resumed(token, query, _FOREIGN, _ANOTHER)
