@@ -11,7 +11,6 @@ from pyarrow import parquet
 from typer.testing import CliRunner, Result
 
 from remit.cli import verbs
-from remit.cli.card import told
 from remit.cli.main import app
 from remit.model.decision import Deny, Permit
 from remit.model.errors import ErrorKind, RemitError
@@ -19,6 +18,7 @@ from remit.model.identity import Agent, AgentStatus
 from remit.model.labels import Label
 from remit.model.task import Session, Spent
 from remit.pdp.provenance.origins import ORIGINS
+from remit.runtime.approving.wording import told
 from tests.runtime.world import World, permit
 
 pytestmark = pytest.mark.sqlite

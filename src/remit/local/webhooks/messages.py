@@ -1,6 +1,7 @@
 """What a webhook is sent: words and buttons as Slack shows them, and a part for programs."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -15,9 +16,11 @@ from remit.decision_log.entry import (
 )
 from remit.local.webhooks.settings import Webhook
 from remit.local.webhooks.texts import MOST, escaped, in_ascii, section
+from remit.model.clock import SECOND
 from remit.model.values import thaw
 from remit.runtime.approving.approvals import Shown, purposes
 from remit.runtime.approving.inbox import Card
+from remit.runtime.approving.wording import because, came
 
 APPROVE, DENY = "remit.approve", "remit.deny"
 
@@ -69,6 +72,7 @@ def whole(webhook: Webhook, seen: Card) -> str:
 
 def _rows(seen: Card, shown: Shown) -> list[tuple[str, str]]:
     arguments = json.dumps(thaw(bytes(shown.arguments)).values, ensure_ascii=True)
+    said, until = seen.said, datetime.fromtimestamp(seen.approval.expires // SECOND, UTC)
     return [
         ("agent", f"{shown.agent}, for {shown.on_behalf_of or '-'}"),
         *purposes(shown),
@@ -76,11 +80,12 @@ def _rows(seen: Card, shown: Shown) -> list[tuple[str, str]]:
         ("arguments", arguments),
         *([("executed by", f"{shown.upstream} {shown.definition[:12]}".strip())] if shown.upstream or shown.definition else []),
         *([("said with it", bytes(shown.said).decode())] if bytes(shown.said) != b"{}" else []),
-        ("because", shown.why),
-        *[("value", f"{one.argument} = {one.value}: {one.origin} {one.source}".strip()) for one in shown.steering],
+        ("because", because(shown)),
+        *[("value", came(one)) for one in shown.steering],
         ("session", f"{shown.label.confidentiality.value}, {', '.join(shown.label.sources) or 'nothing untrusted'}"),
         ("before", ", ".join(f"{name} x{count}" for name, count in shown.before.items()) or "nothing"),
-        ("needs", seen.approval.rule.value),
+        *([(f"{said.requester} says", f"{said.words} (nobody checked this)")] if said and said.words not in ("", "{}") else []),
+        ("needs", f"{seen.approval.rule.value}, until {until:%Y-%m-%d %H:%M:%S} UTC; covers this one call, once"),
     ]
 
 
