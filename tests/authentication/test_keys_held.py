@@ -227,6 +227,27 @@ def test_a_new_key_is_found_as_soon_as_it_is_used(setting: Setting) -> None:
     assert len(setting.published.asked) == 2
 
 
+def test_a_key_that_comes_right_after_the_others_were_fetched_is_found_too(setting: Setting) -> None:
+    setting.verify(setting.token())
+    for wait in (1, RETRY):
+        new = Issuer(kid=f"after {wait}")
+        setting.published.document = new.key_set()
+        setting.clock.forward(wait)
+        assert setting.verify(new.token(iat=NOW, exp=NOW + 1000)) == "bot"
+    assert len(setting.published.asked) == 3
+    setting.clock.forward(1)
+    assert setting.code(Issuer(kid="another").token(iat=NOW, exp=NOW + 1000)) is Code.INVALID_TOKEN
+    assert len(setting.published.asked) == 3, "what nobody has is not asked for each time"
+
+
+def test_an_issuer_that_has_just_failed_is_not_asked_for_a_new_key(setting: Setting) -> None:
+    setting.verify(setting.token())
+    setting.published.document = Unfetched("answered 500")
+    for _ in range(3):
+        assert setting.code(Issuer(kid="new").token()) is Code.UNAVAILABLE
+    assert len(setting.published.asked) == 2
+
+
 @pytest.mark.parametrize("named", [{}, {"kid": ...}], ids=["its id stays", "it has no id"])
 def test_a_key_that_is_exchanged_where_no_id_tells_is_found_as_soon_as_it_is_used(
     setting: Setting, named: dict[str, Any]

@@ -71,7 +71,7 @@ class HeldKeys:
 
     Up to `refresh` they are used; from then on they are fetched anew while they are used, and from twice that on nobody uses them before
     an attempt was made. If attempts fail they are used up to `grace`, whether the next one hangs or not; then nothing is verified. A key
-    that is not among them is asked for once in `retry`, however many tokens name one.
+    that is not among them is asked for at once, but once in `retry`, however many tokens name one.
     """
 
     def __init__(self, load: Callable[[], bytes], terms: Terms, clock: Clock) -> None:
@@ -82,6 +82,7 @@ class HeldKeys:
         self._fetched = self._tried = 0
         self._never_tried = True
         self._failed_at: int | None = None
+        self._sought_at: int | None = None  # when a key that was not among them was last asked for
         self._why = ""
         self._coming: Future[None] | None = None
         self.told: Callable[[bool], None] | None = None
@@ -108,11 +109,11 @@ class HeldKeys:
         with self._lock:
             if self._held is not None and self._held is not held:
                 return self._held
-            coming = self._asked()
+            coming = self._asked(seeking=True)
         if coming is not None:
             raise KeysNeeded(coming)
         # What could not be asked may have it: whoever has rotated while nobody could see it is not told to get another token.
-        raise self._gone() if self._why else _unknown(f"`{self._terms.name}`")
+        raise self._gone() if self._why else _unknown(f"`{self._terms.name}`", self._terms.retry)
 
     def _gone(self) -> NotVerified:
         """Strangers are told no more: where keys are, and what answered there, is for the log."""
@@ -124,13 +125,19 @@ class HeldKeys:
         """Whether the attempt before the one that is under way failed, within `refresh` before this one began."""
         return self._failed_at is not None and 0 <= self._tried - self._failed_at < self._terms.refresh
 
-    def _asked(self) -> "Future[None] | None":
-        """The attempt that is under way, or a new one if it is time for it. With the lock held."""
+    def _sought_lately(self) -> bool:
+        return self._sought_at is not None and 0 <= self._clock() - self._sought_at < self._terms.retry
+
+    def _asked(self, seeking: bool = False) -> "Future[None] | None":
+        """The attempt that is under way, or a new one if it is time for it, as it is for who is `seeking` a key while nobody has lately and
+        the last attempt brought keys: the issuer may have rotated since. With the lock held."""
         waited = self._clock() - self._tried
         if self._coming is not None and 0 <= waited < ABANDONED_SECONDS * SECOND:
             return self._coming
-        if not self._never_tried and 0 <= waited < self._terms.retry:
+        if not self._never_tried and 0 <= waited < self._terms.retry and (not seeking or self._why or self._sought_lately()):
             return None
+        if seeking:
+            self._sought_at = self._clock()
         if self._coming is not None:
             self._failed_at = self._clock()
         coming: Future[None] = Future()
@@ -182,5 +189,6 @@ def keys_of(issuer: TrustedIssuer, clock: Clock, fetch: Fetch = fetch) -> HeldKe
     return HeldKeys(lambda: key_document(issuer, fetch), terms, clock)
 
 
-def _unknown(whose: str) -> NotVerified:
-    return invalid(f"the token is signed with a key that {whose} does not publish: get a new one")
+def _unknown(whose: str, retry: int = 0) -> NotVerified:
+    again = f" (it is asked for new keys every {retry // SECOND} s)" if retry else ""
+    return invalid(f"the token is signed with a key that {whose} does not publish: get a new one{again}")
