@@ -310,9 +310,8 @@ class TestOurOwn:
             "/access/v1/evaluation", bare, door, None, **{"Remit-Task": given, "Remit-Task-Key": holder.thumbprint}
         )
         assert relayed.body["decision"] is True, "a door names no task, the token does"
-        assert net.post("/access/v1/evaluation", bare, door, None, **{"Remit-Task": given}).status == 401, (
-            "and proves whose it is"
-        )
+        unproven = net.post("/access/v1/evaluation", bare, door, None, **{"Remit-Task": given})
+        assert unproven.status == 401 and "names in `Remit-Task-Key`" in unproven.body["detail"], "and proves whose it is"
         loose = task_token(net.world.embedded, own, net.session.task, 60, ANA, session=net.session.id).result()
         stolen = net.post("/access/v1/evaluation", bare, door, None, **{"Remit-Task": loose}).body
         assert stolen["context"]["reason"] == "proof-required"

@@ -199,6 +199,7 @@ def test_a_request_is_told_without_what_was_in_it(open_store: OpenStore, tmp_pat
         ("GET", "/v1/caller", 401, None, None),
     ]
     assert len(repeated) == 1
+    assert [one.get("refused") for one in told] == [*[None] * 5, "invalid_token"], "why nobody was let in"
     assert (told[0]["request"], told[0]["trace"]) == ("mine \x85=1", trace)
     assert told[-1]["request"] == refused.headers["x-request-id"] and 0 < told[0]["seconds"] < 20
     for secret in (

@@ -147,7 +147,10 @@ class Verifier:
                 )
         elif shown.key:
             if not hmac.compare_digest(shown.key.encode(), verified.key.encode()):
-                raise invalid("the token is bound to another key than the caller's")
+                raise invalid(
+                    "the token is bound to a key that whoever sends it has not proven: it is sent with a proof by that key, or by an "
+                    "enforcement point that names in `Remit-Task-Key` the key that its caller has proven"
+                )
         elif verified.proof is Proof.MTLS:
             _check_certificate(verified, shown)
         # INVARIANT (fail closed): a bound token is never taken as a bearer.

@@ -1,6 +1,6 @@
 """Who is calling: asked by every endpoint before it does anything."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from http import HTTPStatus
 from typing import Any, Protocol
 
@@ -35,8 +35,12 @@ CERTIFICATE = "remit.certificate"
 """The client's certificate (DER) in a scope, where TLS has checked one."""
 CALLER = "remit.caller"
 """Who calls, in a scope, once that is known."""
+REFUSED = "remit.refused"
+"""The code of the refusal, in the scope of a caller who was not taken for anybody."""
 VERIFIED = "verified"
 """What came of a token that is believed."""
+NO_KEY = "-"
+"""No key's thumbprint: that of a holder whose possession of none was shown."""
 _LOOKING = frozenset({"GET", "HEAD"})
 """The methods of whoever only looks."""
 _STATUS = {Code.INVALID_REQUEST: HTTPStatus.BAD_REQUEST, Code.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE}
@@ -98,13 +102,17 @@ class Proven:
         try:
             caller = await self._there(await authenticate(self._trust.verifier, sent), scope["method"] not in _LOOKING)
         except NotVerified as refusal:
-            self._told("caller", _word(refusal.code))
+            self._refused(scope, _word(refusal.code))
             raise problem_of_refusal(refusal) from None
         except RemitError as error:
-            self._told("caller", error.kind.value)
+            self._refused(scope, error.kind.value)
             raise
         self._told("caller", VERIFIED)
         return caller
+
+    def _refused(self, scope: MutableMapping[str, Any], word: str) -> None:
+        scope[REFUSED] = word
+        self._told("caller", word)
 
     async def _there(self, token: VerifiedToken, acts: bool) -> Caller:
         """Whom a token names, as long as they are there; on record by what their issuer calls them, if they do more than look (`acts`)."""
@@ -126,7 +134,7 @@ class Proven:
         Raises `Problem`.
         """
         try:
-            token = await awaited(lambda: self._trust.verifier.verify(text, Shown(key=key)))
+            token = await awaited(lambda: self._trust.verifier.verify(text, Shown(key=key or NO_KEY)))
             if token.issuer != self._trust.own.name or not isinstance(token.claims.get("task"), str):
                 raise invalid("what came as a task token is none: send one that this server gave for a task")
             self._check_since(token)

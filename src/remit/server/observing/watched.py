@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import Any
 
 from remit.model.identity import random_bytes
-from remit.server.callers import CALLER
+from remit.server.callers import CALLER, REFUSED
 from remit.server.direct import DECISION, ROUTE, App, Message
 from remit.server.observing.reporting import TOLD
 from remit.server.observing.whole import Observed
@@ -97,6 +97,8 @@ def _about(scope: Message, answering: _Answering, trace: bytes) -> dict[str, Val
     known = scope.get(CALLER)
     if known is not None:
         told["caller"] = known.caller.id
+    elif (word := scope.get(REFUSED)) is not None:
+        told["refused"] = word
     told["method"], told["route"], told["status"] = scope["method"], scope.get(ROUTE, ""), answering.status
     if (decision := scope.get(DECISION)) is not None:
         told["decisions" if isinstance(decision, int) else "decision"] = decision
