@@ -56,6 +56,25 @@ def test_what_the_readme_says_works_as_it_says(tmp_path: Path, monkeypatch: pyte
     assert (tmp_path / "log.export").exists() and (tmp_path / "backup").is_dir()
 
 
+def test_what_the_readme_says_of_a_tool_that_nobody_described_is_so(tmp_path: Path) -> None:
+    [snippet] = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    [described] = re.findall(r"^```yaml\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    for verb in (["init"], ["agent", "register", "notes-bot", "--owner", "you", "--purpose", "summarises notes"]):
+        _run(tmp_path, "-m", "remit.cli.main", *verb)
+    twice = (
+        snippet + '    try:\n        print(read_file("other.txt"))\n    except remit.Denied as denied:\n        print(denied)\n'
+    )
+    (tmp_path / "agent.py").write_text(twice)
+    (tmp_path / "notes.txt").write_text("milk, bread")
+    (tmp_path / "other.txt").write_text("eggs")
+    assert "a person must answer it" in _run(tmp_path, "agent.py")
+    tools = tmp_path / "policy" / "tools.yaml"
+    assert tools.read_text().endswith("\n[]\n")
+    tools.write_text(tools.read_text().removesuffix("[]\n") + described)
+    _run(tmp_path, "-m", "remit.cli.main", "policy", "publish", "policy")
+    assert "milk, bread\neggs" in _run(tmp_path, "agent.py")
+
+
 def _words(verb: str) -> list[str]:
     return shlex.split(verb)[2:]
 
