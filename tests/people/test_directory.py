@@ -387,6 +387,15 @@ class TestManagers:
             assert [one.user_name for name in ("ben", "carl") if (one := directory.manager_of(name))] == ["max", "max"]
             assert directory.manager_of("max") is None and directory.manager_of("nobody") is None
 
+    def test_are_known_of_who_has_left_which_is_when_they_are_looked_for(self, world: World) -> None:
+        tell(world, person(world, "max"), person(world, "eve"))
+        tell(world, person(world, "ben", manager="max", status=PersonStatus.REMOVED))
+        tell(world, person(world, "ben", source="scim:okta"))
+        with world.runtime.view.lock:
+            world.runtime.view.refresh()
+            manager = world.runtime.view.directory.manager_of("ben")
+        assert manager is not None and manager.user_name == "max"
+
     def test_are_nobody_where_sources_differ(self, world: World) -> None:
         scim = "scim:okta"
         tell(world, person(world, "max"), person(world, "ben", manager="max"))

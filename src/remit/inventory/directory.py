@@ -214,15 +214,16 @@ class Directory:
         return OwnedAgent(**given, owner_state=said.state, owner_since=said.since)
 
     def manager_of(self, name: str) -> Person | None:
-        """Who manages whoever goes by a name; None if nobody says, or not everybody says the same."""
+        """Who manages whoever goes by a name, or did where every source that said so has them no more; None if nobody says, or not
+        everybody says the same."""
         known = self.known_as(name)
+        saying = [one for one in known.people if one.manager and one.status is not PersonStatus.ERASED]
         found: dict[PersonId, Person] = {}
-        for person in known.people:
-            if person.manager and person.status not in (PersonStatus.REMOVED, PersonStatus.ERASED):
-                stated = self._get(PersonId(person.manager))
-                for one in (stated,) if stated is not None else self._find(folded(person.manager)):
-                    if one.source == person.source and not known.is_one_of(one.names):
-                        found[one.id] = one
+        for person in [one for one in saying if one.status is not PersonStatus.REMOVED] or saying:
+            stated = self._get(PersonId(person.manager))
+            for one in (stated,) if stated is not None else self._find(folded(person.manager)):
+                if one.source == person.source and not known.is_one_of(one.names):
+                    found[one.id] = one
         return next(iter(found.values())) if len(found) == 1 else None
 
 
