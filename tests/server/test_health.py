@@ -47,11 +47,11 @@ def test_without_a_bundle_it_is_not(open_store: OpenStore) -> None:
 
 
 @pytest.mark.sqlite
-def test_without_its_store_it_is_not_until_it_is_back(world: World) -> None:
+def test_without_its_store_it_is_not_until_it_is_back_and_strangers_are_not_told_where_that_is(world: World) -> None:
     with serving(world.embedded) as client:
         disk = full(world)
         status, text = ready(client)
-        assert status == 503 and "full" in text
+        assert status == 503 and "the store cannot be written" in text and "full" not in text and str(world.home) not in text
         disk.mend()
         time.sleep(1.1)
         assert ready(client)[0] == 200

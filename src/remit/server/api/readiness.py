@@ -32,15 +32,20 @@ async def ready(request: Request) -> Response:
     if embedded.ending:
         raise _unready("this server is being stopped")
     if known is None or time.monotonic() >= known[0]:
-        known = request.app.state.readiness = time.monotonic() + SECONDS, await _missing(embedded)
-        figures_of(request).decides(known[1])
+        try:
+            missing = why = await _missing(embedded)
+        except RemitError as error:  # strangers may ask: where the store is, and what it answered, is for the log
+            missing = "the store cannot be written: the server's log says why"
+            why = f"the store cannot be written: {error.message}"
+        known = request.app.state.readiness = time.monotonic() + SECONDS, missing
+        figures_of(request).decides(why)
     if known[1]:
         raise _unready(known[1])
     return Response("ready\n", media_type="text/plain", headers={"Cache-Control": "no-store"})
 
 
 async def _missing(embedded: Embedded) -> str:
-    """What it cannot decide without; empty if it can."""
+    """What it cannot decide without; empty if it can. Raises `RemitError` where the store fails."""
     try:
         async with asyncio.timeout(PATIENCE):
             proof = ProveWritable(f"ready {embedded.runtime.appender.writer}")  # one that writes nothing needs no room
@@ -51,8 +56,6 @@ async def _missing(embedded: Embedded) -> str:
         return _clock(embedded)  # the store answers, and something administrative has just changed
     except TimeoutError:
         return f"the store does not commit within {PATIENCE:g} s"
-    except RemitError as error:
-        return f"the store cannot be written: {error.message}"
     return _clock(embedded) if published is not None else "no bundle is published: run `remit policy publish`"
 
 
