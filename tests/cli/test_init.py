@@ -41,6 +41,18 @@ def test_several_at_once_make_one_store(here: Path) -> None:
     assert "everything is there already" in ok("init")
 
 
+def test_whoever_commits_their_folder_commits_no_key(here: Path) -> None:
+    ok("init")
+    subprocess.run(["git", "init", "--quiet", "."], check=True, timeout=20)
+    told = subprocess.run(
+        ["git", "status", "--porcelain", "-uall"], check=True, timeout=20, capture_output=True, text=True
+    ).stdout
+    assert "policy/bundle.yaml" in told and ".remit" not in told
+    (here / ".remit" / ".gitignore").write_text("log.key\n")
+    ok("init")
+    assert (here / ".remit" / ".gitignore").read_text() == "log.key\n", "what exists is left as it is"
+
+
 def test_what_is_in_the_way_is_said_before_a_store_is_made(here: Path) -> None:
     (here / "policy").write_text("")
     refused = error("init")

@@ -35,14 +35,17 @@ def init(
     settings = read_settings(home)
     _check_policy(policy, read=not has_store(home, settings))
     where = "the tables of the database that `store` names" if settings.store else f"the store in {home}"
-    done = [f"made {where}"] if create_store(home) else []
+    made = create_store(home)
+    done = [f"made {where}"] if made else []
+    if made:
+        _keep_out_of_git(home)
     if not policy.exists() and write_baseline(policy):
         done.append(f"wrote the baseline bundle to {policy}")
     with store_to_change() as embedded:
         if published := _once(lambda: embedded.store.active_bundle() is not None, lambda: _publish(embedded, policy)):
             done.append(published)
-        if agent and (made := _once(lambda: _knows(embedded, agent), lambda: _register(embedded, agent, purpose))):
-            done.append(made)
+        if agent and (entered := _once(lambda: _knows(embedded, agent), lambda: _register(embedded, agent, purpose))):
+            done.append(entered)
     if json:
         show_json({"home": str(home), "policy": str(policy), "done": done})
         return
@@ -50,6 +53,16 @@ def init(
         say(line)
     if not agent:
         say("next: remit agent register NAME --owner YOU --purpose TEXT")
+
+
+def _keep_out_of_git(home: Path) -> None:
+    """Whoever commits the folder that they work in commits neither the log's key nor what agents did."""
+    try:
+        with (home / ".gitignore").open("x") as file:
+            file.write("*\n")
+    except OSError as error:
+        if not isinstance(error, FileExistsError):
+            raise unavailable(f"`{home}` cannot be written ({error.strerror}): check its permissions") from None
 
 
 def _check_policy(folder: Path, read: bool) -> None:
