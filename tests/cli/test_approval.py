@@ -213,6 +213,7 @@ def test_watching_in_a_pipe_tells_each_event_on_a_line(guarded: World, monkeypat
 
 @pytest.mark.sqlite
 def test_what_is_watched_is_a_table_of_what_waits(guarded: World) -> None:
+    assert "nothing waits; leave with Ctrl-C" in printed(_table([], guarded.runtime.clock()), 200)
     approval = held(guarded, {"to": "x"})
     guarded.register("the-agent-that-pays-what-suppliers-send")
     other = held(guarded, {"to": "y"}, guarded.open_session(agent="the-agent-that-pays-what-suppliers-send"))

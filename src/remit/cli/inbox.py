@@ -57,7 +57,7 @@ def _table(found: list[Card], now: int) -> Table:
     table = Table(
         box=None,
         pad_edge=False,
-        title="answer with `remit approval approve ID` or `deny ID`; leave with Ctrl-C",
+        title=f"{'answer with `remit approval approve ID` or `deny ID`' if found else 'nothing waits'}; leave with Ctrl-C",
         title_justify="left",
     )
     for column in ("request", "agent", "tool", "needs", "left"):
