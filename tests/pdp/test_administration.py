@@ -1,14 +1,17 @@
 """Who may administer: roles by the policies that come with Remit, and a deployment's own in their place."""
 
+import re
 from itertools import combinations
+from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from remit.model.caller import Caller, Proof, Role
 from remit.model.errors import RemitError
 from remit.model.identity import AgentId
 from remit.pap.administration import SHIPPED, administration_of, read_administration
-from remit.pdp.administration import Act, Thing
+from remit.pdp.administration import SCHEMA, Act, Thing
 
 OWN = {Act.ASK, Act.WORK, Act.OPEN_AS_AGENT, Act.CLOSE, Act.SEE}
 LOOK = {Act.SEE, Act.SEE_APPROVALS, Act.SEE_LOG, Act.SEE_BREAK_GLASS, Act.SEE_METRICS}
@@ -26,6 +29,7 @@ MAY = {
     Role.AGENT: set[Act](),
 }
 OTHERS = Thing("bot", "ana")
+DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "identity.md").read_text("utf-8")
 
 
 def caller(*roles: Role, agent: str | None = None) -> Caller:
@@ -64,6 +68,20 @@ def test_policies_of_ones_own() -> None:
     )
     assert not administration_of(bound).rule(caller(Role.APPROVER), Act.ANSWER, OTHERS).allowed
     assert administration_of(bound).rule(caller(Role.APPROVER), Act.ANSWER, OTHERS).why == ("bound",)
+
+
+def test_what_the_documentation_says_of_policies_of_ones_own() -> None:
+    schema, example = re.findall(
+        r"^```cedar\w*\n(.*?)^```", DOCUMENT.partition("### Policies of your own")[2], re.DOTALL | re.MULTILINE
+    )
+    assert schema == SCHEMA.lstrip()
+    policies = administration_of(SHIPPED.read_text("utf-8") + example)
+    for role in Role:
+        bearer, bound = caller(role), replace(caller(role), proof=Proof.DPOP)
+        for act in Act:
+            assert policies.rule(bound, act, OTHERS).allowed is (act in MAY[role])
+            looks = act in LOOK or role in (Role.ENFORCEMENT_POINT, Role.PROVISIONER)
+            assert policies.rule(bearer, act, OTHERS).allowed is (act in MAY[role] and looks)
 
 
 def test_a_policy_that_errs_refuses() -> None:
