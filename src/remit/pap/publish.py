@@ -104,4 +104,4 @@ def rollback(store: BundleStore, now: int, operator: Operator, to: str | None = 
 def _check_mode(bundle: Bundle, shadow: bool) -> None:
     # INVARIANT (the guard is guarded): nobody switches enforcement off by a line in a file alone.
     if bundle.contents.manifest.mode is Mode.SHADOW and not shadow:
-        raise refused(f"bundle `{bundle.name}` is in shadow mode, which enforces nothing: ask for that explicitly")
+        raise refused(f"bundle `{bundle.name}` is in shadow mode, which enforces nothing: ask for that by `--shadow` (`shadow`)")
