@@ -8,7 +8,7 @@ from remit.decision_log.entry import ApprovalEscalated, ApprovalResolved
 from remit.model.authorizer import ApprovalState
 from remit.model.errors import ErrorKind, RemitError
 from remit.runtime.approving import answering
-from remit.runtime.approving.inbox import card
+from remit.runtime.approving.inbox import card, cards
 from remit.runtime.approving.overdue import sweep
 from remit.runtime.audit import differences
 from remit.runtime.tasks import close_task
@@ -88,6 +88,32 @@ def test_more_than_one_commit_holds(world: World, clock: Clock) -> None:
     opened = len(world.store.approvals(ApprovalState.PENDING, 1000))
     assert opened == 100 and sweep(world.runtime).result() == opened
     assert world.store.approvals(ApprovalState.PENDING, 1000) == []
+
+
+def test_what_a_request_shows_is_read_when_its_time_has_come_and_not_with_every_look(
+    escalating: World, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It can be long, there can be thousands, and every process looks every few seconds."""
+    session, looks = escalating.open_session(), list[int]()
+    for n in range(5):
+        requested(escalating.ask(session, "pay", {"to": str(n)}))
+    answered = escalating.store.approvals(ApprovalState.PENDING, 10)
+    answering.resolve(escalating.runtime, answered[0].id, CARL, False).result()
+    cards(escalating.runtime, 1)
+    read = escalating.store.approvals_named
+    monkeypatch.setattr(escalating.store, "approvals_named", lambda names: looks.append(len(names)) or read(names))
+
+    def swept(times: int = 3) -> list[int]:
+        looks.clear()
+        return [sweep(escalating.runtime).result() for _ in range(times)]
+
+    assert [one.alike for one in cards(escalating.runtime, 10)] == [4] * 4
+    assert swept() == [0, 0, 0] and looks == [], "nothing is due"
+    clock.forward(300)
+    assert swept(4) == [4, 0, 0, 0] and looks == [4, 4, 4], "before its commit and in it, and then as they are"
+    assert [one.alike for one in cards(escalating.runtime, 10)] == [4] * 4 and looks == [4, 4, 4]
+    clock.forward(1500)
+    assert swept(4) == [4, 0, 0, 0] and looks == [4, 4, 4]
 
 
 def test_an_approver_and_two_sweepers_at_once(escalating: World, clock: Clock) -> None:

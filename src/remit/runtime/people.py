@@ -121,7 +121,7 @@ def _stands_in(runtime: Runtime, directory: Directory, person: Person) -> str:
     """What can still be used, or waits, that somebody asked for, approved or opened by one of their names; empty if nothing does."""
     who, now = [directory.known_as(name) for name in sorted(person.names)], runtime.clock()
     store, first = runtime.view.store, floor_id("apr", now - REQUEST_LIFE)
-    for approval in (*store.waiting_since(ApprovalId(first)), *_approved_since(store, first)):
+    for approval in (one for state in (ApprovalState.PENDING, ApprovalState.APPROVED) for one in _since(store, state, first)):
         if now < approval.expires:
             named = {approval.resolver, *[one.operator for one in approval.given], *_askers(runtime, approval)} - {""}
             if named and any(one.is_one_of(named) for one in who):
@@ -133,10 +133,10 @@ def _stands_in(runtime: Runtime, directory: Directory, person: Person) -> str:
     return ""
 
 
-def _approved_since(store: RuntimeStore, first: str) -> Iterator[Approval]:
-    """The access requests from this id on that were approved and not used yet, newest first."""
+def _since(store: RuntimeStore, state: ApprovalState, first: str) -> Iterator[Approval]:
+    """The access requests from this id on that are in this state, newest first."""
     before: ApprovalId | None = None
-    while page := store.approvals(ApprovalState.APPROVED, _AT_ONCE, before):
+    while page := store.approvals(state, _AT_ONCE, before):
         yield from (one for one in page if one.id >= first)
         if page[-1].id < first:
             return

@@ -209,16 +209,17 @@ class RuntimeStore(Protocol):
         """The newest access requests (older than `before`), of one state or all."""
         ...
 
-    def waiting_since(self, first: ApprovalId) -> list[Approval]:
-        """The access requests from this id on that nobody has answered yet, oldest first."""
+    def waiting_before(self, end: ApprovalId) -> list[ApprovalId]:
+        """The access requests before this id that nobody has answered yet, oldest first."""
         ...
 
     def approval_states(self, names: Sequence[ApprovalId]) -> dict[ApprovalId, ApprovalState]:
         """Where those of these access requests stand that there are; what they show, which can be long, is not read."""
         ...
 
-    def unanswered_since(self, first: ApprovalId) -> list[ApprovalId]:
-        """The access requests from this id on that no person has answered: they wait, were taken back or are over; oldest first."""
+    def unanswered_since(self, first: ApprovalId) -> list[tuple[ApprovalId, int, ApprovalState]]:
+        """The access requests from this id on that no person has answered, their versions, and whether they wait, were taken back or are
+        over; oldest first."""
         ...
 
     def approvals_for(self, digest: str) -> list[Approval]:

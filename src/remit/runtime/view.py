@@ -19,6 +19,7 @@ from remit.model.memory import Memory
 from remit.model.task import NOTHING_SPENT, Session, Spent, Task, TaskState
 from remit.pdp.compiled import CompiledBundle, Mode
 from remit.pdp.provenance.seen import Observed, Report, observe
+from remit.runtime.asked import Asked, AskedBy, asked_by
 from remit.runtime.directory import directory_of
 from remit.runtime.store import TASK_FREE, Approval, OpenPermit, RuntimeStore
 
@@ -29,7 +30,6 @@ _LIMIT = 20_000
 _DEFINITIONS = 1000
 """So many are held; each may have a text of 256 KiB."""
 _MAX_CHAIN = 32
-_AT_ONCE = 500
 
 Compile = Callable[[bytes], CompiledBundle]
 
@@ -54,14 +54,6 @@ class Live(NamedTuple):
     glass: BreakGlassId | None = None
 
 
-class AskedBy(NamedTuple):
-    """Whose an access request is, and when (µs) it was opened: of one request always the same."""
-
-    agent: AgentId
-    task: TaskId | None
-    opened: int
-
-
 class View:
     """Caches over a store. Whoever reads or moves it holds `lock`.
 
@@ -82,7 +74,7 @@ class View:
         """The permits of this process whose outcome is not reported."""
         self.underway: dict[ApprovalId, Approval] = {}
         """The access requests that decisions on their way to the disk open or use."""
-        self._asked: dict[ApprovalId, AskedBy] = {}
+        self.asked = Asked(store)
         self.caught_up: dict[SessionId, int] = {}
         """How often sessions of its tasks had touched more when a session last took over what they know."""
         self.compile = compile_bundle
@@ -330,19 +322,11 @@ class View:
         return sorted(known.values(), key=lambda approval: approval.id, reverse=True)
 
     def unanswered_since(self, first: ApprovalId) -> list[AskedBy]:
-        """Whose the access requests from this id on are that no person has answered, with those that decisions on their way open.
-
-        Each is read once: what it shows can be long, and this is asked of them all by decisions for which others wait.
-        """
-        names = self.store.unanswered_since(first)
-        new = [name for name in names if name not in self._asked]
-        for start in range(0, len(new), _AT_ONCE):
-            for one in self.store.approvals_named(new[start : start + _AT_ONCE]):
-                self._asked[one.id] = AskedBy(one.agent, one.task, one.opened)
-        self._asked = {name: self._asked[name] for name in names if name in self._asked}
+        """Whose the access requests from this id on are that no person has answered, with those that decisions on their way open."""
+        known = {one.id: one for one, _ in self.asked.since(first)}
         # A later version is one that was there before, and is used.
-        opened = [one for one in self.underway.values() if one.version == 1 and one.id not in self._asked]
-        return [*self._asked.values(), *[AskedBy(one.agent, one.task, one.opened) for one in opened]]
+        opened = [one for one in self.underway.values() if one.version == 1 and one.id not in known]
+        return [*known.values(), *map(asked_by, opened)]
 
     def move_account(self, agent: AgentId, account: Spent) -> None:
         """Take over what an agent is about to have spent."""

@@ -24,6 +24,7 @@ T = TypeVar("T")
 PAGE = 2000
 MAX_NAMESAKES = 1000
 """So many records of one name are read: more than can be told apart."""
+_STATES = {state.value: state for state in ApprovalState}
 
 
 class Rows(Protocol):
@@ -212,10 +213,10 @@ class StateReader:
         query = f"SELECT approval FROM approvals {where}ORDER BY id DESC LIMIT ?"  # noqa: S608 - of conditions that stand above
         return [read(Approval, row[0]) for row in self._rows(query, *[value for _, value in asked], limit)]
 
-    def waiting_since(self, first: ApprovalId) -> list[Approval]:
-        """The access requests from this id on that nobody has answered yet, oldest first."""
-        query = "SELECT approval FROM approvals WHERE id >= ? AND state = 'pending' ORDER BY id"
-        return [read(Approval, row[0]) for row in self._rows(query, first)]
+    def waiting_before(self, end: ApprovalId) -> list[ApprovalId]:
+        """The access requests before this id that nobody has answered yet, oldest first."""
+        query = "SELECT id FROM approvals WHERE id < ? AND state = 'pending' ORDER BY id"
+        return [ApprovalId(row[0]) for row in self._rows(query, end)]
 
     def approval_states(self, names: Sequence[ApprovalId]) -> dict[ApprovalId, ApprovalState]:
         """Where those of these access requests stand that there are; what they show, which can be long, is not read."""
@@ -223,10 +224,12 @@ class StateReader:
         query = f"SELECT id, state FROM approvals WHERE id IN ({marks})"  # noqa: S608 - only marks
         return {ApprovalId(row[0]): ApprovalState(row[1]) for row in self._rows(query, *names)} if names else {}
 
-    def unanswered_since(self, first: ApprovalId) -> list[ApprovalId]:
-        """The access requests from this id on that no person has answered: they wait, were taken back or are over; oldest first."""
-        query = "SELECT id FROM approvals WHERE id >= ? AND state IN ('pending', 'cancelled', 'expired') ORDER BY id"
-        return [ApprovalId(row[0]) for row in self._rows(query, first)]
+    def unanswered_since(self, first: ApprovalId) -> list[tuple[ApprovalId, int, ApprovalState]]:
+        """The access requests from this id on that no person has answered, their versions, and whether they wait, were taken back or are
+        over; oldest first."""
+        still = "state IN ('pending', 'cancelled', 'expired')"
+        query = f"SELECT id, version, state FROM approvals WHERE id >= ? AND {still} ORDER BY id"  # noqa: S608 - a constant
+        return [(ApprovalId(name), version, _STATES[state]) for name, version, state in self._rows(query, first)]
 
     def approvals_for(self, digest: str) -> list[Approval]:
         """The access requests for this exact action that are pending or approved, newest first."""

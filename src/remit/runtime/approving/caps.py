@@ -4,8 +4,8 @@ from remit.model.identity import ApprovalId, TaskId, floor_id
 from remit.pdp.compiled import ApprovalTerms
 from remit.pdp.inputs import Inputs
 from remit.runtime.approving.approvals import REQUEST_LIFE, is_closed
+from remit.runtime.asked import AskedBy
 from remit.runtime.runtime import Runtime
-from remit.runtime.view import AskedBy
 
 
 def too_many(runtime: Runtime, inputs: Inputs) -> str:

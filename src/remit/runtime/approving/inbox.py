@@ -13,6 +13,7 @@ from remit.runtime.approving.denying import why_denied
 from remit.runtime.approving.lapsing import Lapse, lapse_of, look
 from remit.runtime.approving.misreading import marks
 from remit.runtime.approving.requesting import Submission, submission_of
+from remit.runtime.asked import AskedBy
 from remit.runtime.runtime import Runtime
 from remit.runtime.store import Approval
 
@@ -39,7 +40,7 @@ class Card(msgspec.Struct, frozen=True):
         return self.state == ApprovalState.PENDING
 
 
-def group(approval: Approval) -> str:
+def group(approval: Approval | AskedBy) -> str:
     """What names the group of a request."""
     return f"{approval.task or approval.agent} {approval.tool}"
 
@@ -54,7 +55,7 @@ def _groups(runtime: Runtime) -> Counter[str]:
     """How many wait of each group."""
     now = runtime.clock()
     first = ApprovalId(floor_id("apr", now - REQUEST_LIFE))
-    return Counter(group(one) for one in runtime.view.store.waiting_since(first) if now < one.expires)
+    return Counter(group(one) for one in runtime.view.asked.waiting_since(first) if now < one.expires)
 
 
 def _card(runtime: Runtime, approval: Approval, groups: Counter[str], over: Container[ApprovalId]) -> Card:
