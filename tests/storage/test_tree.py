@@ -82,6 +82,7 @@ def test_a_store_of_before_there_was_a_tree_gets_one(
 ) -> None:
     world = filled(open_store())
     for newer in (
+        "DROP INDEX approvals_state",
         "DROP TABLE tiles",
         "DROP TABLE memories",
         "DROP TABLE definitions",

@@ -4,7 +4,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-SCHEMA = "0007"
+SCHEMA = "0008"
 """The revision of the newest migration: what this Remit reads and writes."""
 
 metadata = sa.MetaData()
@@ -98,6 +98,7 @@ _table(
     _column("digest", _ID),
     _column("approval", _BYTES),
     sa.Index("approvals_digest", "digest", "state"),
+    sa.Index("approvals_state", "state", "id"),
 )
 _table(
     "observations",

@@ -79,6 +79,7 @@ MIGRATIONS = (
     CREATE INDEX people_groups_source ON people_groups (source, id);
     """,
     "CREATE INDEX people_unconfirmed ON people (source) WHERE seen = 0;",
+    "CREATE INDEX IF NOT EXISTS approvals_state ON approvals (state, id);",
 )
 """Each step brings the schema one version on; `PRAGMA user_version` counts the steps done."""
 
