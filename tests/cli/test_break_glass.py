@@ -15,8 +15,9 @@ from remit.model.errors import ErrorKind
 from remit.runtime.emergency import break_glass
 from tests.cli.running import error, ok
 from tests.conftest import OpenStore
+from tests.faults.processes import python
 from tests.pap.bundles import ROOT
-from tests.runtime.world import ANA, CARL, Clock, World
+from tests.runtime.world import ANA, CARL, MANIFEST, Clock, World, small_bundle
 from tests.server.serving import start
 
 PAGE = (ROOT / "docs/break-glass.md").read_text("utf-8")
@@ -78,12 +79,17 @@ def test_one_person_alone_opens_nothing(guarded: World, who: SimpleNamespace) ->
 
 
 @pytest.mark.sqlite
-def test_the_doctor_says_what_is_open(guarded: World, who: SimpleNamespace) -> None:
+def test_the_doctor_says_what_is_open_once(guarded: World, who: SimpleNamespace) -> None:
     name = json.loads(ok(*ASK, "--minutes", "5", "--json"))["id"]
     who.pw_name = "carl"
     assert "OPEN until" in ok("break-glass", "confirm", name)
     [warning] = json.loads(ok("doctor", "--json"))["warnings"]
     assert "BREAK-GLASS" in warning and name in warning and "never" in warning
+    guarded.publish(small_bundle(manifest=MANIFEST + "mode: shadow\n"))
+    with python("-m", "remit.cli.main", "doctor", REMIT_HOME=str(guarded.home)) as process:
+        assert process.wait(20) == 1 and process.stdout is not None and process.stderr is not None
+        said = process.stdout.read() + process.stderr.read()
+    assert said.count("BREAK-GLASS") == said.count(name) == said.count("SHADOW MODE") == 1, said
 
 
 @pytest.mark.sqlite
