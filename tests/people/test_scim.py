@@ -320,8 +320,14 @@ SENT: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
 CANNOT_BE: list[tuple[dict[str, Any], str]] = [
     ({"op": "move", "path": "active", "value": True}, "invalidSyntax"),
     ({"op": "replace", "path": "active", "value": "perhaps"}, "invalidValue"),
-    ({"op": "replace", "path": "emails[", "value": "x"}, "invalidPath"),
-    ({"op": "replace", "path": 'emails[type xx "work"].value', "value": "x"}, "invalidPath"),
+    ({"op": "replace", "path": "emails[", "value": "x"}, "invalidFilter"),
+    ({"op": "replace", "path": 'emails[type xx "work"].value', "value": "x"}, "invalidFilter"),
+    ({"op": "replace", "path": 'emails[type eq "work"', "value": "x"}, "invalidPath"),
+    ({"op": "replace", "path": 'emails[type eq "work"].value.x', "value": "x"}, "invalidPath"),
+    ({"op": "replace", "path": "user name", "value": "x"}, "invalidPath"),
+    ({"op": "replace", "path": "active"}, "invalidValue"),
+    ({"op": "add"}, "invalidValue"),
+    ({"op": "add", "path": "emails", "value": [{"value": f"{n}@x"} for n in range(20_001)]}, ""),
     ({"op": "replace", "path": 'emails[type sw "w"].value', "value": "x"}, "noTarget"),
     ({"op": "remove"}, "noTarget"),
     ({"op": "remove", "path": "userName"}, "mutability"),
@@ -351,8 +357,12 @@ class TestChanges:
         user = new(client, externalId="00u7")
         where, good = f"/Users/{user['id']}", {"op": "replace", "path": "displayName", "value": "Bo"}
         for operation, kind in CANNOT_BE:
-            wrong(change(client, where, good, operation), 400, kind)
+            wrong(change(client, where, good, operation), 400 if kind else 413, kind or None)
             assert fine(send(client, "GET", where)) == user, f"all of it or nothing: {operation}"
+        wrong(change(client, where, *[good] * 1001), 413)
+        for schemas in (5, None, {}, [], PATCH, [USER]):
+            wrong(send(client, "PATCH", where, {"schemas": schemas, "Operations": [good]}), 400, "invalidSyntax")
+        assert fine(send(client, "GET", where)) == user
 
     def test_of_two_at_once_none_is_lost(self, client: Client, world: World) -> None:
         user = new(client)
@@ -468,6 +478,8 @@ class TestLists:
         [one] = fine(send(client, "GET", '/Users?filter=userName%20eq%20"ben"&excludedAttributes=emails,meta'))["Resources"]
         assert "emails" not in one and "meta" not in one and one["displayName"] == "ben Quill"
         wrong(send(client, "GET", "/Users?attributes=id&excludedAttributes=meta"), 400, "invalidValue")
+        for text in ("attributes=a%20b", "excludedAttributes=emails%5B", "startIndex=x", "count=1.5"):
+            wrong(send(client, "GET", f"/Users?{text}"), 400, "invalidValue")
 
 
 class TestGroups:
@@ -603,7 +615,7 @@ class TestWork:
         again = {"op": "add", "path": "members", "value": [{"value": ids[0]}]}
         for operations in ([one] * 8, [long] * 4, [again, one] * 5):
             fine(change(client, where, *operations))
-            assert "in parts" in wrong(change(client, where, *operations, *operations[:2]), 400, "tooMany")
+            assert "in parts" in wrong(change(client, where, *operations, *operations[:2]), 413)
         assert len(fine(change(client, where, *[again] * 70))["members"]) == 20, "what adds looks at what there is once"
         leaving = [{"op": "remove", "path": f'members[value eq "{one}"]'} for one in ids[1:]]
         assert [one["value"] for one in fine(change(client, where, *leaving * 3))["members"]] == ids[:1], "so do identifiers"

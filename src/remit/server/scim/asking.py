@@ -81,7 +81,7 @@ def shape_of(request: Request) -> Shape:
 
 
 def _names(text: str) -> tuple[Name, ...]:
-    return tuple([read_path(one.strip()).what for one in text.split(",") if one.strip()])
+    return tuple([read_path(one.strip(), Kind.INVALID_VALUE).what for one in text.split(",") if one.strip()])
 
 
 def shaped(kind: ResourceType, resource: Resource, shape: Shape) -> Resource:

@@ -1,6 +1,6 @@
 """How much work one request may be: counted before it is done, refused where it is too much."""
 
-from remit.server.scim.errors import Kind, ScimError
+from remit.server.scim.errors import ScimError
 
 MAX_WORK = 200_000
 """So many values may one request look at, each time that each term of a filter does: about a second's."""
@@ -11,13 +11,13 @@ AT_ONCE = 20
 
 
 class Work:
-    """What is left of it for one request; `advice` says what to do instead."""
+    """What is left of it for one request; `refusal` says what to do instead."""
 
-    def __init__(self, advice: str) -> None:
-        self._left, self._advice = MAX_WORK, advice
+    def __init__(self, refusal: ScimError) -> None:
+        self._left, self._refusal = MAX_WORK, refusal
 
     def spend(self, units: int) -> None:
-        """Raises `ScimError` (tooMany) where more is asked for than is left."""
+        """Raises the refusal where more is asked for than is left."""
         self._left -= units
         if self._left < 0:
-            raise ScimError(Kind.TOO_MANY, self._advice)
+            raise self._refusal

@@ -55,6 +55,11 @@ def invalid(detail: str) -> ScimError:
     return ScimError(Kind.INVALID_VALUE, detail)
 
 
+def too_long(detail: str) -> ScimError:
+    """A request that asks for more than one may: `tooMany` is of filters that find too much alone."""
+    return ScimError(None, detail, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+
+
 def of_scim(_request: Request, error: ScimError) -> Response:
     """The answer to what SCIM itself forbids."""
     return error.response()

@@ -12,7 +12,7 @@ from remit.model.person import GroupId, PeopleGroup
 from remit.runtime.people import change_group
 from remit.server.scim.asking import Provisioner, asking, body_of, check_tag, listed, one_told
 from remit.server.scim.bounds import CLEANING, Work
-from remit.server.scim.errors import ScimError, invalid
+from remit.server.scim.errors import Kind, ScimError, invalid
 from remit.server.scim.patching import patched
 from remit.server.scim.paths import Filter, holds, is_about, read_filter, terms_of
 from remit.server.scim.resources import etag, group_of, people_group_of
@@ -37,7 +37,8 @@ def _found(who: Provisioner, asked: Filter | None) -> list[PeopleGroup]:
     groups = who.embedded.store.people_groups(who.source)
     if asked is None:
         return groups
-    work = Work("so many groups are not searched by this filter: ask for less, as by `displayName eq`, or read all of them")
+    advice = "so many groups are not searched by this filter: ask for less, as by `displayName eq`, or read all of them"
+    work = Work(ScimError(Kind.TOO_MANY, advice))
     found, looks = [], is_about(asked, "members")
     for one in groups:
         work.spend(CLEANING + terms_of(asked) * (len(one.members) if looks else 1))

@@ -3,7 +3,7 @@
 from typing import Any
 
 from remit.server.scim.bounds import AT_ONCE, CLEANING, Work
-from remit.server.scim.errors import Kind, ScimError, invalid
+from remit.server.scim.errors import Kind, ScimError, invalid, too_long
 from remit.server.scim.paths import Filter, Path, holds_of, read_path, simple, terms_of
 from remit.server.scim.schemas import Attribute, ResourceType, attribute_of, sub_of
 from remit.server.scim.values import MAX_VALUES, Resource, clean, distinct, key_of, place_of, put, tidy
@@ -17,10 +17,11 @@ def patched(kind: ResourceType, resource: Resource, sent: dict[str, Any]) -> Res
     """The resource once all is done that was asked for; the one given, as `kept` makes it, stays as it is. Raises `ScimError`."""
     members = {name.lower(): value for name, value in sent.items()}
     operations = members.get("operations")
-    if SCHEMA not in (members.get("schemas") or ()) or not isinstance(operations, list) or not operations:
+    schemas = members.get("schemas")
+    if not isinstance(schemas, list) or SCHEMA not in schemas or not isinstance(operations, list) or not operations:
         raise ScimError(Kind.INVALID_SYNTAX, f"the body must be a `{SCHEMA}` with `Operations`")
     if len(operations) > MAX_OPERATIONS:
-        raise ScimError(Kind.TOO_MANY, f"more than {MAX_OPERATIONS} operations: send them in parts")
+        raise too_long(f"more than {MAX_OPERATIONS} operations: send them in parts")
     patch = _Patch(kind, resource)
     for one in operations:
         if not isinstance(one, dict):
@@ -35,18 +36,14 @@ class _Patch:
     def __init__(self, kind: ResourceType, resource: Resource) -> None:
         self._kind = kind
         self.resource: Resource = {name: _copied(value) for name, value in resource.items()}
-        self._work = Work("so many operations, or such long filters, on so many values: send them in parts, or the whole by PUT")
+        advice = "so many operations, or such long filters, on so many values: send them in parts, or the whole by PUT"
+        self._work = Work(too_long(advice))
         self._keys: dict[str, set[str]] = {}
         """Of attributes to which the last operation on them has added: the keys of their values."""
 
     def operate(self, one: dict[str, Any]) -> None:
         """Do one of them. Raises `ScimError`."""
-        operation, path, value = one.get("op"), one.get("path"), one.get("value")
-        operation = operation.lower() if isinstance(operation, str) else ""  # Entra ID sends `Replace`
-        if operation not in _OPERATIONS:
-            raise ScimError(Kind.INVALID_SYNTAX, f"`op` must be one of {', '.join(_OPERATIONS)}")
-        if path is not None and not isinstance(path, str):
-            raise ScimError(Kind.INVALID_PATH, "`path` must be a text")
+        operation, path, value = _parts_of(one)
         if path and not (self._kind.extension is not None and path.lower() == self._kind.extension.id.lower()):
             self._at(operation, read_path(path), value)
             return
@@ -146,6 +143,19 @@ class _Patch:
         return distinct(one for number, was in enumerate(values) if (one := next(changed) if number in found else was))
 
 
+def _parts_of(one: dict[str, Any]) -> tuple[str, str | None, Any]:
+    """What is done, where, and with which value. Raises `ScimError`."""
+    operation, path = one.get("op"), one.get("path")
+    operation = operation.lower() if isinstance(operation, str) else ""  # Entra ID sends `Replace`
+    if operation not in _OPERATIONS:
+        raise ScimError(Kind.INVALID_SYNTAX, f"`op` must be one of {', '.join(_OPERATIONS)}")
+    if path is not None and not isinstance(path, str):
+        raise ScimError(Kind.INVALID_PATH, "`path` must be a text")
+    if operation != "remove" and "value" not in one:
+        raise invalid(f"`{operation}` needs a `value`: `null` takes away what there is")
+    return operation, path, one.get("value")
+
+
 def _copied(value: Any) -> Any:
     """A value that can be written in place: no more of it ever is than its first level."""
     return list(value) if isinstance(value, list) else dict(value) if isinstance(value, dict) else value
@@ -153,7 +163,7 @@ def _copied(value: Any) -> Any:
 
 def _put_values(place: Resource, attribute: Attribute, values: list[Any]) -> None:
     if len(values) > MAX_VALUES:
-        raise ScimError(Kind.TOO_MANY, f"`{attribute.name}` has more than {MAX_VALUES} values: keep fewer")
+        raise invalid(f"`{attribute.name}` has more than {MAX_VALUES} values: keep fewer")
     place[attribute.name] = values
     if not values:
         del place[attribute.name]

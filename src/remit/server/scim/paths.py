@@ -83,13 +83,15 @@ def read_filter(text: str) -> Filter:
     return found
 
 
-def read_path(text: str) -> Path:
-    """Raises `ScimError` (invalidPath)."""
-    reader = _Reader(text, Kind.INVALID_PATH)
+def read_path(text: str, kind: Kind = Kind.INVALID_PATH) -> Path:
+    """Raises `ScimError` of this kind; invalidFilter for a filter in it."""
+    reader = _Reader(text, kind)
     what = reader.name()
     picked = None
     if reader.take("["):
+        reader.kind = Kind.INVALID_FILTER if kind is Kind.INVALID_PATH else kind
         picked = reader.either(1)
+        reader.kind = kind
         reader.need("]")
         if reader.rest.startswith("."):
             found = _PATH.fullmatch(reader.rest[1:])
@@ -104,13 +106,13 @@ class _Reader:
     """One text, read from the left."""
 
     def __init__(self, text: str, kind: Kind) -> None:
-        self._text, self._at, self._kind, self._terms = text, 0, kind, 0
+        self._text, self._at, self.kind, self._terms = text, 0, kind, 0
         if len(text) > MAX_FILTER:
             raise self.wrong(f"it is longer than {MAX_FILTER} characters")
 
     def wrong(self, why: str = "") -> ScimError:
         """What is told of a text that cannot be read."""
-        return ScimError(self._kind, f"`{self._text[:80]}` cannot be read at character {self._at}{': ' + why if why else ''}")
+        return ScimError(self.kind, f"`{self._text[:80]}` cannot be read at character {self._at}{': ' + why if why else ''}")
 
     @property
     def rest(self) -> str:

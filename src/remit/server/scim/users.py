@@ -40,10 +40,11 @@ async def every(request: Request) -> Response:
 
 
 def _found(who: Provisioner, asked: Filter | None) -> list[Person]:
-    work = Work(
+    advice = (
         "so many people are not searched by this filter: ask for less, as by `userName eq`, `externalId eq` or `emails.value eq`, "
         "or read all of them"
     )
+    work = Work(ScimError(Kind.TOO_MANY, advice))
     found: list[Person] = []
     for page in _pages(who, _named(asked)):
         if asked is not None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from remit.server.scim.errors import Kind, ScimError, invalid
+from remit.server.scim.errors import invalid, too_long
 from remit.server.scim.schemas import Attribute, ResourceType, attribute_of, sub_of
 
 MAX_VALUES = 20_000
@@ -67,7 +67,7 @@ def clean(attribute: Attribute, value: Any) -> Any:
         return None if value is None else _one(attribute, value)
     values = value if isinstance(value, list) else [value]
     if len(values) > MAX_VALUES:
-        raise ScimError(Kind.TOO_MANY, f"`{attribute.name}` has more than {MAX_VALUES} values: send it in parts")
+        raise too_long(f"`{attribute.name}` has more than {MAX_VALUES} values: send it in parts")
     found = [one for one in (_one(attribute, one) for one in values) if one not in (None, {})]
     return distinct(found)
 
