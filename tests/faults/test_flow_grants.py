@@ -193,6 +193,21 @@ class TestAnApprover:
         answering.resolve(world.runtime, approval, CARL, True).result()
         assert permit(world.ask(session, "send", KIM)).approval == approval
 
+    def test_its_own_call_is_asked_again_as_it_was_approved(self, open_store: OpenStore) -> None:
+        """Replay: the flow would let it pass, too, by another policy and under another obligation."""
+        more = """
+            @id("lent") @obligation("limit-result:8") permit (principal, action, resource == Tool::"send")
+              when { context.approval.granted };
+            @id("flowed") @obligation("limit-result:16") permit (principal, action, resource == Tool::"send")
+              when { !context.flow.granted.isEmpty() };
+        """
+        world = open_store(bundle=small_bundle(policies=POLICIES + more))
+        session, approval = self.held(world)
+        answering.resolve(world.runtime, approval, CARL, True, flows=True, uses=1).result()
+        given = [permit(world.ask(session, "send", KIM)) for _ in range(2)]
+        assert [(one.approval, one.obligations[0].argument) for one in given] == [(approval, "8"), (None, "16")]
+        world.faithful()
+
     @pytest.mark.parametrize(
         ("uses", "flows", "grant"), [(0, True, True), (-1, True, True), (1001, True, True), (1, False, True), (1, True, False)]
     )

@@ -203,7 +203,9 @@ class Asker:
             if glass is None:
                 raise Gap("its break-glass is not in the log")
             return decide_asking(replace(inputs, glass=glass), self._said).decision
-        if isinstance(decision, Permit) or decision.requestable is None or body.effect != "permit" or not body.approval:
+        # As the runtime does: an approval of exactly this comes before the data flows that would let it pass as well.
+        approvable = bool(decision.basis.flows) if isinstance(decision, Permit) else decision.requestable is not None
+        if not approvable or body.effect != "permit" or not body.approval:
             return decision
         key = self._history.key(body.chain[0] if body.chain else None)
         grant = self._archive.grant(ApprovalId(body.approval), key) if key is not None else None
