@@ -208,6 +208,18 @@ class TestAnApprover:
         assert [(one.approval, one.obligations[0].argument) for one in given] == [(approval, "8"), (None, "16")]
         world.faithful()
 
+    def test_is_told_where_a_flow_is_granted_without_end_already(self, world: World) -> None:
+        """Whoever grants one more call is not left to believe that there will be no further one."""
+        session, approval = self.held(world)
+        other = requested(world.ask(session, "send", {**KIM, "n": 2}))
+        answering.resolve(world.runtime, approval, CARL, True, flows=True).result()
+        with pytest.raises(RemitError, match="for the rest of the task already") as caught:
+            answering.resolve(world.runtime, other, CARL, True, flows=True, uses=1).result()
+        assert caught.value.kind is ErrorKind.REFUSED
+        answering.resolve(world.runtime, other, CARL, True, flows=True).result()
+        state = world.store.task(session.task)
+        assert state is not None and len(state.task.flows) == 1, "which is the same again"
+
     @pytest.mark.parametrize(
         ("uses", "flows", "grant"), [(0, True, True), (-1, True, True), (1001, True, True), (1, False, True), (1, True, False)]
     )

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from remit.cli.card import panel
 from remit.decision_log.encoding import encode_body
 from remit.decision_log.entry import ApprovalGiven, ApprovalResolved
 from remit.decision_log.store import Record
@@ -16,17 +17,20 @@ from remit.model.errors import ErrorKind, RemitError
 from remit.model.flow import flow_grant
 from remit.model.identity import AgentId, ApprovalId, Operator
 from remit.runtime.administration import change_agent
-from remit.runtime.approving import answering
+from remit.runtime.approving import answering, inbox
+from remit.runtime.approving.answering import as_granted
 from remit.runtime.audit import differences
 from remit.runtime.pending import Driven
 from remit.runtime.runtime import administer
 from remit.runtime.tasks import AgentOpener, Opening, open_task
+from tests.cli.running import printed
 from tests.conftest import OpenStore
 from tests.faults.test_approvals import requested, state
 from tests.runtime.world import ANA, BEN, CARL, MANIFEST, POLICIES, Clock, World, permit, small_bundle
 
 DORA, EVA = Operator("dora", "os"), Operator("eva", "os")
 QUORUM = POLICIES.replace('"pay-asks") @requestable("one")', '"pay-asks") @requestable("two")')
+FLOW = "send.to := email in read, any, repeatedly"
 PAY: dict[str, Any] = {"to": "boss@corp.com", "amount": 12.5}
 
 
@@ -231,6 +235,21 @@ class TestFlows:
         assert found is not None and found.task is not None
         state = flowing.store.task(found.task)
         assert state is not None and [flow_grant(flow).uses for flow in state.task.flows] == [granted]
+
+    @pytest.mark.parametrize("grant", [True, False])
+    def test_nobody_is_said_to_grant_what_the_other_did_not(self, flowing: World, grant: bool) -> None:
+        approval = self.asked(flowing)
+
+        def told() -> Any:
+            found = flowing.store.approval(approval)
+            assert found is not None
+            seen = inbox.card(flowing.runtime, found)
+            return inbox.as_plain(seen)["flows_by"], "with its flows" in printed(panel(seen), 200), as_granted(found, [FLOW])
+
+        answer(flowing, approval, CARL, flows=True, uses=2)
+        assert told() == ({"carl": 2}, True, ())
+        answer(flowing, approval, DORA, grant)
+        assert told() == ({}, False, ())
 
     def test_one_alone_grants_none(self, flowing: World) -> None:
         approval = self.asked(flowing)

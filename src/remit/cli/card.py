@@ -6,7 +6,7 @@ from rich.text import Text
 
 from remit.cli.output import plain, when
 from remit.pdp.offering import Offer
-from remit.runtime.approving.approvals import purposes
+from remit.runtime.approving.approvals import flows_by, purposes
 from remit.runtime.approving.inbox import Card
 from remit.runtime.approving.misreading import marks, readable
 from remit.runtime.approving.wording import because, came
@@ -59,7 +59,9 @@ def panel(seen: Card) -> Panel:
 
 def needed(approval: Approval) -> str:
     """Who must approve, and who has."""
-    by = ", ".join(one.operator + (f", with its flows {often(one.uses)}" if one.flows else "") for one in approval.given)
+    flows = flows_by(approval)
+    said = {name: f", with its flows {often(uses)}" for name, uses in flows.items()}
+    by = ", ".join(one.operator + said.get(one.operator, "") for one in approval.given)
     return f"{approval.rule.value} (approved by {by})" if by else approval.rule.value
 
 

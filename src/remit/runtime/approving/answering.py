@@ -16,7 +16,7 @@ from remit.model.identity import ApprovalId, Operator
 from remit.model.task import TaskStatus
 from remit.pdp.obligations import barred, owners_of
 from remit.runtime.acting import acting
-from remit.runtime.approving.approvals import askers, is_closed, shown_in
+from remit.runtime.approving.approvals import askers, flows_by, is_closed, shown_in
 from remit.runtime.approving.denying import sealed_why
 from remit.runtime.approving.excluding import excluded
 from remit.runtime.pending import Driven, Steps
@@ -117,10 +117,11 @@ def _approved(approval: Approval, said: Given, by: CorrelatedIdentity) -> Approv
 
 def as_granted(approval: Approval, offered: Sequence[str]) -> tuple[str, ...]:
     """The data flows that were granted with an approval, of those that were offered: to no more calls than everybody said who gave it."""
-    if approval.state is ApprovalState.PENDING or not approval.given or not all(one.flows for one in approval.given):
+    said = flows_by(approval).values()
+    if approval.state is ApprovalState.PENDING or not said:
         return ()
     # INVARIANT (an approval is for what was said): of two people, each has granted what the narrower of them has.
-    uses = min((one.uses for one in approval.given if one.uses is not None), default=None)
+    uses = min((uses for uses in said if uses is not None), default=None)
     return tuple([str(flow_grant(flow).often(uses)) for flow in offered])
 
 
@@ -161,7 +162,10 @@ def _granting(
     task = chain[0].task
     if task.status is not TaskStatus.OPEN or runtime.clock() >= task.expires:
         raise refused(f"task `{task.id}` is closed or has expired: nothing can be granted to it")
-    new = [flow for flow in flows if str(flow_grant(flow).often(None)) not in task.flows]  # which has no end anyway
+    standing = [flow for flow in flows if str(flow_grant(flow).often(None)) in task.flows]
+    if said := next((flow for flow in standing if flow_grant(flow).uses is not None), ""):
+        raise refused(f"`{said}` is granted for the rest of the task already: approve `{approval.id}` without its flows")
+    new = [flow for flow in flows if flow not in standing]
     first = len(task.scope.flows or ()) + len(task.flows)
     if first + len(new) > MAX_FLOWS:
         raise refused(f"task `{task.id}` has {first} data-flow grants, {MAX_FLOWS} at most: approve the one call")

@@ -228,6 +228,13 @@ def askers(approval: Approval, shown: Shown, key: SealKey) -> frozenset[str]:
     return frozenset({name for name in (_asked_by(shown), submitter, caller) if name})
 
 
+def flows_by(approval: Approval) -> dict[str, int | None]:
+    """Who grants the data flows that were offered with it, and to how many calls: nobody where it was denied, or somebody who approved it
+    granted none."""
+    stands = approval.state in (ApprovalState.PENDING, ApprovalState.APPROVED, ApprovalState.USED)
+    return {one.operator: one.uses for one in approval.given} if stands and all(one.flows for one in approval.given) else {}
+
+
 def used(approval: Approval) -> Approval:
     """The approval after its one use."""
     return replace(approval, state=ApprovalState.USED, version=approval.version + 1)

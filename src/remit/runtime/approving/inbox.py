@@ -8,7 +8,7 @@ import msgspec
 
 from remit.model.authorizer import ApprovalState
 from remit.model.identity import ApprovalId, floor_id
-from remit.runtime.approving.approvals import REQUEST_LIFE, Shown, of_tasks_over, shown_to_approver, waiting
+from remit.runtime.approving.approvals import REQUEST_LIFE, Shown, flows_by, of_tasks_over, shown_to_approver, waiting
 from remit.runtime.approving.denying import why_denied
 from remit.runtime.approving.lapsing import Lapse, lapse_of, look
 from remit.runtime.approving.misreading import marks
@@ -93,7 +93,7 @@ def as_plain(seen: Card) -> dict[str, Any]:
         "resolver": approval.resolver,
         "people": approval.rule.people,
         "approved_by": [one.operator for one in approval.given],
-        "flows_by": {one.operator: one.uses for one in approval.given if one.flows},
+        "flows_by": flows_by(approval),
         "escalated": approval.escalated,
         "told": approval.told,
         "group": group(approval),
