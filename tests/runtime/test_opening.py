@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from remit.decision_log.entry import TaskOpened
 from remit.model.caller import Proof
@@ -19,6 +20,8 @@ from remit.pap.reading.cases import parse_cases
 from remit.pap.reading.folder import bundle_of
 from remit.pap.running import run_cases
 from remit.runtime import kills, tasks
+from remit.runtime.administration import change_agent
+from remit.runtime.approving import inbox
 from remit.runtime.approving.answering import resolve
 from remit.runtime.approving.approvals import shown_to_approver
 from remit.runtime.authorize import may_act
@@ -204,6 +207,56 @@ def test_who_the_schema_does_not_name_is_not_asked_about(world: World) -> None:
     world.publish(guarded("Agent"))
     assert opened(world, "incident", ANA).type == "incident"
     refusal(world, "incident")
+
+
+PARTS = """
+- name: x
+  agent: {id: bot, owner: ben}
+  steps:
+  - action: task.open
+    resource: 'TaskType::"incident"'
+    arguments: {agent: bot, purpose: the disk is full, on_behalf_of: WHOM, seconds: 60}
+    expect: deny
+    approve: WHO
+    then: permit
+"""
+
+
+@pytest.mark.parametrize("opener", [ANA, BOT], ids=["a person", "the agent"])
+@pytest.mark.parametrize(("whom", "who"), [("carl", "carl"), ("eva", "ben"), ("eva", "carl")])
+def test_four_eyes_are_not_of_whom_it_is_for_nor_of_who_owns_the_agent(asked: World, opener: Opener, whom: str, who: str) -> None:
+    """The same that holds within the task, once it is open; and what cases say is what becomes of it."""
+    refusal(asked, "incident", opener, on_behalf_of=whom)
+    [request] = asked.store.approvals(None, 9)
+    written = PARTS.replace("WHOM", whom).replace("WHO", who)
+    if opener is ANA:
+        written = written.replace("- action", "- subject: 'User::\"ana\"'\n    action")
+    [case] = run_cases(guarded(), parse_cases(written, "cases/x.yaml"))
+    barred = "is whom it is for, or owns the agent"
+    if (whom, who) == ("eva", "carl"):
+        resolve(asked.runtime, request.id, Operator(who, "os"), True, "go").result()
+        assert opened(asked, "incident", opener, on_behalf_of=whom).on_behalf_of == whom and case.passed
+        return
+    with pytest.raises(RemitError, match=barred):
+        resolve(asked.runtime, request.id, Operator(who, "os"), True, "go").result()
+    assert [barred in failure.message for failure in case.failures] == [True]
+
+
+def test_who_has_come_to_own_the_agent_has_approved_nothing(asked: World) -> None:
+    refusal(asked, "incident", ANA)
+    [request] = asked.store.approvals(None, 9)
+    resolve(asked.runtime, request.id, CARL, True, "go").result()
+    change_agent(asked.runtime, "bot", lambda a: replace(a, owner="carl", version=a.version + 1), ANA).result()  # type: ignore[type-var]
+    assert "whoever gave it may not approve this any more" in refusal(asked, "incident", ANA)
+    lapse = inbox.card(asked.runtime, asked.store.approval(request.id)).lapse  # type: ignore[arg-type]
+    assert lapse is not None and "owns the agent" in lapse.whole
+
+
+def test_who_opens_it_is_told_that_somebody_else_approves(asked: World) -> None:
+    refusal(asked, "incident", ANA)
+    [request] = asked.store.approvals(None, 9)
+    with pytest.raises(RemitError, match="`ana` asked for this: somebody else must approve it"):
+        resolve(asked.runtime, request.id, ANA, True, "go").result()
 
 
 def test_nobody_is_asked_to_approve_what_cannot_be_opened(asked: World) -> None:

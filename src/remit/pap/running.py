@@ -29,7 +29,7 @@ from remit.pdp.hints import heard
 from remit.pdp.inputs import Decided, Grant, Inputs
 from remit.pdp.memo import Memo
 from remit.pdp.memory import came_back, memory_of
-from remit.pdp.obligations import barred, owners_of
+from remit.pdp.obligations import barred, owners_of, parts_in
 from remit.pdp.outside import Ask, nobody
 from remit.pdp.provenance.seen import Report, observe
 from remit.pdp.told import FAILED, PERFORMED, told_of
@@ -110,6 +110,7 @@ class _Run:
         rule = decided.decision.requestable
         approvers = step.approvers or ANYBODY[: rule.people]
         owners = owners_of(self._agent if step.subject is None else None)
+        owners += parts_in(step.action, step.arguments, self._agents.get)
         for approver in approvers:
             if why := barred(approver, rule, AgentId(self._subject(step).id), owners, self._where(step).chain):
                 return [Failure(step.line, explained(step, f"`{approver}` may not approve it: {why}", decided.decision))]

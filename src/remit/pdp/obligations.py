@@ -1,11 +1,13 @@
 """Obligations and approver rules, as policy annotations ask for them."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any
 
 from remit.model.decision import ApproverRule, Obligation
 from remit.model.identity import Agent, AgentId
 from remit.model.obligations import KNOWN_OBLIGATIONS
 from remit.model.person import folded
+from remit.model.request import TASK_OPEN
 from remit.model.task import TaskState
 
 OBLIGATION = "obligation"
@@ -51,6 +53,15 @@ def owners_of(agent: Agent | None, delegators: Iterable[Agent | None] = ()) -> t
     return tuple([known.owner for known in (agent, *delegators) if known is not None])
 
 
+def parts_in(action: str, arguments: Mapping[str, Any], find: Callable[[AgentId], Agent | None]) -> tuple[str, ...]:
+    """Who has a part in the task that is to be opened: whom it is for, and who owns its agent; nobody in any other action."""
+    if action != TASK_OPEN:
+        return ()
+    agent, whom = arguments.get("agent"), arguments.get("on_behalf_of")
+    owners = owners_of(find(AgentId(agent))) if isinstance(agent, str) else ()
+    return (*owners, whom) if isinstance(whom, str) and whom else owners
+
+
 def barred(
     approver: str,
     rule: ApproverRule,
@@ -60,7 +71,8 @@ def barred(
     also: Collection[str] = (),
 ) -> str:
     """Why a person may not approve what an agent asks for in a task (`chain`: it and those it was delegated from); empty if they may.
-    `owners` are those of the agent and of the agents that delegated to it; `also` are other names of the approver (folded)."""
+    `owners` are those of the agent and of the agents that delegated to it, and who has a part in a task that is to be opened; `also` are
+    other names of the approver (folded)."""
     # INVARIANT (an approval is for one exact action): four eyes are never the requester's, nor the agent's owner's alone.
     names = {folded(approver), *also}
     if folded(agent) in names:

@@ -173,7 +173,7 @@ def _tried(runtime: Runtime, loaded: Loaded, approval: Approval) -> Decided | La
     if grant is None:
         return Lapse(approval.id, LATE, LATE)
     asked_by = approvals.askers(approval, approvals.shown_in(approval, key), key)
-    if (lapse := by_people(runtime.view.directory, inputs, grant, asked_by)) is not None:
+    if (lapse := by_people(runtime.view, inputs, grant, asked_by)) is not None:
         return lapse
     again = _decide(replace(inputs, grant=grant))
     return again if isinstance(again.decision, Permit) else by_policy(grant, again)

@@ -14,9 +14,10 @@ from remit.model.errors import conflict, malformed, not_found, refused
 from remit.model.flow import MAX_FLOWS, MAX_USES, flow_grant
 from remit.model.identity import ApprovalId, Operator
 from remit.model.task import TaskStatus
-from remit.pdp.obligations import barred, owners_of
+from remit.model.values import thaw
+from remit.pdp.obligations import barred, owners_of, parts_in
 from remit.runtime.acting import acting
-from remit.runtime.approving.approvals import askers, flows_by, is_closed, shown_in
+from remit.runtime.approving.approvals import Shown, askers, flows_by, is_closed, shown_in
 from remit.runtime.approving.denying import sealed_why
 from remit.runtime.approving.excluding import excluded
 from remit.runtime.pending import Driven, Steps
@@ -53,7 +54,7 @@ def _resolve(runtime: Runtime, wanted: ApprovalId, operator: Operator, grant: bo
     approval, key = _waiting(runtime, wanted)
     shown = shown_in(approval, key)
     if grant:
-        _may_approve(runtime, approval, operator, askers(approval, shown, key))
+        _may_approve(runtime, approval, operator, shown, askers(approval, shown, key))
         if words := (yield from excluded(runtime, approval, shown, operator)):
             raise refused(words)
     answered: list[Approval] = []
@@ -62,7 +63,7 @@ def _resolve(runtime: Runtime, wanted: ApprovalId, operator: Operator, grant: bo
         current, key = _waiting(runtime, wanted)  # as it is now: somebody else may have approved it, too
         sealed = sealed_why(why, wanted, key)
         if grant:
-            by = _may_approve(runtime, current, operator, askers(current, shown, key))
+            by = _may_approve(runtime, current, operator, shown, askers(current, shown, key))
             answered[:] = [_approved(current, said, by)]
         else:
             answered[:] = [_denied(current, operator, sealed)]
@@ -185,17 +186,20 @@ def _granted(approval: Approval, number: int, operator: Operator, sealed: bytes)
     return FlowGranted(approval.task or "", number, approval.id, approval.decision, operator.id, operator.verified_by, sealed)
 
 
-def _may_approve(runtime: Runtime, approval: Approval, operator: Operator, asked_by: Collection[str]) -> CorrelatedIdentity:
+def _may_approve(
+    runtime: Runtime, approval: Approval, operator: Operator, shown: Shown, asked_by: Collection[str]
+) -> CorrelatedIdentity:
     """Who it is that approves. Raises `RemitError` (refused) for one who may not."""
     by = acting(runtime, operator)
     with runtime.view.lock:
         runtime.view.refresh()
         chain, complete = runtime.view.chain(approval.task)
         owners = owners_of(runtime.view.agent(approval.agent), runtime.view.delegators(chain))
+        parts = parts_in(shown.action, thaw(bytes(shown.arguments)).values, runtime.view.agent)
     if not complete:
         raise refused("a task in the delegation chain cannot be found: nothing can be approved under it")
-    if why := barred(operator.id, approval.rule, approval.agent, owners, chain, by.names):
-        raise refused(why)
     if by.is_one_of(asked_by):
         raise refused(f"`{operator.id}` asked for this: somebody else must approve it")
+    if why := barred(operator.id, approval.rule, approval.agent, (*owners, *parts), chain, by.names):
+        raise refused(why)
     return by

@@ -3,14 +3,13 @@
 import msgspec
 from msgspec.structs import replace
 
-from remit.inventory.directory import Directory
 from remit.model.authorizer import ApprovalState
 from remit.model.decision import Deny, Reason
 from remit.model.errors import RemitError
 from remit.model.identity import AgentId, ApprovalId
 from remit.pdp.decide import decide
 from remit.pdp.inputs import Decided, Grant, Inputs
-from remit.pdp.obligations import owners_of
+from remit.pdp.obligations import owners_of, parts_in
 from remit.pdp.outside import NotAsked
 from remit.runtime.acting import unlent
 from remit.runtime.approving.approvals import askers, grant_of, shown_in
@@ -18,6 +17,7 @@ from remit.runtime.approving.excluding import as_asked
 from remit.runtime.beside import Behind
 from remit.runtime.runtime import Runtime
 from remit.runtime.store import Approval
+from remit.runtime.view import View
 
 BY_WHOM = "whoever gave it may not approve this any more"
 """All that an agent is told of people: who they are, and what became of them, is none of its business."""
@@ -34,11 +34,13 @@ class Lapse(msgspec.Struct, frozen=True):
     whole: str
 
 
-def by_people(directory: Directory, inputs: Inputs, grant: Grant, asked_by: frozenset[str]) -> Lapse | None:
+def by_people(view: View, inputs: Inputs, grant: Grant, asked_by: frozenset[str]) -> Lapse | None:
     """The lapse of an approval whose givers could not give it now: the directory, the agent and the task may say otherwise by now."""
-    owners = owners_of(inputs.agent, inputs.delegators)
+    request = inputs.request
+    parts = parts_in(request.action, request.arguments.values, view.agent)
+    owners = (*owners_of(inputs.agent, inputs.delegators), *parts)
     people = [(name, inputs.chain, owners) for name in (grant.approver, *grant.others)]
-    why = unlent(directory, grant.rule, AgentId(inputs.request.subject.id), people, asked_by)
+    why = unlent(view.directory, grant.rule, AgentId(request.subject.id), people, asked_by)
     return Lapse(grant.id, BY_WHOM, why) if why else None
 
 
@@ -80,10 +82,10 @@ def lapse_of(runtime: Runtime, approval: Approval) -> Lapse | None:
             inputs = as_asked(runtime, approval, shown) if shown is not None else None
             if key is None or shown is None or inputs is None:
                 return None
-            grant, directory = grant_of(approval, key, inputs.now), runtime.view.directory
+            grant = grant_of(approval, key, inputs.now)
             if grant is None:
                 return None
-            if (lapse := by_people(directory, inputs, grant, askers(approval, shown, key))) is not None:
+            if (lapse := by_people(runtime.view, inputs, grant, askers(approval, shown, key))) is not None:
                 return lapse
         decided = decide(replace(inputs, grant=grant))
     except (Behind, NotAsked, RemitError):
