@@ -65,6 +65,23 @@ def test_another_process_knows_what_was_used(open_store: OpenStore) -> None:
         assert reason(world.ask(session, "send", KIM)) == "approval-required"
 
 
+def test_a_denial_does_not_rest_on_a_use_that_another_process_has_made(open_store: OpenStore) -> None:
+    """Else its approver is shown that a grant lets the value through, and what they approve lapses."""
+    always = '@id("send-asks") @requestable("one") forbid (principal, action, resource == Tool::"send") when { context.args.ask == 1 } '
+    bundle = small_bundle(policies=POLICIES + always + "unless { context.approval.granted };")
+    one, other = open_store(bundle=bundle), open_store(again=True)
+    task = one.open_task(**granted(FLOW))
+    here, there = one.open_session(task), other.open_session(task)
+    one.perform(here, "read", MAILS)
+    other.perform(there, "read", MAILS)
+    permit(one.ask(here, "send", {**KIM, "ask": 0}))
+    denied = other.ask(there, "send", {**KIM, "ask": 1})
+    assert (denied.basis.steering[0].origin, denied.basis.flows) == ("untrusted", ())
+    answering.resolve(one.runtime, requested(denied), CARL, True).result()
+    assert permit(other.ask(there, "send", {**KIM, "ask": 1})).approval
+    one.faithful()
+
+
 @pytest.mark.parametrize("colour", ["threads", "tasks"])
 def test_sixty_four_calls_at_once_use_it_once(world: World, colour: str) -> None:
     world.publish(SPENDING)

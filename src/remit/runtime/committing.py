@@ -8,7 +8,7 @@ from remit.model.break_glass import BreakGlass
 from remit.model.decision import Effects, Permit, Reason
 from remit.model.labels import PUBLIC_TRUSTED
 from remit.model.task import TaskStatus
-from remit.pdp.flow import keeps_records
+from remit.pdp.flow import has_grants, keeps_records
 from remit.pdp.hints import hints_for
 from remit.pdp.inputs import Decided, Inputs
 from remit.runtime import definitions
@@ -83,7 +83,8 @@ def _spending(inputs: Inputs, effects: Effects, exhausted: bool) -> list[Write]:
         for before, after in zip(inputs.chain, effects.tasks, strict=False)
     ]
     still = [state for state in inputs.chain[len(writes) :] if state.task.status is TaskStatus.OPEN]
-    if exhausted or (bundle is not None and bundle.reads_history):  # what it was decided on may be on its way, and not arrive
+    if exhausted or has_grants(inputs.chain) or (bundle is not None and bundle.reads_history):
+        # What it was decided on may be on its way, and not arrive; or another process has spent more, and used up a grant.
         writes += [PutSpent(state.task.id, state.spent, state.spent.version) for state in still]
     else:
         writes += [HoldTask(state.task.id) for state in still]
