@@ -225,6 +225,19 @@ class TestAnApprover:
         assert [(one.approval, one.obligations[0].argument) for one in given] == [(approval, "8"), (None, "16")]
         world.faithful()
 
+    def test_grants_nothing_that_makes_an_approval_count_which_does_not(self, world: World) -> None:
+        """Its card says so, and whoever is excluded is told when they answer, though a flow lets the call pass by now."""
+        session, approval = self.held(world)
+        other = requested(world.ask(session, "send", {**KIM, "n": 2}))
+        answering.resolve(world.runtime, approval, CARL, True, flows=True).result()
+        not_carl = '@id("not-carl") forbid (principal, action, resource == Tool::"send") when { context.approval.granted && '
+        world.publish(small_bundle(policies=POLICIES + not_carl + 'context.approval.approver == "carl" };'))
+        lapse = inbox.card(world.runtime, world.store.approval(approval)).lapse  # type: ignore[arg-type]
+        assert lapse is not None and "though `carl` approves" in lapse.whole
+        with pytest.raises(RemitError, match="policy does not let `carl` approve this"):
+            answering.resolve(world.runtime, other, CARL, True).result()
+        assert permit(world.ask(session, "send", KIM)).approval is None, "the flow stands"
+
     def test_is_told_where_a_flow_is_granted_without_end_already(self, world: World) -> None:
         """Whoever grants one more call is not left to believe that there will be no further one."""
         session, approval = self.held(world)

@@ -15,7 +15,6 @@ from remit.model.decision import (
     Reason,
 )
 from remit.model.errors import RemitError, unavailable
-from remit.model.flow import FlowGrant
 from remit.model.identity import AGENT, AgentStatus, EntityRef
 from remit.model.labels import PUBLIC_TRUSTED, Label
 from remit.model.request import SESSION_DECLASSIFY, Tier
@@ -31,7 +30,7 @@ from remit.pdp.effects import flows_used, session_after_deny, session_after_perm
 from remit.pdp.entities import check_resource
 from remit.pdp.first_use import is_first_use
 from remit.pdp.first_use import raised as one_deeper
-from remit.pdp.flow import Traced, asked, has_grants, links_of, query_of, traced
+from remit.pdp.flow import Traced, asked, links_of, query_of, traced
 from remit.pdp.hints import hints_for
 from remit.pdp.history import added_by, adding, once_lowered, remembered, told_beside, with_history
 from remit.pdp.inputs import PERMIT_MICROSECONDS, Decided, Grant, Inputs
@@ -134,23 +133,14 @@ def _known(inputs: Inputs, bundle: CompiledBundle) -> Locus | None:
 
 
 def _by_policy(inputs: Inputs, bundle: CompiledBundle, locus: Locus, spent: tuple[TaskState, ...]) -> Decided:
-    if inputs.grant is not None and inputs.grant.flows and has_grants(inputs.chain):
-        # INVARIANT (an approval is for one exact action): what was granted with it is for other calls; its own is seen as it was shown.
-        decided = _judged(inputs, bundle, locus, spent, inputs.grant.flows)
-        if isinstance(decided.decision, Permit) and decided.decision.approval is not None:
-            return decided
-    return _judged(inputs, bundle, locus, spent)
-
-
-def _judged(
-    inputs: Inputs, bundle: CompiledBundle, locus: Locus, spent: tuple[TaskState, ...], without: tuple[FlowGrant, ...] = ()
-) -> Decided:
     reached = inputs.session.reached if inputs.session else PUBLIC_TRUSTED
     tier, first = locus.tier(reached), bundle.first_uses and is_first_use(inputs, locus, reached)
     if first and bundle.first_use is FirstUse.RAISE:
         tier = one_deeper(tier)
     if inputs.request.proof is not None:
         checks.check_proof(inputs, tier)
+    # INVARIANT (an approval is for one exact action): what was granted with it is for other calls; its own is seen as it was shown.
+    without = inputs.grant.flows if inputs.grant is not None else ()
     steering, flows = traced(bundle, inputs, locus.tool, without) if locus.steered else Traced()
     moment = inputs.outside.moment if inputs.outside is not None else inputs.now
     situation = Situation(

@@ -4,7 +4,7 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from remit.model.decision import Deny, Reason
+from remit.model.decision import Deny, Permit, Reason
 from remit.model.identity import EntityRef, Operator
 from remit.model.request import EvaluationRequest
 from remit.model.values import NO_ARGUMENTS, thaw
@@ -34,9 +34,9 @@ def excluded(runtime: Runtime, approval: Approval, shown: Shown, operator: Opera
     open_to_all = yield from _decided(runtime, inputs)
     by_them = yield from _decided(runtime, replace(inputs, grant=grant_by(approval, shown, operator.id)))
     before, after = open_to_all.decision, by_them.decision
-    if not (isinstance(before, Deny) and isinstance(after, Deny)):
-        return ""
-    if before.reason is not Reason.APPROVAL_REQUIRED or after.reason is not Reason.FORBIDDEN:
+    # A data flow that was granted meanwhile lets it pass, and is for other calls: this approval counts no more for it.
+    waits = bool(before.basis.flows) if isinstance(before, Permit) else before.reason is Reason.APPROVAL_REQUIRED
+    if not waits or not isinstance(after, Deny) or after.reason is not Reason.FORBIDDEN:
         return ""
     return f"policy does not let `{operator.id}` approve this, ask somebody else: {after.message}"
 
