@@ -42,7 +42,8 @@ class _Shared(Generic[Told]):
             # INVARIANT (whoever waits holds nobody up): a store may hang, and the loop that all are answered on does not.
             look = self._look = asyncio.create_task(asyncio.to_thread(read))
             look.add_done_callback(self._done)
-        return await asyncio.shield(look)  # who hangs up takes it from nobody else
+        await asyncio.wait((look,))  # whoever hangs up ends it for nobody else
+        return look.result()
 
     def _done(self, look: asyncio.Task[Told]) -> None:
         self._until = time.monotonic() + EVERY
