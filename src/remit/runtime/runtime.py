@@ -1,7 +1,8 @@
 """What every act of this package works with, and how administrative acts are committed."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import TypeVar
 
 import msgspec
 
@@ -16,6 +17,7 @@ from remit.runtime.view import View
 from remit.runtime.writes import Write
 
 _encode = msgspec.msgpack.Encoder().encode
+T = TypeVar("T")
 ATTEMPTS = 24
 """So often is something decided again because its state moved in another process; then it is refused."""
 
@@ -86,3 +88,22 @@ def administer(runtime: Runtime, prepare: Callable[[], Change]) -> Steps[None]:
             if attempt and runtime.view.store.revision == revision:
                 break  # nothing administrative moved, so what it would change is not as it expects
     raise conflict("it was changed by somebody else meanwhile: look again")
+
+
+class Moved(Exception):
+    """Another bundle is published than the one that was asked."""
+
+
+def published(runtime: Runtime) -> str:
+    """What names the bundle that is published, empty without one."""
+    bundle = runtime.view.bundle
+    return bundle.digest if bundle is not None else ""
+
+
+def asking_anew(attempt: Callable[[], Steps[T]], about: str) -> Steps[T]:
+    """The steps of an attempt that asks policies first, and commits what they let pass: made anew where it raises `Moved`, since others
+    were published meanwhile. Raises `RemitError` (conflict)."""
+    for _ in range(ATTEMPTS):
+        with suppress(Moved):
+            return (yield from attempt())
+    raise conflict(f"policies kept changing while they were asked {about}: do it again")

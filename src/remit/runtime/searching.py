@@ -39,6 +39,7 @@ def search(runtime: Runtime, kind: SearchKind, request: EvaluationRequest, after
     with runtime.view.lock:
         runtime.view.refresh()
         runtime.view.look()
+        runtime.view.catch_up(request.task, request.session)
         bundle = runtime.view.bundle
     if bundle is None:
         raise unavailable("no policy is published: run `remit policy publish`")
@@ -110,7 +111,7 @@ class _Ahead:
     def of(self, request: EvaluationRequest) -> tuple[Session, Observed]:
         """The session that a request names, and what it would have seen; read once for all that is searched through."""
         view = self._runtime.view
-        before = sessions.resume(self._runtime, request.session or SessionId(""))
+        before = sessions.entered(self._runtime, request.session or SessionId(""))
         chain, _ = view.chain(before.task)
         at = before.version, *(state.spent.version for state in chain)
         if at not in self._known:

@@ -139,7 +139,7 @@ def _joining(runtime: Runtime, session: SessionId, child: SessionId | None, need
     for _ in range(ATTEMPTS):
         with view.lock:
             revision = view.refresh()
-            before = resume(runtime, session)
+            before = entered(runtime, session)
             joined = ahead(view, before, _newest(runtime, child) if child is not None else None, needed)
             if joined is None:
                 return
@@ -163,11 +163,18 @@ def _joining(runtime: Runtime, session: SessionId, child: SessionId | None, need
 
 def _newest(runtime: Runtime, session: SessionId) -> Session:
     stored = runtime.view.store.session(session)
-    return runtime.view.newest(stored) if stored is not None else resume(runtime, session)
+    return runtime.view.newest(stored) if stored is not None else entered(runtime, session)
 
 
 def resume(runtime: Runtime, session: SessionId) -> Session:
-    """A session as it stands, with everything it has touched. Raises `RemitError` (not-found)."""
+    """A session as it stands, with everything it has touched, in whichever process. Raises `RemitError` (not-found)."""
+    with runtime.view.lock:
+        runtime.view.catch_up(None, session)
+        return entered(runtime, session)
+
+
+def entered(runtime: Runtime, session: SessionId) -> Session:
+    """A session as this process knows it: for what is committed, or after a look at it. Raises `RemitError` (not-found)."""
     with runtime.view.lock:
         found = runtime.view.session(session)
     if found is None:

@@ -28,7 +28,7 @@ from remit.runtime.authorize import evaluating, may_act
 from remit.runtime.narrowing import MAX_SECONDS, check_size, narrow_budgets, narrow_scope
 from remit.runtime.outcome import abandon, reporting
 from remit.runtime.pending import Driven, Steps
-from remit.runtime.runtime import ATTEMPTS, Change, Runtime, administer
+from remit.runtime.runtime import Change, Moved, Runtime, administer, asking_anew, published
 from remit.runtime.writes import CloseTask, HoldTask, InsertTask
 
 MAX_PURPOSE = 16_000
@@ -61,14 +61,7 @@ def open_task(runtime: Runtime, opening: Opening, opener: Opener) -> Driven[Task
 
 def opening_task(runtime: Runtime, opening: Opening, opener: Opener) -> Steps[Task]:
     """The steps of `open_task`."""
-    for _ in range(ATTEMPTS):
-        with suppress(_Moved):
-            return (yield from _opening(runtime, opening, opener))
-    raise conflict("policies kept changing while they were asked whether this task may be opened: open it again")
-
-
-class _Moved(Exception):
-    """Another bundle is published than the one that was asked."""
+    return asking_anew(lambda: _opening(runtime, opening, opener), "whether this task may be opened")
 
 
 def _opening(runtime: Runtime, opening: Opening, opener: Opener) -> Steps[Task]:
@@ -80,8 +73,8 @@ def _opening(runtime: Runtime, opening: Opening, opener: Opener) -> Steps[Task]:
         task = _prepare(runtime, opening, opener, task_id)
         opened[:] = [task]
         # INVARIANT (fail closed): what policies say is what those say that hold when it is opened, whichever process published them.
-        if _bundle(runtime) != asked:
-            raise _Moved
+        if published(runtime) != asked:
+            raise Moved
         above = [HoldTask(state.task.id) for state in runtime.view.chain(task.parent)[0]]
         return [_opened_record(task, opener, key)], [*above, InsertTask(task, key.secret)]
 
@@ -98,12 +91,6 @@ def _opening(runtime: Runtime, opening: Opening, opener: Opener) -> Steps[Task]:
     return opened[0]
 
 
-def _bundle(runtime: Runtime) -> str:
-    """What names the bundle that is published, empty without one."""
-    bundle = runtime.view.bundle
-    return bundle.digest if bundle is not None else ""
-
-
 def _permitted(runtime: Runtime, opening: Opening, opener: Opener, task_id: TaskId) -> Steps[tuple[str, Permit | None]]:
     """The bundle that was asked, and the permit to open it, where that bundle has policies about it for such a subject. Raises `RemitError`
     (refused).
@@ -113,7 +100,7 @@ def _permitted(runtime: Runtime, opening: Opening, opener: Opener, task_id: Task
     with runtime.view.lock:
         runtime.view.refresh()
         runtime.view.look()
-        bundle, asked = runtime.view.bundle, _bundle(runtime)
+        bundle, asked = runtime.view.bundle, published(runtime)
         subject = opener.ref if isinstance(opener, Operator) else EntityRef(AGENT, opener.agent)
         if opening.parent is not None or bundle is None or TASK_OPEN not in bundle.actions:
             return asked, None
@@ -272,14 +259,14 @@ def _may_open(opener: Opener, opening: Opening, kind: TaskType | None, parents: 
 def _label_of(runtime: Runtime, opener: Opener, parent: TaskId | None) -> Label:
     if isinstance(opener, Operator):
         return PUBLIC_TRUSTED
-    session = runtime.view.session(opener.session)
-    if session is not None and session.agent == opener.agent and session.task == parent:
-        return session.reached
     own = Label(sources=(f"agent:{opener.agent}",))
     if parent is None and opener.session is None:
         return own
-    if parent is None and session is not None and session.agent == opener.agent:
-        return session.reached.join(own)
+    stored = runtime.view.store.session(opener.session) if opener.session is not None else None
+    if stored is not None and stored.agent == opener.agent and parent in (None, stored.task):
+        # INVARIANT (labels come from what was touched): a session has touched what it has in any process, durable here or not.
+        reached = stored.reached.join(runtime.view.newest(stored).reached)
+        return reached if stored.task == parent else reached.join(own)
     # An agent that does not say truly where it writes from may have read anything.
     return own.join(Label(Confidentiality.RESTRICTED))
 

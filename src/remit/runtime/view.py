@@ -63,7 +63,7 @@ class View:
     def __init__(self, store: RuntimeStore, compile_bundle: Compile, steady: Clock = steady) -> None:
         self.lock = threading.RLock()
         self.store = store
-        self.revision = -1
+        self.revision = self._looked = -1
         self.latest = store.latest_time()
         """The time (µs) of the latest decision this process knows of."""
         self.acted: set[DecisionId] = set()
@@ -117,10 +117,28 @@ class View:
     def look(self) -> bool:
         """Drop what others have changed since this process last committed, and whether they did: for answers that are not committed, and so
         never conflict."""
-        stale = self.store.standing(())[0] != self.revision
+        standing = self.store.standing(())[0]
+        # Whatever is held was read after it was last dropped, so at that revision or a later one.
+        stale = standing not in (self.revision, self._looked)
         if stale:
+            self._looked = standing
             self._forget_administration()
         return stale
+
+    def catch_up(self, task: TaskId | None, session: SessionId | None) -> None:
+        """The same of what others have decided, which no administrative change is: where this session stands, what this task and those that
+        it was delegated from have spent, and memories and accounts. What this process itself has moved further stays as it has it."""
+        stored = self.store.session(session) if session is not None else None
+        if stored is not None and self.newest(stored) is stored:
+            self._forget_session(stored.id)
+        for known in self.chain(task)[0]:
+            found = self.store.task(known.task.id)
+            if found is not None and found.task.status is not known.task.status:
+                self._tasks.pop(known.task.id, None)
+            if found is not None and found.spent.version >> 32 > known.spent.version >> 32:
+                self._spent.pop(known.task.id, None)
+        self._memories.clear()
+        self._accounts.clear()
 
     def _forget_administration(self) -> None:
         self._kills = None
@@ -346,14 +364,17 @@ class View:
         self._memories.clear()
         self._accounts.clear()
         if session is not None:
-            # INVARIANT (labels come from what was touched): a session goes with what it saw; neither is ever newer than the other.
-            self._sessions.pop(session, None)
-            self._observed.pop(session, None)
-            self._known.pop(session, None)
-            self.caught_up.pop(session, None)
+            self._forget_session(session)
         for task in tasks:
             self._spent.pop(task, None)
             self._tasks.pop(task, None)
+
+    def _forget_session(self, session: SessionId) -> None:
+        # INVARIANT (labels come from what was touched): a session goes with what it saw; neither is ever newer than the other.
+        self._sessions.pop(session, None)
+        self._observed.pop(session, None)
+        self._known.pop(session, None)
+        self.caught_up.pop(session, None)
 
     def forget_definition(self, upstream: str, tool: str) -> None:
         """Drop what is known of a definition; it is read again."""
