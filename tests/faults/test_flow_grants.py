@@ -12,12 +12,13 @@ from remit.decision_log.entry import FlowGranted
 from remit.model.authorizer import OutcomeStatus
 from remit.model.errors import ErrorKind, RemitError
 from remit.model.flow import FORMS, FlowGrant, flow_grant
-from remit.model.identity import AgentId, ApprovalId, EntityRef
+from remit.model.identity import AgentId, ApprovalId, EntityRef, Operator
 from remit.model.task import Budgets, Scope, Session, Task
 from remit.pdp.provenance.forms import alone, behind, stands
 from remit.runtime import tasks
 from remit.runtime.administration import erase
 from remit.runtime.approving import answering, approvals, inbox
+from remit.runtime.pending import Steps
 from remit.runtime.tasks import AgentOpener, Opening, close_task
 from tests.conftest import OpenStore
 from tests.faults.test_approvals import requested
@@ -34,6 +35,12 @@ SPENDING = small_bundle(
     )
 )
 """Where `send` writes nothing that `read` could read."""
+
+EXCLUDING = small_bundle(
+    policies=POLICIES
+    + """@id("not-carl") forbid (principal, action == Action::"tool.call", resource == Tool::"send")
+    when { context.approval.granted && context.approval.approver == "carl" };"""
+)
 
 
 def reading(world: World, content: str = MAILS, **opening: Any) -> Session:
@@ -249,6 +256,43 @@ class TestAnApprover:
         answering.resolve(world.runtime, other, CARL, True, flows=True).result()
         state = world.store.task(session.task)
         assert state is not None and len(state.task.flows) == 1, "which is the same again"
+
+    def excluded(self, world: World, approval: ApprovalId, **words: Any) -> str:
+        with pytest.raises(RemitError) as caught:
+            answering.resolve(world.runtime, approval, CARL, True, **words).result()
+        assert caught.value.kind is ErrorKind.REFUSED
+        assert not [entry for entry in world.entries() if isinstance(entry.body, FlowGranted)]
+        return caught.value.message
+
+    def test_grants_nothing_whom_policies_exclude_that_another_process_published(self, open_store: OpenStore) -> None:
+        world, other = open_store(), open_store(again=True)
+        _session, approval = self.held(world)
+        other.publish(EXCLUDING)
+        assert "not-carl" in self.excluded(world, approval, flows=True)
+        answering.resolve(world.runtime, approval, Operator("dora", "os"), True, flows=True).result()
+
+    def test_nor_whom_those_exclude_that_are_published_while_they_answer(
+        self, open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        world, other = open_store(), open_store(again=True)
+        _session, approval = self.held(world)
+        asks, published = answering.excluded, list[int]()
+
+        def meanwhile(*about: Any) -> Steps[str]:
+            words = yield from asks(*about)
+            if not published:
+                published.append(1)
+                other.publish(EXCLUDING)
+            return words
+
+        monkeypatch.setattr(answering, "excluded", meanwhile)
+        assert "not-carl" in self.excluded(world, approval, flows=True)
+
+    def test_nor_whom_they_exclude_while_a_session_beside_it_has_read_more(self, open_store: OpenStore) -> None:
+        world = open_store(bundle=EXCLUDING)
+        session, approval = self.held(world)
+        world.perform(world.open_session(world.store.task(session.task).task), "account", "something else")  # type: ignore[union-attr, arg-type]
+        assert "not-carl" in self.excluded(world, approval, flows=True)
 
     @pytest.mark.parametrize(
         ("uses", "flows", "grant"), [(0, True, True), (-1, True, True), (1001, True, True), (1, False, True), (1, True, False)]

@@ -21,7 +21,7 @@ from remit.runtime.approving.approvals import Shown, askers, flows_by, is_closed
 from remit.runtime.approving.denying import sealed_why
 from remit.runtime.approving.excluding import excluded
 from remit.runtime.pending import Driven, Steps
-from remit.runtime.runtime import Change, Runtime, administer
+from remit.runtime.runtime import Change, Moved, Runtime, administer, asking_anew, published
 from remit.runtime.store import Approval, Given
 from remit.runtime.writes import HoldTask, PutApproval, PutTask, Write
 
@@ -47,10 +47,14 @@ def resolve(
     if uses is not None and not 1 <= uses <= MAX_USES:
         raise malformed(f"{uses} calls cannot use a data flow: say 1 to {MAX_USES}, or nothing for the rest of the task")
     said = Given(operator.id, operator.verified_by, flows, uses)
-    return Driven(lambda: _resolve(runtime, approval, operator, grant, why, said))
+    about = "whether this person may approve"
+    return Driven(lambda: asking_anew(lambda: _resolve(runtime, approval, operator, grant, why, said), about))
 
 
 def _resolve(runtime: Runtime, wanted: ApprovalId, operator: Operator, grant: bool, why: str, said: Given) -> Steps[Approval]:
+    with runtime.view.lock:
+        runtime.view.look()
+        asked = published(runtime) if grant else ""
     approval, key = _waiting(runtime, wanted)
     shown = shown_in(approval, key)
     if grant:
@@ -61,6 +65,9 @@ def _resolve(runtime: Runtime, wanted: ApprovalId, operator: Operator, grant: bo
 
     def prepare() -> Change:
         current, key = _waiting(runtime, wanted)  # as it is now: somebody else may have approved it, too
+        # INVARIANT (fail closed): whom policies exclude is as those say that hold when they answer, whichever process published them.
+        if grant and published(runtime) != asked:
+            raise Moved
         sealed = sealed_why(why, wanted, key)
         if grant:
             by = _may_approve(runtime, current, operator, shown, askers(current, shown, key))

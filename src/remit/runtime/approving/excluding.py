@@ -5,7 +5,8 @@ from functools import partial
 from msgspec.structs import replace
 
 from remit.model.decision import Deny, Permit, Reason
-from remit.model.identity import EntityRef, Operator
+from remit.model.errors import unavailable
+from remit.model.identity import EntityRef, Operator, SessionId
 from remit.model.request import EvaluationRequest
 from remit.model.values import NO_ARGUMENTS, thaw
 from remit.pdp.decide import decide
@@ -16,19 +17,25 @@ from remit.runtime.beside import Behind
 from remit.runtime.loading import load
 from remit.runtime.pending import Inquiry, Steps
 from remit.runtime.runtime import Runtime
+from remit.runtime.sessions import taking_over
 from remit.runtime.store import Approval
 
 
 def excluded(runtime: Runtime, approval: Approval, shown: Shown, operator: Operator) -> Steps[str]:
-    """Why policies do not let this person approve what they let others approve; empty where they do, or cannot be asked now.
+    """Why policies do not let this person approve what they let others approve; empty where they do, or do not say so of this now. Raises
+    `RemitError` (unavailable).
 
-    Nothing rests on it: an approval by somebody whom policies exclude lifts no denial. It spares everybody the detour.
+    An approval by somebody whom policies exclude lifts no denial, so of that it only spares everybody the detour; data flows that are
+    granted with it stand by themselves.
     """
     try:
-        with runtime.view.lock:
-            inputs = as_asked(runtime, approval, shown)
-    except Behind:
-        return ""
+        inputs = _inputs(runtime, approval, shown)
+    except Behind:  # as before any decision, what other sessions of the task have touched is taken over first
+        yield from taking_over(runtime, approval.session or SessionId(""), needed=True)
+        try:
+            inputs = _inputs(runtime, approval, shown)
+        except Behind:
+            raise unavailable("other sessions of the task kept touching more: answer again") from None
     if inputs is None:
         return ""
     open_to_all = yield from _decided(runtime, inputs)
@@ -41,11 +48,17 @@ def excluded(runtime: Runtime, approval: Approval, shown: Shown, operator: Opera
     return f"policy does not let `{operator.id}` approve this, ask somebody else: {after.message}"
 
 
+def _inputs(runtime: Runtime, approval: Approval, shown: Shown) -> Inputs | None:
+    with runtime.view.lock:
+        return as_asked(runtime, approval, shown)
+
+
 def as_asked(runtime: Runtime, approval: Approval, shown: Shown) -> Inputs | None:
-    """What was asked for, with everything as it is now; None in requests of older stores."""
+    """What was asked for, with everything as it is now (as of the last `look`); None in requests of older stores."""
     asked = shown.asked
     if asked is None:
         return None
+    runtime.view.catch_up(approval.task, approval.session)
     properties = thaw(bytes(shown.said))
     request = EvaluationRequest(
         EntityRef(asked.subject, approval.agent),
