@@ -43,6 +43,6 @@ def entry_of(log: LogReader, decision: str) -> Entry | None:
 def opened_of(runtime: Runtime, body: DecisionMade) -> Recorded:
     """An entry, opened."""
     with runtime.view.lock:
-        runtime.view.refresh()
+        runtime.view.look()  # what another process has erased is erased here
         # Only a task that exists has a key; what named an unknown one is sealed under the store's.
         return Recorded(body, open_sealed(body, runtime.view.key(TaskId(body.chain[0]) if body.chain else None)))

@@ -33,7 +33,7 @@ def told(runtime: Runtime, approval: Approval) -> str:
     if approval.state is not ApprovalState.DENIED:
         return ""
     with runtime.view.lock:
-        runtime.view.refresh()
+        runtime.view.look()
         return why_denied(approval, runtime.view.key(approval.task))
 
 

@@ -67,7 +67,7 @@ def _is_recorded(embedded: Embedded, seen: Outcome) -> bool:
         return False
     body, content = recorded[0], (seen.content or "").encode()
     with embedded.runtime.view.lock:
-        embedded.runtime.view.refresh()
+        embedded.runtime.view.look()
         key = embedded.runtime.view.key(_task(embedded, seen.decision))
     if key is None:
         raise conflict(f"decision `{seen.decision}` was reported before, and its task erased since")
