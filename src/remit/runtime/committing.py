@@ -5,7 +5,7 @@ import msgspec
 from remit.decision_log.append import Ticket
 from remit.decision_log.sealing import SealKey
 from remit.model.break_glass import BreakGlass
-from remit.model.decision import Effects, Permit, Reason
+from remit.model.decision import Deny, Effects, Permit, Reason
 from remit.model.labels import PUBLIC_TRUSTED
 from remit.model.task import TaskStatus
 from remit.pdp.flow import has_grants, keeps_records
@@ -52,7 +52,9 @@ def commit(runtime: Runtime, loaded: Loaded, considered: Considered) -> Ticket[W
     """Submit the entry with every effect of the decision, and move the view on to what they lead to."""
     # INVARIANT (one commit): entry, session, budgets, approval and permit stand or fall together.
     inputs, effects, decision = loaded.inputs, considered.decided.effects, considered.decided.decision
-    writes = _spending(inputs, effects, decision.reason is Reason.BUDGET_EXHAUSTED)
+    # A denial that has people asked shows them what the session has reached, and that rests on what the tasks count of the others, too.
+    asks = isinstance(decision, Deny) and decision.approval is not None
+    writes = _spending(inputs, effects, decision.reason is Reason.BUDGET_EXHAUSTED, asks)
     records = [decision_record(inputs, decision, effects.session or inputs.session, loaded.key)]
     if effects.session is not None and inputs.session is not None:
         writes.append(PutSession(effects.session, inputs.session.version))
@@ -75,7 +77,7 @@ def commit(runtime: Runtime, loaded: Loaded, considered: Considered) -> Ticket[W
     return runtime.appender.submit(Ticket(records, writes, loaded.revision, inputs.now))
 
 
-def _spending(inputs: Inputs, effects: Effects, exhausted: bool) -> list[Write]:
+def _spending(inputs: Inputs, effects: Effects, exhausted: bool, asks: bool) -> list[Write]:
     """What the tasks and the agent have spent; or that it is as the decision found it, where it rests on that."""
     bundle = inputs.bundle
     writes: list[Write] = [
@@ -83,8 +85,8 @@ def _spending(inputs: Inputs, effects: Effects, exhausted: bool) -> list[Write]:
         for before, after in zip(inputs.chain, effects.tasks, strict=False)
     ]
     still = [state for state in inputs.chain[len(writes) :] if state.task.status is TaskStatus.OPEN]
-    if exhausted or has_grants(inputs.chain) or (bundle is not None and bundle.reads_history):
-        # What it was decided on may be on its way, and not arrive; or another process has spent more, and used up a grant.
+    read = exhausted or asks or has_grants(inputs.chain) or (bundle is not None and bundle.reads_history)
+    if read:  # what it was decided on may be on its way, and not arrive; or another process has moved it, and used up a grant
         writes += [PutSpent(state.task.id, state.spent, state.spent.version) for state in still]
     else:
         writes += [HoldTask(state.task.id) for state in still]
