@@ -17,7 +17,7 @@ def check_known(embedded: Embedded, kind: KillKind, name: str) -> None:
     if not name or any(known.kind is kind and known.name == name for known in embedded.store.kills()):
         return
     with embedded.runtime.view.lock:
-        embedded.runtime.view.refresh()
+        embedded.runtime.view.look()
         bundle = embedded.runtime.view.bundle
     known: Collection[str] = ()
     match kind:

@@ -26,6 +26,7 @@ from remit.pap.store import BundleStore
 from remit.pdp.compiled import CompiledBundle
 from remit.pdp.outside import Opa, Said
 from remit.runtime import outcome
+from remit.runtime.approving.approvals import state_of
 from remit.runtime.approving.denying import told
 from remit.runtime.authorize import evaluate, may_act
 from remit.runtime.pending import Driven, Inquiry, Steps
@@ -188,9 +189,7 @@ class Embedded:
         found = self.store.approval(approval)
         if found is None:
             raise not_found(f"there is no access request `{approval}`")
-        if found.state is ApprovalState.PENDING and self.runtime.clock() >= found.expires:
-            return ApprovalState.EXPIRED
-        return found.state
+        return state_of(self.runtime, found)
 
     @property
     def mode(self) -> str:

@@ -268,10 +268,12 @@ def of_tasks_over(runtime: Runtime, asked: Sequence[Approval]) -> set[ApprovalId
 
 
 def is_over(runtime: Runtime, task: TaskId | None) -> bool:
-    """Whether a task, or one that was delegated from, is closed or has expired."""
+    """Whether a task, or one that it was delegated from, is closed or has expired: as the store has it, whoever closed it. Raises
+    `RemitError` (unavailable)."""
     with runtime.view.lock:
         runtime.view.refresh()
-        return is_closed(runtime, runtime.view.chain(task)[0])
+        chain = runtime.view.chain(task)[0]
+    return is_closed(runtime, chain) or not runtime.view.store.standing([state.task.id for state in chain])[1]
 
 
 def is_closed(runtime: Runtime, chain: Sequence[TaskState]) -> bool:

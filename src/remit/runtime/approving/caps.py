@@ -3,7 +3,7 @@
 from remit.model.identity import ApprovalId, TaskId, floor_id
 from remit.pdp.compiled import ApprovalTerms
 from remit.pdp.inputs import Inputs
-from remit.runtime.approving.approvals import REQUEST_LIFE, is_closed
+from remit.runtime.approving.approvals import REQUEST_LIFE, is_over
 from remit.runtime.asked import AskedBy
 from remit.runtime.runtime import Runtime
 
@@ -41,4 +41,4 @@ def _unanswered(runtime: Runtime, now: int) -> list[AskedBy]:
 def _counts(runtime: Runtime, task: TaskId | None) -> bool:
     """Whether what a task asks for counts: it is open, or an agent opened it, which could open and close one after the other."""
     chain = runtime.view.chain(task)[0] if task is not None else ()
-    return not chain or not chain[0].task.purpose_trusted or not is_closed(runtime, chain)
+    return not chain or not chain[0].task.purpose_trusted or not is_over(runtime, task)

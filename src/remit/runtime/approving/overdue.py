@@ -86,7 +86,7 @@ def _late(approval: Approval | AskedBy, terms: ApprovalTerms, now: int) -> bool:
 
 def _terms(runtime: Runtime) -> ApprovalTerms:
     with runtime.view.lock:
-        runtime.view.refresh()
+        runtime.view.look()
         bundle = runtime.view.bundle
     return bundle.approvals if bundle is not None else ApprovalTerms()
 
