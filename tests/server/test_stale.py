@@ -1,16 +1,21 @@
 """What another process on the store has changed, while this one commits nothing: the very next request here is answered by it."""
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from remit.decision_log.entry import TokenIssued
 from remit.inventory.agents import with_identity, with_status, without_identity
 from remit.local.config import Settings
+from remit.local.enrolment import begin
 from remit.local.issuing import task_token
 from remit.local.people import Import
 from remit.local.trust import own_issuer, read_trust
@@ -27,8 +32,9 @@ from remit.runtime.approving.overdue import sweep
 from remit.runtime.approving.requesting import cancel
 from remit.runtime.emergency import break_glass
 from remit.runtime.tasks import close_task
+from remit.server.api import enrolment
 from remit.server.callers import Proven
-from tests.conftest import OpenStore
+from tests.conftest import OpenStore, StoreUrl
 from tests.runtime.test_opening import guarded
 from tests.runtime.world import AGENT, ANA, CARL, SMALL, World, small_bundle
 from tests.server.idp import ISSUER, Idp
@@ -600,3 +606,27 @@ def test_people_are_told_late_as_the_bundle_says_that_holds_and_of_nothing_that_
     closed(beside)
     time.sleep(1.1)
     assert sweep(beside.here.runtime).result() == 0
+
+
+@pytest.mark.postgresql
+def test_of_two_servers_on_a_store_one_makes_the_first_administrator(
+    tmp_path: Path, store_url: StoreUrl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each has a link of its own, and both are used at the same moment."""
+    worlds = [World(tmp_path / name, wall_clock, 10.0, store_url()) for name in ("one", "other")]
+    both = threading.Barrier(2)
+    asks = enrolment.needs_administrator
+
+    def together(*about: Any) -> bool:
+        with suppress(threading.BrokenBarrierError):  # whoever holds the other up is asked alone
+            both.wait(0.5)
+        return asks(*about)
+
+    monkeypatch.setattr(enrolment, "needs_administrator", together)
+    with serving(worlds[0].embedded) as one, serving(worlds[1].embedded) as other, ThreadPoolExecutor(2) as threads:
+        links = [(client, begin(world.home, wall_clock)) for client, world in zip((one, other), worlds, strict=True)]
+        answers = list(threads.map(lambda link: link[0].post("/v1/enrolment", {"code": link[1], "name": "ana"}).status, links))
+    issued = [entry.body for entry in worlds[0].entries() if isinstance(entry.body, TokenIssued)]
+    for world in worlds:
+        world.close()
+    assert sorted(answers) == [200, 403] and len(issued) == 1

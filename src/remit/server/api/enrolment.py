@@ -16,6 +16,7 @@ from remit.local.wiring import Embedded
 from remit.model.caller import Role
 from remit.model.errors import refused
 from remit.model.identity import Operator
+from remit.runtime.runtime import PATIENCE, turn
 from remit.server.reading import read_as
 from remit.server.responding import answer, embedded_of
 
@@ -32,10 +33,18 @@ class Enrolling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key: dict[str, Any] | None = None
 
 
-def _is_first(embedded: Embedded, code: str) -> bool:
-    """Whether this is the code of this server's link, and still nobody administers; the link is used by it."""
-    # INVARIANT (fail closed): another server on the store has a link of its own, and the first administrator comes once.
-    return redeem(embedded.home, code, embedded.runtime.clock) and needs_administrator(embedded, embedded.settings)
+def _first(embedded: Embedded, url: str, said: Enrolling, name: str) -> str:
+    """The token of the first administrator, if this is the code of this server's link, which is used by it, and still nobody administers;
+    empty otherwise."""
+    if not redeem(embedded.home, said.code, embedded.runtime.clock):
+        return ""
+    # INVARIANT (fail closed): another server on the store has a link of its own, and the first administrator comes once: no other process
+    # commits between the question and the token.
+    with turn(embedded.runtime, PATIENCE):
+        if not needs_administrator(embedded, embedded.settings):
+            return ""
+        own = own_issuer(embedded.home, url, embedded.runtime.clock)  # who has no link makes no key
+        return operator_token(embedded, own, name, [Role.ADMINISTRATOR], SECONDS, said.key, Operator(name, BY))
 
 
 async def enrolled(request: Request) -> Response:
@@ -43,13 +52,10 @@ async def enrolled(request: Request) -> Response:
     said, embedded = await read_as(request, Enrolling), embedded_of(request)
     name = checked_name(said.name, "person")
     thumbprint_of(said.key)  # a key that is none must not use up the link
-    if not await asyncio.to_thread(_is_first, embedded, said.code):
+    token = await asyncio.to_thread(_first, embedded, request.app.state.url, said, name)
+    if not token:
         raise refused(
             "this is no link that enrols anybody: it was used, has expired, or is none, or somebody administers already; "
             "`remit operator token` makes a token too"
         )
-    # INVARIANT (fail closed): who has no link makes no key.
-    own = await asyncio.to_thread(own_issuer, embedded.home, request.app.state.url, embedded.runtime.clock)
-    roles, by = [Role.ADMINISTRATOR], Operator(name, BY)
-    token = await asyncio.to_thread(operator_token, embedded, own, name, roles, SECONDS, said.key, by)
-    return answer({"token": token, "name": name, "roles": roles, "seconds": SECONDS})
+    return answer({"token": token, "name": name, "roles": [Role.ADMINISTRATOR], "seconds": SECONDS})
