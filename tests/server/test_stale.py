@@ -34,11 +34,12 @@ from remit.runtime.emergency import break_glass
 from remit.runtime.tasks import close_task
 from remit.server.api import enrolment
 from remit.server.callers import Proven
+from tests.cli.running import ok, run
 from tests.conftest import OpenStore, StoreUrl
 from tests.runtime.test_opening import guarded
 from tests.runtime.world import AGENT, ANA, CARL, SMALL, World, small_bundle
 from tests.server.idp import ISSUER, Idp
-from tests.server.serving import Answer, Client, serving
+from tests.server.serving import Answer, Client, served, serving
 
 URL = "https://remit.example"
 ROLES = {"administrator": "ada", "approver": "carl eve", "reviewer": "rex", "auditor": "aud", "enforcement-point": "gateway"}
@@ -630,3 +631,36 @@ def test_of_two_servers_on_a_store_one_makes_the_first_administrator(
     for world in worlds:
         world.close()
     assert sorted(answers) == [200, 403] and len(issued) == 1
+
+
+@pytest.mark.sqlite
+def test_a_server_beside_the_command_line(open_store: OpenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that commits nothing, and an operator on its machine."""
+    world = open_store("home", bundle=FIRST, clock=wall_clock)
+    monkeypatch.setenv("REMIT_HOME", str(world.home))
+    session = world.open_session()
+    within = {"context": {"remit": {"task": session.task, "session": session.id}}, "subject": {"type": "Agent", "id": AGENT}}
+    paying = {"resource": {"type": "Tool", "id": "pay"}, "action": {"name": TOOL_CALL, "properties": {"to": "kim@far.net"}}}
+    searching = {"resource": {"type": "Tool"}, "action": {"name": TOOL_CALL}}
+    with served(tmp_path) as client:
+
+        def get(path: str) -> Any:
+            return client.send("GET", path, None, {}).body
+
+        def found() -> int:
+            return len(client.post("search/resource", {**within, **searching}).body["results"])
+
+        told = client.post("evaluation", {**within, **paying}).body["context"]
+        request, decision = f"/access/v1/requests/{told['approval']['id']}", f"/v1/decisions/{told['id']}"
+        assert get(request)["task"]["status"] == "pending" and get(decision)["values"] == {"to": "kim@far.net"} and found()
+        ok("approval", "deny", told["approval"]["id"], "--why", "no aardvarks")
+        assert get(request)["task"]["display"]["description"] == "no aardvarks"
+        ok("kill", "agent", AGENT, "--why", "stop")
+        assert not found() and [one["kind"] for one in get("/v1/watch")["kills"]] == ["agent"]
+        ok("release", "agent", AGENT, "--why", "go on")
+        assert found()
+        ok("task", "close", str(session.task))
+        assert not found()
+        run("log", "erase", str(session.task), "--yes")  # what the server reads keeps remains in the write-ahead log
+        assert (get(decision)["message"], get(decision)["values"]) == ("(erased)", None)
+        assert "display" not in get(request)["task"]
