@@ -13,9 +13,10 @@ from remit.model.authorizer import OutcomeStatus
 from remit.model.errors import ErrorKind, RemitError
 from remit.model.flow import FORMS, FlowGrant, flow_grant
 from remit.model.identity import AgentId, ApprovalId, EntityRef, Operator
+from remit.model.kill import KillKind
 from remit.model.task import Budgets, Scope, Session, Task
 from remit.pdp.provenance.forms import alone, behind, stands
-from remit.runtime import tasks
+from remit.runtime import kills, tasks
 from remit.runtime.administration import erase
 from remit.runtime.approving import answering, approvals, inbox
 from remit.runtime.pending import Steps
@@ -293,6 +294,17 @@ class TestAnApprover:
         session, approval = self.held(world)
         world.perform(world.open_session(world.store.task(session.task).task), "account", "something else")  # type: ignore[union-attr, arg-type]
         assert "not-carl" in self.excluded(world, approval, flows=True)
+
+    def test_nor_whom_they_exclude_while_the_call_is_denied_for_something_else(self, open_store: OpenStore) -> None:
+        """Whoever can stop an agent, and go on with it, would get around its policies."""
+        world = open_store(bundle=EXCLUDING)
+        session, approval = self.held(world)
+        kills.kill(world.runtime, KillKind.AGENT, AGENT, "for a moment", CARL).result()
+        assert "killed" in self.excluded(world, approval, flows=True)
+        kills.release(world.runtime, KillKind.AGENT, AGENT, "go on", CARL).result()
+        assert "not-carl" in self.excluded(world, approval, flows=True)
+        answering.resolve(world.runtime, approval, Operator("dora", "os"), True, flows=True).result()
+        assert permit(world.ask(session, "send", KIM)).approval == approval
 
     @pytest.mark.parametrize(
         ("uses", "flows", "grant"), [(0, True, True), (-1, True, True), (1001, True, True), (1, False, True), (1, True, False)]

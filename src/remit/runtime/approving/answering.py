@@ -59,7 +59,7 @@ def _resolve(runtime: Runtime, wanted: ApprovalId, operator: Operator, grant: bo
     shown = shown_in(approval, key)
     if grant:
         _may_approve(runtime, approval, operator, shown, askers(approval, shown, key))
-        if words := (yield from excluded(runtime, approval, shown, operator)):
+        if words := (yield from excluded(runtime, approval, shown, operator, said.flows)):
             raise refused(words)
     answered: list[Approval] = []
 

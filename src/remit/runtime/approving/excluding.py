@@ -21,9 +21,9 @@ from remit.runtime.sessions import taking_over
 from remit.runtime.store import Approval
 
 
-def excluded(runtime: Runtime, approval: Approval, shown: Shown, operator: Operator) -> Steps[str]:
-    """Why policies do not let this person approve what they let others approve; empty where they do, or do not say so of this now. Raises
-    `RemitError` (unavailable).
+def excluded(runtime: Runtime, approval: Approval, shown: Shown, operator: Operator, flows: bool = False) -> Steps[str]:
+    """Why policies do not let this person approve what they let others approve; empty where they do, or do not say so of this now: that
+    is not enough for one who grants `flows`, too. Raises `RemitError` (unavailable).
 
     An approval by somebody whom policies exclude lifts no denial, so of that it only spares everybody the detour; data flows that are
     granted with it stand by themselves.
@@ -41,11 +41,15 @@ def excluded(runtime: Runtime, approval: Approval, shown: Shown, operator: Opera
     open_to_all = yield from _decided(runtime, inputs)
     by_them = yield from _decided(runtime, replace(inputs, grant=grant_by(approval, shown, operator.id)))
     before, after = open_to_all.decision, by_them.decision
+    if not isinstance(after, Deny) or after.reason is Reason.APPROVAL_REQUIRED:
+        return ""
     # A data flow that was granted meanwhile lets it pass, and is for other calls: this approval counts no more for it.
     waits = bool(before.basis.flows) if isinstance(before, Permit) else before.reason is Reason.APPROVAL_REQUIRED
-    if not waits or not isinstance(after, Deny) or after.reason is not Reason.FORBIDDEN:
-        return ""
-    return f"policy does not let `{operator.id}` approve this, ask somebody else: {after.message}"
+    if waits and after.reason is Reason.FORBIDDEN:
+        return f"policy does not let `{operator.id}` approve this, ask somebody else: {after.message}"
+    # INVARIANT (the guard is guarded): who grants a flow is somebody of whom policies have said that they may.
+    unsaid = f"policy does not say now whether `{operator.id}` may grant these flows, for the call is denied ({after.reason})"
+    return f"{unsaid}: {after.message}" if flows else ""
 
 
 def _inputs(runtime: Runtime, approval: Approval, shown: Shown) -> Inputs | None:
