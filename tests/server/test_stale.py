@@ -529,6 +529,7 @@ def test_what_is_over_is_over_here(beside: Beside, change: str) -> None:
     assert found == {name: expected for name, (_, expected) in questions.items()}
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     ("who", "path"),
     [
@@ -596,6 +597,7 @@ def test_an_agent_is_not_held_to_what_tasks_ask_for_that_are_closed(beside: Besi
     assert beside.requested(), "nobody can answer the other any more"
 
 
+@pytest.mark.sqlite
 def test_people_are_told_late_as_the_bundle_says_that_holds_and_of_nothing_that_is_closed(beside: Beside) -> None:
     waiting = beside.requested()
     beside.there.publish(limited("escalate_after: 1, escalate_to: [eve]"))
