@@ -15,6 +15,7 @@ from starlette.requests import Request
 from remit.decision_log.entry import GroupChanged, PersonChanged
 from remit.inventory.people import MAX_FORMER, next_version
 from remit.model.caller import Caller, Proof, Role
+from remit.model.errors import STORE_FAILED
 from remit.model.identity import AgentId, Operator
 from remit.model.person import GroupId, OwnerState, PeopleGroup, PersonId
 from remit.runtime.approving.answering import resolve
@@ -739,11 +740,11 @@ class TestFaults:
         assert fine(send(client, "GET", f"/Users/{user['id']}")) == user
 
     @pytest.mark.sqlite
-    def test_a_store_that_is_full_is_told_and_nobody_is_changed(self, client: Client, world: World) -> None:
+    def test_where_a_store_is_full_nobody_is_changed(self, client: Client, world: World) -> None:
         user = new(client)
         disk = failing_at(world, "INSERT OR REPLACE INTO people", DISK_FULL)
         where = f"/Users/{user['id']}"
-        assert "full" in wrong(change(client, where, {"op": "replace", "path": "active", "value": False}), 503)
+        assert wrong(change(client, where, {"op": "replace", "path": "active", "value": False}), 503) == STORE_FAILED
         disk.mend()
         assert fine(send(client, "GET", where))["active"] is True
         assert fine(change(client, where, {"op": "replace", "path": "active", "value": False}))["active"] is False

@@ -1,17 +1,21 @@
 """Whether a server can decide: asked of it, and answered truly."""
 
+import json
 import threading
 import time
+from urllib.parse import urlsplit
 
 import pytest
 
 from remit.model.decision import Reason
+from remit.model.errors import STORE_FAILED
 from remit.server.observing.figures import Figures
 from remit.server.observing.trouble import AGAIN, Trouble
 from tests.conftest import OpenStore
 from tests.faults.disk import DISK_FULL, FaultyConnection
+from tests.postgres import Server
 from tests.runtime.world import Clock, World, permit, reason
-from tests.server.serving import Client, serving
+from tests.server.serving import Answer, Client, serving
 
 
 def ready(client: Client) -> tuple[int, str]:
@@ -89,13 +93,48 @@ def test_that_nothing_can_be_decided_is_said_once_and_when_it_is_over(world: Wor
     with serving(world.embedded, figures=figures) as client:
         disk = full(world)
         for _ in range(3):
-            assert client.post("evaluation", message).body["context"]["reason"] == "store-unavailable"
+            context = client.post("evaluation", message).body["context"]
+            assert (context["reason"], context["message"]) == ("store-unavailable", STORE_FAILED), "a model may read it"
         assert ready(client)[0] == 503
         said = [record.getMessage() for record in caplog.records if record.name == "remit.server"]
         assert len(said) == 1 and "nothing can be decided" in said[0] and "full: free some space" in said[0]
         disk.mend()
         assert client.post("evaluation", message).body["decision"] is True
         assert "again" in caplog.records[-1].getMessage()
+    figures.leave(world.embedded)
+
+
+ASKED: tuple[tuple[str, str, dict[str, str] | None], ...] = (
+    ("POST", "/v1/tasks", {"agent": "bot", "purpose": "look around"}), ("POST", "/v1/kills", {"kind": "agent", "name": "bot", "why": "x"}),
+    ("GET", "/v1/agents", None), ("GET", "/v1/approvals", None), ("GET", "/v1/log/head", None), ("GET", "/scim/v2/Groups", None),
+)  # fmt: skip
+
+
+@pytest.mark.postgresql
+def test_where_the_store_is_and_what_it_answers_is_for_the_log_alone(
+    world: World, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    figures, name = Figures(), urlsplit(world.url).path[1:]
+    figures.follow(world.embedded)
+    with serving(world.embedded, figures=figures) as client:
+
+        def answers(asked: tuple[str, str, dict[str, str] | None]) -> Answer:
+            method, path, body = asked
+            headers = {"Content-Type": "application/json"} if body is not None else {}
+            return client.send(method, path, None if body is None else json.dumps(body).encode(), headers)
+
+        try:
+            server.run(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+            server.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+            found = [answers(asked) for asked in ASKED]
+        finally:
+            server.run(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+        assert [(one.status, one.body["detail"]) for one in found] == [(503, STORE_FAILED)] * len(ASKED)
+        assert name in "".join(record.getMessage() for record in caplog.records if record.name == "remit.server")
+        end = time.monotonic() + 20
+        while answers(ASKED[2]).status != 200:
+            assert time.monotonic() < end
+            time.sleep(0.1)
     figures.leave(world.embedded)
 
 

@@ -20,16 +20,22 @@ class ErrorKind(StrEnum):
     """Stored data is not what was written: stop and investigate."""
 
 
+STORE_FAILED = "the store cannot be used now: ask again later; the log of the server says why"
+"""What a caller over a network is told of a store, which may be a model: where it is, and what it says, is for whoever runs it."""
+
+
 class RemitError(Exception):
     """An error with a kind and a message that says what to do.
 
-    `message` is lower case without a full stop and shows user input in backticks.
+    `message` is lower case without a full stop and shows user input in backticks; `told` is what callers over a network read instead, the
+    same where nothing else is given.
     """
 
-    def __init__(self, kind: ErrorKind, message: str) -> None:
+    def __init__(self, kind: ErrorKind, message: str, told: str = "") -> None:
         super().__init__(message)
         self.kind = kind
         self.message = message
+        self.told = told or message
 
 
 def malformed(message: str) -> RemitError:
@@ -57,6 +63,11 @@ def unavailable(message: str) -> RemitError:
     return RemitError(ErrorKind.UNAVAILABLE, message)
 
 
-def corrupt(message: str) -> RemitError:
+def corrupt(message: str, told: str = "") -> RemitError:
     """Stored data that is not what was written."""
-    return RemitError(ErrorKind.CORRUPT, message)
+    return RemitError(ErrorKind.CORRUPT, message, told)
+
+
+def store_failed(message: str) -> RemitError:
+    """A store that cannot be used: `message` may say where it is, and what it answered."""
+    return RemitError(ErrorKind.UNAVAILABLE, message, STORE_FAILED)

@@ -41,7 +41,7 @@ class Problem(Exception):
 
 def problem_of(error: RemitError) -> Problem:
     """The problem that an error of ours is."""
-    return Problem(STATUS[error.kind], error.message)
+    return Problem(STATUS[error.kind], error.told)
 
 
 FAULT = "remit.fault"

@@ -156,7 +156,7 @@ async def _tried(request: Request, asker: Asker, message: dict[str, Any]) -> dic
         asked = asked_by(message)
         return await _decided(request, asker.of(asked.request), asked)
     except RemitError as error:
-        return failure(error.message, STATUS[error.kind])
+        return failure(error.told, STATUS[error.kind])
 
 
 async def search_subject(request: Request) -> Response:

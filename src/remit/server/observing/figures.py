@@ -180,6 +180,8 @@ class Figures:
         """A request was answered with this error: whether it is the store's."""
         if error.kind in (ErrorKind.UNAVAILABLE, ErrorKind.CORRUPT):
             self.instruments.store_errors.labels("request").inc()
+            if error.told != error.message:
+                self.decides(error.message)
 
     def faulted(self) -> None:
         """A request met a fault of the server itself."""

@@ -75,7 +75,7 @@ def of_error(request: Request, error: RemitError) -> Response:
     """The answer to what Remit refuses."""
     figures_of(request).failed(error)
     kind = Kind.INVALID_VALUE if error.kind is ErrorKind.MALFORMED else None
-    return ScimError(kind, error.message, STATUS[error.kind]).response()
+    return ScimError(kind, error.told, STATUS[error.kind]).response()
 
 
 def of_http(_request: Request, error: HTTPException) -> Response:

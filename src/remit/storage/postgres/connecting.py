@@ -12,7 +12,7 @@ from psycopg import errors, pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
-from remit.model.errors import RemitError, corrupt, malformed, unavailable
+from remit.model.errors import STORE_FAILED, RemitError, corrupt, malformed, store_failed
 from remit.storage.postgres.tables import SCHEMA
 
 Connection: TypeAlias = psycopg.Connection[TupleRow]
@@ -81,10 +81,10 @@ class Link:
         if known is not None and not known.closed:
             return known
         if self._closed:
-            raise unavailable(f"store `{self.address}` was closed: open it again")
+            raise store_failed(f"store `{self.address}` was closed: open it again")
         until, why = self._failed
         if time.monotonic() < until:
-            raise unavailable(why)  # whoever asks a dead server again at once would only wait again
+            raise store_failed(why)  # whoever asks a dead server again at once would only wait again
         try:
             made = self.address.connect()
             try:
@@ -167,15 +167,15 @@ def check_server(connection: Connection, address: Address) -> None:
     assert row is not None
     standby, fsync, commit, pages, version, encoding, read_only = row
     if int(version) < OLDEST:
-        raise unavailable(f"store `{address}` is PostgreSQL {int(version) // 10000}: use 14 or newer")
+        raise store_failed(f"store `{address}` is PostgreSQL {int(version) // 10000}: use 14 or newer")
     # INVARIANT (durable before permit): a server that does not wait for its disk cannot say that something is durable.
     for name, value in (("fsync", fsync), ("synchronous_commit", commit), ("full_page_writes", pages)):
         if value == "off":
-            raise unavailable(f"store `{address}` has `{name} = off`, so a commit may be lost: set it to `on`")
+            raise store_failed(f"store `{address}` has `{name} = off`, so a commit may be lost: set it to `on`")
     if standby or read_only == "on":
-        raise unavailable(f"store `{address}` is a standby or read-only: name the primary")
+        raise store_failed(f"store `{address}` is a standby or read-only: name the primary")
     if encoding != "UTF8":
-        raise unavailable(f"store `{address}` has encoding {encoding}: create the database with `ENCODING 'UTF8'`")
+        raise store_failed(f"store `{address}` has encoding {encoding}: create the database with `ENCODING 'UTF8'`")
 
 
 def check_schema(connection: Connection, address: Address) -> None:
@@ -185,30 +185,30 @@ def check_schema(connection: Connection, address: Address) -> None:
     except errors.UndefinedTable:
         row = None
     if row is None:
-        raise unavailable(f"there is no Remit store in `{address}`: run `remit init`")
+        raise store_failed(f"there is no Remit store in `{address}`: run `remit init`")
     if row[0] != SCHEMA:
         if row[0] > SCHEMA:
-            raise corrupt(f"store `{address}` was written by a newer Remit (schema {row[0]}): upgrade Remit")
-        raise unavailable(f"store `{address}` has schema {row[0]}, this Remit needs {SCHEMA}: run `remit store migrate`")
+            raise corrupt(f"store `{address}` was written by a newer Remit (schema {row[0]}): upgrade Remit", STORE_FAILED)
+        raise store_failed(f"store `{address}` has schema {row[0]}, this Remit needs {SCHEMA}: run `remit store migrate`")
 
 
 def explain(error: psycopg.Error, address: Address) -> RemitError:
     """A database error in words that say what to do; never with the address's password, nor with what a statement carried."""
     text = (error.diag.message_primary or str(error).strip().split("\n")[0] or type(error).__name__).strip()
     if "too many" in text or "connection slots" in text:  # while connecting, the driver tells no code
-        return unavailable(f"store `{address}` has no connection left ({text}): raise its limit, or close others")
+        return store_failed(f"store `{address}` has no connection left ({text}): raise its limit, or close others")
     match error:
         case errors.DiskFull():
-            return unavailable(f"the disk under store `{address}` is full ({text}): free some space")
+            return store_failed(f"the disk under store `{address}` is full ({text}): free some space")
         case errors.LockNotAvailable() | errors.QueryCanceled() | errors.DeadlockDetected():
-            return unavailable(f"store `{address}` is busy ({text}): try again")
+            return store_failed(f"store `{address}` is busy ({text}): try again")
         case errors.InsufficientPrivilege():
-            return unavailable(f"store `{address}` does not let this user ({text}): grant what docs/storage.md lists")
+            return store_failed(f"store `{address}` does not let this user ({text}): grant what docs/storage.md lists")
         case errors.DataCorrupted() | errors.IndexCorrupted():
-            return corrupt(f"store `{address}` is damaged ({text}): restore a backup")
+            return corrupt(f"store `{address}` is damaged ({text}): restore a backup", STORE_FAILED)
         case errors.ReadOnlySqlTransaction():
-            return unavailable(f"store `{address}` is a standby or read-only ({text}): name the primary")
-    return unavailable(f"store `{address}` failed ({text}): is the server there?")
+            return store_failed(f"store `{address}` is a standby or read-only ({text}): name the primary")
+    return store_failed(f"store `{address}` failed ({text}): is the server there?")
 
 
 @contextmanager

@@ -5,7 +5,7 @@ import sqlite3
 import stat
 from pathlib import Path
 
-from remit.model.errors import RemitError, corrupt, unavailable
+from remit.model.errors import STORE_FAILED, RemitError, corrupt, store_failed
 from remit.storage.sqlite.tree import grow_tree
 
 SPAN = 256
@@ -105,7 +105,7 @@ class Database:
         except sqlite3.Error as error:
             raise explain(error, path) from None
         except OSError as error:
-            raise unavailable(f"store `{path}` cannot be opened ({error.strerror}): check the folder's permissions") from None
+            raise store_failed(f"store `{path}` cannot be opened ({error.strerror}): check the folder's permissions") from None
         # The shared-memory file holds the locks of the write-ahead log: who opens a new one does not see who else writes.
         self._files = [path, Path(f"{path}-wal"), Path(f"{path}-shm")]
         self._held = [_hold(file) for file in self._files]
@@ -118,7 +118,7 @@ class Database:
         except FileExistsError:
             mode = self.path.stat().st_mode
             if mode & (stat.S_IRWXO | stat.S_IWGRP):
-                raise unavailable(f"store `{self.path}` can be changed or read by others: run `chmod 600 {self.path}`") from None
+                raise store_failed(f"store `{self.path}` can be changed or read by others: run `chmod 600 {self.path}`") from None
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -132,13 +132,13 @@ class Database:
         level = connection.execute("PRAGMA synchronous").fetchone()[0]
         if mode != "wal" or level != 2:
             connection.close()
-            raise unavailable(f"store `{self.path}` is on a file system without WAL and FULL sync: use a local disk")
+            raise store_failed(f"store `{self.path}` is on a file system without WAL and FULL sync: use a local disk")
         return connection
 
     def _migrate(self) -> None:
         version = self.writer.execute("PRAGMA user_version").fetchone()[0]
         if version > len(MIGRATIONS):
-            raise corrupt(f"store `{self.path}` was written by a newer Remit (schema {version}): upgrade Remit")
+            raise corrupt(f"store `{self.path}` was written by a newer Remit (schema {version}): upgrade Remit", STORE_FAILED)
         if version == len(MIGRATIONS):
             return
         self.writer.execute("BEGIN IMMEDIATE")
@@ -167,7 +167,7 @@ class Database:
         except OSError:
             present = []
         if present != self._identity:
-            raise unavailable(f"store `{self.path}` was deleted or replaced while in use: restart and restore it")
+            raise store_failed(f"store `{self.path}` was deleted or replaced while in use: restart and restore it")
 
     def close(self) -> None:
         """Close both connections; leave them to the end of the process if the files under them are no longer theirs."""
@@ -196,11 +196,11 @@ def explain(error: sqlite3.Error, path: Path) -> RemitError:
     """A store error in words that say what to do."""
     text = str(error)
     if isinstance(error, sqlite3.DatabaseError) and ("not a database" in text or "malformed" in text):
-        return corrupt(f"store `{path}` is not a Remit store or is damaged ({text}): restore a backup")
+        return corrupt(f"store `{path}` is not a Remit store or is damaged ({text}): restore a backup", STORE_FAILED)
     if "locked" in text or "busy" in text:
-        return unavailable(f"store `{path}` is locked by another process ({text}): try again")
+        return store_failed(f"store `{path}` is locked by another process ({text}): try again")
     if "readonly" in text:
-        return unavailable(f"store `{path}` is read-only: make it writable")
+        return store_failed(f"store `{path}` is read-only: make it writable")
     if "full" in text:
-        return unavailable(f"the disk under store `{path}` is full: free some space")
-    return unavailable(f"store `{path}` failed ({text})")
+        return store_failed(f"the disk under store `{path}` is full: free some space")
+    return store_failed(f"store `{path}` failed ({text})")

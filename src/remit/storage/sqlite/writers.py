@@ -5,7 +5,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import IO
 
-from remit.model.errors import unavailable
+from remit.model.errors import store_failed
 
 
 class Writers:
@@ -26,7 +26,7 @@ class Writers:
                 self._file(writer)
             )  # locked before it is seen: a process that looks now takes it for nobody's otherwise
         except OSError as error:
-            raise unavailable(f"`{self._folder}` cannot be written ({error.strerror}): check its permissions") from None
+            raise store_failed(f"`{self._folder}` cannot be written ({error.strerror}): check its permissions") from None
 
     def gone(self, writers: Collection[str]) -> list[str]:
         """Those of these whose process is gone. The locks that nobody needs any more are removed."""
