@@ -77,5 +77,5 @@ def test_check_proposes_and_says_that_it_is_a_proposal() -> None:
     st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6), st.sampled_from([{}, {"type": "string"}, True]), max_size=3),
 )  # fmt: skip
 def test_whatever_a_tool_is_called(name: str, description: str, fields: dict[str, Any]) -> None:
-    found = proposed(Tool(f"send {name}", description=description, schema={"type": "object", "properties": fields}))
+    found = proposed(Tool(f"send mail {name}", description=description, schema={"type": "object", "properties": fields}))
     assert found is not None and found.complete and "\n" not in as_line(found)
