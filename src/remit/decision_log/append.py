@@ -10,7 +10,7 @@ from remit.decision_log.encoding import seal_line
 from remit.decision_log.entry import NO_ENTRY
 from remit.decision_log.merkle import leaf_hash
 from remit.decision_log.store import CommitFailed, GroupStore, GroupTransaction, Line, Record
-from remit.model.errors import unavailable
+from remit.model.errors import store_failed
 
 if TYPE_CHECKING:
     import asyncio  # costs a tenth of a first call's time, and whoever never awaits does without
@@ -114,7 +114,7 @@ class Appender(Generic[W]):
         """Queue a commit; commits of one appender are applied in the order they were submitted."""
         ticket._appender = self
         if self._poison is not None:
-            ticket.settle(unavailable(self._poison))
+            ticket.settle(store_failed(self._poison))
         else:
             self._queue.append(ticket)
         return ticket
@@ -181,11 +181,11 @@ class Appender(Generic[W]):
             # INVARIANT (durable before permit): after a failed fsync nobody knows what is on disk, so this writer is done.
             if failure.poisons:
                 self._poison = f"the log could not be made durable ({failure}): restart after mending the store"
-            error = unavailable(f"nothing was permitted, the log could not be written ({failure})")
+            error = store_failed(f"nothing was permitted, the log could not be written ({failure})")
             self._settle(group, [error] * len(group))
         except BaseException as error:  # whatever ended the writer, nobody may be left waiting for it
             self._poison = f"the log's writer failed ({type(error).__name__}: {error}): restart"
-            self._settle(group, [unavailable(self._poison)] * len(group))
+            self._settle(group, [store_failed(self._poison)] * len(group))
             if not isinstance(error, Exception):
                 raise
         finally:
@@ -196,7 +196,7 @@ class Appender(Generic[W]):
 
     def _write(self, group: list[Ticket[W]]) -> list[Exception | None]:
         if self._poison is not None:
-            return [unavailable(self._poison)] * len(group)
+            return [store_failed(self._poison)] * len(group)
         after = self._place
         try:
             with self._store.transaction() as transaction:
