@@ -159,7 +159,7 @@ def test_a_call_is_held_approved_and_made(folder: Path) -> None:
     held = agent(folder)
     [request] = set(re.findall(r"apr_\w+", held.stderr))
     assert held.returncode != 0 and "approval-required" in held.stderr
-    listed, card, approved = shown("approving.md")
+    listed, card, approved, *_afar = shown("approving.md")
     assert request in ok(*words(listed)) and "acme" in ok(*words(card, {"apr_…": request}))
     assert words(approved)[: len(words(approve))] == words(approve)
     ok(*words(approved, {"apr_…": request}))

@@ -12,6 +12,8 @@ import pytest
 
 from remit.cli.card import panel
 from remit.cli.inbox import _table
+from remit.cli.inboxes import written
+from remit.cli.seen import seen_in
 from remit.local.config import this_operator
 from remit.model.decision import Deny
 from remit.model.errors import ErrorKind
@@ -39,7 +41,7 @@ def held(world: World, arguments: dict[str, Any], session: Session | None = None
 def card(world: World, approval: ApprovalId, columns: int = 80) -> str:
     found = world.store.approval(approval)
     assert found is not None
-    return printed(panel(inbox.card(world.runtime, found)), columns)
+    return printed(panel(seen_in(written(inbox.card(world.runtime, found)))), columns)
 
 
 @pytest.mark.parametrize("columns", [40, 80])
@@ -218,7 +220,9 @@ def test_what_is_watched_is_a_table_of_what_waits(guarded: World) -> None:
     guarded.register("the-agent-that-pays-what-suppliers-send")
     other = held(guarded, {"to": "y"}, guarded.open_session(agent="the-agent-that-pays-what-suppliers-send"))
     for columns in (160, 80, 60):
-        text = printed(_table(inbox.cards(guarded.runtime, 10), guarded.runtime.clock()), columns)
+        text = printed(
+            _table([seen_in(written(one)) for one in inbox.cards(guarded.runtime, 10)], guarded.runtime.clock()), columns
+        )
         assert approval in text and other in text, "the id is there to be copied"
         assert columns < 80 or ("pay" in text and "one" in text and " min" in text)
 

@@ -64,8 +64,8 @@ DOES = {
     "kill": "GET",
 }
 """What verbs of this name do: look, or change; all others change something."""
-OTHERWISE = {"agent suspend": "suspended", "agent resume": "active", "agent retire": "retired", "approval approve": "true"}
-OTHERWISE |= {"approval deny": "false", "policy rollback": "rollback", "policy publish": "--files"}
+OTHERWISE = {"agent suspend": "suspended", "agent resume": "active", "agent retire": "retired"}
+OTHERWISE |= {"policy rollback": "rollback", "policy publish": "--files"}
 
 
 @pytest.mark.parametrize("verb", _AS)

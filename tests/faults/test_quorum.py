@@ -7,6 +7,8 @@ import msgspec
 import pytest
 
 from remit.cli.card import panel
+from remit.cli.inboxes import written
+from remit.cli.seen import seen_in
 from remit.decision_log.encoding import encode_body
 from remit.decision_log.entry import ApprovalGiven, ApprovalResolved
 from remit.decision_log.store import Record
@@ -244,7 +246,11 @@ class TestFlows:
             found = flowing.store.approval(approval)
             assert found is not None
             seen = inbox.card(flowing.runtime, found)
-            return inbox.as_plain(seen)["flows_by"], "with its flows" in printed(panel(seen), 200), as_granted(found, [FLOW])
+            return (
+                inbox.as_plain(seen)["flows_by"],
+                "with its flows" in printed(panel(seen_in(written(seen))), 200),
+                as_granted(found, [FLOW]),
+            )
 
         answer(flowing, approval, CARL, flows=True, uses=2)
         assert told() == ({"carl": 2}, True, ())

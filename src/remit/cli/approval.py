@@ -4,20 +4,16 @@ from typing import Annotated
 
 import typer
 
+from remit.cli.call import write
 from remit.cli.card import needed, often, panel
 from remit.cli.inbox import stats, watch
-from remit.cli.output import JsonFlag, asked, out, say, show_json, show_list, store, store_to_change, when
-from remit.local.config import this_operator
-from remit.model.authorizer import ApprovalState
-from remit.model.errors import not_found
-from remit.model.flow import MAX_USES, flow_grant
-from remit.model.identity import ApprovalId
+from remit.cli.inboxes import inbox
+from remit.cli.output import JsonFlag, asked, one_line, out, say, show_list, when
+from remit.cli.seen import Seen, seen_in
+from remit.model.errors import RemitError
+from remit.model.flow import MAX_USES
 from remit.model.request import SESSION_DECLASSIFY
-from remit.runtime.approving.answering import as_granted, resolve
-from remit.runtime.approving.approvals import Shown
-from remit.runtime.approving.inbox import Card, as_plain, card, cards, group
 from remit.runtime.approving.misreading import readable
-from remit.runtime.store import Approval
 
 app = typer.Typer(no_args_is_help=True)
 app.command("watch")(watch)
@@ -36,25 +32,25 @@ def list_(
     json: JsonFlag = False,
 ) -> None:
     """List what waits for an answer."""
-    with store() as embedded:
-        found = cards(embedded.runtime, limit, all_)
+    with inbox(json) as at:
+        listed = at.listed(limit, all_)
     if json:
-        show_json([as_plain(one) for one in found])
+        write(b"[%s]" % b",".join(map(bytes, listed)))
         return
-    place = {name: number for number, name in enumerate(dict.fromkeys(group(one.approval) for one in found))}
-    found.sort(
-        key=lambda one: place[group(one.approval)]
-    )  # what one task asks of one tool stands together, the newest group first
-    rows = [(one.approval, one.shown, _where(one)) for one in found]
-    wide = [_what(one.approval, one.shown) + (f" (1 of {one.alike})" if one.alike > 1 else "") for one in found]
+    found = [seen_in(one) for one in listed]
+    place = {name: number for number, name in enumerate(dict.fromkeys(one.group for one in found))}
+    found.sort(key=lambda one: place[one.group])  # what one task asks of one tool stands together, the newest group first
+    wide = [_what(one) + (f" (1 of {one.alike})" if one.alike > 1 else "") for one in found]
     table = [
-        (a.id, state, a.agent, what, _arguments(s), needed(a), when(a.expires), s.why if s else "(erased)")
-        for (a, s, state), what in zip(rows, wide, strict=True)
+        _cells(
+            *(one.id, _where(one), one.agent, what, readable(one.shown) if one.shown else "(erased)"),
+            *(needed(one), when(one.expires), one.shown.why if one.shown else "(erased)"),
+        )
+        for one, what in zip(found, wide, strict=True)
     ]
     columns = ("request", "state", "agent", "tool or action", "arguments", "needs", "expires (UTC)", "why")
     short = [
-        (one.approval.id, one.approval.agent, what, needed(one.approval) if one.waits else _where(one))
-        for one, what in zip(found, wide, strict=True)
+        _cells(one.id, one.agent, what, needed(one) if one.waits else _where(one)) for one, what in zip(found, wide, strict=True)
     ]
     narrow = ("request", "agent", "tool or action", "needs")
     show_list((columns, table), (narrow, short), "nothing waits for an approval")
@@ -62,27 +58,33 @@ def list_(
         say("look at one with `remit approval show ID`; answer it with `remit approval approve ID` or `remit approval deny ID`")
 
 
-def _where(seen: Card) -> str:
+def _cells(*texts: str) -> tuple[str, ...]:
+    """A row that stays one."""
+    return tuple(map(one_line, texts))
+
+
+def _where(seen: Seen) -> str:
     """Where it stands, and what of that its state does not say."""
-    if seen.lapse is not None:
+    if seen.lapsed:
         return f"{seen.state}, counts not"
-    return f"{seen.state}, escalated" if seen.waits and seen.approval.escalated else seen.state
+    return f"{seen.state}, escalated" if seen.waits and seen.escalated else seen.state
 
 
 @app.command("show")
 def show(approval: Id, json: JsonFlag = False) -> None:
     """Show one access request: who, for whom, what exactly, and where the values came from."""
-    with store() as embedded:
-        found = embedded.store.approval(ApprovalId(approval))
-        if found is None:
-            raise not_found(f"there is no access request `{approval}`: see `remit approval list`")
-        seen = card(embedded.runtime, found)
+    with inbox(json) as at:
+        found = at.one(approval)
     if json:
-        show_json(as_plain(seen))
+        write(bytes(found))
+        return
+    seen = seen_in(found)
+    if not seen.rule:  # all that a server tells its agent
+        say(one_line(": ".join(filter(None, (seen.id, _where(seen), seen.lapsed, seen.why)))))
         return
     out.print(panel(seen))
     if seen.waits:
-        say(f"answer it with `remit approval approve {found.id}` or `remit approval deny {found.id}`")
+        say(f"answer it with `remit approval approve {seen.id}` or `remit approval deny {seen.id}`")
 
 
 @app.command("approve")
@@ -108,30 +110,29 @@ def deny(approval: Id, why: WhyNot = "", json: JsonFlag = False) -> None:
 
 
 def _answer(approval: str, grant: bool, why: str, json: bool, flow: bool = False, times: int | None = None) -> None:
-    with store_to_change() as embedded:
-        answered = resolve(embedded.runtime, ApprovalId(approval), this_operator(), grant, why, flow, times).result()
-        seen = card(embedded.runtime, answered)
-    shown = seen.shown
+    with inbox(json, change=True) as at:
+        answered = at.answered(approval, grant, why, flow, times)
     if json:
-        show_json(as_plain(seen))
-    else:
-        say(f"{_told(answered)} {answered.id}: {_what(answered, shown)} for agent {answered.agent}")
-        for granted in as_granted(answered, [offer.flow for offer in shown.offers]) if shown else ():
-            say(f"granted {often(flow_grant(granted).uses)}: {granted}")
+        write(bytes(answered))
+        return
+    try:
+        seen = seen_in(answered)
+    except RemitError as error:
+        raise RemitError(error.kind, f"the answer was taken, and what became of it cannot be shown: {error.message}") from None
+    say(one_line(f"{_told(seen)} {seen.id}: {_what(seen)} for agent {seen.agent}"))
+    uses = min((uses for uses in seen.flows_by.values() if uses is not None), default=None)
+    for granted in seen.granted:
+        say(one_line(f"granted {often(uses)}: {granted}"))
 
 
-def _told(answered: Approval) -> str:
-    if answered.state is ApprovalState.PENDING:
-        return f"approved by {len(answered.given)} of {answered.rule.people}, another person must approve"
-    return answered.state.value
+def _told(seen: Seen) -> str:
+    if seen.waits:
+        return f"approved by {len(seen.approved_by)} of {seen.people}, another person must approve"
+    return seen.state
 
 
-def _what(approval: Approval, shown: Shown | None) -> str:
+def _what(seen: Seen) -> str:
     """The tool, or the action and what it is for; never a session's id, which says nothing to a person."""
-    if shown is not None:
-        return asked(shown.action, approval.tool)
-    return SESSION_DECLASSIFY if approval.tool.startswith("ses_") else approval.tool
-
-
-def _arguments(shown: Shown | None) -> str:
-    return readable(shown) if shown else "(erased)"
+    if seen.shown is not None:
+        return asked(seen.shown.action, seen.tool or seen.shown.resource)
+    return SESSION_DECLASSIFY if seen.tool.startswith("ses_") else seen.tool

@@ -67,7 +67,7 @@ def call(
         if all_:
             _show_all(connections, request, seconds, json, include)
         else:
-            _show(_answered(connections, request, seconds, json, include), json)
+            _show(answered(connections, request, seconds, json, include), json)
 
 
 def _again(method: Method, path: str, data: str, files: Path | None, query: Sequence[str]) -> Sequence[str]:
@@ -80,7 +80,7 @@ def _again(method: Method, path: str, data: str, files: Path | None, query: Sequ
     return [*said, "--files", str(files)] if files is not None else said
 
 
-def _answered(connections: "Connections", request: "ApiRequest", seconds: float, json: bool, include: bool) -> "Answer":
+def answered(connections: "Connections", request: "ApiRequest", seconds: float, json: bool, include: bool) -> "Answer":
     """The answer, if it is no error. Raises `RemitError` for one, which programs are given as it came."""
     from remit.cli.calling import ask, fault_of
 
@@ -95,7 +95,7 @@ def _answered(connections: "Connections", request: "ApiRequest", seconds: float,
     error = fault_of(answer, request)
     if error is not None:
         if json:
-            _write(answer.body, answer.kind)
+            write(answer.body, answer.kind)
         raise error
     return answer
 
@@ -103,7 +103,7 @@ def _answered(connections: "Connections", request: "ApiRequest", seconds: float,
 def _show(answer: "Answer", json: bool) -> None:
     """What was answered: laid out for people, as it came for programs."""
     if not out.is_terminal or json:
-        _write(answer.body, answer.kind)
+        write(answer.body, answer.kind)
         return
     if not answer.body:
         say(f"done ({answer.status})")
@@ -114,10 +114,10 @@ def _show(answer: "Answer", json: bool) -> None:
         raise unavailable("what was answered is no JSON: is something between here and the server?") from None
     except RecursionError:
         raise unavailable("what was answered is nested too deep to be laid out: `--json` prints it as it came") from None
-    _write(laid_out, answer.kind)
+    write(laid_out, answer.kind)
 
 
-def _write(body: bytes, kind: str = "application/json") -> None:
+def write(body: bytes, kind: str = "application/json") -> None:
     """Each byte as it came for programs; on a terminal nothing that would move it, or is not seen: JSON stays the same JSON."""
     if out.is_terminal:
         text = body.decode("utf-8", "replace").rstrip("\n")
@@ -142,7 +142,7 @@ def _show_all(connections: "Connections", request: "ApiRequest", seconds: float,
     try:
         for items, following in _pages(connections, request, seconds, json, include):
             for item in items:
-                _write(msgspec.json.format(item, indent=-1))
+                write(msgspec.json.format(item, indent=-1))
             shown, cursor = shown + len(items), following
     except RemitError as error:
         if cursor:
@@ -158,7 +158,7 @@ def _pages(
 
     seen: set[str] = set()
     while True:
-        page = page_of(_answered(connections, request, seconds, json, include))
+        page = page_of(answered(connections, request, seconds, json, include))
         yield page.items, page.next_cursor
         if not page.next_cursor:
             return

@@ -2,24 +2,23 @@
 
 from rich.panel import Panel
 from rich.table import Table
-from rich.text import Text
 
-from remit.cli.output import plain, when
+from remit.cli.output import one_line, plain, when
+from remit.cli.seen import Seen
 from remit.pdp.offering import Offer
-from remit.runtime.approving.approvals import flows_by, purposes
-from remit.runtime.approving.inbox import Card
-from remit.runtime.approving.misreading import marks, readable
+from remit.runtime.approving.approvals import purposes
+from remit.runtime.approving.misreading import readable
 from remit.runtime.approving.wording import because, came
-from remit.runtime.store import Approval
 
 
-def panel(seen: Card) -> Panel:
+def panel(seen: Seen) -> Panel:
     """An access request as its approver should see it."""
-    approval, shown, said = seen.approval, seen.shown, seen.said
+    shown, said = seen.shown, seen.submitted
     if shown is None:
-        return Panel(plain("its task's data was erased"), title=approval.id)
+        return Panel(plain("its task's data was erased"), title=plain(one_line(seen.id)))
     values = [came(steering) for steering in shown.steering]
     untrusted = f"untrusted: {', '.join(shown.label.sources)}" if shown.label.sources else "nothing untrusted"
+    words = bytes(said.says).decode() if said else "{}"
     rows = [
         ("agent", f"{shown.agent}, for {shown.on_behalf_of or '-'}"),
         *purposes(shown),
@@ -33,36 +32,32 @@ def panel(seen: Card) -> Panel:
         *([("said with it", bytes(shown.said).decode())] if bytes(shown.said) != b"{}" else []),
         ("because", because(shown)),
         *[("", value) for value in values],
-        *[("look closely" if not n else "", mark) for n, mark in enumerate(marks(shown))],
+        *[("look closely" if not n else "", mark) for n, mark in enumerate(seen.look_closely)],
         ("session", f"has touched {shown.label.confidentiality.value} data, {untrusted}"),
         ("before", ", ".join(f"{name} ×{n}" for name, n in shown.before.items()) or "nothing"),
-        *([(f"{said.requester} says", f"{said.words} (nobody checked this)")] if said and said.words not in ("", "{}") else []),
+        *([(f"{said.by} says", f"{words} (nobody checked this)")] if said and words != "{}" else []),
         *[("may grant" if not n else "", _offer(offer)) for n, offer in enumerate(shown.offers)],
-        *([("alike", f"{seen.alike} of this task wait for {approval.tool}")] if seen.alike > 1 else []),
-        *(
-            [("escalated", f"{when(approval.escalated)} UTC, to {', '.join(approval.told) or 'whoever looks'}")]
-            if approval.escalated
-            else []
-        ),
-        *([("answered", f"by {approval.resolver}" + (f": {seen.why}" if seen.why else ""))] if approval.resolver else []),
-        *([("COUNTS NOT", f"this approval lifts nothing now: {seen.lapse.whole}")] if seen.lapse is not None else []),
-        ("needs", f"{needed(approval)} until {when(approval.expires)} UTC; covers this one call, once"),
+        *([("alike", f"{seen.alike} of this task wait for {seen.tool}")] if seen.alike > 1 else []),
+        *([("escalated", f"{when(seen.escalated)} UTC, to {', '.join(seen.told) or 'whoever looks'}")] if seen.escalated else []),
+        *([("answered", f"by {seen.resolver}" + (f": {seen.why}" if seen.why else ""))] if seen.resolver else []),
+        *([("COUNTS NOT", f"this approval lifts nothing now: {seen.lapsed}")] if seen.lapsed else []),
+        ("needs", f"{needed(seen)} until {when(seen.expires)} UTC; covers this one call, once"),
     ]
     grid = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
-    grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True, style="dim")
     grid.add_column(overflow="fold")  # what is approved is shown to its last character
-    for name, text in rows:
+    for row in rows:
         # On one line each: arguments must not be able to write lines of their own into what the approver reads.
-        grid.add_row(Text(name, "dim"), plain(text.replace("\n", "\\n")))
-    return Panel(grid, title=f"{approval.id} · {seen.state}", title_align="left", border_style="yellow")
+        grid.add_row(*[plain(one_line(text)) for text in row])
+    title = plain(one_line(f"{seen.id} · {seen.state}"))
+    return Panel(grid, title=title, title_align="left", border_style="yellow")
 
 
-def needed(approval: Approval) -> str:
+def needed(seen: Seen) -> str:
     """Who must approve, and who has."""
-    flows = flows_by(approval)
-    said = {name: f", with its flows {often(uses)}" for name, uses in flows.items()}
-    by = ", ".join(one.operator + said.get(one.operator, "") for one in approval.given)
-    return f"{approval.rule.value} (approved by {by})" if by else approval.rule.value
+    said = {name: f", with its flows {often(uses)}" for name, uses in seen.flows_by.items()}
+    by = ", ".join(name + said.get(name, "") for name in seen.approved_by)
+    return f"{seen.rule} (approved by {by})" if by else seen.rule
 
 
 def often(uses: int | None) -> str:

@@ -193,6 +193,11 @@ def plain(text: str) -> Any:
     return Text("".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text))
 
 
+def one_line(text: str) -> str:
+    """Text that comes from outside, where it must not write lines of its own."""
+    return text.replace("\n", "\\n")
+
+
 def when(time: int) -> str:
     """A time (µs) for people, in UTC."""
     return datetime.fromtimestamp(time / 1_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -17,6 +17,8 @@ from remit.cli.card import panel
 from remit.cli.demo import narration
 from remit.cli.demo.story import FIRST, HELD, PURPOSE, play
 from remit.cli.demo.world import World
+from remit.cli.inboxes import written
+from remit.cli.seen import seen_in
 from remit.decision_log.verify import verify_export
 from remit.inventory.agents import registered
 from remit.local.config import HOME_VARIABLE, this_operator
@@ -119,7 +121,7 @@ def _held(world: World, embedded: Embedded, yes: bool) -> None:
 def _what(embedded: Embedded, asked: ApprovalId) -> Panel:
     approval = embedded.store.approval(asked)
     assert approval is not None
-    return panel(card(embedded.runtime, approval))
+    return panel(seen_in(written(card(embedded.runtime, approval))))
 
 
 def _prove(embedded: Embedded, folder: Path) -> None:

@@ -7,6 +7,9 @@ import socket
 import time
 from typing import Any
 
+TOO_LONG = "its answer is longer than"
+"""How it is said of an answer that is not read to its end."""
+
 
 class _Timed(io.RawIOBase):
     """What a connection reads, until a time for all of it: headers, continuations and trailers too."""
@@ -75,4 +78,4 @@ def read_in_time(
         pieces.append(piece)
         held += len(piece)
         if held > limit:
-            raise http.client.HTTPException(f"its answer is longer than {limit} bytes")
+            raise http.client.HTTPException(f"{TOO_LONG} {limit} bytes")

@@ -8,6 +8,7 @@ import msgspec
 
 from remit.model.authorizer import ApprovalState
 from remit.model.identity import ApprovalId, floor_id
+from remit.runtime.approving.answering import as_granted
 from remit.runtime.approving.approvals import REQUEST_LIFE, Shown, flows_by, of_tasks_over, shown_to_approver, waiting
 from remit.runtime.approving.denying import why_denied
 from remit.runtime.approving.lapsing import Lapse, lapse_of, look
@@ -87,6 +88,7 @@ def as_plain(seen: Card) -> dict[str, Any]:
         "decision": approval.decision,
         "task": approval.task,
         "agent": approval.agent,
+        "tool": approval.tool,
         "rule": approval.rule,
         "opened": approval.opened,
         "expires": approval.expires,
@@ -94,6 +96,7 @@ def as_plain(seen: Card) -> dict[str, Any]:
         "people": approval.rule.people,
         "approved_by": [one.operator for one in approval.given],
         "flows_by": flows_by(approval),
+        "granted": as_granted(approval, [offer.flow for offer in seen.shown.offers]) if seen.shown is not None else (),
         "escalated": approval.escalated,
         "told": approval.told,
         "group": group(approval),
@@ -102,7 +105,7 @@ def as_plain(seen: Card) -> dict[str, Any]:
         "why": seen.why,
         "look_closely": list(marks(seen.shown)) if seen.shown is not None else [],
         "shown": msgspec.to_builtins(seen.shown, builtin_types=(msgspec.Raw,)) if seen.shown else None,
-        "submitted": {"by": said.requester, "verified_by": said.verified_by, "says": msgspec.Raw(said.words.encode())}
+        "submitted": {"by": said.requester, "verified_by": said.verified_by, "says": msgspec.Raw((said.words or "{}").encode())}
         if said
         else None,
     }

@@ -35,4 +35,4 @@ def told(origin: str, source: str) -> str:
         "untrusted": f"UNTRUSTED output of {source}" if source else NOT_SEEN,
         "nowhere": "nowhere that was seen: the agent composed it",
     }
-    return words[origin]
+    return words.get(origin) or f"{source or 'somewhere'} (`{origin}`)"

@@ -79,15 +79,17 @@ class Waiting(msgspec.Struct, frozen=True):
 
 
 class Approval(msgspec.Struct, frozen=True, kw_only=True):
-    """An access request; `flows_by` has who granted its data flows, and to how many calls each (null: until the task ends). Those who may
-    not look are told its id and state, in words that name nobody why an approval that was given would not count now (`lapsed`), and what
-    whoever denied it says (`why`)."""
+    """An access request; `tool` names the tool, or else the resource, that it is for. `flows_by` has who granted its data flows, and to how
+    many calls each (null: until the task ends), `granted` those that were granted with it. Those who may not look are told its id and
+    state, in words that name nobody why an approval that was given would not count now (`lapsed`), and what whoever denied it says
+    (`why`)."""
 
     id: str
     state: str
     decision: str | msgspec.UnsetType = msgspec.UNSET
     task: str | msgspec.UnsetType | None = msgspec.UNSET
     agent: str | msgspec.UnsetType = msgspec.UNSET
+    tool: str | msgspec.UnsetType = msgspec.UNSET
     rule: str | msgspec.UnsetType = msgspec.UNSET
     opened: int | msgspec.UnsetType = msgspec.UNSET
     expires: int | msgspec.UnsetType = msgspec.UNSET
@@ -95,6 +97,7 @@ class Approval(msgspec.Struct, frozen=True, kw_only=True):
     people: int | msgspec.UnsetType = msgspec.UNSET
     approved_by: list[str] | msgspec.UnsetType = msgspec.UNSET
     flows_by: dict[str, int | None] | msgspec.UnsetType = msgspec.UNSET
+    granted: list[str] | msgspec.UnsetType = msgspec.UNSET
     escalated: int | msgspec.UnsetType = msgspec.UNSET
     told: list[str] | msgspec.UnsetType = msgspec.UNSET
     group: str | msgspec.UnsetType = msgspec.UNSET
