@@ -366,7 +366,7 @@ def test_a_server_that_goes_away_is_waited_for_and_a_token_that_is_refused_is_no
             acts = (stops, lambda: seen.append(sent()), starts, lambda: seen.append(sent()), expires)
             monkeypatch.setattr("remit.cli.inbox._ticks", between(*acts))
             assert error("approval", "watch").kind is ErrorKind.REFUSED
-        assert waits in seen[0] and "no answer since" in seen[0] and asked[1] not in seen[0]
+        assert waits in seen[0] and "no answer since" in seen[0] and "as it was then" in seen[0] and asked[1] not in seen[0]
         assert "no answer since" not in seen[1].rpartition("answer with")[2] and asked[1] in seen[1]
     finally:
         for one in running:

@@ -96,7 +96,7 @@ def _shown(at: Inbox, ticks: Iterator[None]) -> None:
 
 def _screen(found: list[Seen], now: int, gone: str) -> RenderableType:
     table = _table(found, now)
-    return Group(plain(gone), table) if gone else table
+    return Group(plain(f"{gone}\nas it was then:"), table) if gone else table
 
 
 def _table(found: list[Seen], now: int) -> Table:

@@ -117,15 +117,15 @@ class Afar:
 
     def pages(self, everything: bool, most: int = PAGE) -> Iterator[tuple[list[msgspec.Raw], str]]:
         """The newest, page by page of no more than `most`, each with where the next one begins (empty after the last)."""
-        cursor = ""
+        cursor, had = "", set[str]()
         while True:
-            items, following = self._page(everything, most, cursor)
-            yield items, following
-            if not following:
+            items, cursor = self._page(everything, most, cursor)
+            yield items, cursor
+            if not cursor:
                 return
-            if following == cursor:
+            if cursor in had:
                 raise unavailable("the list leads to a page that it had already: it has no end")
-            cursor = following
+            had.add(cursor)
 
     def _page(self, everything: bool, most: int, cursor: str) -> tuple[list[msgspec.Raw], str]:
         from remit.cli.calling import Page
