@@ -245,13 +245,32 @@ def test_metadata_that_is_not_this_issuers_leads_nowhere(metadata: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", [INNER, "127.0.0.1", "169.254.169.254", "100.64.0.1", "::1", "::ffff:10.1.2.3", "fd00::1", "fe80::1%eth0", "?"]
+    "address",
+    [
+        INNER,
+        "127.0.0.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "::1",
+        "::ffff:10.1.2.3",
+        "fd00::1",
+        "fe80::1%eth0",
+        "64:ff9b::a00:1",
+        "2002:a00:1::1",
+        "::10.0.0.1",
+        "?",
+    ],
 )
 def test_names_lead_to_inner_addresses_from_an_inner_issuer_alone(address: str) -> None:
     with pytest.raises((Unfetched, ValueError)):
         discovered(GOOD, keys_at=address)
     assert discovered(GOOD, issuer_at=INNER, keys_at=address)[0] == DOCUMENT
     assert key_document(TrustedIssuer(ISSUER, (AUDIENCE,), jwks_url=KEYS), lambda _, admit: admit(address) or DOCUMENT)  # type: ignore[func-returns-value]
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "::ffff:8.8.8.8", "2606:4700::1111", "64:ff9b::808:808", "2002:808:808::1"])
+def test_names_lead_to_what_anybody_can_reach(address: str) -> None:
+    assert discovered(GOOD, keys_at=address)[0] == DOCUMENT
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])

@@ -212,3 +212,13 @@ def test_a_refusal_rests_on_nothing_that_another_process_has_changed(open_store:
     kills.kill(beside.runtime, KillKind.AGENT, "bot", "again", ANA).result()
     with pytest.raises(RemitError, match="stopped"):
         world.open_task(type="support")
+
+
+def test_an_agent_is_not_told_which_others_there_are(world: World) -> None:
+    world.register("other")
+    said = []
+    for name in ("other", "nobody"):
+        with pytest.raises(RemitError) as caught:
+            open_task(world.runtime, Opening(name, "help"), AgentOpener(AgentId("bot"))).result()
+        said.append((caught.value.kind, caught.value.message))
+    assert said[0] == said[1] and said[0][0] is ErrorKind.REFUSED

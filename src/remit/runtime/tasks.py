@@ -154,7 +154,6 @@ def _awaited(decision: Deny) -> str:
 
 def _prepare(runtime: Runtime, opening: Opening, opener: Opener, task_id: TaskId) -> Task:
     now = runtime.clock()
-    agent = _agent(runtime, opening.agent)
     kind = _type(runtime, opening.type)
     parents = _parents(runtime, opening.parent, now)
     purpose = opening.purpose.strip()
@@ -162,6 +161,7 @@ def _prepare(runtime: Runtime, opening: Opening, opener: Opener, task_id: TaskId
         raise malformed(f"a task needs a purpose in words, up to {MAX_PURPOSE} printable characters")
     # INVARIANT (authority enters from outside the agent): only the opener's own words are trusted intent.
     _may_open(opener, opening, kind, parents)
+    agent = _agent(runtime, opening.agent)  # behind that: which agents there are is none of an agent's business
     label = _label_of(runtime, opener, opening.parent)
     _check_flows(opening, opener, kind, parents)
     check_size(opening.scope, opening.budgets)

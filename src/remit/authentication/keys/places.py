@@ -1,6 +1,6 @@
 """Where an issuer's keys are: a file, an address, or what the issuer's own metadata says (OpenID Connect Discovery 1.0, RFC 8414)."""
 
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
 from socket import inet_aton, inet_ntoa
 from typing import Any
@@ -10,6 +10,9 @@ from remit.authentication.issuers import LOOPBACK, Discovery, TrustedIssuer, fet
 from remit.authentication.keys.fetching import MAX_BYTES, Admit, Fetch, Unfetched, anywhere
 from remit.model.errors import RemitError
 from remit.model.values import read_json
+
+_TRANSLATED = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"), IPv6Network("::/96"))
+"""Whose last 32 bits are an address of IPv4 (RFC 6052, RFC 8215, RFC 4291)."""
 
 
 def key_document(issuer: TrustedIssuer, fetch: Fetch) -> bytes:
@@ -69,8 +72,17 @@ def _not_public(url: str) -> str:
 def _inner(address: str) -> str:
     """What keeps the world from an address; empty for one that anybody can reach. Raises `ValueError` for what is none."""
     read = ip_address(address.partition("%")[0])
-    read = getattr(read, "ipv4_mapped", None) or read
-    return "" if read.is_global else "of a network that is not public"
+    found = _within(read) if isinstance(read, IPv6Address) else [read]
+    return "" if all(one.is_global for one in found) else "of a network that is not public"
+
+
+def _within(address: IPv6Address) -> list[IPv4Address | IPv6Address]:
+    """What one leads to: the IPv4 address that it is a form of; else itself, and the one that NAT64 or 6to4 on the way would make of it."""
+    if address.ipv4_mapped is not None:
+        return [address.ipv4_mapped]
+    if any(address in network for network in _TRANSLATED):
+        return [address, IPv4Address(int(address) & 0xFFFF_FFFF)]
+    return [address, address.sixtofour] if address.sixtofour is not None else [address]
 
 
 def _public(address: str) -> None:
