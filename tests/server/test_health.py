@@ -1,6 +1,7 @@
 """Whether a server can decide: asked of it, and answered truly."""
 
 import json
+import sqlite3
 import threading
 import time
 from urllib.parse import urlsplit
@@ -11,6 +12,7 @@ from remit.model.decision import Reason
 from remit.model.errors import STORE_FAILED
 from remit.server.observing.figures import Figures
 from remit.server.observing.trouble import AGAIN, Trouble
+from remit.storage.sqlite.database import explain
 from tests.conftest import OpenStore
 from tests.faults.disk import DISK_FULL, FaultyConnection
 from tests.postgres import Server
@@ -101,6 +103,26 @@ def test_that_nothing_can_be_decided_is_said_once_and_when_it_is_over(world: Wor
         disk.mend()
         assert client.post("evaluation", message).body["decision"] is True
         assert "again" in caplog.records[-1].getMessage()
+    figures.leave(world.embedded)
+
+
+@pytest.mark.sqlite
+def test_that_a_store_is_damaged_is_for_the_log_too(
+    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaged(*_asked: object) -> None:
+        raise explain(sqlite3.DatabaseError("database disk image is malformed"), world.home / "remit.db")
+
+    figures = Figures()
+    figures.follow(world.embedded)
+    message = {"subject": {"type": "Agent", "id": "bot"}, "action": {"name": "tool.call"},
+               "resource": {"type": "Tool", "id": "free"}}  # fmt: skip
+    with serving(world.embedded, figures=figures) as client:
+        monkeypatch.setattr(world.embedded.runtime.view, "agent", damaged)
+        context = client.post("evaluation", message).body["context"]
+        assert (context["reason"], context["message"]) == ("internal-error", STORE_FAILED)
+        said = [record.getMessage() for record in caplog.records if record.name == "remit.server"]
+        assert len(said) == 1 and f"{world.home}/remit.db" in said[0] and "restore a backup" in said[0]
     figures.leave(world.embedded)
 
 

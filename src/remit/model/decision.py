@@ -148,7 +148,8 @@ class Deny(msgspec.Struct, frozen=True, gc=False, tag="deny"):
     """The action must not happen; `message` says why in words an agent can act on.
 
     `requestable` says who could approve this exact action, if anybody; `approval` is the access request that was opened for it, and
-    `obligations` are those the approved action would carry.
+    `obligations` are those the approved action would carry. `told` is what callers over a network read instead of the message; empty
+    where that is for everybody.
     """
 
     id: DecisionId
@@ -159,6 +160,7 @@ class Deny(msgspec.Struct, frozen=True, gc=False, tag="deny"):
     approval: ApprovalId | None = None
     obligations: tuple[Obligation, ...] = ()
     basis: Basis = EMPTY_BASIS
+    told: str = ""
 
     def __bool__(self) -> NoReturn:
         raise TypeError("a decision is no truth value: match on Permit and Deny")

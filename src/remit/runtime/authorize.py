@@ -227,7 +227,7 @@ def _forget(runtime: Runtime, request: EvaluationRequest, decision: DecisionId) 
 def _fault(decision: DecisionId, error: RemitError) -> Deny:
     # INVARIANT (fail closed): a store that cannot be read or written permits nothing.
     reason = Reason.INTERNAL_ERROR if error.kind is ErrorKind.CORRUPT else Reason.STORE_UNAVAILABLE
-    return Deny(decision, reason, error.message)
+    return Deny(decision, reason, error.message, told=error.told if error.told != error.message else "")
 
 
 def may_act(runtime: Runtime, decision: DecisionId) -> bool:

@@ -154,7 +154,7 @@ def _shown(inputs: Inputs, deny: Deny) -> Shown:
         arguments=msgspec.Raw(request.arguments.canonical),
         why=deny.message,
         tier=deny.tier.value if deny.tier else "",
-        label=inputs.session.reached if inputs.session else PUBLIC_TRUSTED,
+        label=_reached(inputs),
         steering=deny.basis.steering,
         obligations=deny.obligations,
         before=inputs.session.calls if inputs.session else {},
@@ -167,6 +167,10 @@ def _shown(inputs: Inputs, deny: Deny) -> Shown:
         purpose_by=task.opener if task is not None and by_agent else "",
         within=said[0] if by_agent and said else "",
     )
+
+
+def _reached(inputs: Inputs) -> Label:
+    return inputs.session.reached if inputs.session else PUBLIC_TRUSTED
 
 
 def purposes(shown: Shown) -> list[tuple[str, str]]:
@@ -184,10 +188,9 @@ def still_asks(approval: Approval, deny: Deny, key: SealKey, inputs: Inputs) -> 
     if approval.state is not ApprovalState.PENDING or inputs.now >= approval.expires:
         return False
     shown = shown_in(approval, key)
-    now = _shown(inputs, deny)
-    same = shown.action != SESSION_DECLASSIFY or now.touches == shown.touches
-    alike = same and set(now.steering) == set(shown.steering)
-    return approval.rule == deny.requestable and now.label.within(shown.label) and alike
+    same = shown.action != SESSION_DECLASSIFY or touches_of(inputs) == shown.touches
+    alike = same and set(deny.basis.steering) == set(shown.steering)
+    return approval.rule == deny.requestable and _reached(inputs).within(shown.label) and alike
 
 
 def shown_in(approval: Approval, key: SealKey) -> Shown:

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from remit.model.decision import Decision, Obligation, Permit, Reason
-from remit.model.errors import STORE_FAILED, malformed
+from remit.model.decision import Decision, Deny, Obligation, Permit
+from remit.model.errors import malformed
 from remit.model.hints import NO_HINTS, Hints
 from remit.model.identity import EntityRef, SessionId, TaskId
 from remit.model.request import TOOL_CALL, EvaluationRequest
@@ -168,7 +168,7 @@ def answer_of(decision: Decision, door: bool = False) -> dict[str, Any]:
     """A decision as its caller is told: its id, the reason, what to do, what a permit asks of the enforcement point; a door, all of it."""
     context: dict[str, Any] = {"id": decision.id, "reason": decision.reason.value}
     if decision.message:
-        context["message"] = decision.message if decision.reason is not Reason.STORE_UNAVAILABLE else STORE_FAILED
+        context["message"] = (decision.told if isinstance(decision, Deny) else "") or decision.message
     if decision.tier:
         context["tier"] = decision.tier.value
     permitted = isinstance(decision, Permit)

@@ -141,7 +141,7 @@ class Figures:
         for stage, began, ended in course.stages:
             told += (stage, ended - began)
         self._decided.append(tuple(told))
-        self.decides(decision.message if isinstance(decision, Deny) and decision.reason in _CANNOT else "")
+        self.decides(decision.message if isinstance(decision, Deny) and (decision.told or decision.reason in _CANNOT) else "")
         if len(self._decided) < _FEW:
             self._wanted.set()
 
